@@ -1,0 +1,90 @@
+//! Every environment variable that Partita reads, declared once; read here and nowhere else, and
+//! only by a front. Leaves out the environment given to actions, which is a function of the plan.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+/// One variable, with its documentation for the reference page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnvVar {
+    /// The name.
+    pub name: &'static str,
+    /// One line on what it does.
+    pub doc: &'static str,
+}
+
+/// Variables that are handed, unkeyed, to actions that may use the network: proxies and the files
+/// of certificate authorities (the same idea as Nix's `impureEnvVars`).
+pub const NETWORK_PASS: &[&str] = &[
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "CARGO_HTTP_CAINFO",
+    "PIP_CERT",
+    "PIP_INDEX_URL",
+];
+
+/// A snapshot of the process environment, taken once by a front and passed down.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    vars: BTreeMap<OsString, OsString>,
+}
+
+impl Environment {
+    /// The store directory.
+    pub const STORE: EnvVar = EnvVar { name: "PARTITA_STORE", doc: "the store directory; `--store` wins" };
+    /// The state directory.
+    pub const STATE: EnvVar = EnvVar { name: "PARTITA_STATE", doc: "the state directory; `--state` wins" };
+    /// Log filter for developers.
+    pub const LOG: EnvVar =
+        EnvVar { name: "PARTITA_LOG", doc: "developer log filter on standard error, as `partita=debug`" };
+    /// No colour.
+    pub const NO_COLOR: EnvVar = EnvVar { name: "NO_COLOR", doc: "any value: no colour (no-color.org)" };
+    /// Running in CI.
+    pub const CI: EnvVar =
+        EnvVar { name: "CI", doc: "any value: plain progress lines unless `--progress` says otherwise" };
+    /// Where tools are looked up.
+    pub const PATH: EnvVar = EnvVar { name: "PATH", doc: "where the executables of tools are looked up" };
+    /// The home directory.
+    pub const HOME: EnvVar = EnvVar { name: "HOME", doc: "parent of the default store when `XDG_CACHE_HOME` is unset" };
+    /// The user's cache directory.
+    pub const XDG_CACHE_HOME: EnvVar = EnvVar { name: "XDG_CACHE_HOME", doc: "parent of the default store" };
+
+    /// All variables that Partita itself reads.
+    pub const ALL: &[EnvVar] =
+        &[Self::STORE, Self::STATE, Self::LOG, Self::NO_COLOR, Self::CI, Self::PATH, Self::HOME, Self::XDG_CACHE_HOME];
+
+    /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn of_process() -> Self {
+        Self { vars: std::env::vars_os().collect() }
+    }
+
+    /// An environment for tests.
+    pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {
+        Self { vars: pairs.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))).collect() }
+    }
+
+    /// The value of a variable that Partita reads; an empty value counts as unset.
+    pub fn get(&self, var: EnvVar) -> Option<&OsString> {
+        self.raw(var.name)
+    }
+
+    /// The value of a variable that a spec names (`pass-env`, secrets); empty counts as unset.
+    pub fn raw(&self, name: &str) -> Option<&OsString> {
+        self.vars.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty())
+    }
+}

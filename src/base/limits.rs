@@ -1,0 +1,33 @@
+//! Every limit with its unit and its reason. Leaves out enforcement.
+
+/// Limits on what strangers may ask of us. All are inclusive upper bounds.
+pub struct Limits;
+
+impl Limits {
+    /// Bytes of one spec file.
+    pub const SPEC_BYTES: usize = 4 * 1024 * 1024;
+    /// Depth of nested blocks: kdl 6.7 overflows a 2 MiB stack at 61 in an unoptimised build.
+    pub const BLOCK_DEPTH: usize = 32;
+    /// Depth of slash-dashed children: kdl 6.7 takes exponential time in it.
+    pub const SLASHDASH_DEPTH: usize = 4;
+    /// Depth of nested block comments.
+    pub const COMMENT_DEPTH: usize = 8;
+    /// `*` and `/` in one block comment: kdl 6.7 recurses on each.
+    pub const COMMENT_STARS: usize = 128;
+    /// Diagnostics shown before only a count is.
+    pub const DIAGNOSTICS: usize = 50;
+    /// Nodes one graph may expand to.
+    pub const EXPANDED_NODES: usize = 100_000;
+    /// Bytes of text that expansion may generate.
+    pub const EXPANDED_BYTES: usize = 64 * 1024 * 1024;
+    /// Bytes of one interpolated string.
+    pub const STRING_BYTES: usize = 16 * 1024;
+    /// Bytes kept of each of stdout and stderr of an action; the rest is counted, not kept.
+    pub const LOG_BYTES: usize = 4 * 1024 * 1024;
+    /// Files in one action's outputs.
+    pub const OUTPUT_FILES: usize = 200_000;
+    /// Bytes of stack of the thread that parses.
+    pub const PARSER_STACK_BYTES: usize = 64 * 1024 * 1024;
+    /// Spec files one workspace may import.
+    pub const SPEC_FILES: usize = 2_000;
+}

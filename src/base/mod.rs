@@ -1,0 +1,28 @@
+//! Facts everything agrees on: digests and the canonical encoding, relative paths, trees,
+//! units, the clock, the environment and the limits. Leaves out every notion of the domain.
+
+mod canon;
+mod clock;
+mod digest;
+mod env;
+mod kind;
+mod limits;
+mod path;
+mod slug;
+mod tree;
+mod units;
+
+pub use canon::{
+    DigestSink, Field, FieldSink, Fields, Manifest, ManifestError, TextSink, Value, digest_fields, manifest_of,
+};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use digest::{ActionKey, Digest, Domain, ParseDigestError};
+pub use env::{EnvVar, Environment, NETWORK_PASS};
+pub use kind::ErrorKind;
+pub use limits::Limits;
+pub use path::{PathError, RelPath};
+pub use slug::slug;
+pub use tree::{Entry, Tree, TreeError};
+pub use units::{
+    format_bytes, format_duration, format_micro_usd, parse_duration_ms, parse_micro_usd, parse_size_bytes,
+};

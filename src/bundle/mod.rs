@@ -1,0 +1,1 @@
+//! Results to a signed, reproducible archive, and its verification. Leaves out how results came to be.

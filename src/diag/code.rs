@@ -1,0 +1,148 @@
+//! The registry of diagnostic codes: the one table behind rendering, `explain`, the book and the
+//! tests. Each code has a page in `book/src/reference/codes/`, compiled in. Leaves out the places
+//! that raise them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::diag::Severity;
+
+/// What the registry knows of a code.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeInfo {
+    /// The severity unless the author changes it.
+    pub severity: Severity,
+    /// One line, as in the index of the book.
+    pub title: &'static str,
+    /// The page in Markdown: what it means, a failing and a mended example.
+    pub page: &'static str,
+}
+
+/// An example of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// Whether compiling it must raise the code of its page.
+    pub fails: bool,
+    /// The KDL text.
+    pub text: &'static str,
+}
+
+macro_rules! codes {
+    ($($code:ident $severity:ident $title:literal;)*) => {
+        /// A stable diagnostic code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(missing_docs, reason = "the title in the table is the documentation")]
+        pub enum Code { $($code),* }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &[Code] = &[$(Code::$code),*];
+
+            /// The registry entry.
+            pub fn info(self) -> CodeInfo {
+                match self {
+                    $(Code::$code => CodeInfo {
+                        severity: Severity::$severity,
+                        title: $title,
+                        page: include_str!(concat!("../../book/src/reference/codes/", stringify!($code), ".md")),
+                    },)*
+                }
+            }
+
+            /// The text form, `P0101`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$code => stringify!($code)),* }
+            }
+        }
+    };
+}
+
+codes! {
+    P0001 Error "a spec file is larger than 4 MiB";
+    P0002 Error "blocks are nested more than 32 deep";
+    P0003 Error "a block is never closed";
+    P0004 Error "a `}` closes nothing";
+    P0005 Error "a KDL 1 keyword stands where a KDL 2 value is needed";
+    P0006 Error "a string is never closed";
+    P0007 Error "a block comment is never closed, or nested too deep, or holds too many `*` and `/`";
+    P0008 Error "an `=` stands where it cannot";
+    P0009 Error "a block has no node name";
+    P0010 Error "an invisible control character";
+    P0011 Error "the file is KDL 1";
+    P0012 Error "a number is out of range";
+    P0013 Error "this is not KDL";
+    P0101 Error "unknown node";
+    P0102 Error "unknown property";
+    P0103 Error "a property is given twice";
+    P0104 Error "a property is missing";
+    P0105 Error "too few or too many arguments";
+    P0106 Error "a node that may appear once appears again";
+    P0107 Error "a node stands in the wrong place";
+    P0108 Error "a value of the wrong kind";
+    P0109 Error "unknown type annotation";
+    P0110 Error "the edition is newer than this compiler";
+    P0111 Error "a declaration that this version reserves but does not yet run";
+    P0201 Error "a name cannot be found";
+    P0202 Error "a name is defined twice";
+    P0203 Error "a name is of another kind than is needed";
+    P0205 Error "an import cannot be read";
+    P0206 Error "imports form a cycle";
+    P0210 Error "an import leaves the workspace";
+    P0212 Error "an import alias shadows a name that is built in";
+    P0301 Error "a value is of the wrong type";
+    P0302 Error "an argument of a recipe is missing";
+    P0303 Error "a recipe has no such parameter";
+    P0304 Error "a value is outside its bounds";
+    P0305 Error "a value is not one of those allowed";
+    P0306 Error "not a duration, a size or an amount of money";
+    P0308 Error "a variable is not in scope";
+    P0309 Error "a list or an artifact cannot be put inside a string";
+    P0310 Error "a filter is not allowed in specs";
+    P0314 Error "a default does not satisfy its own constraint";
+    P0401 Error "an output is not produced by the node it is asked of";
+    P0402 Error "an output is declared twice or never";
+    P0405 Error "the expansion is too large";
+    P0406 Error "`for-each` over something known only at run time";
+    P0407 Error "two instances share a key";
+    P0408 Error "the list of a `for-each` is empty";
+    P0501 Error "dependencies form a cycle";
+    P0502 Error "a pattern matches no node";
+    P0504 Error "two inputs or outputs claim one path";
+    P0505 Error "a node needs more of a resource than there is";
+    P0507 Error "a path is not relative, or leaves the workspace";
+    P0508 Error "a rule of an action's class is broken";
+    P0801 Error "a bundle includes two files at one path";
+    P0802 Error "a path in a bundle is absolute or leaves the archive";
+    P1001 Warning "something is declared and never used";
+    P1002 Warning "a type annotation says what the place says already";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let upper = text.to_ascii_uppercase();
+        Self::ALL.iter().copied().find(|code| code.as_str() == upper).ok_or(())
+    }
+}
+
+impl CodeInfo {
+    /// The examples of the page: fenced blocks marked `kdl,fails` and `kdl,works`.
+    pub fn examples(&self) -> Vec<Example> {
+        let mut examples = Vec::new();
+        let mut rest = self.page;
+        while let Some(at) = rest.find("```kdl,") {
+            let block = &rest[at + "```kdl,".len()..];
+            let (Some(line), Some(end)) = (block.find('\n'), block.find("\n```")) else { break };
+            examples.push(Example { fails: block[..line].trim() == "fails", text: &block[line + 1..=end] });
+            rest = &block[end + 4..];
+        }
+        examples
+    }
+}

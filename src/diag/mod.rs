@@ -1,0 +1,16 @@
+//! What we say to the author of a spec: sources and spans, the registry of codes, diagnostics, the
+//! collector and the renderings. Leaves out KDL and files.
+
+mod code;
+mod diagnostic;
+mod render;
+mod sink;
+mod source;
+mod suggest;
+
+pub use code::{Code, CodeInfo, Example};
+pub use diagnostic::{Applicability, Diagnostic, Edit, Fix, Label, Severity};
+pub use render::{MessageFormat, RenderOptions, render_all};
+pub use sink::Diagnostics;
+pub use source::{SourceFile, SourceId, SourceMap, Span};
+pub use suggest::did_you_mean;

@@ -1,0 +1,105 @@
+//! Source texts and places in them. Leaves out reading files.
+
+use std::sync::Arc;
+
+/// Which source a span lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// A place in a source: bytes `start..end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The source.
+    pub source: SourceId,
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// A span of a source.
+    pub fn new(source: SourceId, start: usize, end: usize) -> Self {
+        Self { source, start: start as u32, end: end.max(start) as u32 }
+    }
+
+    /// The smallest span over both; `self` if they lie in different sources.
+    pub fn to(self, other: Span) -> Span {
+        if self.source == other.source {
+            Span { source: self.source, start: self.start.min(other.start), end: self.end.max(other.end) }
+        } else {
+            self
+        }
+    }
+
+    /// The byte range.
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// One source text with the name it is shown under.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// The path as people know it: relative to the workspace, or `<std>/posix.kdl`.
+    pub name: String,
+    /// The text.
+    pub text: Arc<str>,
+    line_starts: Vec<u32>,
+}
+
+impl SourceFile {
+    /// Line and column, both from 1; the column counts characters.
+    pub fn line_column(&self, at: usize) -> (usize, usize) {
+        let at = at.min(self.text.len());
+        let line = self.line_starts.partition_point(|start| *start as usize <= at);
+        let start = self.line_starts[line - 1] as usize;
+        let column = self.text[start..].char_indices().take_while(|(i, _)| start + i < at).count();
+        (line, column + 1)
+    }
+
+    /// The text of a line, counted from 1, without its end; empty past the last.
+    pub fn line(&self, line: usize) -> &str {
+        let Some(start) = self.line_starts.get(line.wrapping_sub(1)) else { return "" };
+        let end = self.line_starts.get(line).map_or(self.text.len(), |end| *end as usize);
+        self.text[*start as usize..end].trim_end_matches(['\n', '\r'])
+    }
+}
+
+/// All sources of one compilation.
+#[derive(Clone, Debug, Default)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+impl SourceMap {
+    /// Adds a source.
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
+        let text: Arc<str> = text.into();
+        let mut line_starts = vec![0];
+        line_starts.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i as u32 + 1));
+        self.files.push(SourceFile { name: name.into(), text, line_starts });
+        SourceId(self.files.len() as u32 - 1)
+    }
+
+    /// The source of an id.
+    pub fn file(&self, id: SourceId) -> &SourceFile {
+        &self.files[id.0 as usize]
+    }
+
+    /// All sources with their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (SourceId, &SourceFile)> {
+        self.files.iter().enumerate().map(|(i, file)| (SourceId(i as u32), file))
+    }
+
+    /// The text of a span.
+    pub fn text(&self, span: Span) -> &str {
+        self.file(span.source).text.get(span.range()).unwrap_or("")
+    }
+
+    /// `name:line` of the start of a span.
+    pub fn place(&self, span: Span) -> String {
+        let file = self.file(span.source);
+        format!("{}:{}", file.name, file.line_column(span.start as usize).0)
+    }
+}

@@ -1,0 +1,184 @@
+//! The closed set of events, in the past tense, and the reason codes. Leaves out wording for people.
+
+use serde::{Deserialize, Serialize};
+
+/// How an action ended in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was executed and succeeded.
+    Ran,
+    /// Its result was known, and nothing above it ran.
+    Cached,
+    /// Something above it ran, yet its inputs came out equal: its result was known.
+    CutOff,
+    /// It was executed and failed.
+    Failed,
+    /// It was not tried because something above it failed, or the run was stopped.
+    Skipped,
+}
+
+/// Why an action ran, or why it was a hit: closed, with the field, path or variable behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "code")]
+pub enum Reason {
+    /// No result of this address or definition is on record.
+    NeverSeen,
+    /// A field of the definition changed.
+    DefChanged {
+        /// The field.
+        field: String,
+        /// Its value before, for people.
+        before: String,
+        /// Its value now, for people.
+        after: String,
+    },
+    /// A file of the workspace changed.
+    InputChanged {
+        /// Its path.
+        path: String,
+    },
+    /// An output of another action changed.
+    DepOutputChanged {
+        /// The address of the producer.
+        addr: String,
+        /// The path as the action sees it.
+        path: String,
+    },
+    /// A variable of the environment changed.
+    EnvChanged {
+        /// The variable.
+        var: String,
+    },
+    /// A tool changed.
+    ToolChanged {
+        /// The tool.
+        name: String,
+    },
+    /// The class or the isolation asked for changed.
+    ClassChanged,
+    /// The schema of the key changed.
+    SchemaChanged,
+    /// It was known, and the store no longer has it.
+    Evicted,
+    /// The result is known, but a blob of it is missing.
+    BlobMissing {
+        /// The digest.
+        digest: String,
+    },
+    /// The result is known, but a blob of it is corrupt and was quarantined.
+    BlobCorrupt {
+        /// The digest.
+        digest: String,
+    },
+    /// The result was made under a weaker isolation.
+    WeakerSandbox,
+    /// The result took longer than the timeout allows now.
+    TimeoutTightened,
+    /// The last try failed.
+    PriorFailure,
+    /// The user asked for it.
+    Forced,
+    /// The class is never cached.
+    Volatile,
+    /// A hit: the key is the same as in the last run of this address.
+    SameKey,
+    /// A hit: the key is on record from another run, address or workspace.
+    KnownKey {
+        /// The run that made it.
+        run: String,
+    },
+    /// Not executed: a producer failed.
+    ProducerFailed {
+        /// The address of the producer.
+        addr: String,
+    },
+    /// Not executed: the run was stopped before it could start.
+    Cancelled,
+    /// Not executed: only results already known were allowed.
+    RequireCached,
+}
+
+/// The counts of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Executed and succeeded.
+    pub ran: u64,
+    /// Known.
+    pub cached: u64,
+    /// Known, though something above ran.
+    pub cut_off: u64,
+    /// Executed and failed.
+    pub failed: u64,
+    /// Not tried.
+    pub skipped: u64,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum Event {
+    /// A run began.
+    RunStarted {
+        /// What was asked for.
+        target: String,
+        /// The plan's digest in hexadecimal.
+        plan: String,
+        /// How many actions the targets need.
+        actions: u64,
+    },
+    /// An attempt of an action began.
+    ActionStarted {
+        /// The address.
+        addr: String,
+        /// From 1.
+        attempt: u32,
+        /// Why it runs.
+        reason: Reason,
+    },
+    /// An attempt failed and will be made again.
+    ActionRetried {
+        /// The address.
+        addr: String,
+        /// The attempt that failed.
+        attempt: u32,
+        /// How.
+        failure: String,
+        /// How long until the next, in milliseconds.
+        delay_ms: u64,
+    },
+    /// An action ended.
+    ActionFinished {
+        /// The address.
+        addr: String,
+        /// How.
+        outcome: Outcome,
+        /// Why it ran, was a hit, or was not tried.
+        reason: Reason,
+        /// The action key, if it came to be known.
+        key: Option<String>,
+        /// Milliseconds of the last attempt; 0 for hits.
+        duration_ms: u64,
+        /// For a failure: what went wrong, for people.
+        failure: Option<String>,
+        /// Where the output of the process is kept: digests of stdout and stderr.
+        logs: Option<[String; 2]>,
+    },
+    /// A blob of the store did not hold the bytes its name says.
+    BlobQuarantined {
+        /// The digest.
+        digest: String,
+    },
+    /// Something the user should know.
+    Notice {
+        /// One line.
+        text: String,
+    },
+    /// A run ended.
+    RunFinished {
+        /// The counts.
+        counts: Counts,
+        /// Milliseconds.
+        duration_ms: u64,
+    },
+}

@@ -1,0 +1,7 @@
+//! What happened, as data: one closed enum, an envelope and sinks. Leaves out who listens.
+
+mod kind;
+mod sink;
+
+pub use kind::{Counts, Event, Outcome, Reason};
+pub use sink::{Envelope, MemorySink, NullSink, Sink, Tee};

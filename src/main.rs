@@ -1,0 +1,2 @@
+//! The `partita` binary.
+fn main() {}

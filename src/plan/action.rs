@@ -1,0 +1,360 @@
+//! The plan: actions, what each is keyed by and what it is not. Leaves out how keys are computed
+//! (`key`) and how a program becomes a plan (`lower`).
+
+use std::collections::BTreeMap;
+
+use crate::base::{Digest, RelPath};
+
+/// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActionId(pub u32);
+
+impl ActionId {
+    /// The index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A graph compiled to actions. A pure function of specs, stdlib, lock and parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The name of the graph.
+    pub graph: String,
+    /// The actions, sorted by address.
+    pub actions: Vec<Action>,
+    /// The tools that actions name, sorted by name.
+    pub tools: Vec<Tool>,
+    /// Resource pools and their capacities.
+    pub pools: BTreeMap<String, u64>,
+    /// How many actions of this graph may run at once; `None`: as many as the machine allows.
+    pub concurrency: Option<u64>,
+    /// The plan's digest: over addresses and static keys.
+    pub digest: Digest,
+}
+
+/// One action: what it is keyed by, and what it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// `graph/node/key…/step`. For people and alignment; never hashed into a key.
+    pub addr: String,
+    /// The keyed part.
+    pub spec: ActionSpec,
+    /// The part that is not keyed.
+    pub policy: Policy,
+    /// Digest of the definition, dependencies only as (port, output name).
+    pub def: Digest,
+    /// Digest of the definition and the producers' static keys. Never a cache key.
+    pub skey: Digest,
+    /// Actions that must have succeeded before, besides the producers of inputs. Order alone.
+    pub after: Vec<ActionId>,
+}
+
+/// What an action is: everything that may change its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionSpec {
+    /// What is done.
+    pub kind: ActionKind,
+    /// What the rules of caching and network are.
+    pub class: Class,
+    /// Variables of the environment, exact, besides the fixed ones.
+    pub env: BTreeMap<String, String>,
+    /// What is staged before it runs, sorted by destination.
+    pub inputs: Vec<Input>,
+    /// What it must leave, sorted by name.
+    pub outputs: Vec<Output>,
+    /// Names of the tools it may start, sorted; those that tools use are added when resolved.
+    pub tools: Vec<String>,
+    /// Folder below the action's own in which it starts.
+    pub cwd: Option<RelPath>,
+    /// The least isolation its result must have been made under.
+    pub isolation: Isolation,
+}
+
+/// What an action does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionKind {
+    /// Starts a process.
+    Exec {
+        /// The tool by name.
+        tool: String,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+    /// Gives a staged file on as the output; done in-process.
+    Copy {
+        /// The staged file.
+        from: RelPath,
+    },
+    /// Writes a text to the output; done in-process.
+    Write {
+        /// The text.
+        text: String,
+    },
+    /// Renders a template file to the output; done in-process.
+    Render {
+        /// The staged template.
+        template: RelPath,
+        /// Variables by name.
+        vars: BTreeMap<String, RenderValue>,
+    },
+    /// Merges JSON files, later over earlier, objects deeply; done in-process.
+    MergeJson {
+        /// The staged files in order.
+        from: Vec<RelPath>,
+    },
+}
+
+impl ActionKind {
+    /// The kind and its semantic version, as it enters the key.
+    pub fn versioned(&self) -> &'static str {
+        match self {
+            Self::Exec { .. } => "exec/1",
+            Self::Copy { .. } => "copy/1",
+            Self::Write { .. } => "write/1",
+            Self::Render { .. } => "render/1",
+            Self::MergeJson { .. } => "merge-json/1",
+        }
+    }
+}
+
+/// The value of a template variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RenderValue {
+    /// A text known at compile time.
+    Text(String),
+    /// A list of texts known at compile time.
+    List(Vec<String>),
+    /// The text of a staged file.
+    File(RelPath),
+    /// The parsed JSON of a staged file.
+    Json(RelPath),
+}
+
+/// The class of an action (DESIGN section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// No network; cached.
+    Pure,
+    /// Network; the digest of the outputs is declared; cached.
+    Fixed,
+    /// Any network; never cached.
+    Volatile,
+}
+
+impl Class {
+    /// The word in specs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pure => "pure",
+            Self::Fixed => "fixed",
+            Self::Volatile => "volatile",
+        }
+    }
+
+    /// Whether the action may use the network.
+    pub fn network(self) -> bool {
+        self != Self::Pure
+    }
+}
+
+/// How far an action is kept from the rest of the machine. Ordered: more is stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isolation {
+    /// Its own directory, exact environment and declared tools on `PATH`; nothing enforced.
+    None,
+    /// Landlock: the file system is confined.
+    Landlock,
+    /// Namespaces, Landlock and seccomp.
+    Full,
+}
+
+impl Isolation {
+    /// The word in specs and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Landlock => "landlock",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Something staged before the action runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Input {
+    /// Where it is staged, below the action's directory. For a pattern of the workspace: unused,
+    /// every matching file is staged at its own path.
+    pub dest: Option<RelPath>,
+    /// Where it comes from.
+    pub source: InputSource,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InputSource {
+    /// Files of the workspace.
+    Workspace {
+        /// A path, or a glob: `*` within a segment, `**` across segments.
+        pattern: String,
+        /// Whether matching nothing is fine.
+        optional: bool,
+    },
+    /// An output of another action.
+    Output {
+        /// The producer.
+        action: ActionId,
+        /// The output's name.
+        output: String,
+        /// For a folder: only what matches this glob, relative to the folder.
+        select: Option<String>,
+    },
+}
+
+/// What kind of thing an output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OutputKind {
+    /// A regular file.
+    File,
+    /// A folder with all that is in it.
+    Dir,
+}
+
+impl OutputKind {
+    /// The word in plans.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Dir => "dir",
+        }
+    }
+}
+
+/// Something an action must leave.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Output {
+    /// The name others refer to it by.
+    pub name: String,
+    /// Where it lies below the action's directory when the action is done.
+    pub path: RelPath,
+    /// File or folder.
+    pub kind: OutputKind,
+    /// For a `fixed` action: the digest it must have. For a file the blob's, for a folder the tree's.
+    pub digest: Option<Digest>,
+}
+
+/// A tool as declared: what its identity is and what it brings along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// The name in specs, with its namespace where it has one.
+    pub name: String,
+    /// The executable.
+    pub exec: ToolExec,
+    /// Arguments whose standard output is the tool's identity; `None`: the digest of the executable.
+    pub fingerprint: Option<Vec<String>>,
+    /// Names of tools it starts itself; they come along on `PATH` and enter the identity.
+    pub uses: Vec<String>,
+    /// Variables of the caller's environment handed through, unkeyed.
+    pub pass_env: Vec<String>,
+    /// Who supplies it, for the SBOM.
+    pub supplier: Option<String>,
+    /// The version asked for, as declared; checked against what the fingerprint prints.
+    pub version: Option<String>,
+}
+
+/// Where the executable of a tool is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolExec {
+    /// A program looked up on the caller's `PATH`.
+    Lookup(String),
+    /// A file of the workspace.
+    Workspace(RelPath),
+}
+
+/// What is not keyed: how to run it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// The longest an attempt may take, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// When to try again.
+    pub retry: Option<Retry>,
+    /// What it holds while it runs.
+    pub holds: Vec<ResourceNeed>,
+}
+
+/// When and how often to try again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How many times after the first.
+    pub max: u32,
+    /// On which failures.
+    pub on: RetryOn,
+    /// How long to wait.
+    pub backoff: Backoff,
+}
+
+/// Which failures are worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryOn {
+    /// Exit status 75 (`EX_TEMPFAIL`), death by a signal that was not ours, a process that could
+    /// not be started for want of resources.
+    Transient,
+    /// Those and timeouts.
+    Timeout,
+    /// Any failure of the process.
+    Any,
+}
+
+/// How long to wait before another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backoff {
+    /// Always this many milliseconds.
+    Fixed(u64),
+    /// This many milliseconds, doubled each time.
+    Exponential(u64),
+}
+
+/// A share of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ResourceNeed {
+    /// The pool.
+    pub pool: String,
+    /// How much of it.
+    pub amount: u64,
+}
+
+impl Plan {
+    /// The action of an id.
+    pub fn action(&self, id: ActionId) -> &Action {
+        &self.actions[id.index()]
+    }
+
+    /// Ids with their actions, in address order.
+    pub fn iter(&self) -> impl Iterator<Item = (ActionId, &Action)> {
+        self.actions.iter().enumerate().map(|(index, action)| (ActionId(index as u32), action))
+    }
+
+    /// The action at an address.
+    pub fn find(&self, addr: &str) -> Option<ActionId> {
+        self.actions.binary_search_by(|action| action.addr.as_str().cmp(addr)).ok().map(|index| ActionId(index as u32))
+    }
+
+    /// The tool of a name.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+}
+
+impl Action {
+    /// The producers of its inputs and the actions it comes after, without duplicates, in order.
+    pub fn dependencies(&self) -> Vec<ActionId> {
+        let producers = self.spec.inputs.iter().filter_map(|input| match &input.source {
+            InputSource::Output { action, .. } => Some(*action),
+            InputSource::Workspace { .. } => None,
+        });
+        let mut all: Vec<ActionId> = producers.chain(self.after.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}

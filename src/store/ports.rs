@@ -1,0 +1,158 @@
+//! The ports of the store: what the executor and the bundler need of it. Every implementation
+//! passes the same conformance suite. Leaves out how anything is kept.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::{ActionKey, Digest, Entry, ErrorKind, Tree};
+
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<T> {
+    /// The bytes, verified against the digest.
+    Whole(T),
+    /// No such blob.
+    Missing,
+    /// There were bytes, but not the right ones; they have been moved to quarantine.
+    Corrupt,
+}
+
+/// Content by digest. Methods may be called from any thread and block.
+pub trait Cas: Send + Sync {
+    /// Keeps bytes.
+    fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, Error>;
+
+    /// Keeps the bytes of a regular file, reading them once. Returns digest and size. The caller's
+    /// file is left as it is.
+    fn put_file(&self, path: &Path) -> Result<(Digest, u64), Error>;
+
+    /// Keeps one level of a tree as a blob of its canonical encoding, under its tree digest.
+    fn put_tree(&self, tree: &Tree) -> Result<Digest, Error>;
+
+    /// The bytes of a blob, verified.
+    fn get(&self, digest: Digest) -> Result<Found<Vec<u8>>, Error>;
+
+    /// One level of a tree, verified.
+    fn get_tree(&self, digest: Digest) -> Result<Found<Tree>, Error>;
+
+    /// Writes a blob to a new file at `path` (which must not exist) with mode 0644 or 0755,
+    /// by reflink where the file system can, else by copy; verified on the first use in this
+    /// process. Never a hard link.
+    fn copy_to(&self, digest: Digest, path: &Path, exec: bool) -> Result<Found<()>, Error>;
+
+    /// Whether a blob is there: a look, not a read.
+    fn contains(&self, digest: Digest) -> bool;
+
+    /// The size in bytes of a blob that is there.
+    fn size(&self, digest: Digest) -> Option<u64>;
+
+    /// A new empty directory on the store's own file system, removed by the caller, or by the next
+    /// process if the caller is killed. For attempts and for staging.
+    fn scratch(&self) -> Result<PathBuf, Error>;
+
+    /// Blocks until all that was kept or recorded before this call is durable.
+    fn flush(&self) -> Result<(), Error>;
+}
+
+/// An output as a claim names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimOutput {
+    /// The output's name.
+    pub name: String,
+    /// What it is: a file or a folder.
+    pub entry: Entry,
+}
+
+/// A result under an action key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The key.
+    pub key: ActionKey,
+    /// Outputs, sorted by name.
+    pub outputs: Vec<ClaimOutput>,
+    /// Digests of the kept standard output and standard error.
+    pub logs: [Digest; 2],
+    /// The manifest of the key, as written.
+    pub manifest: String,
+    /// The isolation it was made under, as a rank: 0 none, 1 landlock, 2 full.
+    pub isolation: u8,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// When it was made, in nanoseconds since the epoch.
+    pub created: i64,
+    /// The run that made it.
+    pub run: String,
+    /// The address it was made at; for people and for finding a baseline.
+    pub addr: String,
+}
+
+/// Results by action key.
+pub trait Claims: Send + Sync {
+    /// All claims under a key, newest first, including those recorded but not yet durable.
+    fn lookup(&self, key: ActionKey) -> Result<Vec<Claim>, Error>;
+
+    /// Records a claim. It becomes durable after every blob it names, never before.
+    fn record(&self, claim: Claim) -> Result<(), Error>;
+
+    /// Drops a claim whose blobs turned out to be lost.
+    fn forget(&self, key: ActionKey) -> Result<(), Error>;
+}
+
+/// Why the store could not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system refused.
+    #[error("cannot {what} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("the store's index `{}` refused: {source}", path.display())]
+    Index {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The directory is not a store.
+    #[error("`{}` is not a Partita store: it holds other files and no `format`", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Made by a newer version.
+    #[error("the store `{}` has format {found}; this version knows {known}: use a newer partita or another `--store`", path.display())]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: String,
+        /// Ours.
+        known: u32,
+    },
+    /// A write failed earlier in this process, so nothing written since is trusted.
+    #[error("an earlier write to the store failed: {0}")]
+    Poisoned(String),
+}
+
+impl Error {
+    /// Wraps an IO error with what was tried.
+    pub fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { what, path, source }
+    }
+
+    /// The kind, which decides the exit status.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } | Self::Index { .. } | Self::Poisoned(_) => ErrorKind::Engine,
+            Self::NotAStore { .. } | Self::Newer { .. } => ErrorKind::StoreFormat,
+        }
+    }
+}
