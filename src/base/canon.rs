@@ -83,7 +83,9 @@ impl Value {
             Self::Bytes(bytes) => (5, bytes.clone()),
             Self::List(values) => {
                 let mut payload = Vec::new();
-                values.iter().for_each(|value| value.encode(&mut payload));
+                for value in values {
+                    value.encode(&mut payload);
+                }
                 (6, payload)
             }
             Self::Set(values) => {
@@ -95,7 +97,7 @@ impl Value {
                         bytes
                     })
                     .collect();
-                (7, encoded.concat())
+                (7, encoded.into_iter().flatten().collect())
             }
             Self::Map(map) => {
                 let mut payload = Vec::new();

@@ -80,7 +80,7 @@ pub fn format_bytes(bytes: u64) -> String {
     if unit == 0 {
         return format!("{bytes} B");
     }
-    let tenths = u128::from(bytes) * 10 >> (10 * unit);
+    let tenths = (u128::from(bytes) * 10) >> (10 * unit);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
