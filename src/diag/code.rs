@@ -101,6 +101,7 @@ codes! {
     P0314 Error "a default does not satisfy its own constraint";
     P0401 Error "an output is not produced by the node it is asked of";
     P0402 Error "an output is declared twice or never";
+    P0403 Error "templates use each other in a cycle";
     P0405 Error "the expansion is too large";
     P0406 Error "`for-each` over something known only at run time";
     P0407 Error "two instances share a key";

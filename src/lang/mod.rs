@@ -1,6 +1,29 @@
 //! KDL text to a checked program: guard, slices, shapes, names, types, expansion. Pure: all outside
 //! facts come through [`World`]. Leaves out digests and everything that happens at run time.
 
+mod ast;
+mod check;
+mod compile;
+mod decode;
+mod eval;
+mod expand;
+mod ir;
+mod load;
+mod parse;
+mod program;
+mod shape;
+mod shapes;
+mod stdlib;
 mod syntax;
+mod text;
+mod ty;
+mod world;
 
+pub use ast::{RetryDecl, ToolDecl, WorkspaceDecl};
+pub use compile::{Compiled, compile};
+pub use expand::{expand, expand_bundle};
+pub use parse::parse;
+pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use program::{DeclId, DeclKind, FileId, Program};
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
+pub use world::{MemoryWorld, World, WorldError};

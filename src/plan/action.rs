@@ -358,3 +358,29 @@ impl Action {
         all
     }
 }
+
+impl Tool {
+    /// The name of the executable: what it is started as, and its name on `PATH`.
+    pub fn program(&self) -> &str {
+        match &self.exec {
+            ToolExec::Lookup(name) => name,
+            ToolExec::Workspace(path) => path.name(),
+        }
+    }
+}
+
+impl Retry {
+    /// One line, as in plans: `2 on transient, 1s exponential`.
+    pub fn describe(&self) -> String {
+        let on = match self.on {
+            RetryOn::Transient => "transient",
+            RetryOn::Timeout => "timeout",
+            RetryOn::Any => "any",
+        };
+        let backoff = match self.backoff {
+            Backoff::Fixed(ms) => format!("{ms}ms fixed"),
+            Backoff::Exponential(ms) => format!("{ms}ms exponential"),
+        };
+        format!("{} on {on}, {backoff}", self.max)
+    }
+}

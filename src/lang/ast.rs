@@ -1,0 +1,419 @@
+//! Declarations as written, decoded from nodes: names unresolved, expressions unevaluated. Leaves
+//! out whether any of it makes sense: see `check`.
+
+use crate::base::Digest;
+use crate::diag::Span;
+use crate::lang::Spanned;
+use crate::lang::text::Text;
+use crate::lang::ty::{Constraints, Ty};
+
+/// A name with its place.
+pub type Name = Spanned<String>;
+
+/// A value position.
+#[derive(Clone, Debug)]
+pub enum Expr {
+    /// A text, perhaps with holes.
+    Text(Text),
+    /// An integer.
+    Int(i128, Span),
+    /// A truth value.
+    Bool(bool, Span),
+    /// `(var)x`.
+    Var(Name),
+    /// `(ref)node.output`, perhaps with holes.
+    Ref(Text),
+    /// `(secret)x`.
+    Secret(Name),
+}
+
+impl Expr {
+    /// The place.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Text(text) | Self::Ref(text) => text.span,
+            Self::Int(_, span) | Self::Bool(_, span) => *span,
+            Self::Var(name) | Self::Secret(name) => name.span,
+        }
+    }
+}
+
+/// `import "PATH" as=NAME`.
+#[derive(Clone, Debug)]
+pub struct ImportDecl {
+    /// The path as written.
+    pub path: Name,
+    /// The alias.
+    pub alias: Name,
+}
+
+/// `workspace { … }`.
+#[derive(Clone, Debug, Default)]
+pub struct WorkspaceDecl {
+    /// The store directory.
+    pub store: Option<Name>,
+    /// The state directory.
+    pub state: Option<Name>,
+    /// The outputs' directory.
+    pub out: Option<Name>,
+    /// The folder inputs are relative to.
+    pub root: Option<Name>,
+}
+
+/// `let`.
+#[derive(Clone, Debug)]
+pub struct LetDecl {
+    /// The name.
+    pub name: Name,
+    /// The type.
+    pub ty: Ty,
+    /// The value: one for a scalar.
+    pub values: Vec<Expr>,
+}
+
+/// `tool`.
+#[derive(Clone, Debug)]
+pub struct ToolDecl {
+    /// The name.
+    pub name: Name,
+    /// The executable.
+    pub exec: Name,
+    /// Arguments whose output is the identity.
+    pub fingerprint: Option<Vec<String>>,
+    /// Tools it starts.
+    pub uses: Vec<Name>,
+    /// Variables handed through.
+    pub pass_env: Vec<String>,
+    /// The supplier.
+    pub supplier: Option<String>,
+    /// The versions that will do.
+    pub version: Option<String>,
+}
+
+/// `param`.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// The name.
+    pub name: Name,
+    /// The type.
+    pub ty: Ty,
+    /// The value when none is given.
+    pub default: Option<Vec<Expr>>,
+    /// Constraints.
+    pub constraints: Constraints,
+}
+
+/// `returns`.
+#[derive(Clone, Debug)]
+pub struct ReturnsDecl {
+    /// The name.
+    pub name: Name,
+    /// The type.
+    pub ty: Ty,
+}
+
+/// What an action does.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Starts a tool.
+    Exec {
+        /// The tool.
+        tool: Name,
+        /// Its arguments.
+        args: Vec<Expr>,
+    },
+    /// Gives a staged file on.
+    Copy(Text),
+    /// Writes a text.
+    Write(Text),
+    /// Renders a staged template.
+    Render {
+        /// The template.
+        template: Text,
+        /// Variables.
+        vars: Vec<(Name, RenderVar)>,
+    },
+    /// Merges staged JSON files.
+    MergeJson(Vec<Text>),
+}
+
+/// A variable of a rendered template.
+#[derive(Clone, Debug)]
+pub enum RenderVar {
+    /// A value known at compile time.
+    Value(Expr),
+    /// The text of a staged file.
+    File(Text),
+    /// The JSON of a staged file.
+    Json(Text),
+}
+
+/// `input`.
+#[derive(Clone, Debug)]
+pub struct InputDecl {
+    /// Patterns of the workspace, or the one destination.
+    pub paths: Vec<Text>,
+    /// The output taken.
+    pub from: Option<Expr>,
+    /// Of a folder, what.
+    pub select: Option<Text>,
+    /// Whether matching nothing is fine.
+    pub optional: bool,
+    /// The whole node.
+    pub span: Span,
+}
+
+/// `output`.
+#[derive(Clone, Debug)]
+pub struct OutputDecl {
+    /// The name.
+    pub name: Text,
+    /// The path.
+    pub path: Option<Text>,
+    /// The type.
+    pub ty: Ty,
+    /// The digest it must have.
+    pub digest: Option<Spanned<Digest>>,
+    /// The whole node.
+    pub span: Span,
+}
+
+/// `retry`.
+#[derive(Clone, Debug)]
+pub struct RetryDecl {
+    /// How many times after the first.
+    pub max: u32,
+    /// The word for which failures.
+    pub on: String,
+    /// Milliseconds to wait.
+    pub backoff_ms: u64,
+    /// Whether the wait doubles.
+    pub exponential: bool,
+}
+
+/// `holds`, and `resources` as holds of the pools `cpu` and `memory`.
+#[derive(Clone, Debug)]
+pub struct HoldsDecl {
+    /// The pool.
+    pub pool: Name,
+    /// How much.
+    pub amount: Expr,
+    /// Whether the pool is the machine's (`cpu`, `memory`) and always there.
+    pub machine: bool,
+}
+
+/// What nodes and steps have in common.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// What it does; `None` for a node that applies a recipe.
+    pub body: Option<Body>,
+    /// The class as written.
+    pub class: Option<Name>,
+    /// Inputs.
+    pub inputs: Vec<InputDecl>,
+    /// Outputs.
+    pub outputs: Vec<OutputDecl>,
+    /// Environment.
+    pub env: Vec<(Name, Expr)>,
+    /// Further tools.
+    pub tools: Vec<Name>,
+    /// Where it starts.
+    pub cwd: Option<Text>,
+    /// Longest attempt.
+    pub timeout: Option<Text>,
+    /// When to try again.
+    pub retry: Option<RetryDecl>,
+    /// What it holds.
+    pub holds: Vec<HoldsDecl>,
+    /// The name of the node or step.
+    pub span: Span,
+}
+
+/// `step`.
+#[derive(Clone, Debug)]
+pub struct StepDecl {
+    /// The name.
+    pub name: Name,
+    /// The work.
+    pub work: Work,
+}
+
+/// `recipe`.
+#[derive(Clone, Debug)]
+pub struct RecipeDecl {
+    /// The name.
+    pub name: Name,
+    /// Parameters.
+    pub params: Vec<Param>,
+    /// What it leaves.
+    pub returns: Vec<ReturnsDecl>,
+    /// Its steps.
+    pub steps: Vec<StepDecl>,
+    /// The whole declaration.
+    pub span: Span,
+}
+
+/// `for-each`.
+#[derive(Clone, Debug)]
+pub struct ForEach {
+    /// The variable.
+    pub var: Name,
+    /// The list.
+    pub list: Expr,
+    /// Whether an empty list is fine.
+    pub optional: bool,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Ne,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Le,
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Ge,
+}
+
+/// A condition known at compile time.
+#[derive(Clone, Debug)]
+pub enum Cond {
+    /// A triple.
+    Triple(Name, Op, Expr),
+    /// All hold.
+    All(Vec<Cond>),
+    /// One holds.
+    Any(Vec<Cond>),
+    /// None holds.
+    Not(Vec<Cond>),
+}
+
+/// `node`.
+#[derive(Clone, Debug)]
+pub struct NodeDecl {
+    /// The name.
+    pub name: Name,
+    /// The recipe it applies.
+    pub recipe: Option<Name>,
+    /// Arguments of the recipe.
+    pub with: Vec<(Name, Expr)>,
+    /// Loops.
+    pub for_each: Vec<ForEach>,
+    /// Instances exist only where these hold.
+    pub when: Vec<Cond>,
+    /// Order.
+    pub after: Vec<AfterDecl>,
+    /// The work.
+    pub work: Work,
+    /// The whole node.
+    pub span: Span,
+}
+
+/// `after`.
+#[derive(Clone, Debug)]
+pub struct AfterDecl {
+    /// The address or pattern.
+    pub target: Text,
+    /// Whether matching nothing is fine.
+    pub optional: bool,
+}
+
+/// `use`.
+#[derive(Clone, Debug)]
+pub struct UseDecl {
+    /// The template.
+    pub template: Name,
+    /// The alias.
+    pub alias: Name,
+    /// Arguments.
+    pub with: Vec<(Name, Expr)>,
+    /// The whole node.
+    pub span: Span,
+}
+
+/// What graphs and templates have in common.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The name.
+    pub name: Name,
+    /// Parameters.
+    pub params: Vec<Param>,
+    /// Nodes.
+    pub nodes: Vec<NodeDecl>,
+    /// Templates used.
+    pub uses: Vec<UseDecl>,
+    /// The whole declaration.
+    pub span: Span,
+}
+
+/// `graph`.
+#[derive(Clone, Debug)]
+pub struct GraphDecl {
+    /// Name, parameters, nodes.
+    pub group: Group,
+    /// How many at once.
+    pub concurrency: Option<u64>,
+    /// Timeout of nodes without one.
+    pub timeout: Option<Text>,
+    /// Retry of nodes without one.
+    pub retry: Option<RetryDecl>,
+    /// Pools.
+    pub resources: Vec<(Name, u64)>,
+}
+
+/// `include`.
+#[derive(Clone, Debug)]
+pub struct IncludeDecl {
+    /// The node or pattern.
+    pub node: Name,
+    /// The output.
+    pub output: Option<Name>,
+    /// The path in the bundle.
+    pub to: Option<Text>,
+    /// The whole node.
+    pub span: Span,
+}
+
+/// `bundle`.
+#[derive(Clone, Debug)]
+pub struct BundleDecl {
+    /// The name.
+    pub name: Name,
+    /// The graph.
+    pub from: Name,
+    /// The version.
+    pub version: Option<Text>,
+    /// What goes in.
+    pub includes: Vec<IncludeDecl>,
+    /// The key that signs.
+    pub key: Option<Name>,
+    /// The whole declaration.
+    pub span: Span,
+}
+
+/// All declarations of one file.
+#[derive(Clone, Debug, Default)]
+pub struct FileDecls {
+    /// The workspace settings.
+    pub workspace: Option<WorkspaceDecl>,
+    /// Imports.
+    pub imports: Vec<ImportDecl>,
+    /// Constants.
+    pub lets: Vec<LetDecl>,
+    /// Tools.
+    pub tools: Vec<ToolDecl>,
+    /// Recipes.
+    pub recipes: Vec<RecipeDecl>,
+    /// Templates.
+    pub templates: Vec<Group>,
+    /// Graphs.
+    pub graphs: Vec<GraphDecl>,
+    /// Bundles.
+    pub bundles: Vec<BundleDecl>,
+}

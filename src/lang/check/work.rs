@@ -1,0 +1,363 @@
+//! Checks of what nodes and steps have in common (tools, arguments, inputs, outputs, classes) and of
+//! recipes. Leaves out references between nodes: see `group`.
+
+use std::collections::BTreeMap;
+
+use crate::base::RelPath;
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::lang::ast::{Body, Expr, InputDecl, Name, OutputDecl, RecipeDecl, RenderVar, Work};
+use crate::lang::check::{Scope, check_params, tool, unique};
+use crate::lang::program::{FileId, Program};
+use crate::lang::text::Text;
+use crate::lang::ty::{ArtifactKind, Ty};
+
+const CLASSES: &[&str] = &["pure", "fixed", "volatile"];
+const RESERVED_CLASSES: &[&str] = &["record", "effect"];
+
+pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl, diagnostics: &mut Diagnostics) {
+    let constants = Scope::of_file(program, file);
+    check_params(&recipe.params, &constants, diagnostics);
+    let scope = constants.with_params(&recipe.params);
+    let mut returned: BTreeMap<&str, Vec<(&OutputDecl, Span)>> = BTreeMap::new();
+    for (index, step) in recipe.steps.iter().enumerate() {
+        unique(&recipe.steps[..index].iter().map(|other| &other.name).collect::<Vec<_>>(), &step.name, "step", diagnostics);
+        check_segment(&step.name, "step", diagnostics);
+        check_work(program, file, &step.work, &scope, &[], diagnostics);
+        for output in &step.work.outputs {
+            if let Some(name) = output.name.as_literal() {
+                returned.entry(name).or_default().push((output, output.name.span));
+            }
+        }
+        for input in &step.work.inputs {
+            if let Some(Expr::Ref(text)) = &input.from {
+                check_step_ref(recipe, index, text, diagnostics);
+            }
+        }
+    }
+    for (index, returns) in recipe.returns.iter().enumerate() {
+        unique(&recipe.returns[..index].iter().map(|other| &other.name).collect::<Vec<_>>(), &returns.name, "artifact", diagnostics);
+        match returned.get(returns.name.value.as_str()).map_or(&[][..], Vec::as_slice) {
+            [] => {
+                let known: Vec<&str> = returned.keys().copied().collect();
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0402,
+                        returns.name.span,
+                        format!("no step of recipe `{}` declares output `{}`", recipe.name.value, returns.name.value),
+                    )
+                    .with_suggestion_text(did_you_mean(&returns.name.value, known.iter().copied()))
+                    .with_help(format!("add `output {} path=\"…\"` to the step that makes it", returns.name.value)),
+                );
+            }
+            [(output, span)] => {
+                if !output.ty.fits(&returns.ty) && !returns.ty.fits(&output.ty) {
+                    diagnostics.push(
+                        Diagnostic::new(Code::P0301, *span, format!("expected `{}`, found `{}`", returns.ty, output.ty))
+                            .with_secondary(returns.name.span, "the recipe returns it here"),
+                    );
+                }
+            }
+            [(_, first), (_, second), ..] => diagnostics.push(
+                Diagnostic::new(Code::P0402, *second, format!("output `{}` is declared by two steps", returns.name.value))
+                    .with_secondary(*first, "first declared here")
+                    .with_help("a recipe returns each name from one step"),
+            ),
+        }
+    }
+}
+
+fn check_step_ref(recipe: &RecipeDecl, at: usize, text: &Text, diagnostics: &mut Diagnostics) {
+    let Some(literal) = text.as_literal() else { return };
+    let Some((step, output)) = literal.split_once('.') else {
+        diagnostics.push(not_a_reference(text.span, literal));
+        return;
+    };
+    match recipe.steps.iter().position(|other| other.name.value == step) {
+        Some(index) => {
+            let target = &recipe.steps[index];
+            if index >= at {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0501, text.span, format!("step `{}` uses step `{step}`, which does not come before it", recipe.steps[at].name.value))
+                        .with_secondary(target.name.span, "declared here")
+                        .with_help("steps use the outputs of earlier steps"),
+                );
+            }
+            let names: Vec<&str> = target.work.outputs.iter().filter_map(|output| output.name.as_literal()).collect();
+            if !names.contains(&output) {
+                diagnostics.push(no_output(text.span, output, step, &names));
+            }
+        }
+        None => {
+            let names: Vec<&str> = recipe.steps.iter().map(|step| step.name.value.as_str()).collect();
+            diagnostics.push(
+                Diagnostic::new(Code::P0201, text.span, format!("cannot find step `{step}`"))
+                    .with_suggestion_text(did_you_mean(step, names.iter().copied()))
+                    .with_help("a recipe sees its own steps and its parameters: take artifacts of the graph by `param`"),
+            );
+        }
+    }
+}
+
+/// The diagnostic for a reference that is not `node.output`.
+pub(crate) fn not_a_reference(span: Span, text: &str) -> Diagnostic {
+    Diagnostic::new(Code::P0301, span, format!("`{text}` does not name an output"))
+        .with_help("write `(ref)node.output`, or `(ref)\"node/key.output\"` for one instance")
+}
+
+/// The diagnostic for an output that a node does not have.
+pub(crate) fn no_output(span: Span, output: &str, node: &str, known: &[&str]) -> Diagnostic {
+    let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", known.join(", ")) };
+    Diagnostic::new(Code::P0401, span, format!("output `{output}` is not produced by `{node}`"))
+        .with_suggestion_text(did_you_mean(output, known.iter().copied()))
+        .with_help(help)
+}
+
+/// Checks that a name can be a segment of an address.
+pub(crate) fn check_segment(name: &Name, what: &str, diagnostics: &mut Diagnostics) {
+    let fine = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    if name.value.is_empty() || !name.value.chars().all(fine) {
+        diagnostics.push(
+            Diagnostic::new(Code::P0301, name.span, format!("`{}` cannot name a {what}", name.value))
+                .with_help("names in addresses are made of letters, digits, `-` and `_`"),
+        );
+    }
+}
+
+/// Checks what nodes and steps have in common.
+pub(super) fn check_work(
+    program: &Program,
+    file: FileId,
+    work: &Work,
+    scope: &Scope,
+    pools: &[&str],
+    diagnostics: &mut Diagnostics,
+) {
+    let mut instance = scope.clone();
+    instance.instance = true;
+    check_class(work, diagnostics);
+    match &work.body {
+        Some(Body::Exec { tool: name, args }) => {
+            tool(program, file, name, diagnostics);
+            args.iter().for_each(|arg| check_argument(arg, scope, diagnostics));
+        }
+        Some(Body::Copy(text) | Body::Write(text)) => scope.check_text(text, diagnostics),
+        Some(Body::Render { template, vars }) => {
+            scope.check_text(template, diagnostics);
+            for (_, var) in vars {
+                match var {
+                    RenderVar::Value(expr) => check_argument(expr, scope, diagnostics),
+                    RenderVar::File(text) | RenderVar::Json(text) => scope.check_text(text, diagnostics),
+                }
+            }
+        }
+        Some(Body::MergeJson(texts)) => texts.iter().for_each(|text| scope.check_text(text, diagnostics)),
+        None => {}
+    }
+    if let Some(Body::Copy(_) | Body::Write(_) | Body::Render { .. } | Body::MergeJson(_)) = &work.body
+        && work.outputs.len() != 1
+    {
+        diagnostics.push(
+            Diagnostic::new(Code::P0402, work.span, format!("a built-in action writes one output, {} declared", work.outputs.len()))
+                .with_help("add `output PATH`, once"),
+        );
+    }
+    for name in &work.tools {
+        tool(program, file, name, diagnostics);
+    }
+    for (name, value) in &work.env {
+        check_env(name, value, scope, diagnostics);
+    }
+    for text in [&work.cwd, &work.timeout].into_iter().flatten() {
+        scope.check_text(text, diagnostics);
+    }
+    if let Some(cwd) = &work.cwd {
+        check_path(cwd, "a folder below its own", diagnostics);
+    }
+    for hold in &work.holds {
+        if !hold.machine && !pools.contains(&hold.pool.value.as_str()) {
+            let diagnostic = Diagnostic::new(Code::P0201, hold.pool.span, format!("cannot find resource `{}`", hold.pool.value))
+                .with_suggestion(did_you_mean(&hold.pool.value, pools.iter().copied()));
+            diagnostics.push(diagnostic.with_help(format!("declare it in the graph: `resource {} capacity=1`", hold.pool.value)));
+        }
+        if let Expr::Var(name) = &hold.amount {
+            scope.resolve(&name.value, name.span, diagnostics);
+        }
+    }
+    work.inputs.iter().for_each(|input| check_input(input, scope, &instance, diagnostics));
+    check_outputs(work, scope, diagnostics);
+}
+
+fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
+    let class = work.class.as_ref().map_or("pure", |class| class.value.as_str());
+    if let Some(written) = &work.class
+        && !CLASSES.contains(&class)
+    {
+        diagnostics.push(if RESERVED_CLASSES.contains(&class) {
+            Diagnostic::new(Code::P0111, written.span, format!("class `{class}` belongs to the language, but this version does not run it yet"))
+        } else {
+            Diagnostic::new(Code::P0305, written.span, format!("`{class}` is not a class of action"))
+                .with_suggestion(did_you_mean(class, CLASSES.iter().copied()))
+                .with_help(format!("classes: {}", CLASSES.join(", ")))
+        });
+    }
+    for output in &work.outputs {
+        if let (Some(digest), false) = (&output.digest, class == "fixed") {
+            diagnostics.push(
+                Diagnostic::new(Code::P0508, digest.span, format!("an output of a `{class}` action declares a digest"))
+                    .with_help("only `class=fixed` actions promise the digest of what they leave"),
+            );
+        }
+    }
+}
+
+/// An argument of a process or a variable of a template: text, number, or a list by `(var)`.
+fn check_argument(expr: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
+    match expr {
+        Expr::Text(text) => scope.check_text(text, diagnostics),
+        Expr::Var(name) => {
+            if let Some((Ty::Artifact(_), declared)) = scope.resolve(&name.value, name.span, diagnostics) {
+                diagnostics.push(artifact_argument(name.span, &name.value).with_secondary(*declared, "declared here"));
+            }
+        }
+        Expr::Ref(text) => diagnostics.push(artifact_argument(text.span, text.as_literal().unwrap_or("…"))),
+        Expr::Secret(name) => diagnostics.push(
+            Diagnostic::new(Code::P0111, name.span, "secrets belong to the language, but this version does not run them yet")
+                .with_help("remove it, or wait for the version that does"),
+        ),
+        Expr::Int(..) | Expr::Bool(..) => {}
+    }
+}
+
+fn artifact_argument(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::new(Code::P0309, span, format!("the artifact `{name}` cannot be an argument"))
+        .with_help("an artifact is a file: take it by `input PLACE from=…` and give the place as the argument")
+}
+
+/// Variables that are fixed for every action.
+const FIXED_ENV: &[&str] = &["PATH", "HOME", "TMPDIR"];
+
+fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
+    if FIXED_ENV.contains(&name.value.as_str()) {
+        diagnostics.push(
+            Diagnostic::new(Code::P0305, name.span, format!("`{}` is set by the executor", name.value))
+                .with_help("`PATH` holds the declared tools; `HOME` and `TMPDIR` are empty folders of the action's own"),
+        );
+    }
+    if name.value.is_empty() || name.value.contains(['=', '\0']) {
+        diagnostics.push(Diagnostic::new(Code::P0301, name.span, "this cannot be the name of a variable of the environment"));
+    }
+    match value {
+        Expr::Var(var) => {
+            if let Some((Ty::List(_) | Ty::Artifact(_), declared)) = scope.resolve(&var.value, var.span, diagnostics) {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0309, var.span, format!("`{}` cannot be the value of a variable", var.value))
+                        .with_secondary(*declared, "declared here")
+                        .with_help("the environment holds text"),
+                );
+            }
+        }
+        other => check_argument(other, scope, diagnostics),
+    }
+}
+
+fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: &mut Diagnostics) {
+    match &input.from {
+        None => {
+            for path in &input.paths {
+                scope.check_text(path, diagnostics);
+                check_pattern(path, diagnostics);
+            }
+        }
+        Some(from) => {
+            for path in &input.paths {
+                instance.check_text(path, diagnostics);
+                check_path(path, "a place below the action's folder", diagnostics);
+            }
+            match from {
+                Expr::Ref(text) => scope.check_text(text, diagnostics),
+                Expr::Var(name) => {
+                    if let Some((ty, declared)) = scope.resolve(&name.value, name.span, diagnostics)
+                        && !matches!(ty, Ty::Artifact(_))
+                    {
+                        diagnostics.push(
+                            Diagnostic::new(Code::P0301, name.span, format!("expected an artifact, found `{ty}`"))
+                                .with_secondary(*declared, "declared here"),
+                        );
+                    }
+                }
+                other => diagnostics.push(
+                    Diagnostic::new(Code::P0301, other.span(), "`from` takes an output or a parameter")
+                        .with_help("write `from=(ref)node.output` or `from=(var)param`"),
+                ),
+            }
+        }
+    }
+    if let Some(select) = &input.select {
+        scope.check_text(select, diagnostics);
+        check_pattern(select, diagnostics);
+    }
+}
+
+fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
+    let mut names: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut paths: BTreeMap<RelPath, Span> = BTreeMap::new();
+    for output in &work.outputs {
+        scope.check_text(&output.name, diagnostics);
+        let path = output.path.as_ref().unwrap_or(&output.name);
+        if output.path.is_some() {
+            scope.check_text(path, diagnostics);
+        }
+        if let Some(name) = output.name.as_literal()
+            && let Some(first) = names.insert(name, output.name.span)
+        {
+            diagnostics.push(
+                Diagnostic::new(Code::P0402, output.name.span, format!("output `{name}` is declared twice"))
+                    .with_secondary(first, "first declared here"),
+            );
+            continue;
+        }
+        let Some(path) = check_path(path, "a place below the action's folder", diagnostics) else { continue };
+        let clash = paths.iter().find(|(other, _)| other.starts_with(&path) || path.starts_with(other));
+        if let Some((other, first)) = clash {
+            diagnostics.push(
+                Diagnostic::new(Code::P0504, output.span, format!("two outputs claim `{path}`: one lies inside or at the other"))
+                    .with_secondary(*first, format!("`{other}` is declared here")),
+            );
+        }
+        // A workspace input at the same path would be changed in place.
+        for input in work.inputs.iter().filter(|input| input.from.is_none()) {
+            let same = input.paths.iter().find(|text| text.as_literal() == Some(path.as_str()));
+            if let (Some(text), Ty::Artifact(ArtifactKind::File)) = (same, &output.ty) {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0504, output.span, format!("`{path}` is both an input and an output"))
+                        .with_secondary(text.span, "the input")
+                        .with_help("an action leaves new files: give the output another path"),
+                );
+            }
+        }
+        paths.insert(path, output.span);
+    }
+}
+
+/// Checks a literal path; one with holes is checked when it is known.
+pub(crate) fn check_path(text: &Text, what: &str, diagnostics: &mut Diagnostics) -> Option<RelPath> {
+    let literal = text.as_literal()?;
+    match RelPath::new(literal) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            diagnostics.push(Diagnostic::new(Code::P0507, text.span, error.to_string()).with_help(format!("write {what}")));
+            None
+        }
+    }
+}
+
+/// Checks a literal pattern of the workspace.
+pub(crate) fn check_pattern(text: &Text, diagnostics: &mut Diagnostics) {
+    let Some(literal) = text.as_literal() else { return };
+    if let Err(error) = crate::lang::eval::pattern(literal) {
+        diagnostics.push(
+            Diagnostic::new(Code::P0507, text.span, error)
+                .with_help("inputs are files of the workspace: write a path or pattern relative to its root"),
+        );
+    }
+}

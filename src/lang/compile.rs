@@ -1,0 +1,67 @@
+//! The pipeline of the compiler: load, check, and expand what can be expanded without being given
+//! anything. Leaves out plans.
+
+use std::collections::BTreeMap;
+
+use crate::base::RelPath;
+use crate::diag::Diagnostics;
+use crate::lang::check::check;
+use crate::lang::expand::{expand, expand_bundle};
+use crate::lang::load::load;
+use crate::lang::program::{DeclId, DeclKind, Program};
+use crate::lang::world::World;
+
+/// A compiled set of specs, with everything there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The program.
+    pub program: Program,
+    /// What was found.
+    pub diagnostics: Diagnostics,
+}
+
+/// Compiles root files and all they import. Every graph whose parameters have defaults, and every
+/// bundle of one, is expanded as well, so that what depends on values is found here too.
+pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
+    let mut diagnostics = Diagnostics::default();
+    let program = load(world, roots, &mut diagnostics);
+    check(&program, &mut diagnostics);
+    for id in program.root_graphs() {
+        if poisoned(&program, id, &diagnostics) {
+            continue;
+        }
+        if program.graph(id).group.params.iter().any(|param| param.default.is_none()) {
+            continue;
+        }
+        let Some(expansion) = expand(&program, id, &BTreeMap::new(), &mut diagnostics) else { continue };
+        for bundle in program.root_bundles() {
+            let decl = program.bundle(bundle);
+            let of_this = program.lookup(bundle.file, DeclKind::Graph, &decl.from.value) == Some(id);
+            if of_this && !diagnostics.has_error_within(decl.span) {
+                expand_bundle(&program, bundle, &expansion, &mut diagnostics);
+            }
+        }
+    }
+    Compiled { program, diagnostics }
+}
+
+/// Whether a graph, or anything it uses, has an error already: expanding it would only repeat it.
+fn poisoned(program: &Program, id: DeclId, diagnostics: &Diagnostics) -> bool {
+    let group = &program.graph(id).group;
+    if diagnostics.has_error_within(group.span) {
+        return true;
+    }
+    // Constants and tools are small and shared: any error outside graphs, recipes and templates
+    // may be behind them.
+    let mut elsewhere = diagnostics.clone();
+    let mut inside = Vec::new();
+    for file in &program.files {
+        inside.extend(file.decls.graphs.iter().map(|graph| graph.group.span));
+        inside.extend(file.decls.bundles.iter().map(|bundle| bundle.span));
+    }
+    elsewhere.retain(|item| {
+        let at = item.primary.span;
+        !inside.iter().any(|span| span.source == at.source && span.start <= at.start && at.end <= span.end)
+    });
+    elsewhere.has_errors()
+}

@@ -1,0 +1,121 @@
+//! The includes of a bundle, resolved against an expansion. Leaves out contents.
+
+use std::collections::BTreeMap;
+
+use crate::base::RelPath;
+use crate::diag::{Code, Diagnostic, Diagnostics, Span};
+use crate::lang::check::no_output;
+use crate::lang::eval::{Env, Evaluator, address_matches};
+use crate::lang::ir::{BundleIr, Expansion, IncludeIr, InstanceIr};
+use crate::lang::program::{DeclId, DeclKind, Program};
+
+/// Resolves what goes into a bundle. `None` if something is wrong, which has then been reported.
+pub fn expand_bundle(program: &Program, id: DeclId, expansion: &Expansion, diagnostics: &mut Diagnostics) -> Option<BundleIr> {
+    let decl = program.bundle(id);
+    let mut vars = BTreeMap::new();
+    for name in program.visible(id.file, DeclKind::Let) {
+        if let Some(constant) = program.lookup(id.file, DeclKind::Let, &name)
+            && let [value] = program.constant(constant).values.as_slice()
+            && let Some(value) = Evaluator::new(&Env::default(), 0).expr(value, diagnostics)
+        {
+            vars.insert(name, value);
+        }
+    }
+    let env = Env::outermost(vars);
+    let mut includes = Vec::new();
+    let mut taken: BTreeMap<RelPath, Span> = BTreeMap::new();
+    let mut fine = true;
+    for include in &decl.includes {
+        let pattern = format!("{}/{}", expansion.graph, include.node.value);
+        let all_of_node = format!("{pattern}/**");
+        let matched: Vec<&InstanceIr> = expansion
+            .instances
+            .iter()
+            .filter(|instance| {
+                address_matches(&pattern, &instance.addr)
+                    || !include.node.value.contains('*')
+                        && !instance.keys.is_empty()
+                        && address_matches(&all_of_node, &instance.addr)
+                        && node_of(instance) == pattern
+            })
+            .collect();
+        if matched.is_empty() {
+            diagnostics.push(
+                Diagnostic::new(Code::P0502, include.node.span, format!("`{}` matches no node of graph `{}`", include.node.value, expansion.graph))
+                    .with_help("`*` stands for one segment of an address, `**` for any number"),
+            );
+            fine = false;
+        }
+        for instance in matched {
+            let names: Vec<&str> = instance.outputs.keys().map(String::as_str).collect();
+            let span = include.output.as_ref().map_or(include.span, |name| name.span);
+            let output = match (&include.output, names.as_slice()) {
+                (Some(name), _) => name.value.clone(),
+                (None, [only]) => (*only).to_owned(),
+                (None, _) => {
+                    diagnostics.push(
+                        Diagnostic::new(Code::P0104, span, format!("`{}` has {} outputs: say which", instance.addr, names.len()))
+                            .with_help(format!("add `output=NAME`, one of: {}", names.join(", "))),
+                    );
+                    fine = false;
+                    continue;
+                }
+            };
+            let Some((action, name)) = instance.outputs.get(&output) else {
+                diagnostics.push(no_output(span, &output, &include.node.value, &names).with_secondary(instance.span, "declared here"));
+                fine = false;
+                continue;
+            };
+            let Some(ir) = expansion.actions[*action].outputs.iter().find(|ir| ir.name == *name) else { continue };
+            let text = match &include.to {
+                Some(to) => {
+                    let evaluator = Evaluator { instance: Some(&instance.keys), ..Evaluator::new(&env, 0) };
+                    match evaluator.text(to, diagnostics) {
+                        // A place that ends in `/` is a folder; the output keeps its name in it.
+                        Some(text) if text.ends_with('/') && !ir.dir => format!("{text}{}", ir.path.name()),
+                        Some(text) => text,
+                        None => {
+                            fine = false;
+                            continue;
+                        }
+                    }
+                }
+                None => ir.path.as_str().to_owned(),
+            };
+            let to = match RelPath::new(&text) {
+                Ok(to) => to,
+                Err(error) => {
+                    let span = include.to.as_ref().map_or(include.span, |to| to.span);
+                    diagnostics.push(Diagnostic::new(Code::P0802, span, error.to_string()).with_help("write a relative path such as `bin/tool`"));
+                    fine = false;
+                    continue;
+                }
+            };
+            if let Some(first) = taken.insert(to.clone(), include.span) {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0801, include.span, format!("the bundle holds two files at `{to}`"))
+                        .with_secondary(first, "the other")
+                        .with_help("tell them apart by `to=`, for instances as `\"obj/{{ node.file }}.o\"`"),
+                );
+                fine = false;
+            }
+            includes.push(IncludeIr { to, action: *action, output: name.clone(), dir: ir.dir, span: include.span });
+        }
+    }
+    includes.sort_by(|a, b| a.to.cmp(&b.to));
+    let version = match &decl.version {
+        Some(text) => Evaluator::new(&env, 0).text(text, diagnostics)?,
+        None => "0.0.0".to_owned(),
+    };
+    let key = decl.key.as_ref().map(|key| key.value.clone());
+    fine.then(|| BundleIr { name: decl.name.value.clone(), graph: expansion.graph.clone(), version, includes, key })
+}
+
+/// The address of the node an instance is of: without its keys.
+fn node_of(instance: &InstanceIr) -> String {
+    let mut addr = instance.addr.as_str();
+    for _ in &instance.keys {
+        addr = addr.rsplit_once('/').map_or(addr, |(head, _)| head);
+    }
+    addr.to_owned()
+}

@@ -1,0 +1,190 @@
+//! What a graph expands to: actions with everything evaluated, still by address and with their
+//! places in the specs. `plan` turns it into keyed actions. Leaves out digests.
+
+use std::collections::BTreeMap;
+
+use crate::base::{Digest, RelPath};
+use crate::diag::Span;
+use crate::lang::program::DeclId;
+
+/// A graph, expanded.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    /// The graph's name.
+    pub graph: String,
+    /// The parameters' values as text, for `expand` and provenance.
+    pub params: BTreeMap<String, String>,
+    /// Instances of nodes, sorted by address.
+    pub instances: Vec<InstanceIr>,
+    /// Actions, sorted by address.
+    pub actions: Vec<ActionIr>,
+    /// Tools that actions name, by the name they are known under in the plan.
+    pub tools: BTreeMap<String, ToolIr>,
+    /// Pools and their capacities.
+    pub pools: BTreeMap<String, u64>,
+    /// How many at once.
+    pub concurrency: Option<u64>,
+}
+
+/// An instance of a node.
+#[derive(Clone, Debug)]
+pub struct InstanceIr {
+    /// `graph/use-alias/node/key…`.
+    pub addr: String,
+    /// Loop variables and their values.
+    pub keys: Vec<(String, String)>,
+    /// Its actions, by index.
+    pub actions: Vec<usize>,
+    /// Outputs by the name others use: the action and its output.
+    pub outputs: BTreeMap<String, (usize, String)>,
+    /// The recipe it applies, for `expand`.
+    pub recipe: Option<String>,
+    /// The node.
+    pub span: Span,
+}
+
+/// An action.
+#[derive(Clone, Debug)]
+pub struct ActionIr {
+    /// The address.
+    pub addr: String,
+    /// What it does.
+    pub body: BodyIr,
+    /// The class as a word.
+    pub class: String,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// Inputs.
+    pub inputs: Vec<InputIr>,
+    /// Outputs.
+    pub outputs: Vec<OutputIr>,
+    /// Tools by plan name, sorted.
+    pub tools: Vec<String>,
+    /// Where it starts.
+    pub cwd: Option<RelPath>,
+    /// Milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// When to try again.
+    pub retry: Option<crate::lang::ast::RetryDecl>,
+    /// Shares of pools.
+    pub holds: Vec<(String, u64)>,
+    /// Actions that come before, by index, besides producers.
+    pub after: Vec<usize>,
+    /// The node or step.
+    pub span: Span,
+}
+
+/// What an action does.
+#[derive(Clone, Debug)]
+pub enum BodyIr {
+    /// Starts a tool.
+    Exec {
+        /// The tool by plan name.
+        tool: String,
+        /// Arguments.
+        args: Vec<String>,
+    },
+    /// Gives a staged file on.
+    Copy(RelPath),
+    /// Writes a text.
+    Write(String),
+    /// Renders a template.
+    Render(RelPath, BTreeMap<String, RenderIr>),
+    /// Merges JSON files.
+    MergeJson(Vec<RelPath>),
+}
+
+/// A variable of a rendered template.
+#[derive(Clone, Debug)]
+pub enum RenderIr {
+    /// A text.
+    Text(String),
+    /// A list.
+    List(Vec<String>),
+    /// The text of a staged file.
+    File(RelPath),
+    /// The JSON of a staged file.
+    Json(RelPath),
+}
+
+/// An input.
+#[derive(Clone, Debug)]
+pub enum InputIr {
+    /// Files of the workspace.
+    Workspace {
+        /// The path or pattern.
+        pattern: String,
+        /// Whether matching nothing is fine.
+        optional: bool,
+        /// The place.
+        span: Span,
+    },
+    /// An output of another action.
+    Output {
+        /// Where it is staged; `None` for the action's folder itself.
+        dest: Option<RelPath>,
+        /// The producer, by index.
+        action: usize,
+        /// The output's name there.
+        output: String,
+        /// Of a folder, what.
+        select: Option<String>,
+        /// The place.
+        span: Span,
+    },
+}
+
+/// An output.
+#[derive(Clone, Debug)]
+pub struct OutputIr {
+    /// The name.
+    pub name: String,
+    /// The path.
+    pub path: RelPath,
+    /// Whether it is a folder.
+    pub dir: bool,
+    /// The digest it must have.
+    pub digest: Option<Digest>,
+    /// The place.
+    pub span: Span,
+}
+
+/// A tool.
+#[derive(Clone, Debug)]
+pub struct ToolIr {
+    /// The declaration.
+    pub decl: DeclId,
+    /// Plan names of the tools it starts.
+    pub uses: Vec<String>,
+}
+
+/// A bundle with its includes resolved.
+#[derive(Clone, Debug)]
+pub struct BundleIr {
+    /// The name.
+    pub name: String,
+    /// The graph.
+    pub graph: String,
+    /// The version.
+    pub version: String,
+    /// What goes in: the path in the archive (a folder's contents go below it), the action's index
+    /// and the output.
+    pub includes: Vec<IncludeIr>,
+    /// The key that signs.
+    pub key: Option<String>,
+}
+
+/// One output in a bundle.
+#[derive(Clone, Debug)]
+pub struct IncludeIr {
+    /// The path in the archive.
+    pub to: RelPath,
+    /// The action, by index.
+    pub action: usize,
+    /// The output's name.
+    pub output: String,
+    /// Whether it is a folder.
+    pub dir: bool,
+    /// The place.
+    pub span: Span,
+}

@@ -1,0 +1,224 @@
+//! From root files to the set of all files: reading through the `World`, the guard and the parser,
+//! shapes, decoding, imports and their cycles. Leaves out the meaning of declarations.
+
+use std::collections::BTreeMap;
+
+use crate::base::{Limits, RelPath};
+use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span};
+use crate::lang::ast::ImportDecl;
+use crate::lang::decode::decode;
+use crate::lang::program::{FileId, Program, ProgramFile};
+use crate::lang::shape::check_children;
+use crate::lang::shapes::TOP;
+use crate::lang::stdlib::{self, PRELUDE};
+use crate::lang::{Kind, Node, World, WorldError, parse};
+
+/// The newest edition this compiler knows.
+const EDITION: i128 = 1;
+
+/// Namespaces that an alias may not shadow.
+const BUILTIN: &[&str] = &["std", "node"];
+
+/// Reads root files and everything they import.
+pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
+    let mut loader = Loader { world, program: Program::default(), known: BTreeMap::new(), stack: Vec::new(), diagnostics };
+    for root in roots {
+        if let Some(file) = loader.file(root.as_str(), None)
+            && !loader.program.roots.contains(&file)
+        {
+            loader.program.roots.push(file);
+        }
+    }
+    let prelude = loader.file(PRELUDE, None);
+    loader.program.prelude = prelude;
+    loader.program
+}
+
+struct Loader<'a> {
+    world: &'a dyn World,
+    program: Program,
+    known: BTreeMap<String, Option<FileId>>,
+    stack: Vec<String>,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Loader<'_> {
+    fn file(&mut self, path: &str, wanted: Option<Span>) -> Option<FileId> {
+        if let Some(known) = self.known.get(path) {
+            return *known;
+        }
+        self.known.insert(path.to_owned(), None);
+        let text = self.read(path, wanted)?;
+        let source = self.program.sources.add(path, text);
+        let text = self.program.sources.file(source).text.clone();
+        let nodes = parse(source, &text, self.diagnostics);
+        self.edition(source, &nodes, &text);
+        check_children(&nodes, TOP, "a file", TOP, self.diagnostics);
+        let decls = decode(&nodes, self.diagnostics);
+        let imports = decls.imports.clone();
+        let file = ProgramFile::new(source, path.to_owned(), decls, self.diagnostics);
+        self.program.files.push(file);
+        let id = FileId(self.program.files.len() - 1);
+        self.known.insert(path.to_owned(), Some(id));
+        self.stack.push(path.to_owned());
+        for import in &imports {
+            self.import(id, path, import);
+        }
+        self.stack.pop();
+        Some(id)
+    }
+
+    fn read(&mut self, path: &str, wanted: Option<Span>) -> Option<String> {
+        if let Some(text) = stdlib::find(path) {
+            return Some(text.to_owned());
+        }
+        let result = if path.starts_with("<std>/") {
+            let known: Vec<&str> = stdlib::FILES.iter().map(|(name, _)| *name).collect();
+            Err((Code::P0205, format!("the standard library has no `{path}`"), format!("it has: {}", known.join(", "))))
+        } else if self.program.files.len() >= Limits::SPEC_FILES {
+            Err((Code::P0205, format!("more than {} files are imported", Limits::SPEC_FILES), "split the workspace".to_owned()))
+        } else {
+            match RelPath::new(path).map_err(|error| WorldError::Io(error.to_string())).and_then(|path| self.world.read(&path)) {
+                Ok(bytes) => match String::from_utf8(bytes) {
+                    Ok(text) => Ok(text),
+                    Err(error) => {
+                        let at = error.utf8_error().valid_up_to();
+                        Err((Code::P0013, format!("`{path}` is not UTF-8 text"), format!("the first bad byte is at offset {at}")))
+                    }
+                },
+                Err(WorldError::TooLarge) => Err((
+                    Code::P0001,
+                    format!("`{path}` is larger than 4 MiB"),
+                    "split it, or move data to a file input".to_owned(),
+                )),
+                Err(error) => Err((
+                    Code::P0205,
+                    format!("cannot read {} `{path}`: {error}", if wanted.is_some() { "import" } else { "spec" }),
+                    "paths of imports are relative to the importing file".to_owned(),
+                )),
+            }
+        };
+        match result {
+            Ok(text) => Some(text),
+            Err((code, message, help)) => {
+                let span = wanted.unwrap_or_else(|| {
+                    let source = self.program.sources.add(path, "");
+                    Span::new(source, 0, 0)
+                });
+                self.diagnostics.push(Diagnostic::new(code, span, message).with_help(help));
+                None
+            }
+        }
+    }
+
+    fn edition(&mut self, source: crate::diag::SourceId, nodes: &[Node], text: &str) {
+        let first = nodes.first();
+        let edition = nodes.iter().find(|node| node.name.value == "partita");
+        match (first, edition) {
+            (Some(first), Some(edition)) if first.span == edition.span => {
+                let value = edition.props.iter().find(|property| property.name.value == "edition").map(|p| &p.value);
+                if let Some(value) = value
+                    && let Kind::Int(number) = value.kind
+                    && number != EDITION
+                {
+                    let message = if number > EDITION {
+                        format!("edition {number} is newer than this compiler, which knows {EDITION}")
+                    } else {
+                        format!("there is no edition {number}")
+                    };
+                    self.diagnostics.push(
+                        Diagnostic::new(Code::P0110, value.span, message).with_help("write `edition=1`, or upgrade partita"),
+                    );
+                }
+            }
+            (Some(_), Some(edition)) => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::P0107, edition.name.span, "`partita edition=1` must be the first node of the file")
+                        .with_help("move it to the top"),
+                );
+            }
+            (first, None) => {
+                let span = first.map_or(Span::new(source, 0, 0), |node| node.name.span);
+                let start = Span::new(source, 0, 0);
+                // A file with a syntax error may have lost its first node: one report is enough.
+                if !self.diagnostics.has_error_within(Span::new(source, 0, text.len())) {
+                    self.diagnostics.push(
+                        Diagnostic::new(Code::P0104, span, "the file does not say which edition it is written in")
+                            .with_help("make `partita edition=1` its first node")
+                            .with_fix(Applicability::MachineApplicable, start, "partita edition=1\n\n"),
+                    );
+                }
+            }
+            (None, Some(_)) => {}
+        }
+    }
+
+    fn import(&mut self, file: FileId, path: &str, import: &ImportDecl) {
+        let alias = &import.alias;
+        if BUILTIN.contains(&alias.value.as_str()) {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0212, alias.span, format!("alias `{}` shadows a name that is built in", alias.value))
+                    .with_help("choose another `as=`"),
+            );
+            return;
+        }
+        if alias.value.is_empty() || alias.value.contains(['.', '/']) {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0301, alias.span, format!("`{}` cannot be an alias", alias.value))
+                    .with_help("an alias is a name without `.` and `/`"),
+            );
+            return;
+        }
+        let Some(target) = self.import_path(path, import) else { return };
+        if self.stack.contains(&target) {
+            let from = self.stack.iter().position(|path| *path == target).unwrap_or(0);
+            let mut chain: Vec<&str> = self.stack[from..].iter().map(String::as_str).collect();
+            chain.push(&target);
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0206, import.path.span, format!("imports form a cycle: {}", chain.join(" → ")))
+                    .with_help("move what both need to a third file"),
+            );
+            return;
+        }
+        let Some(target) = self.file(&target, Some(import.path.span)) else { return };
+        if self.program.files[file.0].aliases.insert(alias.value.clone(), target).is_some() {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0202, alias.span, format!("alias `{}` is defined twice", alias.value))
+                    .with_help("rename one"),
+            );
+        }
+    }
+
+    fn import_path(&mut self, from: &str, import: &ImportDecl) -> Option<String> {
+        let written = import.path.value.as_str();
+        if written.starts_with("<std>/") {
+            return Some(written.to_owned());
+        }
+        if written.starts_with("git+") || !written.ends_with(".kdl") {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0111, import.path.span, format!("`{written}` is a package, and this version imports files only"))
+                    .with_help("write `<std>/NAME` for the standard library or a path that ends in `.kdl`"),
+            );
+            return None;
+        }
+        let mut segments: Vec<&str> = from.split('/').collect();
+        segments.pop();
+        let mut outside = written.starts_with('/');
+        for segment in written.split('/') {
+            match segment {
+                "" | "." => {}
+                ".." => outside |= segments.pop().is_none(),
+                other => segments.push(other),
+            }
+        }
+        if outside || from.starts_with("<std>/") {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0210, import.path.span, format!("import `{written}` leaves the workspace"))
+                    .with_help("specs may import files of their own workspace and `<std>/…`"),
+            );
+            return None;
+        }
+        Some(segments.join("/"))
+    }
+}
+

@@ -1,0 +1,248 @@
+//! The program: all files of a compilation with their declarations, and the resolution of names to
+//! declarations. Leaves out types: see `check`.
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
+use crate::lang::ast::{BundleDecl, FileDecls, GraphDecl, Group, LetDecl, Name, RecipeDecl, ToolDecl};
+
+/// Which file of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub usize);
+
+/// Which declaration: its file and its index among those of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeclId {
+    /// The file.
+    pub file: FileId,
+    /// The index among the file's declarations of the kind.
+    pub index: usize,
+}
+
+/// The kinds of declaration that names refer to. Each kind is a namespace of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeclKind {
+    /// `let`.
+    Let,
+    /// `tool`.
+    Tool,
+    /// `recipe`.
+    Recipe,
+    /// `template`.
+    Template,
+    /// `graph`.
+    Graph,
+    /// `bundle`.
+    Bundle,
+}
+
+impl DeclKind {
+    /// All kinds.
+    pub const ALL: &[Self] = &[Self::Let, Self::Tool, Self::Recipe, Self::Template, Self::Graph, Self::Bundle];
+
+    /// The word for people, which is the node's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Let => "let",
+            Self::Tool => "tool",
+            Self::Recipe => "recipe",
+            Self::Template => "template",
+            Self::Graph => "graph",
+            Self::Bundle => "bundle",
+        }
+    }
+}
+
+/// A file with its declarations.
+#[derive(Clone, Debug)]
+pub struct ProgramFile {
+    /// Its source.
+    pub source: SourceId,
+    /// Its path as shown: relative to the workspace, or `<std>/…`.
+    pub path: String,
+    /// Its declarations.
+    pub decls: FileDecls,
+    /// Which file each alias stands for.
+    pub aliases: BTreeMap<String, FileId>,
+    names: BTreeMap<(DeclKind, String), usize>,
+}
+
+impl ProgramFile {
+    /// A file; its names are indexed, and names defined twice reported.
+    pub(crate) fn new(source: SourceId, path: String, decls: FileDecls, diagnostics: &mut Diagnostics) -> Self {
+        let mut names: BTreeMap<(DeclKind, String), usize> = BTreeMap::new();
+        for kind in DeclKind::ALL {
+            let of_kind = names_of(&decls, *kind);
+            for (index, name) in of_kind.iter().enumerate() {
+                if let Some(first) = names.get(&(*kind, name.value.clone())) {
+                    diagnostics.push(
+                        Diagnostic::new(Code::P0202, name.span, format!("{} `{}` is defined twice", kind.word(), name.value))
+                            .with_label("defined again here")
+                            .with_secondary(of_kind[*first].span, "first defined here")
+                            .with_help("rename one"),
+                    );
+                } else {
+                    names.insert((*kind, name.value.clone()), index);
+                }
+            }
+        }
+        Self { source, path, decls, aliases: BTreeMap::new(), names }
+    }
+}
+
+fn names_of(decls: &FileDecls, kind: DeclKind) -> Vec<&Name> {
+    match kind {
+        DeclKind::Let => decls.lets.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Tool => decls.tools.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Recipe => decls.recipes.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Template => decls.templates.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Graph => decls.graphs.iter().map(|decl| &decl.group.name).collect(),
+        DeclKind::Bundle => decls.bundles.iter().map(|decl| &decl.name).collect(),
+    }
+}
+
+/// All files of a compilation. Files are in the order they were first reached; roots come first.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The source texts.
+    pub sources: SourceMap,
+    /// The files.
+    pub files: Vec<ProgramFile>,
+    /// The files that were asked for, as opposed to imported.
+    pub roots: Vec<FileId>,
+    /// The file whose declarations are visible everywhere.
+    pub prelude: Option<FileId>,
+}
+
+impl Program {
+    /// A file.
+    pub fn file(&self, id: FileId) -> &ProgramFile {
+        &self.files[id.0]
+    }
+
+    /// A tool.
+    pub fn tool(&self, id: DeclId) -> &ToolDecl {
+        &self.file(id.file).decls.tools[id.index]
+    }
+
+    /// A recipe.
+    pub fn recipe(&self, id: DeclId) -> &RecipeDecl {
+        &self.file(id.file).decls.recipes[id.index]
+    }
+
+    /// A template.
+    pub fn template(&self, id: DeclId) -> &Group {
+        &self.file(id.file).decls.templates[id.index]
+    }
+
+    /// A graph.
+    pub fn graph(&self, id: DeclId) -> &GraphDecl {
+        &self.file(id.file).decls.graphs[id.index]
+    }
+
+    /// A bundle.
+    pub fn bundle(&self, id: DeclId) -> &BundleDecl {
+        &self.file(id.file).decls.bundles[id.index]
+    }
+
+    /// A constant.
+    pub fn constant(&self, id: DeclId) -> &LetDecl {
+        &self.file(id.file).decls.lets[id.index]
+    }
+
+    /// The graphs of the root files, by name.
+    pub fn root_graphs(&self) -> Vec<DeclId> {
+        self.roots.iter().flat_map(|file| indices(*file, self.file(*file).decls.graphs.len())).collect()
+    }
+
+    /// The bundles of the root files, by name.
+    pub fn root_bundles(&self) -> Vec<DeclId> {
+        self.roots.iter().flat_map(|file| indices(*file, self.file(*file).decls.bundles.len())).collect()
+    }
+
+    /// The declaration a name stands for in a file: its own, one behind an alias, or the prelude's.
+    pub fn lookup(&self, file: FileId, kind: DeclKind, name: &str) -> Option<DeclId> {
+        let own = |file: FileId, name: &str| {
+            let found = self.file(file).names.get(&(kind, name.to_owned()));
+            found.map(|index| DeclId { file, index: *index })
+        };
+        own(file, name)
+            .or_else(|| {
+                let (alias, rest) = name.split_once('.')?;
+                own(*self.file(file).aliases.get(alias)?, rest)
+            })
+            .or_else(|| own(self.prelude?, name))
+    }
+
+    /// As `lookup`, and reports a name that stands for nothing of the kind.
+    pub fn resolve(&self, file: FileId, kind: DeclKind, name: &Name, diagnostics: &mut Diagnostics) -> Option<DeclId> {
+        if let Some(found) = self.lookup(file, kind, &name.value) {
+            return Some(found);
+        }
+        let word = kind.word();
+        for other in DeclKind::ALL {
+            if *other != kind
+                && let Some(found) = self.lookup(file, *other, &name.value)
+            {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0203,
+                        name.span,
+                        format!("`{}` is a {}, but a {word} is needed here", name.value, other.word()),
+                    )
+                    .with_secondary(self.name_span(*other, found), "defined here"),
+                );
+                return None;
+            }
+        }
+        let mut diagnostic = Diagnostic::new(Code::P0201, name.span, format!("cannot find {word} `{}`", name.value));
+        let known = self.visible(file, kind);
+        let suggestion = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
+        if let Some(found) = suggestion.as_ref().and_then(|name| self.lookup(file, kind, name)) {
+            diagnostic = diagnostic.with_suggestion(suggestion.as_deref());
+            diagnostic = diagnostic.with_secondary(self.name_span(kind, found), "defined here");
+        } else if let Some(import) = self.behind_some_import(kind, &name.value) {
+            diagnostic = diagnostic.with_help(format!("`{import}` has one: add `import \"{import}\" as=…`"));
+        } else if kind == DeclKind::Tool {
+            diagnostic = diagnostic.with_help(format!("declare it: `tool {} {{ exec {} }}`", name.value, name.value));
+        } else if known.is_empty() {
+            diagnostic = diagnostic.with_help(format!("no {word} is declared here"));
+        } else {
+            let mut shown = known;
+            shown.truncate(12);
+            diagnostic = diagnostic.with_help(format!("declared here: {}", shown.join(", ")));
+        }
+        diagnostics.push(diagnostic);
+        None
+    }
+
+    /// Names of a kind that a file can use, nearest scope first.
+    pub fn visible(&self, file: FileId, kind: DeclKind) -> Vec<String> {
+        let own = |file: FileId| self.file(file).names.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.clone()).collect();
+        let mut all: Vec<String> = own(file);
+        for (alias, other) in &self.file(file).aliases {
+            let theirs: Vec<String> = own(*other);
+            all.extend(theirs.into_iter().map(|name| format!("{alias}.{name}")));
+        }
+        if let Some(prelude) = self.prelude.filter(|prelude| *prelude != file) {
+            let theirs: Vec<String> = own(prelude);
+            all.extend(theirs);
+        }
+        all
+    }
+
+    /// The place of a declaration's name.
+    pub fn name_span(&self, kind: DeclKind, id: DeclId) -> Span {
+        names_of(&self.file(id.file).decls, kind)[id.index].span
+    }
+
+    fn behind_some_import(&self, kind: DeclKind, name: &str) -> Option<String> {
+        let bare = name.rsplit('.').next().unwrap_or(name);
+        let declares = |text: &str| text.contains(&format!("\n{} {bare} ", kind.word()));
+        crate::lang::stdlib::FILES.iter().find(|(_, text)| declares(text)).map(|(path, _)| (*path).to_owned())
+    }
+}
+
+fn indices(file: FileId, count: usize) -> impl Iterator<Item = DeclId> {
+    (0..count).map(move |index| DeclId { file, index })
+}

@@ -1,0 +1,356 @@
+//! The walker over the table of node shapes: finds every unknown or misplaced node, unknown, missing
+//! or repeated property, and wrong number or kind of arguments, in one pass. The same table serves
+//! the reference pages and completion. Leaves out names and types: see `check`.
+
+use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::lang::{Kind, Node, Value};
+
+/// What kind of value may stand somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// A name or literal text: no annotation, no holes.
+    Name,
+    /// Text, with holes where the surroundings have variables.
+    Text,
+    /// A text that is a reference or variable, `(ref)` or `(var)`, or text.
+    Any,
+    /// An integer, or `(var)`.
+    Int,
+    /// `#true` or `#false`.
+    Bool,
+}
+
+impl Takes {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Text => "string",
+            Self::Any => "value",
+            Self::Int => "integer",
+            Self::Bool => "`#true` or `#false`",
+        }
+    }
+}
+
+/// A property of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Prop {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub takes: Takes,
+    /// Whether it must be given.
+    pub required: bool,
+    /// One line for people.
+    pub doc: &'static str,
+}
+
+/// The arguments of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// The fewest.
+    pub min: usize,
+    /// The most; `usize::MAX` for any number.
+    pub max: usize,
+    /// The first argument.
+    pub first: Takes,
+    /// The others.
+    pub rest: Takes,
+    /// How the node is written, for messages: `input PATH…`.
+    pub usage: &'static str,
+}
+
+/// A child with whether it may be repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Child {
+    /// Its shape.
+    pub shape: &'static Shape,
+    /// Whether it may appear more than once.
+    pub many: bool,
+}
+
+/// The shape of a node.
+#[derive(Debug)]
+pub struct Shape {
+    /// The node's name.
+    pub name: &'static str,
+    /// One paragraph for people.
+    pub doc: &'static str,
+    /// Arguments.
+    pub args: Args,
+    /// Properties.
+    pub props: &'static [Prop],
+    /// Whether any other property may be given, and what it takes: `with x=1`.
+    pub open_props: Option<Takes>,
+    /// Children.
+    pub children: &'static [Child],
+    /// Whether the language has this node but this version does not yet run it.
+    pub reserved: bool,
+}
+
+impl Shape {
+    /// A shape without arguments, properties and children.
+    pub const fn new(name: &'static str, doc: &'static str) -> Self {
+        let args = Args { min: 0, max: 0, first: Takes::Any, rest: Takes::Any, usage: name };
+        Self { name, doc, args, props: &[], open_props: None, children: &[], reserved: false }
+    }
+
+    /// With arguments.
+    pub const fn args(mut self, min: usize, max: usize, first: Takes, rest: Takes, usage: &'static str) -> Self {
+        self.args = Args { min, max, first, rest, usage };
+        self
+    }
+
+    /// With properties.
+    pub const fn props(mut self, props: &'static [Prop]) -> Self {
+        self.props = props;
+        self
+    }
+
+    /// With any further properties.
+    pub const fn open(mut self, takes: Takes) -> Self {
+        self.open_props = Some(takes);
+        self
+    }
+
+    /// With children.
+    pub const fn children(mut self, children: &'static [Child]) -> Self {
+        self.children = children;
+        self
+    }
+
+    /// Known to the language, not yet run.
+    pub const fn reserved(mut self) -> Self {
+        self.reserved = true;
+        self
+    }
+}
+
+/// A property that may be left out.
+pub const fn prop(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
+    Prop { name, takes, required: false, doc }
+}
+
+/// A property that must be given.
+pub const fn needed(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
+    Prop { name, takes, required: true, doc }
+}
+
+/// A child that may be repeated.
+pub const fn many(shape: &'static Shape) -> Child {
+    Child { shape, many: true }
+}
+
+/// A child that may appear once.
+pub const fn once(shape: &'static Shape) -> Child {
+    Child { shape, many: false }
+}
+
+/// Checks nodes against the children a parent accepts. `parent` is its name for messages, `all` the
+/// top of the table, by which a node that belongs elsewhere is recognised.
+pub fn check_children(
+    nodes: &[Node],
+    accepts: &[Child],
+    parent: &str,
+    all: &'static [Child],
+    diagnostics: &mut Diagnostics,
+) {
+    for (index, node) in nodes.iter().enumerate() {
+        let name = node.name.value.as_str();
+        let Some(child) = accepts.iter().find(|child| child.shape.name == name) else {
+            diagnostics.push(unknown_node(node, accepts, parent, all));
+            continue;
+        };
+        if !child.many
+            && let Some(first) = nodes[..index].iter().find(|other| other.name.value == name)
+        {
+            diagnostics.push(
+                Diagnostic::new(Code::P0106, node.name.span, format!("`{name}` may appear only once in {parent}"))
+                    .with_label("given again here")
+                    .with_secondary(first.name.span, "first given here"),
+            );
+            continue;
+        }
+        check_node(node, child.shape, all, diagnostics);
+    }
+}
+
+fn check_node(node: &Node, shape: &'static Shape, all: &'static [Child], diagnostics: &mut Diagnostics) {
+    if shape.reserved {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0111,
+                node.name.span,
+                format!("`{}` belongs to the language, but this version does not run it yet", shape.name),
+            )
+            .with_help("remove it, or wait for the version that does"),
+        );
+        return;
+    }
+    if let Some(note) = &node.note {
+        diagnostics.push(
+            Diagnostic::new(Code::P0109, note.span, format!("unknown type annotation `({})`", note.value))
+                .with_help("nodes take no annotation; values may: `(var)`, `(ref)`, `(secret)`"),
+        );
+    }
+    check_args(node, shape, diagnostics);
+    check_props(node, shape, diagnostics);
+    if let Some(children) = &node.children {
+        if shape.children.is_empty() && !children.is_empty() {
+            diagnostics.push(
+                Diagnostic::new(Code::P0101, children[0].name.span, format!("`{}` takes no block", shape.name))
+                    .with_label("nothing may stand here")
+                    .with_help(format!("it is written `{}`", shape.args.usage)),
+            );
+        } else {
+            check_children(children, shape.children, &format!("`{}`", shape.name), all, diagnostics);
+        }
+    }
+}
+
+fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
+    let given = node.args.len();
+    let args = shape.args;
+    if given < args.min || given > args.max {
+        let takes = match (args.min, args.max) {
+            (min, usize::MAX) => format!("at least {min} argument{}", plural(min)),
+            (min, max) if min == max => format!("{min} argument{}", plural(min)),
+            (min, max) => format!("{min} to {max} arguments"),
+        };
+        let span = node.args.get(args.max).map_or(node.name.span, |extra| extra.span);
+        diagnostics.push(
+            Diagnostic::new(Code::P0105, span, format!("`{}` takes {takes}, {given} given", shape.name))
+                .with_label(if given > args.max { "one too many" } else { "more is needed here" })
+                .with_help(format!("it is written `{}`", args.usage)),
+        );
+    }
+    for (index, value) in node.args.iter().enumerate().take(args.max) {
+        check_value(value, if index == 0 { args.first } else { args.rest }, diagnostics);
+    }
+}
+
+fn check_props(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
+    for (index, property) in node.props.iter().enumerate() {
+        let name = property.name.value.as_str();
+        if let Some(first) = node.props[..index].iter().find(|other| other.name.value == name) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0103, property.name.span, format!("property `{name}` is given twice"))
+                    .with_label("given again here")
+                    .with_secondary(first.name.span, "first given here")
+                    .with_help("keep one"),
+            );
+            continue;
+        }
+        match (shape.props.iter().find(|prop| prop.name == name), shape.open_props) {
+            (Some(prop), _) => check_value(&property.value, prop.takes, diagnostics),
+            (None, Some(takes)) => check_value(&property.value, takes, diagnostics),
+            (None, None) => {
+                let known: Vec<&str> = shape.props.iter().map(|prop| prop.name).collect();
+                let child = shape.children.iter().find(|child| child.shape.name == name);
+                let mut diagnostic = Diagnostic::new(
+                    Code::P0102,
+                    property.name.span,
+                    format!("unknown property `{name}` on `{}`", shape.name),
+                )
+                .with_suggestion(did_you_mean(name, known.iter().copied()));
+                if let Some(child) = child {
+                    diagnostic = diagnostic
+                        .with_help(format!("`{name}` is a node of its own inside the block: `{}`", child.shape.args.usage));
+                } else if known.is_empty() {
+                    diagnostic = diagnostic.with_help(format!("it takes none; it is written `{}`", shape.args.usage));
+                } else {
+                    diagnostic = diagnostic.with_help(format!("it takes: {}", known.join(", ")));
+                }
+                diagnostics.push(diagnostic);
+            }
+        }
+    }
+    for prop in shape.props.iter().filter(|prop| prop.required) {
+        if !node.props.iter().any(|given| given.name.value == prop.name) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0104, node.name.span, format!("`{}` needs `{}`", shape.name, prop.name))
+                    .with_help(format!("add `{}=…`: {}", prop.name, prop.doc)),
+            );
+        }
+    }
+}
+
+const NOTES: &[&str] = &["var", "ref", "secret", "dur", "size"];
+
+fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
+    if let Some(note) = &value.note {
+        let name = note.value.as_str();
+        if !NOTES.contains(&name) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0109, note.span, format!("unknown type annotation `({name})`"))
+                    .with_suggestion(did_you_mean(name, NOTES.iter().copied()))
+                    .with_help("known: `(var)`, `(ref)`, `(secret)`; units need none"),
+            );
+            return;
+        }
+        if matches!(name, "dur" | "size") {
+            let whole = Span::new(note.span.source, note.span.start as usize - 1, note.span.end as usize + 1);
+            diagnostics.push(
+                Diagnostic::new(Code::P1002, note.span, format!("`({name})` says what the place says already"))
+                    .with_help(format!("remove `({name})`"))
+                    .with_fix(Applicability::MachineApplicable, whole, ""),
+            );
+        } else if takes == Takes::Name || (name != "var" && takes != Takes::Any) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0108, note.span, format!("a plain {} is needed here, not `({name})`", takes.word()))
+                    .with_help("write it literally: this place is read before there are values"),
+            );
+            return;
+        }
+    }
+    let referenced = value.note.as_ref().is_some_and(|note| matches!(note.value.as_str(), "var" | "ref" | "secret"));
+    let fits = match (&value.kind, takes) {
+        (Kind::Text(_), Takes::Int | Takes::Bool) => referenced,
+        (Kind::Text(_), _) => true,
+        (Kind::Int(_), Takes::Int | Takes::Any) | (Kind::Bool(_), Takes::Bool | Takes::Any) => !referenced,
+        (Kind::Decimal(_) | Kind::Null, _) | (_, _) => false,
+    };
+    if !fits {
+        let found = match &value.kind {
+            Kind::Text(_) => "a string",
+            Kind::Int(_) => "an integer",
+            Kind::Decimal(_) => "a number with a point",
+            Kind::Bool(_) => "a truth value",
+            Kind::Null => "`#null`",
+        };
+        let mut diagnostic =
+            Diagnostic::new(Code::P0108, value.span, format!("expected a {}, found {found}", takes.word()));
+        diagnostic = match (&value.kind, takes) {
+            (Kind::Text(_), Takes::Int) => diagnostic.with_help("write the number without quotes"),
+            (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Any) => {
+                diagnostic.with_help("put it in quotes if it is text: numbers are not turned into text by themselves")
+            }
+            _ => diagnostic,
+        };
+        diagnostics.push(diagnostic);
+    }
+}
+
+fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Child]) -> Diagnostic {
+    let name = node.name.value.as_str();
+    let known: Vec<&str> = accepts.iter().map(|child| child.shape.name).collect();
+    if let Some(home) = home_of(name, all, "a file") {
+        return Diagnostic::new(Code::P0107, node.name.span, format!("`{name}` belongs in {home}, not in {parent}"))
+            .with_help("move it");
+    }
+    Diagnostic::new(Code::P0101, node.name.span, format!("unknown node `{name}` in {parent}"))
+        .with_suggestion(did_you_mean(name, known.iter().copied()))
+        .with_help(format!("{parent} accepts: {}", known.join(", ")))
+}
+
+/// Where a node of this name may stand, if anywhere.
+fn home_of(name: &str, accepts: &'static [Child], parent: &str) -> Option<String> {
+    if accepts.iter().any(|child| child.shape.name == name) {
+        return Some(parent.to_owned());
+    }
+    accepts.iter().find_map(|child| home_of(name, child.shape.children, &format!("`{}`", child.shape.name)))
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -1,0 +1,180 @@
+//! Strings with `{{ path | filter }}` holes: parsing only. Each free name keeps its place inside the
+//! string. Leaves out the values of names: see `eval`.
+
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::lang::{Kind, Value};
+
+/// A total function applied to the value of a hole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Lower case.
+    Lower,
+    /// Upper case.
+    Upper,
+    /// The form of an address segment.
+    Slug,
+    /// The elements of a list with this between them.
+    Join(String),
+    /// This if the value is empty.
+    Default(String),
+}
+
+const FILTERS: &[&str] = &["lower", "upper", "slug", "join", "default"];
+
+/// A part of a string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text as it is.
+    Literal(String),
+    /// A hole.
+    Hole {
+        /// The dotted path: a variable, or `node.VARIABLE`.
+        path: Vec<String>,
+        /// Filters in order.
+        filters: Vec<Filter>,
+        /// The place of the path.
+        span: Span,
+    },
+}
+
+/// A parsed string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Its parts in order.
+    pub parts: Vec<Part>,
+    /// The place of the whole value.
+    pub span: Span,
+}
+
+impl Text {
+    /// A string without holes.
+    pub fn literal(text: impl Into<String>, span: Span) -> Self {
+        Self { parts: vec![Part::Literal(text.into())], span }
+    }
+
+    /// The text, if there is no hole.
+    pub fn as_literal(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The holes' paths with their places.
+    pub fn holes(&self) -> impl Iterator<Item = (&[String], &[Filter], Span)> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Hole { path, filters, span } => Some((path.as_slice(), filters.as_slice(), *span)),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// Parses the text of a value. Mistakes inside a hole are reported and the hole left out.
+    pub fn parse(value: &Value, diagnostics: &mut Diagnostics) -> Self {
+        let text = match &value.kind {
+            Kind::Text(text) => text.as_str(),
+            _ => return Self { parts: Vec::new(), span: value.span },
+        };
+        let mut parts = Vec::new();
+        let mut at = 0;
+        while let Some(open) = text[at..].find("{{").map(|i| i + at) {
+            let Some(close) = text[open..].find("}}").map(|i| i + open) else { break };
+            if open > at {
+                parts.push(Part::Literal(text[at..open].to_owned()));
+            }
+            let inside = &text[open + 2..close];
+            let lead = inside.len() - inside.trim_start().len();
+            let place = |from: usize, to: usize| {
+                if value.verbatim {
+                    let base = value.text_start as usize;
+                    Span::new(value.span.source, base + from, base + to)
+                } else {
+                    value.span
+                }
+            };
+            let path_text = inside.split('|').next().unwrap_or("").trim();
+            let start = open + 2 + lead;
+            let span = place(start, start + path_text.len());
+            match parse_hole(inside, span, diagnostics) {
+                Some((path, filters)) => parts.push(Part::Hole { path, filters, span }),
+                None => parts.push(Part::Literal(String::new())),
+            }
+            at = close + 2;
+        }
+        if at < text.len() || parts.is_empty() {
+            parts.push(Part::Literal(text[at..].to_owned()));
+        }
+        Self { parts, span: value.span }
+    }
+}
+
+fn parse_hole(inside: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<(Vec<String>, Vec<Filter>)> {
+    let mut pieces = split_pipes(inside).into_iter();
+    let path_text = pieces.next().unwrap_or_default().trim().to_owned();
+    let is_name = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+    };
+    let path: Vec<String> = path_text.split('.').map(str::to_owned).collect();
+    if !path.iter().all(|part| is_name(part)) {
+        diagnostics.push(
+            Diagnostic::new(Code::P0308, span, format!("`{path_text}` is not a variable"))
+                .with_label("a dotted name is needed here")
+                .with_help("holes hold a name and filters, not expressions: `{{ name | slug }}`"),
+        );
+        return None;
+    }
+    let mut filters = Vec::new();
+    for piece in pieces {
+        let piece = piece.trim();
+        let (name, argument) = piece.split_once(char::is_whitespace).map_or((piece, None), |(n, a)| (n, Some(a.trim())));
+        let argument = argument.map(|a| a.trim_matches(['"', '\'']).to_owned());
+        let filter = match (name, argument) {
+            ("lower", None) => Filter::Lower,
+            ("upper", None) => Filter::Upper,
+            ("slug", None) => Filter::Slug,
+            ("join", Some(separator)) => Filter::Join(separator),
+            ("join", None) => Filter::Join(String::new()),
+            ("default", Some(value)) => Filter::Default(value),
+            _ => {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0310, span, format!("filter `{piece}` is not allowed in specs"))
+                        .with_suggestion_text(did_you_mean(name, FILTERS.iter().copied()))
+                        .with_help(format!("allowed: {}; full templates go in `render` files", FILTERS.join(", "))),
+                );
+                return None;
+            }
+        };
+        filters.push(filter);
+    }
+    Some((path, filters))
+}
+
+/// Splits at `|` outside quotes.
+fn split_pipes(text: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut quote = None;
+    for c in text.chars() {
+        match (c, quote) {
+            ('|', None) => pieces.push(String::new()),
+            _ => {
+                if quote == Some(c) {
+                    quote = None;
+                } else if quote.is_none() && (c == '"' || c == '\'') {
+                    quote = Some(c);
+                }
+                pieces.last_mut().expect("pieces starts with one element").push(c);
+            }
+        }
+    }
+    pieces
+}
+
+impl Diagnostic {
+    /// A did-you-mean without a fix, for a place that is wider than the name.
+    pub(crate) fn with_suggestion_text(self, suggestion: Option<&str>) -> Self {
+        match suggestion {
+            Some(name) => self.with_help(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+}

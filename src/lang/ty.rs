@@ -1,0 +1,303 @@
+//! Types and constraints of parameters, and the check of a value against them: one code path for
+//! literals at compile time and for values that arrive later. Leaves out where values come from.
+
+use std::fmt;
+
+use regex::Regex;
+
+use crate::base::{RelPath, parse_duration_ms, parse_micro_usd, parse_size_bytes};
+
+/// A type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ty {
+    /// `#true` or `#false`.
+    Bool,
+    /// An integer.
+    Int,
+    /// Any text.
+    String,
+    /// A name: a letter or `_`, then letters, digits, `_`, `-`, `.`.
+    Ident,
+    /// A relative path.
+    Path,
+    /// A pattern of paths.
+    Glob,
+    /// A duration, `90s`.
+    Dur,
+    /// A size, `4GiB`.
+    Size,
+    /// An amount of dollars as text, `1.50`.
+    Money,
+    /// A version, `1.2.3`.
+    Semver,
+    /// A digest, `b3:…`.
+    Hash,
+    /// A regular expression.
+    Regex,
+    /// One of a closed set, listed by the parameter's `one-of`.
+    Enum,
+    /// A list.
+    List(Box<Ty>),
+    /// Something an action leaves.
+    Artifact(ArtifactKind),
+}
+
+/// What kind of artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ArtifactKind {
+    /// Any file.
+    File,
+    /// A folder.
+    Dir,
+    /// A unified diff.
+    Diff,
+    /// A JSON document.
+    Json,
+    /// A JUnit report.
+    Junit,
+    /// A text file.
+    Text,
+    /// An SBOM.
+    Sbom,
+    /// A picture.
+    Image,
+}
+
+const ARTIFACTS: &[(&str, ArtifactKind)] = &[
+    ("file", ArtifactKind::File),
+    ("dir", ArtifactKind::Dir),
+    ("diff", ArtifactKind::Diff),
+    ("json", ArtifactKind::Json),
+    ("junit", ArtifactKind::Junit),
+    ("text", ArtifactKind::Text),
+    ("sbom", ArtifactKind::Sbom),
+    ("image", ArtifactKind::Image),
+];
+
+const SCALARS: &[(&str, Ty)] = &[
+    ("bool", Ty::Bool),
+    ("int", Ty::Int),
+    ("string", Ty::String),
+    ("ident", Ty::Ident),
+    ("path", Ty::Path),
+    ("glob", Ty::Glob),
+    ("dur", Ty::Dur),
+    ("size", Ty::Size),
+    ("money", Ty::Money),
+    ("semver", Ty::Semver),
+    ("hash", Ty::Hash),
+    ("regex", Ty::Regex),
+    ("enum", Ty::Enum),
+];
+
+impl ArtifactKind {
+    /// Whether an artifact of kind `self` may stand where `wanted` is needed: every kind but a
+    /// folder is a file.
+    pub fn fits(self, wanted: ArtifactKind) -> bool {
+        self == wanted || (wanted == ArtifactKind::File && self != ArtifactKind::Dir)
+    }
+}
+
+impl Ty {
+    /// Reads a type as written: `string`, `list<ident>`, `artifact.file`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(inner) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
+            // One level: lists of lists have no use in argument positions and no written form.
+            return match Self::parse(inner)? {
+                Self::List(_) => None,
+                inner => Some(Self::List(Box::new(inner))),
+            };
+        }
+        if let Some(kind) = text.strip_prefix("artifact.") {
+            return ARTIFACTS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| Self::Artifact(*kind));
+        }
+        SCALARS.iter().find(|(name, _)| *name == text).map(|(_, ty)| ty.clone())
+    }
+
+    /// Every type name, for suggestions.
+    pub fn names() -> Vec<String> {
+        let scalars = SCALARS.iter().map(|(name, _)| (*name).to_owned());
+        let artifacts = ARTIFACTS.iter().map(|(name, _)| format!("artifact.{name}"));
+        scalars.chain(artifacts).chain(["list<string>".to_owned()]).collect()
+    }
+
+    /// Whether a value of type `self` may stand where `wanted` is needed.
+    pub fn fits(&self, wanted: &Ty) -> bool {
+        match (self, wanted) {
+            (Self::Artifact(have), Self::Artifact(want)) => have.fits(*want),
+            (Self::List(have), Self::List(want)) => have.fits(want),
+            // Texts are checked by value: every textual type is a set of texts.
+            (have, want) if have.textual() && want.textual() => true,
+            (have, want) => have == want,
+        }
+    }
+
+    /// Whether values of this type are written as text.
+    pub fn textual(&self) -> bool {
+        !matches!(self, Self::Bool | Self::Int | Self::List(_) | Self::Artifact(_))
+    }
+}
+
+impl fmt::Display for Ty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(inner) => write!(f, "list<{inner}>"),
+            Self::Artifact(kind) => {
+                let name = ARTIFACTS.iter().find(|(_, k)| k == kind).map_or("file", |(name, _)| name);
+                write!(f, "artifact.{name}")
+            }
+            scalar => f.write_str(SCALARS.iter().find(|(_, ty)| ty == scalar).map_or("string", |(name, _)| name)),
+        }
+    }
+}
+
+/// Constraints of a parameter besides its type.
+#[derive(Clone, Debug, Default)]
+pub struct Constraints {
+    /// Smallest integer.
+    pub min: Option<i128>,
+    /// Largest integer.
+    pub max: Option<i128>,
+    /// Fewest characters.
+    pub min_length: Option<i128>,
+    /// Most characters.
+    pub max_length: Option<i128>,
+    /// A pattern the whole text must match.
+    pub matches: Option<Regex>,
+    /// The values of an `enum`.
+    pub one_of: Vec<String>,
+    /// Whether the elements of a list must differ.
+    pub distinct: bool,
+}
+
+/// How a value breaks a type or a constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// Of another type: what was found.
+    Type(&'static str),
+    /// Not a text of this type, with an example of one.
+    Form(&'static str),
+    /// Outside bounds, in words.
+    Bounds(String),
+    /// Not among these.
+    NotOneOf,
+}
+
+/// Checks a text against a scalar type and constraints.
+pub fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), Breach> {
+    match ty {
+        Ty::Bool | Ty::Int | Ty::List(_) | Ty::Artifact(_) => return Err(Breach::Type("string")),
+        Ty::String => {}
+        Ty::Ident => {
+            let mut chars = text.chars();
+            let head = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_');
+            if !head || !chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')) {
+                return Err(Breach::Form("a name such as `core` or `my-crate`"));
+            }
+        }
+        Ty::Path => {
+            if RelPath::new(text).is_err() && text != "." {
+                return Err(Breach::Form("a relative path such as `src/main.c`"));
+            }
+        }
+        Ty::Glob => {
+            if globset_like(text).is_none() {
+                return Err(Breach::Form("a relative pattern such as `src/**/*.c`"));
+            }
+        }
+        Ty::Dur => {
+            parse_duration_ms(text).ok_or(Breach::Form("a duration such as `90s`, `20m` or `1h30m`"))?;
+        }
+        Ty::Size => {
+            parse_size_bytes(text).ok_or(Breach::Form("a size such as `512KiB` or `4GiB`"))?;
+        }
+        Ty::Money => {
+            parse_micro_usd(text).ok_or(Breach::Form("an amount such as `1.50`"))?;
+        }
+        Ty::Semver => {
+            let core = text.split(['-', '+']).next().unwrap_or("");
+            let numbers: Vec<_> = core.split('.').collect();
+            let numeric = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+            if numbers.len() != 3 || !numbers.iter().all(numeric) {
+                return Err(Breach::Form("a version such as `1.2.3`"));
+            }
+        }
+        Ty::Hash => {
+            text.parse::<crate::base::Digest>().map_err(|_| Breach::Form("a digest such as `b3:` and 64 hexadecimal digits"))?;
+        }
+        Ty::Regex => {
+            Regex::new(text).map_err(|_| Breach::Form("a regular expression"))?;
+        }
+        Ty::Enum => {
+            if !constraints.one_of.iter().any(|allowed| allowed == text) {
+                return Err(Breach::NotOneOf);
+            }
+        }
+    }
+    if *ty != Ty::Enum && !constraints.one_of.is_empty() && !constraints.one_of.iter().any(|allowed| allowed == text) {
+        return Err(Breach::NotOneOf);
+    }
+    let length = text.chars().count() as i128;
+    if constraints.min_length.is_some_and(|min| length < min) || constraints.max_length.is_some_and(|max| length > max) {
+        let low = constraints.min_length.unwrap_or(0);
+        let high = constraints.max_length.map_or_else(|| "…".to_owned(), |max| max.to_string());
+        return Err(Breach::Bounds(format!("its length {length} is outside {low}..{high}")));
+    }
+    if let Some(pattern) = &constraints.matches
+        && !pattern.find(text).is_some_and(|found| found.range() == (0..text.len()))
+    {
+        return Err(Breach::Bounds(format!("it does not match `{pattern}`")));
+    }
+    Ok(())
+}
+
+/// Checks an integer against constraints.
+pub fn check_int(constraints: &Constraints, int: i128) -> Result<(), Breach> {
+    if constraints.min.is_some_and(|min| int < min) || constraints.max.is_some_and(|max| int > max) {
+        let low = constraints.min.map_or_else(|| "…".to_owned(), |min| min.to_string());
+        let high = constraints.max.map_or_else(|| "…".to_owned(), |max| max.to_string());
+        return Err(Breach::Bounds(format!("{int} is outside {low}..{high}")));
+    }
+    Ok(())
+}
+
+/// A pattern of paths without its meaning: relative, no `..`, no empty segments.
+fn globset_like(text: &str) -> Option<()> {
+    let plain = text.replace(['*', '?', '[', ']', '{', '}', '!', ','], "x");
+    RelPath::new(&plain).ok().map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_read_and_print_back() {
+        for name in Ty::names() {
+            assert_eq!(Ty::parse(&name).unwrap().to_string(), name);
+        }
+        assert_eq!(Ty::parse("list<list<int>>"), None);
+        assert_eq!(Ty::parse("strin"), None);
+    }
+
+    #[test]
+    fn texts_are_checked_by_type() {
+        let free = Constraints::default();
+        assert_eq!(check_text(&Ty::Ident, &free, "core"), Ok(()));
+        assert!(check_text(&Ty::Ident, &free, "1core").is_err());
+        assert!(check_text(&Ty::Path, &free, "../x").is_err());
+        assert_eq!(check_text(&Ty::Glob, &free, "src/**/*.c"), Ok(()));
+        assert!(check_text(&Ty::Semver, &free, "1.2").is_err());
+        let bounded = Constraints { min: Some(1), max: Some(4), ..Constraints::default() };
+        assert!(check_int(&bounded, 5).is_err());
+        assert_eq!(check_int(&bounded, 4), Ok(()));
+    }
+
+    #[test]
+    fn a_folder_is_not_a_file() {
+        let file = Ty::Artifact(ArtifactKind::File);
+        assert!(Ty::Artifact(ArtifactKind::Junit).fits(&file));
+        assert!(!Ty::Artifact(ArtifactKind::Dir).fits(&file));
+        assert!(!file.fits(&Ty::Artifact(ArtifactKind::Junit)));
+    }
+}

@@ -1,0 +1,114 @@
+//! The written form of a plan: JSON Lines, a header and then one line for each action, sorted by
+//! address. Byte-stable: no clock, host, path of the machine, or place in a spec is in it. Leaves out
+//! reading it back.
+
+use serde_json::{Value as Json, json};
+
+use crate::base::ActionKey;
+use crate::plan::{Action, ActionKind, InputSource, Plan, RenderValue, Tool, ToolExec};
+
+/// The version of the written form.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// Writes a plan.
+pub fn to_json_lines(plan: &Plan) -> String {
+    let header = json!({
+        "plan": PLAN_FORMAT,
+        "key_schema": ActionKey::SCHEMA,
+        "graph": plan.graph,
+        "digest": plan.digest.hex(),
+        "actions": plan.actions.len(),
+        "concurrency": plan.concurrency,
+        "pools": plan.pools,
+        "tools": plan.tools.iter().map(tool).collect::<Vec<_>>(),
+    });
+    let mut out = header.to_string();
+    out.push('\n');
+    for item in &plan.actions {
+        out.push_str(&action(plan, item).to_string());
+        out.push('\n');
+    }
+    out
+}
+
+fn tool(tool: &Tool) -> Json {
+    let exec = match &tool.exec {
+        ToolExec::Lookup(name) => json!({"lookup": name}),
+        ToolExec::Workspace(path) => json!({"workspace": path.as_str()}),
+    };
+    json!({
+        "name": tool.name,
+        "exec": exec,
+        "fingerprint": tool.fingerprint,
+        "uses": tool.uses,
+        "pass_env": tool.pass_env,
+        "supplier": tool.supplier,
+        "version": tool.version,
+    })
+}
+
+fn action(plan: &Plan, action: &Action) -> Json {
+    let spec = &action.spec;
+    let body = match &spec.kind {
+        ActionKind::Exec { tool, args } => json!({"tool": tool, "args": args}),
+        ActionKind::Copy { from } => json!({"from": from.as_str()}),
+        ActionKind::Write { text } => json!({"text": text}),
+        ActionKind::Render { template, vars } => json!({
+            "template": template.as_str(),
+            "vars": vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect::<serde_json::Map<_, _>>(),
+        }),
+        ActionKind::MergeJson { from } => json!({"from": from.iter().map(|path| path.as_str()).collect::<Vec<_>>()}),
+    };
+    let inputs: Vec<Json> = spec
+        .inputs
+        .iter()
+        .map(|input| match &input.source {
+            InputSource::Workspace { pattern, optional } => json!({"workspace": pattern, "optional": optional}),
+            InputSource::Output { action, output, select } => json!({
+                "at": input.dest.as_ref().map_or(".", |dest| dest.as_str()),
+                "from": plan.action(*action).addr,
+                "output": output,
+                "select": select,
+            }),
+        })
+        .collect();
+    let outputs: Vec<Json> = spec
+        .outputs
+        .iter()
+        .map(|output| {
+            json!({
+                "name": output.name,
+                "path": output.path.as_str(),
+                "kind": output.kind.word(),
+                "digest": output.digest.map(|digest| digest.hex()),
+            })
+        })
+        .collect();
+    json!({
+        "addr": action.addr,
+        "kind": spec.kind.versioned(),
+        "class": spec.class.word(),
+        "isolation": spec.isolation.word(),
+        "def": action.def.hex(),
+        "skey": action.skey.hex(),
+        "body": body,
+        "cwd": spec.cwd.as_ref().map(|cwd| cwd.as_str()),
+        "env": spec.env,
+        "tools": spec.tools,
+        "inputs": inputs,
+        "outputs": outputs,
+        "after": action.after.iter().map(|id| plan.action(*id).addr.as_str()).collect::<Vec<_>>(),
+        "timeout_ms": action.policy.timeout_ms,
+        "retry": action.policy.retry.as_ref().map(crate::plan::Retry::describe),
+        "holds": action.policy.holds.iter().map(|need| (need.pool.clone(), json!(need.amount))).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn render_value(value: &RenderValue) -> Json {
+    match value {
+        RenderValue::Text(text) => json!({"text": text}),
+        RenderValue::List(items) => json!({"list": items}),
+        RenderValue::File(path) => json!({"file": path.as_str()}),
+        RenderValue::Json(path) => json!({"json": path.as_str()}),
+    }
+}

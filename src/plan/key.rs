@@ -1,0 +1,266 @@
+//! The keys of actions: one walk over the fields, for the definition and for the action key alike.
+//!
+//! | tag | field | in `def` | in the action key |
+//! | --: | --- | --- | --- |
+//! | 1 | schema | the schema number | the same |
+//! | 2 | kind | kind and its semantic version | the same |
+//! | 3 | class | the word | the same |
+//! | 4 | isolation | the least isolation | the same |
+//! | 5 | platform | absent | operating system and architecture |
+//! | 10 | program | name of the executable | the same |
+//! | 11 | args | arguments | the same |
+//! | 12 | cwd | folder below its own | the same |
+//! | 13 | env | declared variables | the same |
+//! | 14 | inputs | ports: (place, output name) or pattern | the merged input tree |
+//! | 15 | tools | declared identity of each tool | resolved identity of each tool |
+//! | 16 | outputs | name, path, kind, declared digest | the same |
+//! | 20 | from | of `copy` | the same |
+//! | 21 | text | of `write` | the same |
+//! | 22 | template | of `render` | the same |
+//! | 23 | vars | of `render` | the same |
+//! | 24 | merge | of `merge-json` | the same |
+//!
+//! Out, on purpose: addresses, documentation, formatting, paths of the machine, user, host, clock,
+//! retries, timeouts, resources, git revision, the program's own version. The fixed variables of the
+//! environment (`LANG`, `LC_ALL`, `TZ`, `SOURCE_DATE_EPOCH`) belong to the kind's version. Leaves out
+//! how inputs and tools are resolved.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::{
+    ActionKey, Digest, DigestSink, Domain, FieldSink, Fields, Manifest, Tree, Value, digest_fields, manifest_of,
+};
+use crate::plan::{Action, ActionKind, ActionSpec, Class, InputSource, Plan, RenderValue, Tool, ToolExec};
+
+/// What an action's inputs and tools turned out to be, just before it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The root level of the merged input tree.
+    pub inputs: Tree,
+    /// The tools by their name in the plan, with those they use.
+    pub tools: BTreeMap<String, ToolIdentity>,
+}
+
+/// What a tool turned out to be on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolIdentity {
+    /// The name of the executable, as it appears on `PATH`.
+    pub name: String,
+    /// The digest of the executable, or of what its fingerprint printed.
+    pub digest: Digest,
+    /// What the fingerprint printed.
+    pub fingerprint: Option<String>,
+}
+
+/// The platform that results are good for.
+pub fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+/// The fields of the key of an action whose inputs and tools are known.
+pub fn action_manifest(spec: &ActionSpec, resolved: &Resolved) -> Manifest {
+    struct Keyed<'a>(&'a ActionSpec, &'a Resolved);
+    impl Fields for Keyed<'_> {
+        fn walk(&self, sink: &mut dyn FieldSink) {
+            let Self(spec, resolved) = self;
+            let tools = resolved.tools.values().map(|tool| (tool.name.clone(), Value::Digest(tool.digest))).collect();
+            let program = |tool: &str| resolved.tools.get(tool).map_or_else(|| tool.to_owned(), |found| found.name.clone());
+            let varying = Varying {
+                platform: Some(platform()),
+                inputs: Value::tree(resolved.inputs.clone()),
+                tools: Value::Map(tools),
+            };
+            walk(spec, &program, varying, sink);
+        }
+    }
+    manifest_of(&Keyed(spec, resolved))
+}
+
+/// The action key of a manifest.
+pub fn action_key(manifest: &Manifest) -> ActionKey {
+    ActionKey(digest_fields(manifest, Domain::ActionKey))
+}
+
+/// The digest of an action's definition.
+pub(crate) fn def_digest(spec: &ActionSpec, tools: &BTreeMap<&str, &Tool>) -> Digest {
+    struct Keyed<'a>(&'a ActionSpec, &'a BTreeMap<&'a str, &'a Tool>);
+    impl Fields for Keyed<'_> {
+        fn walk(&self, sink: &mut dyn FieldSink) {
+            def_walk(self.0, self.1, sink);
+        }
+    }
+    digest_fields(&Keyed(spec, tools), Domain::Def)
+}
+
+/// The definition of an action as a manifest, for diffs of plans.
+pub fn def_manifest(plan: &Plan, action: &Action) -> Manifest {
+    let tools: BTreeMap<&str, &Tool> = plan.tools.iter().map(|tool| (tool.name.as_str(), tool)).collect();
+    let mut manifest = Manifest::default();
+    def_walk(&action.spec, &tools, &mut manifest);
+    manifest
+}
+
+fn def_walk(spec: &ActionSpec, tools: &BTreeMap<&str, &Tool>, sink: &mut dyn FieldSink) {
+    let program = |tool: &str| tools.get(tool).map_or_else(|| tool.to_owned(), |tool| tool.program().to_owned());
+    let inputs = spec
+        .inputs
+        .iter()
+        .map(|input| {
+            let text = |text: &str| Value::text(text);
+            Value::List(match &input.source {
+                InputSource::Workspace { pattern, optional } => vec![text("workspace"), text(pattern), Value::Flag(*optional)],
+                InputSource::Output { output, select, .. } => vec![
+                    text("output"),
+                    text(input.dest.as_ref().map_or(".", |dest| dest.as_str())),
+                    text(output),
+                    text(select.as_deref().unwrap_or("")),
+                ],
+            })
+        })
+        .collect();
+    let mut all: BTreeSet<&str> = BTreeSet::new();
+    let mut todo: Vec<&str> = spec.tools.iter().map(String::as_str).collect();
+    while let Some(name) = todo.pop() {
+        if all.insert(name)
+            && let Some(tool) = tools.get(name)
+        {
+            todo.extend(tool.uses.iter().map(String::as_str));
+        }
+    }
+    let declared = all
+        .iter()
+        .filter_map(|name| tools.get(name))
+        .map(|tool| (tool.program().to_owned(), declared_identity(tool)))
+        .collect();
+    walk(spec, &program, Varying { platform: None, inputs: Value::Set(inputs), tools: Value::Map(declared) }, sink);
+}
+
+fn declared_identity(tool: &Tool) -> Value {
+    let exec = match &tool.exec {
+        ToolExec::Lookup(name) => name.clone(),
+        ToolExec::Workspace(path) => format!("./{path}"),
+    };
+    let mut parts = vec![Value::text(exec), Value::text(tool.version.as_deref().unwrap_or(""))];
+    parts.extend(tool.fingerprint.iter().map(Value::texts));
+    Value::List(parts)
+}
+
+/// The fields in which the definition and the action key differ.
+struct Varying {
+    platform: Option<String>,
+    inputs: Value,
+    tools: Value,
+}
+
+fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying, sink: &mut dyn FieldSink) {
+    sink.field(1, "schema", &Value::Int(ActionKey::SCHEMA));
+    sink.field(2, "kind", &Value::text(spec.kind.versioned()));
+    sink.field(3, "class", &Value::text(spec.class.word()));
+    sink.field(4, "isolation", &Value::text(spec.isolation.word()));
+    if let Some(platform) = varying.platform {
+        sink.field(5, "platform", &Value::Text(platform));
+    }
+    if let ActionKind::Exec { tool, args } = &spec.kind {
+        sink.field(10, "program", &Value::Text(program(tool)));
+        sink.field(11, "args", &Value::texts(args));
+    }
+    if let Some(cwd) = &spec.cwd {
+        sink.field(12, "cwd", &Value::text(cwd.as_str()));
+    }
+    if !spec.env.is_empty() {
+        let env = spec.env.iter().map(|(name, value)| (name.clone(), Value::text(value))).collect();
+        sink.field(13, "env", &Value::Map(env));
+    }
+    sink.field(14, "inputs", &varying.inputs);
+    sink.field(15, "tools", &varying.tools);
+    let outputs = spec
+        .outputs
+        .iter()
+        .map(|output| {
+            let mut parts = vec![Value::text(&output.name), Value::text(output.path.as_str()), Value::text(output.kind.word())];
+            parts.extend(output.digest.map(Value::Digest));
+            Value::List(parts)
+        })
+        .collect();
+    sink.field(16, "outputs", &Value::Set(outputs));
+    match &spec.kind {
+        ActionKind::Exec { .. } => {}
+        ActionKind::Copy { from } => sink.field(20, "from", &Value::text(from.as_str())),
+        ActionKind::Write { text } => sink.field(21, "text", &Value::text(text)),
+        ActionKind::Render { template, vars } => {
+            sink.field(22, "template", &Value::text(template.as_str()));
+            let vars = vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect();
+            sink.field(23, "vars", &Value::Map(vars));
+        }
+        ActionKind::MergeJson { from } => sink.field(24, "merge", &Value::texts(from.iter().map(|path| path.as_str()))),
+    }
+}
+
+fn render_value(value: &RenderValue) -> Value {
+    let tagged = |tag: &str, value: Value| Value::List(vec![Value::text(tag), value]);
+    match value {
+        RenderValue::Text(text) => tagged("text", Value::text(text)),
+        RenderValue::List(items) => tagged("list", Value::texts(items)),
+        RenderValue::File(path) => tagged("file", Value::text(path.as_str())),
+        RenderValue::Json(path) => tagged("json", Value::text(path.as_str())),
+    }
+}
+
+/// The static key of an action: its definition, and for each port the static key of its producer.
+/// A `fixed` producer counts only by the digest it promises, so that a changed mirror changes
+/// nothing below it.
+pub(crate) fn static_key(action: &Action, def: Digest, producer: &dyn Fn(usize, &str) -> Digest) -> Digest {
+    let mut ports: BTreeSet<Value> = BTreeSet::new();
+    for input in &action.spec.inputs {
+        if let InputSource::Output { action, output, select } = &input.source {
+            ports.insert(Value::List(vec![
+                Value::text(input.dest.as_ref().map_or(".", |dest| dest.as_str())),
+                Value::text(select.as_deref().unwrap_or("")),
+                Value::text(output),
+                Value::Digest(producer(action.index(), output)),
+            ]));
+        }
+    }
+    let mut sink = DigestSink::default();
+    sink.field(1, "def", &Value::Digest(def));
+    sink.field(2, "ports", &Value::Set(ports));
+    sink.finish(Domain::StaticKey)
+}
+
+/// What a producer counts as in the static keys of those below it.
+pub(crate) fn producer_identity(producer: &Action, output: &str) -> Digest {
+    let promised = producer.spec.outputs.iter().find(|candidate| candidate.name == output).and_then(|found| found.digest);
+    match (producer.spec.class, promised) {
+        (Class::Fixed, Some(digest)) => digest,
+        _ => producer.skey,
+    }
+}
+
+/// The digest of a plan: over everything a reviewer approves, in address order.
+pub(crate) fn plan_digest(plan: &Plan) -> Digest {
+    let actions = plan
+        .actions
+        .iter()
+        .map(|action| {
+            let after = action.after.iter().map(|id| plan.action(*id).addr.clone());
+            let holds = action.policy.holds.iter().map(|need| (need.pool.clone(), Value::Int(need.amount))).collect();
+            let mut parts = vec![
+                Value::text(&action.addr),
+                Value::Digest(action.skey),
+                Value::texts(after),
+                Value::Map(holds),
+                Value::Int(action.policy.timeout_ms.unwrap_or(u64::MAX)),
+            ];
+            parts.extend(action.policy.retry.as_ref().map(|retry| Value::text(retry.describe())));
+            Value::List(parts)
+        })
+        .collect();
+    let mut sink = DigestSink::default();
+    sink.field(1, "graph", &Value::text(&plan.graph));
+    sink.field(2, "actions", &Value::List(actions));
+    sink.field(3, "pools", &Value::Map(plan.pools.iter().map(|(name, capacity)| (name.clone(), Value::Int(*capacity))).collect()));
+    if let Some(concurrency) = plan.concurrency {
+        sink.field(4, "concurrency", &Value::Int(concurrency));
+    }
+    sink.finish(Domain::Plan)
+}

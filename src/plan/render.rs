@@ -1,0 +1,131 @@
+//! Plans as text for people, as DOT and as Mermaid. Leaves out the exchange form: see `file`.
+
+use std::fmt::Write;
+
+use crate::base::format_duration;
+use crate::plan::{Action, ActionKind, InputSource, Plan};
+
+/// A plan for people: a line for each action, then what it takes and leaves.
+pub fn to_text(plan: &Plan) -> String {
+    let mut out = format!("plan of graph `{}`: {} actions, b3:{}\n", plan.graph, plan.actions.len(), plan.digest);
+    for (pool, capacity) in &plan.pools {
+        let _ = writeln!(out, "resource {pool}: {capacity}");
+    }
+    for action in &plan.actions {
+        let _ = writeln!(out, "\n{}  {}  {}", action.addr, action.spec.kind.versioned(), action.def.short());
+        let _ = writeln!(out, "    {}", body(action));
+        for (name, value) in &action.spec.env {
+            let _ = writeln!(out, "    env {name}={value:?}");
+        }
+        for input in &action.spec.inputs {
+            let _ = match &input.source {
+                InputSource::Workspace { pattern, .. } => writeln!(out, "    <- {pattern}"),
+                InputSource::Output { action, output, select } => {
+                    let place = input.dest.as_ref().map_or(".", |dest| dest.as_str());
+                    let select = select.as_ref().map_or(String::new(), |select| format!(" [{select}]"));
+                    writeln!(out, "    <- {place} = {}.{output}{select}", plan.action(*action).addr)
+                }
+            };
+        }
+        for output in &action.spec.outputs {
+            let name = if output.name == output.path.as_str() { String::new() } else { format!("{} = ", output.name) };
+            let _ = writeln!(out, "    -> {name}{} ({})", output.path, output.kind.word());
+        }
+        for id in &action.after {
+            let _ = writeln!(out, "    after {}", plan.action(*id).addr);
+        }
+        let mut policy = Vec::new();
+        if action.spec.class.word() != "pure" {
+            policy.push(format!("class {}", action.spec.class.word()));
+        }
+        if let Some(ms) = action.policy.timeout_ms {
+            policy.push(format!("timeout {}", format_duration(std::time::Duration::from_millis(ms))));
+        }
+        policy.extend(action.policy.retry.as_ref().map(|retry| format!("retry {}", retry.describe())));
+        policy.extend(action.policy.holds.iter().map(|need| format!("holds {} of {}", need.amount, need.pool)));
+        if !policy.is_empty() {
+            let _ = writeln!(out, "    {}", policy.join("; "));
+        }
+    }
+    out
+}
+
+fn body(action: &Action) -> String {
+    match &action.spec.kind {
+        ActionKind::Exec { tool, args } => {
+            let args: Vec<String> = args.iter().map(|arg| quote(arg)).collect();
+            format!("$ {tool} {}", args.join(" ")).trim_end().to_owned()
+        }
+        ActionKind::Copy { from } => format!("copy {from}"),
+        ActionKind::Write { text } => format!("write {text:?}"),
+        ActionKind::Render { template, vars } => {
+            format!("render {template} with {}", vars.keys().cloned().collect::<Vec<_>>().join(", "))
+        }
+        ActionKind::MergeJson { from } => {
+            format!("merge-json {}", from.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+/// An argument as one would type it.
+fn quote(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) { arg.to_owned() } else { format!("'{}'", arg.replace('\'', "'\\''")) }
+}
+
+/// A plan as a DOT graph.
+pub fn to_dot(plan: &Plan) -> String {
+    let mut out = format!("digraph {} {{\n    rankdir=LR;\n    node [shape=box, fontname=\"sans-serif\"];\n", json(&plan.graph));
+    for action in &plan.actions {
+        let short = action.addr.strip_prefix(&format!("{}/", plan.graph)).unwrap_or(&action.addr);
+        let _ = writeln!(out, "    {} [label={}];", json(&action.addr), json(short));
+    }
+    for action in &plan.actions {
+        for (from, label) in edges(plan, action) {
+            let style = if label.is_none() { " [style=dashed]".to_owned() } else { String::new() };
+            let _ = writeln!(out, "    {} -> {}{style};", json(from), json(&action.addr));
+        }
+    }
+    out.push_str("}\n");
+    out
+}
+
+/// A plan as a Mermaid flowchart.
+pub fn to_mermaid(plan: &Plan) -> String {
+    let mut out = String::from("flowchart LR\n");
+    for (id, action) in plan.iter() {
+        let short = action.addr.strip_prefix(&format!("{}/", plan.graph)).unwrap_or(&action.addr);
+        let _ = writeln!(out, "    a{}[\"{}\"]", id.0, short.replace('"', "#quot;"));
+    }
+    for (id, action) in plan.iter() {
+        for (from, label) in edges(plan, action) {
+            let from = plan.find(from).map_or(0, |id| id.0);
+            let _ = writeln!(out, "    a{from} {} a{}", if label.is_some() { "-->" } else { "-.->" }, id.0);
+        }
+    }
+    out
+}
+
+/// Producers of an action without duplicates; order-only ones have no label.
+fn edges<'a>(plan: &'a Plan, action: &'a Action) -> Vec<(&'a str, Option<&'a str>)> {
+    let mut edges: Vec<(&str, Option<&str>)> = Vec::new();
+    for input in &action.spec.inputs {
+        if let InputSource::Output { action, output, .. } = &input.source {
+            edges.push((plan.action(*action).addr.as_str(), Some(output)));
+        }
+    }
+    let producers: Vec<&str> = edges.iter().map(|(from, _)| *from).collect();
+    for id in &action.after {
+        let from = plan.action(*id).addr.as_str();
+        if !producers.contains(&from) {
+            edges.push((from, None));
+        }
+    }
+    edges.sort_unstable();
+    edges.dedup_by_key(|(from, _)| *from);
+    edges
+}
+
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
