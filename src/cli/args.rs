@@ -1,0 +1,266 @@
+//! The command line as clap sees it. Leaves out what commands do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compiles KDL specs into a content-addressed plan and runs only what is not already known.
+#[derive(Debug, Parser)]
+#[command(name = "partita", version, about, long_about = None, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The workspace; else the nearest folder at or above the current one with a `partita.kdl`
+    #[arg(short = 'C', long = "workspace", value_name = "DIR", global = true)]
+    pub(crate) workspace: Option<PathBuf>,
+    /// The store of results and their contents [env: PARTITA_STORE]; else the user's cache directory
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) store: Option<PathBuf>,
+    /// Runs, history and keys [env: PARTITA_STATE]; else `.partita` in the workspace
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) state: Option<PathBuf>,
+    /// A value for a parameter of the graph; may be given several times
+    #[arg(short = 'p', value_name = "NAME=VALUE", global = true)]
+    pub(crate) params: Vec<String>,
+    /// How many actions may run at once; else as many as there are processors
+    #[arg(short = 'j', long = "jobs", value_name = "N", global = true)]
+    pub(crate) jobs: Option<usize>,
+    /// How data is written to standard output
+    #[arg(long, value_enum, value_name = "FORMAT", global = true)]
+    pub(crate) format: Option<Format>,
+    /// How diagnostics are written
+    #[arg(long, value_enum, default_value_t = Messages::Human, value_name = "FORMAT", global = true)]
+    pub(crate) message_format: Messages,
+    /// How progress is shown on standard error
+    #[arg(long, value_enum, default_value_t = Progress::Auto, value_name = "HOW", global = true)]
+    pub(crate) progress: Progress,
+    /// When to colour [NO_COLOR is honoured]
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN", global = true)]
+    pub(crate) color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// One JSON document, or one object a line
+    Json,
+    /// Graphviz (plans)
+    Dot,
+    /// Mermaid (plans)
+    Mermaid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Messages {
+    /// Pictures of the source
+    Human,
+    /// One line each
+    Short,
+    /// One JSON object a line
+    Json,
+    /// SARIF 2.1.0
+    Sarif,
+    /// GitHub workflow annotations
+    Github,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A live view on a terminal, lines elsewhere
+    Auto,
+    /// A line for each thing that happens
+    Plain,
+    /// Events as JSON, one a line
+    Json,
+    /// Nothing but the summary
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a workspace that runs
+    Init {
+        /// Where
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Find what is wrong in the specs; runs nothing
+    Check {
+        /// Files to check instead of the workspace's root file
+        files: Vec<PathBuf>,
+    },
+    /// Format specs
+    Fmt {
+        /// Files or folders; else the workspace. `-` reads standard input and writes standard output
+        files: Vec<PathBuf>,
+        /// Change nothing; exit 7 if something is not formatted
+        #[arg(long)]
+        check: bool,
+    },
+    /// Print a graph with everything expanded and written out
+    Expand {
+        /// The graph
+        graph: String,
+    },
+    /// Tell what a diagnostic code means
+    Explain {
+        /// The code, as P0101
+        code: String,
+    },
+    /// Compile a graph to its plan
+    Plan {
+        /// The graph
+        graph: String,
+        /// Write it to a file instead of standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Run what is not already known
+    Run {
+        /// Graphs, or addresses such as `graph/node`
+        #[arg(required = true)]
+        targets: Vec<String>,
+        #[command(flatten)]
+        options: RunOptions,
+    },
+    /// Tell why an action ran, or why it did not have to
+    Why {
+        /// The address, as `graph/node`
+        addr: String,
+        /// The run; else the last one it took part in
+        #[arg(long, value_name = "ID")]
+        run: Option<String>,
+    },
+    /// List runs, newest first
+    Runs,
+    /// Print what the actions of a run printed
+    Log {
+        /// The run; else the last one
+        run: Option<String>,
+        /// Only this address
+        #[arg(long, value_name = "ADDR")]
+        addr: Option<String>,
+    },
+    /// Make a bundle from results that are known
+    Bundle {
+        /// The bundle
+        name: String,
+        /// Where to put it; else `bundles` in the outputs' folder
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+    /// Check a bundle against a trust policy
+    Verify {
+        /// The archive, `NAME-VERSION.zip`, with its signatures beside it
+        file: PathBuf,
+        /// The policy, a KDL file; else the bundle must be signed by a key of this workspace
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+        /// The tenant it must be for
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+    },
+    /// Run, bundle and verify
+    Deliver {
+        /// The bundle
+        name: String,
+        /// Where to put it; else `bundles` in the outputs' folder
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        options: RunOptions,
+    },
+    /// Signing keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// The store
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Tell what this machine can do, and what is wrong
+    Doctor,
+}
+
+/// How to run.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunOptions {
+    /// Where outputs appear; else `out` in the workspace
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with what does not depend on a failure
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// The least isolation actions run under
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) isolation: Option<IsolationArg>,
+    /// Run nothing: exit 7 if a result is not known
+    #[arg(long)]
+    pub(crate) require_cached: bool,
+    /// Run this address even if its result is known; may be given several times
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) refresh: Vec<String>,
+    /// Write the report of the run as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IsolationArg {
+    /// Namespaces, Landlock and seccomp
+    Full,
+    /// The file system is confined
+    Landlock,
+    /// Nothing is enforced
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key pair: NAME.key.pem and NAME.pub.pem
+    Generate {
+        /// The name
+        name: String,
+        /// Where; else `keys` in the state directory
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Show the public keys of this workspace
+    Show {
+        /// Only this one
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Count what is there
+    Stat,
+    /// Read everything and check it
+    Verify,
+    /// Remove what is old or too much
+    Gc {
+        /// Remove results not used for this long, as `30d`
+        #[arg(long, value_name = "DURATION")]
+        max_age: Option<String>,
+        /// Remove results least recently used until the store is at most this large, as `10GiB`
+        #[arg(long, value_name = "SIZE")]
+        max_size: Option<String>,
+        /// Only tell what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+}

@@ -1,0 +1,95 @@
+//! Writing to the standard streams: data, diagnostics and errors, with or without colour. Leaves out
+//! what is written.
+
+use std::io::{IsTerminal, Write};
+
+use crate::base::Environment;
+use crate::cli::args::{Color, Format, Global, Messages};
+use crate::diag::{Diagnostics, MessageFormat, RenderOptions, SourceMap, render_all};
+use crate::ops::Error;
+
+/// How output looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// Whether standard error is coloured.
+    pub(crate) color: bool,
+    /// Whether standard error is a terminal.
+    pub(crate) terminal: bool,
+    /// Whether data is JSON.
+    pub(crate) json: bool,
+    messages: MessageFormat,
+    width: usize,
+}
+
+impl Output {
+    /// As asked for and as the streams allow.
+    pub(crate) fn new(global: &Global, environment: &Environment) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let color = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && environment.get(Environment::NO_COLOR).is_none(),
+        };
+        let messages = match global.message_format {
+            Messages::Human => MessageFormat::Human,
+            Messages::Short => MessageFormat::Short,
+            Messages::Json => MessageFormat::Json,
+            Messages::Sarif => MessageFormat::Sarif,
+            Messages::Github => MessageFormat::Github,
+        };
+        let width = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(100, |size| usize::from(size.ws_col));
+        let width = if width == 0 { 100 } else { width.clamp(40, 160) };
+        Self { color, terminal, json: global.format == Some(Format::Json), messages, width }
+    }
+
+    /// Writes data to standard output. A reader that went away is not an error.
+    #[expect(clippy::unused_self, reason = "all output goes through here")]
+    pub(crate) fn data(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    /// Writes bytes as they are to standard output.
+    #[expect(clippy::unused_self, reason = "all output goes through here")]
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    }
+
+    /// Writes a line of information to standard error.
+    #[expect(clippy::unused_self, reason = "all output goes through here")]
+    pub(crate) fn note(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Writes diagnostics: forms made for programs to standard output, forms for people to standard
+    /// error.
+    pub(crate) fn diagnostics(&self, diagnostics: &Diagnostics, sources: &SourceMap) {
+        let options = RenderOptions { format: self.messages, color: self.color, width: self.width };
+        let text = render_all(diagnostics, sources, options);
+        match self.messages {
+            MessageFormat::Human | MessageFormat::Short => {
+                let mut stderr = std::io::stderr().lock();
+                let _ = stderr.write_all(text.as_bytes());
+            }
+            MessageFormat::Json | MessageFormat::Sarif | MessageFormat::Github => self.data(&text),
+        }
+    }
+
+    /// Writes an error.
+    pub(crate) fn error(&self, error: &Error) {
+        if self.json {
+            let object = serde_json::json!({
+                "error": { "code": error.code(), "message": error.to_string(), "help": error.help() },
+            });
+            self.data(&format!("{object}\n"));
+            return;
+        }
+        let mut stderr = std::io::stderr().lock();
+        let (red, cyan, off) = if self.color { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+        let _ = writeln!(stderr, "{red}error[{}]{off}: {error}", error.code());
+        if let Some(help) = error.help() {
+            let _ = writeln!(stderr, "  {cyan}help{off}: {help}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! An expansion as canonical KDL: every action with everything written out, sorted by address, and a
+//! comment saying where it comes from. Leaves out keys and reading it back.
+
+use std::fmt::Write;
+
+use crate::diag::SourceMap;
+use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
+
+/// Prints an expansion.
+pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
+    let mut out = format!("graph {} {{\n", quote(&expansion.graph));
+    for (name, value) in &expansion.params {
+        let _ = writeln!(out, "    // param {name}={value:?}");
+    }
+    if let Some(concurrency) = expansion.concurrency {
+        let _ = writeln!(out, "    concurrency {concurrency}");
+    }
+    for (name, capacity) in &expansion.pools {
+        let _ = writeln!(out, "    resource {} capacity={capacity}", quote(name));
+    }
+    for instance in &expansion.instances {
+        for index in &instance.actions {
+            let action = &expansion.actions[*index];
+            let keys: String = instance.keys.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            let recipe = instance.recipe.as_ref().map_or(String::new(), |recipe| format!(" by recipe {recipe}"));
+            let _ = writeln!(out, "\n    // from {}{recipe}{keys}", sources.place(instance.span));
+            node(&mut out, action, expansion);
+        }
+    }
+    out.push_str("}\n");
+    out
+}
+
+fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
+    let class = if action.class == "pure" { String::new() } else { format!(" class={}", action.class) };
+    let _ = writeln!(out, "    node {}{class} {{", quote(&action.addr));
+    match &action.body {
+        BodyIr::Exec { tool, args } => {
+            let args: String = args.iter().map(|arg| format!(" {}", quote(arg))).collect();
+            let _ = writeln!(out, "        run {}{args}", quote(tool));
+        }
+        BodyIr::Copy(from) => drop(writeln!(out, "        copy {}", quote(from.as_str()))),
+        BodyIr::Write(text) => drop(writeln!(out, "        write {}", quote(text))),
+        BodyIr::Render(template, vars) => {
+            let _ = writeln!(out, "        render {} {{", quote(template.as_str()));
+            for (name, value) in vars {
+                let _ = match value {
+                    RenderIr::Text(text) => writeln!(out, "            set {}={}", quote(name), quote(text)),
+                    RenderIr::List(items) => writeln!(out, "            set {}={}", quote(name), quote(&items.join(","))),
+                    RenderIr::File(path) => writeln!(out, "            file {} {}", quote(name), quote(path.as_str())),
+                    RenderIr::Json(path) => writeln!(out, "            json {} {}", quote(name), quote(path.as_str())),
+                };
+            }
+            out.push_str("        }\n");
+        }
+        BodyIr::MergeJson(files) => {
+            let files: String = files.iter().map(|file| format!(" {}", quote(file.as_str()))).collect();
+            let _ = writeln!(out, "        merge-json{files}");
+        }
+    }
+    for (name, value) in &action.env {
+        let _ = writeln!(out, "        env {}={}", quote(name), quote(value));
+    }
+    if !action.tools.is_empty() {
+        let tools: String = action.tools.iter().map(|tool| format!(" {}", quote(tool))).collect();
+        let _ = writeln!(out, "        tools{tools}");
+    }
+    if let Some(cwd) = &action.cwd {
+        let _ = writeln!(out, "        cwd {}", quote(cwd.as_str()));
+    }
+    for input in &action.inputs {
+        let _ = match input {
+            InputIr::Workspace { pattern, optional, .. } => {
+                let optional = if *optional { " optional=#true" } else { "" };
+                writeln!(out, "        input {}{optional}", quote(pattern))
+            }
+            InputIr::Output { dest, action, output, select, .. } => {
+                let dest = dest.as_ref().map_or(".", |dest| dest.as_str());
+                let select = select.as_ref().map_or(String::new(), |select| format!(" select={}", quote(select)));
+                let from = format!("{}.{output}", expansion.actions[*action].addr);
+                writeln!(out, "        input {} from=(ref){}{select}", quote(dest), quote(&from))
+            }
+        };
+    }
+    for output in &action.outputs {
+        let kind = if output.dir { "artifact.dir" } else { "artifact.file" };
+        let digest = output.digest.map_or(String::new(), |digest| format!(" digest=\"b3:{digest}\""));
+        let _ = writeln!(
+            out,
+            "        output {} path={} type={kind}{digest}",
+            quote(&output.name),
+            quote(output.path.as_str())
+        );
+    }
+    for index in &action.after {
+        let _ = writeln!(out, "        after {}", quote(&expansion.actions[*index].addr));
+    }
+    for (pool, amount) in &action.holds {
+        let _ = writeln!(out, "        holds {} amount={amount}", quote(pool));
+    }
+    if let Some(ms) = action.timeout_ms {
+        let _ = writeln!(out, "        timeout \"{ms}ms\"");
+    }
+    if let Some(retry) = &action.retry {
+        let strategy = if retry.exponential { "exponential" } else { "fixed" };
+        let _ = writeln!(
+            out,
+            "        retry max={} on={} backoff=\"{}ms\" strategy={strategy}",
+            retry.max, retry.on, retry.backoff_ms
+        );
+    }
+    out.push_str("    }\n");
+}
+
+/// A KDL string: bare where it is surely one datum, else quoted.
+fn quote(text: &str) -> String {
+    let bare = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        && !matches!(text, "true" | "false" | "null" | "inf" | "nan");
+    if bare {
+        return text.to_owned();
+    }
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() || ('\u{2066}'..='\u{2069}').contains(&c) || ('\u{200e}'..='\u{202e}').contains(&c) => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

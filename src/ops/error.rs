@@ -1,0 +1,120 @@
+//! What can go wrong in an operation, with the kind that decides the exit status, a string code, and
+//! what to do. Leaves out rendering.
+
+use std::path::PathBuf;
+
+use crate::base::ErrorKind;
+use crate::{bundle, exec, store};
+
+/// Why an operation did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is wrong.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// The specs have errors, which are reported as diagnostics.
+    #[error("the specs have errors")]
+    Spec,
+    /// The file system refused.
+    #[error("cannot {what} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The executor could not run the plan.
+    #[error(transparent)]
+    Exec(#[from] exec::Error),
+    /// The bundle could not be made or judged.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
+    /// An action failed; the run's report says which.
+    #[error("{failed} failed")]
+    Failed {
+        /// How many.
+        failed: u64,
+    },
+    /// Results were asked for that are not known.
+    #[error("{missing} results are not known")]
+    NotCached {
+        /// How many.
+        missing: u64,
+    },
+    /// A check said no.
+    #[error("{0}")]
+    CheckFailed(String),
+    /// The run was stopped by a signal.
+    #[error("stopped by signal {0}")]
+    Signal(u8),
+}
+
+impl Error {
+    /// A wrong request.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: None }
+    }
+
+    /// A wrong request, with what to do.
+    pub fn usage_help(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), help: Some(help.into()) }
+    }
+
+    /// Wraps an IO error with what was tried.
+    pub fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { what, path, source }
+    }
+
+    /// The kind, which decides the exit status.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Usage { .. } => ErrorKind::Usage,
+            Self::Spec => ErrorKind::Spec,
+            Self::Io { .. } => ErrorKind::Engine,
+            Self::Store(error) => error.kind(),
+            Self::Exec(error) => error.kind(),
+            Self::Bundle(error) => error.kind(),
+            Self::Failed { .. } => ErrorKind::ActionFailed,
+            Self::NotCached { .. } | Self::CheckFailed(_) => ErrorKind::CheckFailed,
+            Self::Signal(number) => ErrorKind::Signal(*number),
+        }
+    }
+
+    /// A stable code for programs.
+    pub fn code(&self) -> String {
+        match self {
+            Self::Usage { .. } => "usage".to_owned(),
+            Self::Spec => "spec".to_owned(),
+            Self::Io { .. } => "io".to_owned(),
+            Self::Store(error) => error.code().to_owned(),
+            Self::Exec(error) => error.code().to_owned(),
+            Self::Bundle(error) => error.code().to_string(),
+            Self::Failed { .. } => "action-failed".to_owned(),
+            Self::NotCached { .. } => "not-cached".to_owned(),
+            Self::CheckFailed(_) => "check-failed".to_owned(),
+            Self::Signal(_) => "signal".to_owned(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Usage { help, .. } => help.clone(),
+            Self::Exec(error) => error.help(),
+            Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
+            _ => None,
+        }
+    }
+}

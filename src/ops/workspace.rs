@@ -1,0 +1,183 @@
+//! The workspace: where it is, what its root file says about store, state and outputs, and its files
+//! as the compiler's world. Leaves out the meaning of specs.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::base::{Environment, Limits, RelPath};
+use crate::lang::{Compiled, World, WorldError, compile};
+use crate::ops::Error;
+
+/// The root file of a workspace.
+pub const ROOT_FILE: &str = "partita.kdl";
+
+/// What a front knows of where things are, before the workspace has been read.
+#[derive(Clone, Debug, Default)]
+pub struct Locations {
+    /// `-C`.
+    pub workspace: Option<PathBuf>,
+    /// `--store`.
+    pub store: Option<PathBuf>,
+    /// `--state`.
+    pub state: Option<PathBuf>,
+    /// `--out`.
+    pub out: Option<PathBuf>,
+    /// The directory the process was started in.
+    pub current: PathBuf,
+    /// The environment.
+    pub environment: Environment,
+}
+
+/// A workspace whose root file has been found.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// The folder of the root file: imports are relative to it.
+    pub dir: PathBuf,
+    /// The folder inputs are relative to.
+    pub root: PathBuf,
+    /// The store directory.
+    pub store: PathBuf,
+    /// The state directory.
+    pub state: PathBuf,
+    /// Where outputs appear.
+    pub out: PathBuf,
+    /// The specs, compiled.
+    pub compiled: Compiled,
+}
+
+/// Finds the root file: in the folder given, or in the nearest parent of the current one.
+pub fn find(locations: &Locations) -> Result<PathBuf, Error> {
+    if let Some(given) = &locations.workspace {
+        let dir = locations.current.join(given);
+        if dir.join(ROOT_FILE).is_file() {
+            return Ok(dir);
+        }
+        return Err(Error::usage_help(
+            format!("`{}` is not a workspace: it has no `{ROOT_FILE}`", given.display()),
+            format!("make one: `partita init {}`", given.display()),
+        ));
+    }
+    let mut dir = locations.current.as_path();
+    loop {
+        if dir.join(ROOT_FILE).is_file() {
+            return Ok(dir.to_path_buf());
+        }
+        dir = dir.parent().ok_or_else(|| {
+            Error::usage_help(
+                format!("neither `{}` nor a folder above it has a `{ROOT_FILE}`", locations.current.display()),
+                "make a workspace here: `partita init`",
+            )
+        })?;
+    }
+}
+
+/// Opens the workspace and compiles its specs. That they have errors is not an error here.
+pub fn open(locations: &Locations) -> Result<Workspace, Error> {
+    let dir = find(locations)?;
+    let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
+    let world = DiskWorld::new(&dir)?;
+    let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
+    let compiled = compile(&world, &[root_file]);
+    let settings = compiled
+        .program
+        .roots
+        .first()
+        .and_then(|file| compiled.program.file(*file).decls.workspace.clone())
+        .unwrap_or_default();
+    let setting = |name: &Option<crate::lang::Spanned<String>>| name.as_ref().map(|name| dir.join(&name.value));
+    let root = setting(&settings.root).unwrap_or_else(|| dir.clone());
+    let root = root.canonicalize().map_err(Error::io("find", &root))?;
+    let given = |option: &Option<PathBuf>, variable| {
+        let from_env = || locations.environment.get(variable).map(PathBuf::from);
+        option.clone().or_else(from_env).map(|path| locations.current.join(path))
+    };
+    let store = given(&locations.store, Environment::STORE)
+        .or_else(|| setting(&settings.store))
+        .map_or_else(|| default_store(&locations.environment), Ok)?;
+    let state = given(&locations.state, Environment::STATE)
+        .or_else(|| setting(&settings.state))
+        .unwrap_or_else(|| dir.join(".partita"));
+    let out = locations
+        .out
+        .as_ref()
+        .map(|path| locations.current.join(path))
+        .or_else(|| setting(&settings.out))
+        .unwrap_or_else(|| dir.join("out"));
+    Ok(Workspace { dir, root, store: tidy(&store), state: tidy(&state), out: tidy(&out), compiled })
+}
+
+/// The store directory without a workspace: as given, or the user's cache directory.
+pub fn store_dir(locations: &Locations) -> Result<PathBuf, Error> {
+    let given = locations.store.clone().or_else(|| locations.environment.get(Environment::STORE).map(PathBuf::from));
+    if let Some(given) = given {
+        return Ok(tidy(&locations.current.join(given)));
+    }
+    match open(locations) {
+        Ok(workspace) => Ok(workspace.store),
+        Err(_) => default_store(&locations.environment),
+    }
+}
+
+fn default_store(environment: &Environment) -> Result<PathBuf, Error> {
+    let cache = environment
+        .get(Environment::XDG_CACHE_HOME)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| environment.get(Environment::HOME).map(|home| PathBuf::from(home).join(".cache")));
+    cache.map(|cache| cache.join("partita")).ok_or_else(|| {
+        Error::usage_help("there is no place for the store: `HOME` is not set", "name one: `--store DIR` or `PARTITA_STORE`")
+    })
+}
+
+/// Drops `.` and resolves `..` by name, so that messages and comparisons see one form of a path.
+fn tidy(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => drop(out.pop()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// The files of a folder as the compiler's world. A file behind a symlink that leaves it is outside.
+pub struct DiskWorld {
+    dir: PathBuf,
+}
+
+impl DiskWorld {
+    /// The world of a folder.
+    pub fn new(dir: &Path) -> Result<Self, Error> {
+        Ok(Self { dir: dir.canonicalize().map_err(Error::io("find", dir))? })
+    }
+}
+
+impl World for DiskWorld {
+    fn read(&self, path: &RelPath) -> Result<Vec<u8>, WorldError> {
+        let full = path.under(&self.dir);
+        let real = full.canonicalize().map_err(world_error)?;
+        if !real.starts_with(&self.dir) {
+            return Err(WorldError::Outside);
+        }
+        let metadata = real.metadata().map_err(world_error)?;
+        if !metadata.is_file() {
+            return Err(WorldError::Io("it is not a regular file".to_owned()));
+        }
+        let mut bytes = Vec::new();
+        let limit = Limits::SPEC_BYTES as u64 + 1;
+        std::fs::File::open(&real).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(world_error)?;
+        if bytes.len() > Limits::SPEC_BYTES {
+            return Err(WorldError::TooLarge);
+        }
+        Ok(bytes)
+    }
+}
+
+fn world_error(error: std::io::Error) -> WorldError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => WorldError::NotFound,
+        _ => WorldError::Io(error.to_string()),
+    }
+}
