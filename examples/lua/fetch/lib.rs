@@ -1,0 +1,1 @@
+//! Empty: this package exists to pin a crate by its lock file.
