@@ -100,8 +100,8 @@ pub struct TrustRequire {
 }
 
 /// Reads a policy. `None` if something is wrong, which has then been reported.
-pub fn parse_trust(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Option<TrustDecl> {
-    let nodes = parse(source, text, diagnostics);
+pub fn parse_trust(source: SourceId, kdl: &str, diagnostics: &mut Diagnostics) -> Option<TrustDecl> {
+    let nodes = parse(source, kdl, diagnostics);
     check_children(&nodes, TOP, "a trust policy", TOP, diagnostics);
     let Some(root) = nodes.iter().find(|node| node.name.value == "trust") else {
         if !diagnostics.has_errors() {

@@ -41,11 +41,24 @@ pub enum Error {
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
     /// An action failed; the run's report says which.
-    #[error("{failed} failed")]
+    #[error("{failed} of the actions failed")]
     Failed {
         /// How many.
         failed: u64,
+        /// The gravest kind among them.
+        kind: ErrorKind,
     },
+    /// The key that a bundle names is not there.
+    #[error("there is no key `{name}`: `{}` is missing", path.display())]
+    KeyMissing {
+        /// The key.
+        name: String,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A defect of ours.
+    #[error("internal error: {0}")]
+    Internal(String),
     /// Results were asked for that are not known.
     #[error("{missing} results are not known")]
     NotCached {
@@ -86,7 +99,9 @@ impl Error {
             Self::Store(error) => error.kind(),
             Self::Exec(error) => error.kind(),
             Self::Bundle(error) => error.kind(),
-            Self::Failed { .. } => ErrorKind::ActionFailed,
+            Self::Failed { kind, .. } => *kind,
+            Self::KeyMissing { .. } => ErrorKind::Signature,
+            Self::Internal(_) => ErrorKind::Internal,
             Self::NotCached { .. } | Self::CheckFailed(_) => ErrorKind::CheckFailed,
             Self::Signal(number) => ErrorKind::Signal(*number),
         }
@@ -102,6 +117,8 @@ impl Error {
             Self::Exec(error) => error.code().to_owned(),
             Self::Bundle(error) => error.code().to_string(),
             Self::Failed { .. } => "action-failed".to_owned(),
+            Self::KeyMissing { .. } => "key-missing".to_owned(),
+            Self::Internal(_) => "internal".to_owned(),
             Self::NotCached { .. } => "not-cached".to_owned(),
             Self::CheckFailed(_) => "check-failed".to_owned(),
             Self::Signal(_) => "signal".to_owned(),
@@ -113,6 +130,7 @@ impl Error {
         match self {
             Self::Usage { help, .. } => help.clone(),
             Self::Exec(error) => error.help(),
+            Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
             _ => None,
         }

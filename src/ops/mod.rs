@@ -1,1 +1,26 @@
-//! Placeholder of the skeleton.
+//! One function for each thing a user can ask for: typed requests and replies. Leaves out arguments,
+//! terminals and exit statuses, which are the fronts'.
+
+mod bundles;
+mod check;
+mod doctor;
+mod error;
+mod format;
+mod history;
+mod ports;
+mod run;
+mod trust;
+mod workspace;
+
+pub use bundles::{
+    BundleReply, DEFAULT_KEY, DEFAULT_TENANT, VerifyProblem, default_dir, key_dir, make, public_keys, verify,
+};
+pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, init, plan, write_plan};
+pub use doctor::{Finding, Health, doctor};
+pub use error::Error;
+pub use format::{Formatted, format_files, format_text};
+pub use history::{LogEntry, Why, describe, log, runs, why};
+pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots};
+pub use run::{Chosen, RunContext, RunOptions, RunReply, run, run_dir};
+pub use trust::{PolicyErrors, read_policy};
+pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};

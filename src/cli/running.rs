@@ -1,0 +1,140 @@
+//! What commands that run have in common: options, progress, signals, the summary. Leaves out running.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use crate::base::{SystemClock, format_duration};
+use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
+use crate::cli::output::Output;
+use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
+use crate::event::{NullSink, Sink};
+use crate::exec::CancelToken;
+use crate::ops::{Error, Locations, RunContext, RunOptions, RunReply};
+use crate::plan::Isolation;
+
+/// The signal that stopped the run; 0 for none.
+static STOPPED_BY: AtomicU8 = AtomicU8::new(0);
+
+/// The options of a run as the operation takes them.
+pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOptions, Error> {
+    let jobs = match cli.global.jobs {
+        Some(0) => return Err(Error::usage("`-j` needs a number from 1")),
+        Some(jobs) => jobs,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let isolation = match args.isolation {
+        Some(IsolationArg::Full) => Isolation::Full,
+        Some(IsolationArg::Landlock) => Isolation::Landlock,
+        Some(IsolationArg::None) | None => Isolation::None,
+    };
+    Ok(RunOptions {
+        jobs,
+        keep_going: args.keep_going,
+        isolation,
+        require_cached: args.require_cached,
+        refresh: args.refresh.clone(),
+        materialize,
+    })
+}
+
+/// The surroundings of a run: progress as asked for, and signals that stop it.
+pub(super) fn context(cli: &Cli, locations: &Locations, output: &Output) -> Result<RunContext, Error> {
+    let cancel = CancelToken::new().map_err(Error::io("make an event for signals", "eventfd"))?;
+    watch_signals(cancel.clone())?;
+    let ci = locations.environment.get(crate::base::Environment::CI).is_some();
+    let sink: Arc<dyn Sink> = match cli.global.progress {
+        Progress::Auto if output.terminal && !ci => Arc::new(LiveProgress::new()),
+        Progress::Auto | Progress::Plain => Arc::new(PlainProgress::new(output.color)),
+        Progress::Json => Arc::new(JsonProgress),
+        Progress::None => Arc::new(NullSink),
+    };
+    let clock = Arc::new(SystemClock::new());
+    Ok(RunContext { clock, sink, cancel, environment: locations.environment.clone() })
+}
+
+/// The first SIGINT or SIGTERM stops the run in good order, the second ends the process at once.
+fn watch_signals(cancel: CancelToken) -> Result<(), Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(Error::io("watch for signals", "signals"))?;
+    let (mut interrupt, mut terminate) = runtime.block_on(async {
+        let interrupt = signal(SignalKind::interrupt());
+        let terminate = signal(SignalKind::terminate());
+        interrupt.and_then(|interrupt| Ok((interrupt, terminate?)))
+    })
+    .map_err(Error::io("watch for signals", "signals"))?;
+    let watch = move || {
+        runtime.block_on(async {
+            loop {
+                let number = tokio::select! {
+                    _ = interrupt.recv() => 2,
+                    _ = terminate.recv() => 15,
+                };
+                if STOPPED_BY.swap(number, Ordering::SeqCst) != 0 {
+                    abandon(number);
+                }
+                cancel.cancel();
+            }
+        });
+    };
+    #[expect(clippy::disallowed_methods, reason = "the second signal must end a process that hangs")]
+    fn abandon(number: u8) -> ! {
+        std::process::exit(128 + i32::from(number));
+    }
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(Error::io("watch for signals", "signals"))?;
+    Ok(())
+}
+
+/// The signal that stopped the run, if one did.
+pub(super) fn stopped_by() -> Option<u8> {
+    Some(STOPPED_BY.load(Ordering::SeqCst)).filter(|number| *number != 0)
+}
+
+/// Parameters as given by `-p NAME=VALUE`.
+pub(super) fn params(cli: &Cli) -> Result<BTreeMap<String, String>, Error> {
+    let mut params = BTreeMap::new();
+    for given in &cli.global.params {
+        let Some((name, value)) = given.split_once('=') else {
+            return Err(Error::usage_help(format!("`-p {given}` has no `=`"), format!("write `-p {given}=VALUE`")));
+        };
+        if params.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(Error::usage(format!("the parameter `{name}` is given twice")));
+        }
+    }
+    Ok(params)
+}
+
+/// The last line of a run.
+pub(super) fn summary(reply: &RunReply) -> String {
+    let counts = reply.counts;
+    format!(
+        "{} ran, {} cached, {} cut off, {} failed, {} skipped in {}",
+        counts.ran,
+        counts.cached,
+        counts.cut_off,
+        counts.failed,
+        counts.skipped,
+        format_duration(Duration::from_millis(reply.duration_ms))
+    )
+}
+
+/// The reply of a run as one JSON document.
+pub(super) fn report_json(reply: &RunReply) -> serde_json::Value {
+    if let [only] = reply.reports.as_slice() {
+        return only.to_json();
+    }
+    let counts = reply.counts;
+    serde_json::json!({
+        "ran": counts.ran,
+        "cached": counts.cached,
+        "cut_off": counts.cut_off,
+        "failed": counts.failed,
+        "skipped": counts.skipped,
+        "duration_ms": reply.duration_ms,
+        "runs": reply.reports.iter().map(crate::exec::RunReport::to_json).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,85 @@
+//! What this machine can do and what is wrong with it, looked at by trying. Leaves out repair.
+
+use std::path::Path;
+
+use crate::base::{Environment, format_bytes};
+
+/// How a look ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// It works, with less.
+    Less,
+    /// It does not work.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What.
+    pub what: &'static str,
+    /// How it is.
+    pub health: Health,
+    /// What was seen.
+    pub seen: String,
+}
+
+/// Looks at the store, the state directory, the shell and the platform.
+pub fn doctor(store: Option<&Path>, state: Option<&Path>, environment: &Environment) -> Vec<Finding> {
+    let mut findings = vec![
+        Finding { what: "platform", health: Health::Good, seen: crate::plan::platform() },
+        Finding {
+            what: "processors",
+            health: Health::Good,
+            seen: std::thread::available_parallelism().map_or_else(|e| e.to_string(), |n| n.to_string()),
+        },
+        Finding {
+            what: "isolation",
+            health: Health::Less,
+            seen: "none: actions get their own folder, exact environment and declared tools, and nothing enforces it".to_owned(),
+        },
+    ];
+    for (what, dir) in [("store", store), ("state", state)] {
+        if let Some(dir) = dir {
+            findings.push(directory(what, dir));
+        }
+    }
+    let shell = environment.get(Environment::PATH).and_then(|path| {
+        std::env::split_paths(path).map(|dir| dir.join("sh")).find(|candidate| candidate.is_file())
+    });
+    findings.push(match shell {
+        Some(path) => Finding { what: "sh", health: Health::Good, seen: path.display().to_string() },
+        None => Finding { what: "sh", health: Health::Bad, seen: "not found on PATH".to_owned() },
+    });
+    findings
+}
+
+fn directory(what: &'static str, dir: &Path) -> Finding {
+    let mut existing = dir;
+    while !existing.exists() {
+        match existing.parent() {
+            Some(parent) => existing = parent,
+            None => break,
+        }
+    }
+    let space = rustix::fs::statvfs(existing).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)).unwrap_or(0);
+    let network = rustix::fs::statfs(existing).is_ok_and(|stat| {
+        // NFS, SMB, CIFS, SMB2: SQLite's write-ahead log needs shared memory, which these lack.
+        [0x6969, 0x517b, 0xff53_4d42_u32 as i64, 0xfe53_4d42_u32 as i64].contains(&(stat.f_type as i64))
+    });
+    let shown = dir.display();
+    match tempfile::tempfile_in(existing) {
+        Err(error) => Finding { what, health: Health::Bad, seen: format!("{shown}: cannot be written: {error}") },
+        Ok(_) if network => Finding {
+            what,
+            health: Health::Bad,
+            seen: format!("{shown}: on a network file system, where the index may be corrupted"),
+        },
+        Ok(_) if space < 256 << 20 => {
+            Finding { what, health: Health::Less, seen: format!("{shown}: only {} free", format_bytes(space)) }
+        }
+        Ok(_) => Finding { what, health: Health::Good, seen: format!("{shown}, {} free", format_bytes(space)) },
+    }
+}

@@ -1,0 +1,185 @@
+//! What happened: why an action ran, the list of runs, and what actions printed. Leaves out running.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::base::{ActionKey, Clock, Digest, Manifest, TextSink};
+use crate::event::{Envelope, Event, Reason, read_journal};
+use crate::ops::run::run_dir;
+use crate::ops::workspace::Workspace;
+use crate::ops::Error;
+use crate::store::{Cas, Claims, Found, History, LocalStore, RunRow, StoreOptions};
+use std::sync::Arc;
+
+/// Why an action ended as it did in a run.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// The address.
+    pub addr: String,
+    /// The run.
+    pub run: String,
+    /// How it ended, as a word.
+    pub outcome: String,
+    /// Why.
+    pub reason: Reason,
+    /// The key, if it came to be known.
+    pub key: Option<String>,
+    /// The keyed fields as text, where the manifest is on record.
+    pub fields: Vec<String>,
+    /// What went wrong.
+    pub failure: Option<String>,
+}
+
+fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<History, Error> {
+    let path = workspace.state.join("history.sqlite");
+    if !path.exists() {
+        return Err(Error::usage_help("nothing has been run in this workspace yet", "run something: `partita run GRAPH`"));
+    }
+    Ok(History::open(&path, Arc::clone(clock), Arc::new(|_| {}))?)
+}
+
+/// Why an address ended as it did, in a run or in the last one it took part in.
+pub fn why(workspace: &Workspace, addr: &str, run: Option<&str>, clock: &Arc<dyn Clock>) -> Result<Why, Error> {
+    let history = history(workspace, clock)?;
+    let runs = match run {
+        Some(run) => vec![find_run(&history, run)?],
+        None => history.runs()?,
+    };
+    for row in runs {
+        let events = journal(&workspace.state, &row.id)?;
+        let found = events.into_iter().rev().find_map(|envelope| match envelope.event {
+            Event::ActionFinished { addr: at, outcome, reason, key, failure, .. } if at == addr => {
+                Some((outcome, reason, key, failure))
+            }
+            _ => None,
+        });
+        let Some((outcome, reason, key, failure)) = found else { continue };
+        let outcome = serde_json::to_value(outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let fields = key.as_ref().and_then(|key| key.parse().ok()).map(|key| fields(workspace, &history, addr, key, clock));
+        return Ok(Why {
+            addr: addr.to_owned(),
+            run: row.id,
+            outcome,
+            reason,
+            key,
+            fields: fields.unwrap_or_default(),
+            failure,
+        });
+    }
+    Err(Error::usage_help(
+        format!("`{addr}` took part in no run on record"),
+        "addresses are as in `partita plan GRAPH`; `partita runs` lists the runs",
+    ))
+}
+
+fn fields(workspace: &Workspace, history: &History, addr: &str, key: ActionKey, clock: &Arc<dyn Clock>) -> Vec<String> {
+    let latest = history.latest(addr).ok().flatten().filter(|row| row.key == key).map(|row| row.manifest);
+    let manifest = latest.or_else(|| {
+        let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock))).ok()?;
+        store.lookup(key).ok()?.into_iter().next().map(|claim| claim.manifest)
+    });
+    let Some(manifest) = manifest.and_then(|text| Manifest::from_json(&text).ok()) else { return Vec::new() };
+    let mut sink = TextSink::default();
+    crate::base::Fields::walk(&manifest, &mut sink);
+    sink.lines
+}
+
+fn journal(state: &Path, run: &str) -> Result<Vec<Envelope>, Error> {
+    let path = run_dir(state, run).join("journal.ndjson");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    read_journal(&path).map_err(Error::io("read", &path))
+}
+
+fn find_run(history: &History, id: &str) -> Result<RunRow, Error> {
+    let runs = history.runs()?;
+    let mut matching = runs.iter().filter(|row| row.id.starts_with(id));
+    match (matching.next(), matching.next()) {
+        (Some(row), None) => Ok(row.clone()),
+        (Some(_), Some(_)) => Err(Error::usage(format!("`{id}` is the start of several runs' ids"))),
+        (None, _) => Err(Error::usage_help(format!("there is no run `{id}`"), "`partita runs` lists them")),
+    }
+}
+
+/// The runs of a workspace, newest first.
+pub fn runs(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<Vec<RunRow>, Error> {
+    Ok(history(workspace, clock)?.runs()?)
+}
+
+/// What one action printed.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    /// The address.
+    pub addr: String,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// What went wrong, for a failure.
+    pub failure: Option<String>,
+}
+
+/// What the actions of a run printed, in the order they ended.
+pub fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, clock: &Arc<dyn Clock>) -> Result<Vec<LogEntry>, Error> {
+    let history = history(workspace, clock)?;
+    let row = match run {
+        Some(run) => find_run(&history, run)?,
+        None => history.runs()?.into_iter().next().ok_or_else(|| Error::usage("nothing has been run in this workspace yet"))?,
+    };
+    let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
+    let read = |hex: &str| -> Result<Vec<u8>, Error> {
+        let Ok(digest) = hex.parse::<Digest>() else { return Ok(Vec::new()) };
+        match store.get(digest)? {
+            Found::Whole(bytes) => Ok(bytes),
+            Found::Missing | Found::Corrupt => Ok(b"(no longer in the store)\n".to_vec()),
+        }
+    };
+    let mut entries = Vec::new();
+    for envelope in journal(&workspace.state, &row.id)? {
+        let Event::ActionFinished { addr: at, logs, failure, .. } = envelope.event else { continue };
+        if addr.is_some_and(|addr| at != addr && !at.starts_with(&format!("{addr}/"))) {
+            continue;
+        }
+        let (stdout, stderr) = match &logs {
+            Some([stdout, stderr]) => (read(stdout)?, read(stderr)?),
+            None => (Vec::new(), Vec::new()),
+        };
+        if !stdout.is_empty() || !stderr.is_empty() || failure.is_some() {
+            entries.push(LogEntry { addr: at, stdout, stderr, failure });
+        }
+    }
+    if let (Some(addr), true) = (addr, entries.is_empty()) {
+        return Err(Error::usage(format!("`{addr}` printed nothing in run {}", row.id)));
+    }
+    Ok(entries)
+}
+
+/// A reason as a sentence.
+pub fn describe(reason: &Reason) -> String {
+    let mut text = String::new();
+    let _ = match reason {
+        Reason::NeverSeen => write!(text, "it was never run before"),
+        Reason::DefChanged { field, before, after } => write!(text, "`{field}` changed from {before} to {after}"),
+        Reason::InputChanged { path } => write!(text, "the input `{path}` changed"),
+        Reason::DepOutputChanged { addr, path } => write!(text, "`{path}`, made by `{addr}`, changed"),
+        Reason::EnvChanged { var } => write!(text, "the variable `{var}` changed"),
+        Reason::ToolChanged { name } => write!(text, "the tool `{name}` changed"),
+        Reason::ClassChanged => write!(text, "its class or the isolation asked for changed"),
+        Reason::SchemaChanged => write!(text, "the schema of keys changed"),
+        Reason::Evicted => write!(text, "its result was known, but is no longer in the store"),
+        Reason::BlobMissing { digest } => write!(text, "a part of its result is missing from the store: b3:{digest}"),
+        Reason::BlobCorrupt { digest } => write!(text, "a part of its result was corrupt in the store: b3:{digest}"),
+        Reason::WeakerSandbox => write!(text, "its result was made under a weaker isolation"),
+        Reason::TimeoutTightened => write!(text, "its result took longer than the timeout allows now"),
+        Reason::PriorFailure => write!(text, "it failed the last time"),
+        Reason::Forced => write!(text, "it was asked for by `--refresh`"),
+        Reason::Volatile => write!(text, "its class is never cached"),
+        Reason::SameKey => write!(text, "nothing it depends on has changed since its last run"),
+        Reason::KnownKey { run } => write!(text, "the same action was done before, in run {run}"),
+        Reason::ProducerFailed { addr } => write!(text, "`{addr}`, which it needs, failed"),
+        Reason::Cancelled => write!(text, "the run was stopped before it could start"),
+        Reason::RequireCached => write!(text, "its result is not known, and running was not allowed"),
+    };
+    text
+}

@@ -1,0 +1,121 @@
+//! The ports of the executor, filled: the local store, the history and the stat cache of a workspace.
+//! Leaves out what is done with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::{ActionKey, Clock, Digest, Timestamp};
+use crate::event::{Event, Sink};
+use crate::exec::{Baseline, FileMeta, History as HistoryPort, HistoryRow, Snapshots};
+use crate::ops::Error;
+use crate::store::{FileStat, History, LatestRow, LocalStore, Notify, StatCache, StoreOptions};
+
+/// What a workspace keeps between runs, opened.
+pub struct Keep {
+    /// The store.
+    pub store: Arc<LocalStore>,
+    /// What happened to addresses.
+    pub history: Arc<WorkspaceHistory>,
+    /// Digests of files by their metadata.
+    pub snapshots: Arc<WorkspaceSnapshots>,
+    /// The state directory.
+    pub state: PathBuf,
+}
+
+/// Tells the user of things that were mended or set aside, as events.
+pub fn notices(sink: &Arc<dyn Sink>, clock: &Arc<dyn Clock>, run: &str) -> Notify {
+    let (sink, clock, run) = (Arc::clone(sink), Arc::clone(clock), run.to_owned());
+    Arc::new(move |event: Event| {
+        let envelope =
+            crate::event::Envelope { v: crate::event::Envelope::VERSION, seq: 0, at: clock.now().0, run: run.clone(), event };
+        sink.event(&envelope);
+    })
+}
+
+impl Keep {
+    /// Opens store and state, making them if they are missing.
+    pub fn open(store: &Path, state: &Path, clock: &Arc<dyn Clock>, notify: &Notify) -> Result<Self, Error> {
+        std::fs::create_dir_all(state).map_err(Error::io("make the state directory", state))?;
+        let options = StoreOptions { notify: Arc::clone(notify), ..StoreOptions::new(Arc::clone(clock)) };
+        let store = Arc::new(LocalStore::open(store, options)?);
+        let history = History::open(&state.join("history.sqlite"), Arc::clone(clock), Arc::clone(notify))?;
+        let snapshots = StatCache::load(&state.join("files.cache"));
+        Ok(Self {
+            store,
+            history: Arc::new(WorkspaceHistory { inner: history }),
+            snapshots: Arc::new(WorkspaceSnapshots { inner: snapshots }),
+            state: state.to_path_buf(),
+        })
+    }
+}
+
+/// The history as the executor sees it. What cannot be read counts as not there: history explains,
+/// it never decides.
+pub struct WorkspaceHistory {
+    /// The history itself.
+    pub inner: History,
+}
+
+fn baseline(row: LatestRow) -> Baseline {
+    Baseline { addr: row.addr, key: row.key, manifest: row.manifest, ok: row.outcome_ok, run: row.run, duration_ms: row.duration_ms }
+}
+
+impl HistoryPort for WorkspaceHistory {
+    fn latest(&self, addr: &str) -> Option<Baseline> {
+        self.inner.latest(addr).ok().flatten().map(baseline)
+    }
+
+    fn latest_key(&self, addr: &str) -> Option<ActionKey> {
+        self.inner.latest(addr).ok().flatten().filter(|row| row.outcome_ok).map(|row| row.key)
+    }
+
+    fn by_def(&self, def: Digest) -> Option<Baseline> {
+        self.inner.by_def(def).ok().flatten().map(baseline)
+    }
+
+    fn record(&self, row: HistoryRow) {
+        let row = LatestRow {
+            addr: row.addr,
+            def: row.def,
+            key: row.key,
+            manifest: row.manifest,
+            outcome_ok: row.ok,
+            run: row.run,
+            duration_ms: row.duration_ms,
+        };
+        if let Err(error) = self.inner.record(vec![row]) {
+            tracing::warn!(%error, "the history was not written");
+        }
+    }
+
+    fn expected_ms(&self, addr: &str) -> Option<u64> {
+        self.inner.duration_ms(addr).ok().flatten()
+    }
+}
+
+/// The stat cache as the executor sees it.
+pub struct WorkspaceSnapshots {
+    /// The cache itself.
+    pub inner: StatCache,
+}
+
+fn stat(meta: &FileMeta) -> FileStat {
+    FileStat {
+        dev: meta.dev,
+        ino: meta.ino,
+        size: meta.size,
+        mtime_ns: meta.mtime_ns as i64,
+        ctime_ns: meta.ctime_ns as i64,
+        mode: meta.mode,
+    }
+}
+
+impl Snapshots for WorkspaceSnapshots {
+    fn lookup(&self, path: &str, meta: &FileMeta) -> Option<Digest> {
+        self.inner.lookup(Path::new(path), stat(meta)).map(|(digest, _)| digest)
+    }
+
+    fn insert(&self, path: &str, meta: FileMeta, digest: Digest, read_at: Timestamp) {
+        self.inner.insert(Path::new(path), stat(&meta), read_at, digest, meta.size);
+    }
+}

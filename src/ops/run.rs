@@ -1,0 +1,303 @@
+//! Running: targets to actions, execution, and outputs for people. Leaves out how progress is shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::{Clock, Entry, Environment};
+use crate::diag::did_you_mean;
+use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
+use crate::exec::{CancelToken, LocalRunner, Ports, Request, RunReport, execute};
+use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::ports::{Keep, notices};
+use crate::ops::workspace::Workspace;
+use crate::ops::Error;
+use crate::plan::{ActionId, InputSource, Isolation, Plan};
+use crate::store::{Cas, Found, RunStatus, materialize};
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// How many actions at once.
+    pub jobs: usize,
+    /// Whether to go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// The least isolation.
+    pub isolation: Isolation,
+    /// Whether to run nothing.
+    pub require_cached: bool,
+    /// Addresses to run even if known.
+    pub refresh: Vec<String>,
+    /// Whether outputs are put where people find them.
+    pub materialize: bool,
+}
+
+/// What a run needs of the process around it.
+pub struct RunContext {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who listens.
+    pub sink: Arc<dyn Sink>,
+    /// Stops the run.
+    pub cancel: CancelToken,
+    /// The caller's environment.
+    pub environment: Environment,
+}
+
+/// What became of the runs, one for each graph that was asked for.
+#[derive(Debug, Default)]
+pub struct RunReply {
+    /// Reports, in the order of the graphs.
+    pub reports: Vec<RunReport>,
+    /// Where outputs of the targets appeared.
+    pub outputs: Vec<PathBuf>,
+    /// The counts of all.
+    pub counts: Counts,
+    /// Milliseconds of all.
+    pub duration_ms: u64,
+}
+
+impl RunReply {
+    /// What decides the exit status.
+    pub fn error(&self) -> Option<Error> {
+        if self.reports.iter().any(|report| report.cancelled) {
+            return Some(Error::Signal(2));
+        }
+        let kind = self.reports.iter().find_map(RunReport::error_kind)?;
+        Some(match kind {
+            crate::base::ErrorKind::CheckFailed => Error::NotCached { missing: self.counts.skipped },
+            kind => Error::Failed { failed: self.counts.failed, kind },
+        })
+    }
+}
+
+/// Runs targets: graphs, or addresses in them.
+pub fn run(
+    workspace: &mut Workspace,
+    targets: &[String],
+    params: &BTreeMap<String, String>,
+    options: &RunOptions,
+    context: &RunContext,
+) -> Result<RunReply, Error> {
+    if workspace.compiled.diagnostics.has_errors() {
+        return Err(Error::Spec);
+    }
+    let mut by_graph: Vec<(String, Vec<String>)> = Vec::new();
+    for target in targets {
+        let graph = target.split('/').next().unwrap_or(target).to_owned();
+        find_graph(&workspace.compiled, &graph)?;
+        match by_graph.iter_mut().find(|(name, _)| *name == graph) {
+            Some((_, all)) => all.push(target.clone()),
+            None => by_graph.push((graph, vec![target.clone()])),
+        }
+    }
+    let mut planned = Vec::new();
+    for (graph, targets) in &by_graph {
+        let compiled = plan(workspace, graph, params)?;
+        let chosen = resolve_targets(&compiled.plan, targets)?;
+        for addr in &options.refresh {
+            find_actions(&compiled.plan, addr)?;
+        }
+        planned.push((compiled, chosen));
+    }
+    let mut reply = RunReply::default();
+    for ((_, targets), (compiled, chosen)) in by_graph.iter().zip(&planned) {
+        run_one(workspace, &compiled.plan, targets, chosen, options, context, &mut reply)?;
+        if reply.error().is_some() && !options.keep_going {
+            break;
+        }
+    }
+    Ok(reply)
+}
+
+/// Runs one plan whose targets are known.
+pub(super) fn run_one(
+    workspace: &Workspace,
+    plan: &Plan,
+    targets: &[String],
+    chosen: &Chosen,
+    options: &RunOptions,
+    context: &RunContext,
+    reply: &mut RunReply,
+) -> Result<(), Error> {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let target = targets.join(" ");
+    let notify = notices(&context.sink, &context.clock, &id);
+    let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notify)?;
+    let history = &keep.history.inner;
+    history.start_run(&id, &target)?;
+    let journal = Arc::new(JournalSink::create(&run_dir(&workspace.state, &id), Arc::clone(&context.clock))?);
+    let request = Request {
+        plan,
+        targets: &chosen.actions,
+        target: target.clone(),
+        root: &workspace.root,
+        excluded: &[workspace.store.clone(), workspace.state.clone(), workspace.out.clone()],
+        run: id.clone(),
+        jobs: options.jobs,
+        keep_going: options.keep_going,
+        isolation: options.isolation,
+        require_cached: options.require_cached,
+        forced: forced(plan, &options.refresh)?,
+    };
+    let cas: Arc<dyn Cas> = keep.store.clone();
+    let ports = Ports {
+        cas: Arc::clone(&cas),
+        claims: keep.store.clone(),
+        history: keep.history.clone(),
+        snapshots: keep.snapshots.clone(),
+        clock: Arc::clone(&context.clock),
+        sink: Arc::new(Tee::new(vec![Arc::clone(&context.sink), journal.clone()])),
+        environment: context.environment.clone(),
+        cancel: context.cancel.clone(),
+        runner: Arc::new(LocalRunner::new()),
+    };
+    let report = execute(request, ports)?;
+    journal.finish()?;
+    let report_file = run_dir(&workspace.state, &id).join("report.json");
+    write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
+    let status = if report.cancelled {
+        RunStatus::Cancelled
+    } else if report.error_kind().is_some() {
+        RunStatus::Failed
+    } else {
+        RunStatus::Succeeded
+    };
+    history.finish_run(&id, status, report.counts, report.duration_ms)?;
+    if options.materialize {
+        put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, &mut reply.outputs)?;
+    }
+    keep.snapshots.inner.save()?;
+    keep.store.flush()?;
+    add(&mut reply.counts, report.counts);
+    reply.duration_ms += report.duration_ms;
+    reply.reports.push(report);
+    Ok(())
+}
+
+/// Where the journal and the report of a run lie.
+pub fn run_dir(state: &Path, run: &str) -> PathBuf {
+    state.join("runs").join(run)
+}
+
+fn add(total: &mut Counts, more: Counts) {
+    total.ran += more.ran;
+    total.cached += more.cached;
+    total.cut_off += more.cut_off;
+    total.failed += more.failed;
+    total.skipped += more.skipped;
+}
+
+/// What targets stand for.
+pub struct Chosen {
+    /// Actions to have results of.
+    pub actions: Vec<ActionId>,
+    /// Outputs that people get.
+    pub outputs: BTreeSet<(ActionId, String)>,
+}
+
+/// Resolves targets in a plan: the graph stands for its final outputs, an address for its own.
+pub(super) fn resolve_targets(plan: &Plan, targets: &[String]) -> Result<Chosen, Error> {
+    let mut actions = BTreeSet::new();
+    let mut outputs = BTreeSet::new();
+    for target in targets {
+        if *target == plan.graph {
+            let mut consumed: BTreeSet<(ActionId, &str)> = BTreeSet::new();
+            for action in &plan.actions {
+                for input in &action.spec.inputs {
+                    if let InputSource::Output { action, output, .. } = &input.source {
+                        consumed.insert((*action, output));
+                    }
+                }
+            }
+            for (id, action) in plan.iter() {
+                actions.insert(id);
+                let free = action.spec.outputs.iter().filter(|output| !consumed.contains(&(id, output.name.as_str())));
+                outputs.extend(free.map(|output| (id, output.name.clone())));
+            }
+        } else {
+            for id in find_actions(plan, target)? {
+                actions.insert(id);
+                outputs.extend(plan.action(id).spec.outputs.iter().map(|output| (id, output.name.clone())));
+            }
+        }
+    }
+    Ok(Chosen { actions: actions.into_iter().collect(), outputs })
+}
+
+/// The actions at or below an address.
+fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
+    let addr = addr.trim_end_matches('/');
+    let below = format!("{addr}/");
+    let found: Vec<ActionId> =
+        plan.iter().filter(|(_, action)| action.addr == addr || action.addr.starts_with(&below)).map(|(id, _)| id).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let known = plan.actions.iter().map(|action| action.addr.as_str());
+    let help = match did_you_mean(addr, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("`partita plan {}` lists the addresses", plan.graph),
+    };
+    Err(Error::usage_help(format!("there is no action at `{addr}`"), help))
+}
+
+fn forced(plan: &Plan, refresh: &[String]) -> Result<BTreeSet<String>, Error> {
+    let mut all = BTreeSet::new();
+    for addr in refresh {
+        all.extend(find_actions(plan, addr)?.into_iter().map(|id| plan.action(id).addr.clone()));
+    }
+    Ok(all)
+}
+
+fn put_outputs(
+    plan: &Plan,
+    chosen: &Chosen,
+    report: &RunReport,
+    cas: &dyn Cas,
+    out: &Path,
+    placed: &mut Vec<PathBuf>,
+) -> Result<(), Error> {
+    for (id, name) in &chosen.outputs {
+        let action = plan.action(*id);
+        let Some(done) = report.action(&action.addr) else { continue };
+        if !matches!(done.outcome, Outcome::Ran | Outcome::Cached | Outcome::CutOff) {
+            continue;
+        }
+        let Some(output) = done.outputs.iter().find(|output| output.name == *name) else { continue };
+        let dest = output.path.under(&out.join(&action.addr));
+        place(cas, &output.entry, &dest)?;
+        placed.push(dest);
+    }
+    Ok(())
+}
+
+fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
+    match materialize(cas, entry, dest)? {
+        Found::Whole(()) => Ok(()),
+        // Every blob was looked at moments ago: it was lost in between. Running again heals it.
+        Found::Missing | Found::Corrupt => Err(Error::usage_help(
+            format!("the content of `{}` was lost from the store", dest.display()),
+            "run again: what was lost is made anew",
+        )),
+    }
+}
+
+/// Writes a file by a temporary name beside it.
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io("write", path))?;
+    std::io::Write::write_all(&mut file, bytes).map_err(Error::io("write", path))?;
+    file.persist(path).map_err(|error| Error::Io { what: "write", path: path.to_owned(), source: error.error })?;
+    Ok(())
+}
+
+/// Compiles the graph of a bundle and chooses what goes in.
+pub(super) fn chosen_outputs(planned: &Planned, wanted: impl IntoIterator<Item = (usize, String)>) -> Chosen {
+    let outputs: BTreeSet<(ActionId, String)> =
+        wanted.into_iter().map(|(index, output)| (ActionId(index as u32), output)).collect();
+    // A checkpoint that fails must keep the bundle from being made, so the whole graph is run.
+    let actions = planned.plan.iter().map(|(id, _)| id).collect();
+    Chosen { actions, outputs }
+}
