@@ -253,7 +253,9 @@ fn check_props(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
                     format!("unknown property `{name}` on `{}`", shape.name),
                 )
                 .with_suggestion(did_you_mean(name, known.iter().copied()));
-                if let Some(child) = child {
+                if shape.args.max == usize::MAX && !name.is_empty() && name.starts_with('-') {
+                    diagnostic = diagnostic.with_help(format!("quote the whole argument: `\"{name}=…\"`"));
+                } else if let Some(child) = child {
                     diagnostic = diagnostic
                         .with_help(format!("`{name}` is a node of its own inside the block: `{}`", child.shape.args.usage));
                 } else if known.is_empty() {

@@ -10,9 +10,9 @@ static EDITION: Shape = Shape::new("partita", "The first node of every file: the
 
 static DASH: Shape = Shape::new("-", "An element of a list.").args(1, MANY, Any, Any, "- VALUE…");
 
-static STORE: Shape = Shape::new("store", "The store directory, relative to the workspace.").args(1, 1, Name, Name, "store DIR");
-static STATE: Shape = Shape::new("state", "The state directory, relative to the workspace.").args(1, 1, Name, Name, "state DIR");
-static OUT: Shape = Shape::new("out", "Where outputs appear, relative to the workspace.").args(1, 1, Name, Name, "out DIR");
+static STORE: Shape = Shape::new("store", "The store directory, relative to the root.").args(1, 1, Name, Name, "store DIR");
+static STATE: Shape = Shape::new("state", "The state directory, relative to the root.").args(1, 1, Name, Name, "state DIR");
+static OUT: Shape = Shape::new("out", "Where outputs appear, relative to the root.").args(1, 1, Name, Name, "out DIR");
 static ROOT: Shape = Shape::new("root", "The folder inputs are relative to, itself relative to this file's.").args(1, 1, Name, Name, "root DIR");
 static WORKSPACE: Shape = Shape::new("workspace", "In the root file only: where store, state and outputs lie.")
     .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT)]);

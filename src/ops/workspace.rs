@@ -84,9 +84,9 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         .first()
         .and_then(|file| compiled.program.file(*file).decls.workspace.clone())
         .unwrap_or_default();
-    let setting = |name: &Option<crate::lang::Spanned<String>>| name.as_ref().map(|name| dir.join(&name.value));
-    let root = setting(&settings.root).unwrap_or_else(|| dir.clone());
+    let root = settings.root.as_ref().map_or_else(|| dir.clone(), |name| dir.join(&name.value));
     let root = root.canonicalize().map_err(Error::io("find", &root))?;
+    let setting = |name: &Option<crate::lang::Spanned<String>>| name.as_ref().map(|name| root.join(&name.value));
     let given = |option: &Option<PathBuf>, variable| {
         let from_env = || locations.environment.get(variable).map(PathBuf::from);
         option.clone().or_else(from_env).map(|path| locations.current.join(path))
@@ -96,13 +96,13 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         .map_or_else(|| default_store(&locations.environment), Ok)?;
     let state = given(&locations.state, Environment::STATE)
         .or_else(|| setting(&settings.state))
-        .unwrap_or_else(|| dir.join(".partita"));
+        .unwrap_or_else(|| root.join(".partita"));
     let out = locations
         .out
         .as_ref()
         .map(|path| locations.current.join(path))
         .or_else(|| setting(&settings.out))
-        .unwrap_or_else(|| dir.join("out"));
+        .unwrap_or_else(|| root.join("out"));
     Ok(Workspace { dir, root, store: tidy(&store), state: tidy(&state), out: tidy(&out), compiled })
 }
 

@@ -201,6 +201,14 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
         });
     }
     for output in &work.outputs {
+        if class == "fixed" && output.digest.is_none() {
+            let zeros = format!("b3:{}", "0".repeat(64));
+            diagnostics.push(
+                Diagnostic::new(Code::P0508, output.span, "an output of a `fixed` action does not declare its digest")
+                    .with_help("write `digest=\"b3:…\"`; the network is allowed because the digest pins what it gives")
+                    .with_help(format!("not known yet? write `{zeros}` and run: the failure shows the right one")),
+            );
+        }
         if let (Some(digest), false) = (&output.digest, class == "fixed") {
             diagnostics.push(
                 Diagnostic::new(Code::P0508, digest.span, format!("an output of a `{class}` action declares a digest"))
