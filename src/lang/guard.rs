@@ -20,6 +20,9 @@ const RESTARTS: usize = 8;
 /// Diagnostics kept of one text: enough to fill a screen, few enough for a bomb.
 const KEPT: usize = 2 * Limits::DIAGNOSTICS;
 
+/// Bytes within which two lone quotes are taken for the two ends of one string.
+const NEAR: usize = 2_000;
+
 /// Checks a text and cuts it at its top-level nodes.
 pub(super) fn guard(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Slices {
     if text.len() > Limits::SPEC_BYTES {
@@ -141,6 +144,8 @@ struct Scan<'a> {
     last_end: usize,
     last: Option<TokenKind>,
     last_closed: Option<usize>,
+    /// The last string without its closing quote, and how many slices came before it.
+    half_string: Option<(usize, usize)>,
     never_closed: Option<Suspect>,
     closed_early: Option<Suspect>,
     restarts: usize,
@@ -170,6 +175,7 @@ impl<'a> Scan<'a> {
             last_end: 0,
             last: None,
             last_closed: None,
+            half_string: None,
             never_closed: None,
             closed_early: None,
             restarts: 0,
@@ -365,7 +371,9 @@ impl<'a> Scan<'a> {
         let marks = token.text(self.text).bytes().take_while(|b| matches!(b, b'#' | b'"')).count();
         let lines = token.text(self.text)[..marks].contains("\"\"\"");
         match token.fault {
+            Some(Fault::Unclosed) if self.is_other_half(token) => true,
             Some(Fault::Unclosed) => {
+                self.half_string = Some((token.start, self.slices.ranges.len()));
                 let span = self.span(token.start, token.end);
                 let closing = "#".repeat(self.hashes(token));
                 let resume = self.resume_in_line(token);
@@ -394,6 +402,23 @@ impl<'a> Scan<'a> {
             }
             _ => true,
         }
+    }
+
+    /// Whether this quote closes the string whose opening quote stands alone on an earlier line: that
+    /// is one mistake, and what lies between is text.
+    fn is_other_half(&mut self, token: Token) -> bool {
+        let touches = |c: char| !c.is_whitespace() && !matches!(c, '=' | '(' | ')' | '{' | '}' | ';');
+        let Some((start, slices)) = self.half_string else { return false };
+        if token.start - start > NEAR || !self.text[..token.start].chars().next_back().is_some_and(touches) {
+            return false;
+        }
+        self.half_string = None;
+        self.slices.ranges.truncate(slices);
+        self.poisoned = true;
+        // What follows it is not text.
+        let marks = token.text(self.text).bytes().take_while(|b| matches!(b, b'"' | b'#')).count();
+        self.lexer.seek(token.start + marks);
+        true
     }
 
     fn hashes(&self, token: Token) -> usize {
@@ -596,6 +621,7 @@ impl<'a> Scan<'a> {
         if !suspect.too_many {
             self.end_of_node(suspect.resume);
         }
+        self.half_string = None;
         self.never_closed = None;
         self.closed_early = None;
         self.lexer.seek(suspect.resume);

@@ -12,8 +12,8 @@ pub(super) enum StringFault {
     Escape,
     /// A line that does not begin with the white space of the closing line.
     Dedent,
-    /// A raw string of one line that looks like the start of one of several.
-    LoneQuote,
+    /// A raw string of one line that begins like one of several.
+    LooksLong,
     /// A character that may only stand in a string as an escape.
     Forbidden,
 }
@@ -140,8 +140,9 @@ pub(super) fn fault_within(text: &str, token: Token) -> Option<(Range<usize>, St
     let quotes = if lines { 3 } else { 1 };
     let body = open + quotes..token.end.saturating_sub(quotes + hashes);
     if token.kind == TokenKind::Raw {
-        if !lines && &text[body.clone()] == "\"" {
-            return Some((token.start..token.end, StringFault::LoneQuote));
+        // The crate lets the second of these pass, the specification does not.
+        if !lines && (&text[body.clone()] == "\"" || text[body.clone()].starts_with("\"\"")) {
+            return Some((open..open + 3, StringFault::LooksLong));
         }
         let forbidden = text[body.clone()].char_indices().find(|(_, c)| is_forbidden(*c));
         if let Some((at, c)) = forbidden {
@@ -279,8 +280,10 @@ mod tests {
         assert_eq!(inner(r#""\d""#), Some(StringFault::Escape));
         assert_eq!(inner(r#""\u{D800}""#), Some(StringFault::Escape));
         assert_eq!(inner(r#""\u{1234567}""#), Some(StringFault::Escape));
-        assert_eq!(inner("#\"\"\"#"), Some(StringFault::LoneQuote));
+        assert_eq!(inner("#\"\"\"#"), Some(StringFault::LooksLong));
+        assert_eq!(inner("#\"\"\"a\"\"\"#"), Some(StringFault::LooksLong));
         assert_eq!(inner("#\"\"#"), None);
+        assert_eq!(inner("#\"\"a\"#"), None);
         assert_eq!(inner("\"\"\"\n  a\n\n b\n  \"\"\""), Some(StringFault::Dedent));
         assert_eq!(inner("\"\"\"\n  a\n\n  b \\\nc\n  \"\"\""), None);
         assert_eq!(inner("#\"\"\"\n  a \\\n b\n  \"\"\"#"), Some(StringFault::Dedent));

@@ -519,10 +519,10 @@ impl Check<'_> {
                 .with_help(
                     "indent every line of the string at least as its closing `\"\"\"`, with the same characters",
                 ),
-            StringFault::LoneQuote => self
-                .fail(Code::P0013, at, "a raw string cannot be a single `\"`")
-                .with_label("looks like a string of several lines")
-                .with_help("write `\"\\\"\"`"),
+            StringFault::LooksLong => self
+                .fail(Code::P0013, at, "text follows `\"\"\"` on its line")
+                .with_label("begins a string of several lines")
+                .with_help("begin the text on the next line; write `\"\\\"…\"` for a string that begins with a quote"),
             StringFault::Forbidden => self
                 .fail(Code::P0010, at, "invisible control character")
                 .with_help("write it as an escape in a quoted string"),

@@ -191,6 +191,13 @@ fn a_string_that_swallows_a_brace_is_one_mistake() {
 }
 
 #[test]
+fn a_quoted_string_over_several_lines_is_one_mistake() {
+    let (found, errors) = read("a\nb \"one\ntwo three\nfour\" {\n}\nc\n");
+    assert_eq!(names(&found), ["a", "c"]);
+    assert_eq!(errors.iter().map(|e| e.code).collect::<Vec<_>>(), [Code::P0006]);
+}
+
+#[test]
 fn balanced_text_may_be_indented_as_it_likes() {
     assert_eq!(names(&nodes("a {\nb {\nc\n}\n  }\nd { e\n  f }\n")), ["a", "d"]);
 }
