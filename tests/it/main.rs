@@ -4,3 +4,5 @@
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
 mod support;
 mod tidy;
+
+mod guard;
