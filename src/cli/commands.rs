@@ -8,14 +8,18 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::base::{Clock, ErrorKind, SystemClock, format_bytes, parse_duration_ms, parse_size_bytes};
-use crate::bundle::{Status, Verdict, generate_key};
 use crate::cli::args::{Cli, Command, Format, KeyCommand, RunOptions as RunArgs, StoreCommand};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
-use crate::ops::{self, Error, Locations, PlanFormat, RunReply, VerifyProblem, Workspace};
-use crate::store::{GcOptions, LocalStore, StoreOptions};
+use crate::ops::{
+    self, CheckStatus, Error, GcOptions, Locations, PlanFormat, RunReply, Verdict, VerifyProblem, Workspace,
+};
 
 type Status8 = Result<u8, Error>;
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
 
 /// Runs a command to its exit status.
 pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
@@ -177,7 +181,7 @@ fn relative(path: &Path, current: &Path) -> String {
 }
 
 fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) -> Status8 {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock = clock();
     let why = ops::why(workspace, addr, run, &clock)?;
     if output.json {
         let object = json!({
@@ -202,7 +206,7 @@ fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) ->
 }
 
 fn runs(workspace: &Workspace, output: &Output) -> Status8 {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock = clock();
     for row in ops::runs(workspace, &clock)? {
         let counts = row.counts;
         if output.json {
@@ -224,7 +228,7 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
 }
 
 fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, output: &Output) -> Status8 {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock = clock();
     for entry in ops::log(workspace, run, addr, &clock)? {
         if output.json {
             let object = json!({
@@ -334,13 +338,13 @@ fn verdict_text(verdict: &Verdict) -> String {
     let mut lines = Vec::new();
     for check in &verdict.checks {
         lines.push(match &check.status {
-            Status::Passed(note) if note.is_empty() => format!("ok       {}", check.name.title()),
-            Status::Passed(note) => format!("ok       {}: {note}", check.name.title()),
-            Status::Refused(refusal) => {
+            CheckStatus::Passed(note) if note.is_empty() => format!("ok       {}", check.name.title()),
+            CheckStatus::Passed(note) => format!("ok       {}: {note}", check.name.title()),
+            CheckStatus::Refused(refusal) => {
                 let place = refusal.place.as_ref().map_or(String::new(), |place| format!("\n         policy {place}"));
                 format!("REFUSED  {}: {refusal}{place}", check.name.word())
             }
-            Status::Skipped => format!("skipped  {}", check.name.title()),
+            CheckStatus::Skipped => format!("skipped  {}", check.name.title()),
         });
     }
     lines.push(if verdict.accepted() { "accepted".to_owned() } else { "refused".to_owned() });
@@ -352,12 +356,12 @@ fn verdict_json(verdict: &Verdict) -> serde_json::Value {
         .checks
         .iter()
         .map(|check| match &check.status {
-            Status::Passed(note) => json!({"check": check.name.word(), "status": "ok", "note": note}),
-            Status::Refused(refusal) => json!({
+            CheckStatus::Passed(note) => json!({"check": check.name.word(), "status": "ok", "note": note}),
+            CheckStatus::Refused(refusal) => json!({
                 "check": check.name.word(), "status": "refused", "code": refusal.code.to_string(), "reason": refusal.reason,
                 "policy_line": refusal.place.as_ref().map(|place| place.line),
             }),
-            Status::Skipped => json!({"check": check.name.word(), "status": "skipped"}),
+            CheckStatus::Skipped => json!({"check": check.name.word(), "status": "skipped"}),
         })
         .collect();
     let facts = verdict.facts.as_ref().map(|facts| {
@@ -377,7 +381,7 @@ fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 
     };
     match command {
         KeyCommand::Generate { name, out } => {
-            let files = generate_key(&dir(out.as_ref())?, name)?;
+            let files = ops::generate_key(&dir(out.as_ref())?, name)?;
             output.note(&format!("private {}", relative(&files.private, &locations.current)));
             output.note(&format!("public  {}", relative(&files.public, &locations.current)));
             output.note(&format!("keyid   {}", files.key.keyid()));
@@ -405,8 +409,7 @@ fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 
 
 fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Status8 {
     let dir = ops::store_dir(locations)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let store = LocalStore::open(&dir, StoreOptions::new(clock))?;
+    let store = ops::open_store(&dir, clock())?;
     match command {
         StoreCommand::Stat => {
             let stat = store.stat()?;

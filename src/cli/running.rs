@@ -10,9 +10,7 @@ use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
 use crate::cli::output::Output;
 use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
 use crate::event::{NullSink, Sink};
-use crate::exec::CancelToken;
-use crate::ops::{Error, Locations, RunContext, RunOptions, RunReply};
-use crate::plan::Isolation;
+use crate::ops::{CancelToken, Error, Isolation, Locations, RunContext, RunOptions, RunReply};
 
 /// The signal that stopped the run; 0 for none.
 static STOPPED_BY: AtomicU8 = AtomicU8::new(0);
@@ -135,6 +133,6 @@ pub(super) fn report_json(reply: &RunReply) -> serde_json::Value {
         "failed": counts.failed,
         "skipped": counts.skipped,
         "duration_ms": reply.duration_ms,
-        "runs": reply.reports.iter().map(crate::exec::RunReport::to_json).collect::<Vec<_>>(),
+        "runs": reply.reports.iter().map(crate::ops::RunReport::to_json).collect::<Vec<_>>(),
     })
 }

@@ -119,3 +119,8 @@ impl Snapshots for WorkspaceSnapshots {
         self.inner.insert(Path::new(path), stat(&meta), read_at, digest, meta.size);
     }
 }
+
+/// Opens a store by itself, making it if it is missing.
+pub fn open_store(dir: &Path, clock: Arc<dyn Clock>) -> Result<LocalStore, Error> {
+    Ok(LocalStore::open(dir, StoreOptions::new(clock))?)
+}
