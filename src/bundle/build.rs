@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::bundle::content::{Blobs, FileFacts, Hashes, sha256_hex};
@@ -205,14 +205,11 @@ fn sign_all(
     documents: &Documents,
     signers: &[&dyn Signer],
 ) -> Result<Vec<Envelope>, Error> {
-    let raw = |bytes: &[u8]| -> Box<RawValue> {
-        let text = String::from_utf8(bytes.to_vec()).expect("canonical JSON is UTF-8");
-        RawValue::from_string(text).expect("canonical JSON is JSON")
-    };
+    let parsed = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).expect("canonical JSON is JSON") };
     let payloads = [
         statement(subject, uri::PROVENANCE_TYPE, Provenance::new(spec)),
-        statement(subject, uri::SPDX_TYPE, raw(&documents.spdx)),
-        statement(subject, uri::CYCLONEDX_TYPE, raw(&documents.cyclonedx)),
+        statement(subject, uri::SPDX_TYPE, parsed(&documents.spdx)),
+        statement(subject, uri::CYCLONEDX_TYPE, parsed(&documents.cyclonedx)),
     ];
     payloads.iter().map(|payload| Envelope::sign(uri::PAYLOAD_TYPE, payload, signers)).collect()
 }

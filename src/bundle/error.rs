@@ -63,7 +63,7 @@ pub enum Error {
     #[error("the bundle cannot be signed: {0}")]
     Signers(String),
     /// The date is out of range.
-    #[error("the date {0} (seconds since 1970) of a bundle is after the year 9999")]
+    #[error("the date {0} (seconds since 1970) of a bundle is after 9999-12-30")]
     Date(u64),
     /// What was written is not canonical: a defect of ours or of a library.
     #[error("the archive written to `{}` is not canonical: {why}", path.display())]

@@ -282,3 +282,6 @@ fn read_directory<R: Read>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

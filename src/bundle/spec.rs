@@ -11,8 +11,8 @@ use crate::plan::Isolation;
 
 /// 1980-01-01 00:00:00 UTC: the date of a bundle unless its caller knows better.
 pub const DEFAULT_EPOCH: u64 = 315_532_800;
-/// 9999-12-31 23:59:59 UTC, the last moment RFC 3339 can write.
-const LAST_EPOCH: u64 = 253_402_300_799;
+/// 9999-12-30 22:00:00 UTC, the last moment the calendar can show in every time zone.
+const LAST_EPOCH: u64 = 253_402_207_200;
 
 /// Everything a bundle depends on. The bytes of the archive are a function of this, and so are the
 /// statements about it.

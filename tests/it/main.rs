@@ -1,1 +1,3 @@
-//! t
+//! The integration tests, in one binary: one module per part of the house.
+
+mod bundle;
