@@ -1,8 +1,9 @@
 //! The one integration test binary: every area of the product is a module here. Leaves out the
 //! tests themselves; `tidy` checks that no file of this folder is missing from the list.
+//! The integration tests, in one binary: one module per part of the house.
 
+mod bundle;
+mod guard;
+mod tidy;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
 mod support;
-mod tidy;
-
-mod guard;
