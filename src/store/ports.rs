@@ -164,6 +164,19 @@ impl Error {
         move |source| Self::Io { what, path, source }
     }
 
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "S0101",
+            Self::Index { .. } => "S0102",
+            Self::NotAStore { .. } => "S0103",
+            Self::Newer { .. } => "S0104",
+            Self::Network { .. } => "S0105",
+            Self::Busy { .. } => "S0106",
+            Self::Poisoned(_) => "S0107",
+        }
+    }
+
     /// The kind, which decides the exit status.
     pub fn kind(&self) -> ErrorKind {
         match self {
