@@ -255,7 +255,7 @@ impl Decoder<'_> {
             match &value.kind {
                 Kind::Text(text) if value.note.is_none() => match parse_size_bytes(text) {
                     Some(bytes) => {
-                        let amount = Expr::Int(i128::from(bytes >> 20).max(1), value.span);
+                        let amount = Expr::Int(i128::from(bytes), value.span);
                         work.holds.push(HoldsDecl { pool, amount, machine: true });
                     }
                     None => self.bad_unit(value.span, text, "size", "`512MiB` or `4GiB`"),

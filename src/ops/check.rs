@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostics, did_you_mean};
@@ -59,7 +60,7 @@ pub struct Planned {
     /// The expansion, which knows places in specs.
     pub expansion: Expansion,
     /// The plan.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
 }
 
 /// Compiles a graph to its plan. Whatever is found is added to the workspace's diagnostics.
@@ -72,7 +73,7 @@ pub fn plan(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, St
     let expansion = expand(&workspace.compiled.program, id, params, &mut found);
     workspace.compiled.diagnostics.extend(found);
     let expansion = expansion.ok_or(Error::Spec)?;
-    let plan = lower(&workspace.compiled.program, &expansion);
+    let plan = Arc::new(lower(&workspace.compiled.program, &expansion));
     Ok(Planned { expansion, plan })
 }
 

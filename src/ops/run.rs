@@ -1,13 +1,14 @@
 //! Running: targets to actions, execution, and outputs for people. Leaves out how progress is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::{Clock, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
-use crate::exec::{CancelToken, LocalRunner, Ports, Request, RunReport, execute};
+use crate::exec::{CancelToken, ProcessRunner, Ports, Request, RunReport, execute};
 use crate::ops::check::{Planned, find_graph, plan};
 use crate::ops::ports::{Keep, notices};
 use crate::ops::workspace::Workspace;
@@ -113,7 +114,7 @@ pub fn run(
 /// Runs one plan whose targets are known.
 pub(super) fn run_one(
     workspace: &Workspace,
-    plan: &Plan,
+    plan: &Arc<Plan>,
     targets: &[String],
     chosen: &Chosen,
     options: &RunOptions,
@@ -128,17 +129,15 @@ pub(super) fn run_one(
     history.start_run(&id, &target)?;
     let journal = Arc::new(JournalSink::create(&run_dir(&workspace.state, &id), Arc::clone(&context.clock))?);
     let request = Request {
-        plan,
-        targets: &chosen.actions,
         target: target.clone(),
-        root: &workspace.root,
-        excluded: &[workspace.store.clone(), workspace.state.clone(), workspace.out.clone()],
-        run: id.clone(),
-        jobs: options.jobs,
+        targets: chosen.actions.clone(),
+        excluded: vec![workspace.store.clone(), workspace.state.clone(), workspace.out.clone()],
+        jobs: NonZeroUsize::new(options.jobs),
         keep_going: options.keep_going,
         isolation: options.isolation,
         require_cached: options.require_cached,
         forced: forced(plan, &options.refresh)?,
+        ..Request::new(Arc::clone(plan), &workspace.root, id.clone())
     };
     let cas: Arc<dyn Cas> = keep.store.clone();
     let ports = Ports {
@@ -150,7 +149,7 @@ pub(super) fn run_one(
         sink: Arc::new(Tee::new(vec![Arc::clone(&context.sink), journal.clone()])),
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
-        runner: Arc::new(LocalRunner::new()),
+        runner: Arc::new(ProcessRunner::new()),
     };
     let report = execute(request, ports)?;
     journal.finish()?;
