@@ -226,3 +226,16 @@ fn limits_hold_at_their_edge() {
         assert_eq!(codes(&nested(5)), [(Code::P0002, "{")], "{open}");
     }
 }
+
+#[test]
+fn the_pages_show_what_they_say() {
+    for code in Code::ALL.iter().filter(|code| **code <= Code::P0013) {
+        for example in code.info().examples() {
+            let codes: Vec<_> = codes(example.text).into_iter().map(|(code, _)| code).collect();
+            let expected = if example.fails { vec![*code] } else { Vec::new() };
+            assert_eq!(codes, expected, "{code}: {}", example.text);
+        }
+        let without = matches!(code, Code::P0001 | Code::P0002 | Code::P0010);
+        assert_eq!(code.info().examples().len(), if without { 0 } else { 2 }, "{code}");
+    }
+}
