@@ -1,1 +1,3 @@
-//! t
+//! The integration tests, one binary. Leaves out what can be tested beside the code.
+
+mod store;
