@@ -5,6 +5,7 @@
 //! Losing this file costs explanations, never results; so a damaged one, or one of a newer version,
 //! is set aside with a notice, and nothing here is ever worth failing a run for.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,9 +14,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use rustix::fs::FlockOperation;
+use serde::Serialize;
 
 use crate::base::{ActionKey, Clock, Digest, Timestamp};
-use crate::event::{Counts, Event};
+use crate::event::{Counts, Event, Outcome, Reason};
 use crate::store::database::{self, Schema, Trouble, index_error, is_broken, with_suffix};
 use crate::store::layout::{flock, io_error};
 use crate::store::{Error, Notify};
@@ -30,10 +32,14 @@ const SCHEMA: Schema = Schema {
             outcome_ok  INTEGER NOT NULL,
             run         TEXT NOT NULL,
             duration_ms INTEGER NOT NULL,
+            at          INTEGER NOT NULL,
+            outcome     TEXT NOT NULL,
+            reason      TEXT NOT NULL,
             seq         INTEGER NOT NULL,
             manifest    TEXT NOT NULL
         ) STRICT;
         CREATE INDEX latest_def ON latest (def, seq);
+        CREATE INDEX latest_brief ON latest (addr, key, outcome_ok, duration_ms);
         CREATE TABLE runs (
             id          TEXT PRIMARY KEY,
             started     INTEGER NOT NULL,
@@ -67,8 +73,25 @@ pub struct LatestRow {
     pub manifest: String,
     /// Whether it succeeded.
     pub outcome_ok: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ran, was a hit, or was not tried.
+    pub reason: Reason,
+    /// When it ended.
+    pub at: Timestamp,
     /// The run.
     pub run: String,
+    /// How long it took when it was executed, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// The little of a [`LatestRow`] that every action of a run asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// The action key it had.
+    pub key: ActionKey,
+    /// Whether it succeeded.
+    pub outcome_ok: bool,
     /// How long it took when it was executed, in milliseconds.
     pub duration_ms: u64,
 }
@@ -151,8 +174,8 @@ impl History {
             return Ok(Some(row.clone()));
         }
         self.run(&mut inner, |connection| {
-            let sql = "SELECT addr, def, key, manifest, outcome_ok, run, duration_ms FROM latest WHERE addr = ?1";
-            connection.prepare_cached(sql)?.query_row([addr], latest_row).optional()
+            let sql = format!("SELECT {COLUMNS} FROM latest WHERE addr = ?1");
+            connection.prepare_cached(&sql)?.query_row([addr], latest_row).optional()
         })
     }
 
@@ -163,10 +186,29 @@ impl History {
             return Ok(Some(row.clone()));
         }
         self.run(&mut inner, |connection| {
-            let sql = "SELECT addr, def, key, manifest, outcome_ok, run, duration_ms FROM latest
-                       WHERE def = ?1 ORDER BY seq DESC LIMIT 1";
-            connection.prepare_cached(sql)?.query_row([def.as_bytes().as_slice()], latest_row).optional()
+            let sql = format!("SELECT {COLUMNS} FROM latest WHERE def = ?1 ORDER BY seq DESC LIMIT 1");
+            connection.prepare_cached(&sql)?.query_row([def.as_bytes().as_slice()], latest_row).optional()
         })
+    }
+
+    /// Key, success and duration of every address: one scan of an index, for callers that ask for
+    /// most of them.
+    pub fn brief(&self) -> Result<BTreeMap<String, Brief>, Error> {
+        let mut inner = self.lock();
+        let mut all: BTreeMap<String, Brief> = self.run(&mut inner, |connection| {
+            let sql = "SELECT addr, key, outcome_ok, duration_ms FROM latest INDEXED BY latest_brief ORDER BY addr";
+            let row = |row: &Row<'_>| {
+                let key = ActionKey(Digest::from_bytes(row.get(1)?));
+                let brief = Brief { key, outcome_ok: row.get(2)?, duration_ms: natural(row, 3)? };
+                Ok((row.get::<_, String>(0)?, brief))
+            };
+            connection.prepare_cached(sql)?.query_map([], row)?.collect()
+        })?;
+        for row in &inner.waiting {
+            let brief = Brief { key: row.key, outcome_ok: row.outcome_ok, duration_ms: row.duration_ms };
+            all.insert(row.addr.clone(), brief);
+        }
+        Ok(all)
     }
 
     /// How long the address took when it was last executed, in milliseconds.
@@ -212,7 +254,7 @@ impl History {
     pub fn finish_run(&self, id: &str, status: RunStatus, counts: Counts, duration_ms: u64) -> Result<(), Error> {
         let mut inner = self.lock();
         self.write(&mut inner)?;
-        let counts = serde_json::to_string(&counts).unwrap_or_default();
+        let counts = json(&counts);
         self.run(&mut inner, |connection| {
             connection.execute(
                 "UPDATE runs SET status = ?2, counts = ?3, duration_ms = ?4 WHERE id = ?1",
@@ -251,8 +293,9 @@ impl History {
                 let mut seq: i64 =
                     transaction.query_row("SELECT coalesce(max(seq), 0) FROM latest", [], |row| row.get(0))?;
                 let mut insert = transaction.prepare_cached(
-                    "INSERT OR REPLACE INTO latest (addr, def, key, outcome_ok, run, duration_ms, seq, manifest)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    "INSERT OR REPLACE INTO latest
+                     (addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason, seq)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 )?;
                 for row in &rows {
                     seq += 1;
@@ -260,11 +303,14 @@ impl History {
                         row.addr,
                         row.def.as_bytes().as_slice(),
                         row.key.0.as_bytes().as_slice(),
+                        row.manifest,
                         row.outcome_ok,
                         row.run,
                         i64::try_from(row.duration_ms).unwrap_or(i64::MAX),
-                        seq,
-                        row.manifest
+                        row.at.0,
+                        json(&row.outcome),
+                        json(&row.reason),
+                        seq
                     ])?;
                 }
             }
@@ -350,15 +396,28 @@ fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::unsigned_abs)
 }
 
+/// In the order that [`latest_row`] reads.
+const COLUMNS: &str = "addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason";
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("invariant: these enums hold nothing that JSON cannot")
+}
+
 fn latest_row(row: &Row<'_>) -> rusqlite::Result<LatestRow> {
+    let outcome_ok = row.get(4)?;
+    let otherwise = if outcome_ok { Outcome::Ran } else { Outcome::Failed };
     Ok(LatestRow {
         addr: row.get(0)?,
         def: Digest::from_bytes(row.get(1)?),
         key: ActionKey(Digest::from_bytes(row.get(2)?)),
         manifest: row.get(3)?,
-        outcome_ok: row.get(4)?,
+        outcome_ok,
         run: row.get(5)?,
         duration_ms: natural(row, 6)?,
+        at: Timestamp(row.get(7)?),
+        // A later version may know words that this one does not; that is no damage.
+        outcome: serde_json::from_str(row.get_ref(8)?.as_str()?).unwrap_or(otherwise),
+        reason: serde_json::from_str(row.get_ref(9)?.as_str()?).unwrap_or(Reason::NeverSeen),
     })
 }
 

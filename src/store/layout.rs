@@ -8,6 +8,7 @@
 //! cas/ab/<64 digits>      objects; a final name implies complete bytes
 //! tmp/s-<random>/         one folder per open store, locked while it lives
 //! quarantine/             what turned out not to hold the bytes its name says
+//! ballast                 room that is given up when the disk is full, so that a collection can start
 //! index.sqlite            claims
 //! ```
 
@@ -19,7 +20,6 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use data_encoding::HEXLOWER;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use walkdir::WalkDir;
@@ -34,11 +34,15 @@ const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory is a Partita store: a cache that may be deleted at any moment.\n\
     # For information about cache directory tags see https://bford.info/cachedir/\n";
 
+/// Bytes of the ballast: the index needs 32 KiB to be opened at all, and some pages to be changed.
+const BALLAST: u64 = 256 * 1024;
+
 /// What may stand in a directory that is to become a store: our own parts, left by a start that was
 /// cut short, and the two files a repository may keep in an otherwise empty folder.
 const KNOWN: &[&str] = &[
     ".gitignore",
     "CACHEDIR.TAG",
+    "ballast",
     "README.md",
     "cas",
     "format",
@@ -64,7 +68,7 @@ impl ObjectName {
     /// `ab/<64 digits>`.
     pub(super) fn of(digest: Digest) -> Self {
         let mut text = [0; 68];
-        HEXLOWER.encode_mut(digest.as_bytes(), &mut text[3..67]);
+        text[3..67].copy_from_slice(&digest.hex_digits());
         text[0] = text[3];
         text[1] = text[4];
         text[2] = b'/';
@@ -262,6 +266,24 @@ impl Layout {
         }
         Ok(removed)
     }
+}
+
+/// Sets room aside if that is not done yet. A disk without it is no reason to fail.
+pub(super) fn keep_ballast(root: &Path) {
+    let path = root.join("ballast");
+    let Ok(file) = File::options().write(true).create_new(true).open(&path) else { return };
+    let made = match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, BALLAST) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => (&file).write_all(&vec![0x5a; BALLAST as usize]),
+        other => other.map_err(io::Error::from),
+    };
+    if made.is_err() {
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
+/// Gives the room up. `false` if there is none to give.
+pub(super) fn release_ballast(root: &Path) -> bool {
+    std::fs::remove_file(root.join("ballast")).is_ok()
 }
 
 /// The folder in `tmp/` that belongs to one open store. It is locked as long as the store is open,

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::base::{ActionKey, Clock, Digest, Domain, Tree};
+use crate::base::{ActionKey, Clock, Digest, Domain, Hasher, Tree};
 use crate::event::Event;
 use crate::store::codec::sameness;
 use crate::store::commit::{Committer, Unnamed};
 use crate::store::index::Index;
-use crate::store::layout::{Layout, io_error};
+use crate::store::layout::{Layout, io_error, keep_ballast, release_ballast};
 use crate::store::read::{BIG, Reader, read_up_to};
 use crate::store::{Cas, Claim, Claims, Error, Found};
 
@@ -69,6 +69,17 @@ impl LocalStore {
     /// # Errors
     /// [`Error::NotAStore`], [`Error::Newer`], [`Error::Network`], and what the system says.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, Error> {
+        match Self::open_once(dir, options.clone()) {
+            Ok(store) => {
+                keep_ballast(store.dir());
+                Ok(store)
+            }
+            Err(error) if is_for_want_of_room(&error) && release_ballast(dir) => Self::open_once(dir, options),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_once(dir: &Path, options: StoreOptions) -> Result<Self, Error> {
         let layout = Arc::new(Layout::open(dir)?);
         let stamp = options.clock.now().millis().to_string();
         let notice = |text: String| (options.notify)(Event::Notice { text });
@@ -112,7 +123,7 @@ impl LocalStore {
     fn put_big(&self, source: &File, path: &Path) -> Result<(Digest, u64), Error> {
         let (mut file, name) = self.new_file()?;
         let cloned = self.reader.clones.try_clone(&file, source);
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = Hasher::of_blob();
         let mut size = 0;
         let mut buffer = vec![0; 1 << 18];
         loop {
@@ -132,12 +143,11 @@ impl LocalStore {
                 return Err(self.write_failed(&name, error));
             }
         }
-        let digest = Digest::from(hasher.finalize());
+        let digest = hasher.finish();
         if self.is_kept(digest, size) {
             self.layout.session().discard(&name);
         } else {
             self.committer.add_blob(Unnamed { digest, size, file: Arc::new(file), name })?;
-            self.reader.trust(digest);
         }
         Ok((digest, size))
     }
@@ -286,6 +296,19 @@ fn read_some(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => return other,
         }
+    }
+}
+
+/// Whether an error may be gone when there is room on the disk. SQLite gives more than one.
+pub(super) fn is_for_want_of_room(error: &Error) -> bool {
+    use rusqlite::ErrorCode;
+    match error {
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+        Error::Index { source, .. } => matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)
+        ),
+        _ => false,
     }
 }
 

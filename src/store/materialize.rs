@@ -6,7 +6,7 @@
 //! that whoever looks sees the old or the new, whole.
 
 use std::fs::{DirBuilder, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::base::{Digest, Entry, Limits, RelPath};
+use crate::base::{Digest, Entry, Hasher, Limits, RelPath};
 use crate::store::layout::{io_error, list, open_dir, remove_tree};
 use crate::store::{Cas, Error, Found};
 
@@ -215,10 +215,17 @@ fn is_right(cas: &dyn Cas, entry: &Entry, at: &Path) -> Result<Found<bool>, Erro
 /// A file that cannot be read is not right; then replacing it says why, or heals it.
 fn hashes_to(path: &Path, digest: Digest) -> bool {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let hash = |file: File| -> io::Result<Digest> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(file)?;
-        Ok(Digest::from(hasher.finalize()))
+    let hash = |mut file: File| -> io::Result<Digest> {
+        let mut hasher = Hasher::of_blob();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => drop(hasher.update(&buffer[..count])),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     };
     File::options().read(true).custom_flags(flags).open(path).and_then(hash).is_ok_and(|found| found == digest)
 }

@@ -17,10 +17,10 @@ mod read;
 mod statcache;
 mod upkeep;
 
-pub use history::{History, LatestRow, RunRow, RunStatus};
+pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use materialize::{materialize, materialize_below};
 pub use memory::MemoryStore;
 pub use ports::{Cas, Claim, ClaimOutput, Claims, Error, Found};
-pub use statcache::StatCache;
+pub use statcache::{FileStat, StatCache};
 pub use upkeep::{GcOptions, GcReport, StoreStat, VerifyReport};

@@ -3,9 +3,9 @@
 //!
 //! Objects up to [`BIG`] are read into memory and hashed each time, which costs less than the copy
 //! itself. Bigger ones are hashed on their first use in this process; later uses clone or copy them
-//! within the kernel.
+//! within the kernel, as long as no one wrote into them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::base::{Digest, Domain};
+use crate::base::{Digest, Domain, Hasher};
 use crate::event::Event;
 use crate::store::commit::Committer;
 use crate::store::layout::{Layout, ObjectName, io_error};
@@ -61,6 +61,26 @@ struct Source {
     named: Option<(u64, u64)>,
 }
 
+/// Which file an object was, and when it last changed: whoever writes into it leaves a trace here.
+/// What rots on the disk does not, and is noticed by the next process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State {
+    file: (u64, u64),
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl State {
+    fn of(file: &File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            file: (meta.dev(), meta.ino()),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+}
+
 /// What opening an object came to.
 enum Opened {
     Source(Source),
@@ -80,8 +100,8 @@ pub(super) struct Reader {
     layout: Arc<Layout>,
     options: StoreOptions,
     pub(super) clones: Clones,
-    /// Big objects that were hashed in this process.
-    trusted: Mutex<BTreeSet<Digest>>,
+    /// Big objects that were hashed in this process, as they were then.
+    trusted: Mutex<BTreeMap<Digest, State>>,
 }
 
 impl Reader {
@@ -89,18 +109,12 @@ impl Reader {
         Self { layout, options, clones: Clones::default(), trusted: Mutex::default() }
     }
 
-    /// Takes note that a big object was hashed.
-    pub(super) fn trust(&self, digest: Digest) {
-        self.trusted.lock().expect("no holder of the lock panics").insert(digest);
+    fn trust(&self, digest: Digest, state: State) {
+        self.trusted.lock().expect("no holder of the lock panics").insert(digest, state);
     }
 
-    /// Forgets which big objects were hashed.
-    pub(super) fn distrust_all(&self) {
-        self.trusted.lock().expect("no holder of the lock panics").clear();
-    }
-
-    fn is_trusted(&self, digest: Digest) -> bool {
-        self.trusted.lock().expect("no holder of the lock panics").contains(&digest)
+    fn is_trusted(&self, digest: Digest, state: State) -> bool {
+        self.trusted.lock().expect("no holder of the lock panics").get(&digest) == Some(&state)
     }
 
     /// The bytes of a blob or of an encoded tree, verified.
@@ -139,11 +153,12 @@ impl Reader {
                 }));
                 return Ok(Judged::Right(()));
             }
-            if !self.is_trusted(digest) {
+            let state = State::of(&source.file)?;
+            if !self.is_trusted(digest, state) {
                 if !hash_right(digest, &source.file)? {
                     return Ok(Judged::Wrong);
                 }
-                self.trust(digest);
+                self.trust(digest, state);
             }
             target = Some(create(path, exec).and_then(|file| {
                 if self.clones.try_clone(&file, &source.file) {
@@ -257,7 +272,7 @@ fn is_right(digest: Digest, bytes: &[u8]) -> bool {
 
 fn hash_right(digest: Digest, file: &File) -> io::Result<bool> {
     let mut buffer = vec![0; CHUNK];
-    for mut hasher in [blake3::Hasher::new(), blake3::Hasher::new_derive_key(Domain::Tree.context())] {
+    for mut hasher in [Hasher::of_blob(), Hasher::derive(Domain::Tree)] {
         let mut at = 0;
         loop {
             match file.read_at(&mut buffer, at) {
@@ -270,7 +285,7 @@ fn hash_right(digest: Digest, file: &File) -> io::Result<bool> {
                 Err(error) => return Err(error),
             }
         }
-        if Digest::from(hasher.finalize()) == digest {
+        if hasher.finish() == digest {
             return Ok(true);
         }
     }

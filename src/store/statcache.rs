@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::base::{Digest, Timestamp};
+use crate::base::{Digest, Hasher, Timestamp};
 use crate::store::Error;
 use crate::store::layout::io_error;
 
@@ -36,38 +36,45 @@ const SAVES_UNUSED: u8 = 16;
 
 /// What of a stat tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stat {
-    dev: u64,
-    ino: u64,
-    size: u64,
-    mtime: i64,
-    ctime: i64,
-    mode: u32,
+pub struct FileStat {
+    /// The device.
+    pub dev: u64,
+    /// The inode.
+    pub ino: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Time of the last change of content, in nanoseconds since the epoch.
+    pub mtime_ns: i64,
+    /// Time of the last change of the inode, in nanoseconds since the epoch.
+    pub ctime_ns: i64,
+    /// Type and permission bits.
+    pub mode: u32,
 }
 
-impl Stat {
-    fn of(meta: &Metadata) -> Self {
+impl FileStat {
+    /// Of a file. Times beyond the year 2262 are cut to it.
+    pub fn of(meta: &Metadata) -> Self {
         let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
         Self {
             dev: meta.dev(),
             ino: meta.ino(),
             size: meta.size(),
-            mtime: nanos(meta.mtime(), meta.mtime_nsec()),
-            ctime: nanos(meta.ctime(), meta.ctime_nsec()),
+            mtime_ns: nanos(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: nanos(meta.ctime(), meta.ctime_nsec()),
             mode: meta.mode(),
         }
     }
 
     /// Whether a change after `hashed_at` must show in the times.
     fn is_settled(&self, hashed_at: Timestamp) -> bool {
-        let step = if self.mtime % 1_000_000_000 == 0 { COARSE_NS } else { GRANULARITY_NS };
-        self.mtime.max(self.ctime).saturating_add(step) <= hashed_at.0
+        let step = if self.mtime_ns % 1_000_000_000 == 0 { COARSE_NS } else { GRANULARITY_NS };
+        self.mtime_ns.max(self.ctime_ns).saturating_add(step) <= hashed_at.0
     }
 }
 
 #[derive(Clone, Debug)]
 struct Record {
-    stat: Stat,
+    stat: FileStat,
     digest: Digest,
     unused: u8,
 }
@@ -90,33 +97,32 @@ impl StatCache {
         Self { path: path.to_owned(), base, used, changes: Mutex::default() }
     }
 
-    /// Digest and size of a file that had this stat when it was hashed. `meta` must not have
-    /// followed a symlink.
-    pub fn lookup(&self, path: &Path, meta: &Metadata) -> Option<(Digest, u64)> {
-        let name = path.as_os_str().as_bytes();
-        let stat = Stat::of(meta);
+    /// Digest and size of a file that had this stat when it was hashed. Paths are compared as they
+    /// are written: relative to the workspace, or absolute outside of it.
+    pub fn lookup(&self, path: impl AsRef<Path>, stat: &FileStat) -> Option<(Digest, u64)> {
+        let name = path.as_ref().as_os_str().as_bytes();
         let changes = self.changes.lock().expect("no holder of the lock panics");
         if !changes.is_empty()
             && let Some(change) = changes.get(name)
         {
             return change
                 .as_ref()
-                .filter(|record| record.stat == stat)
+                .filter(|record| record.stat == *stat)
                 .map(|record| (record.digest, record.stat.size));
         }
         drop(changes);
         let at = self.base.find(name)?;
         self.used[at].store(true, Ordering::Relaxed);
         let record = self.base.record(at)?;
-        (record.stat == stat).then_some((record.digest, record.stat.size))
+        (record.stat == *stat).then_some((record.digest, record.stat.size))
     }
 
-    /// Keeps what hashing a file gave. `meta` was read before the file was; `hashed_at` is the
-    /// time before that. What could have changed since without a trace is not kept.
-    pub fn insert(&self, path: &Path, meta: &Metadata, hashed_at: Timestamp, digest: Digest, size: u64) {
-        let stat = Stat::of(meta);
-        let name = path.as_os_str().as_bytes();
-        let sound = stat.is_settled(hashed_at) && stat.size == size;
+    /// Keeps what hashing a file gave. `stat` was taken before the file was read; `hashed_at` is the
+    /// wall clock before that. What could have changed since without a trace is not kept.
+    pub fn insert(&self, path: impl AsRef<Path>, stat: &FileStat, hashed_at: Timestamp, digest: Digest) {
+        let stat = *stat;
+        let name = path.as_ref().as_os_str().as_bytes();
+        let sound = stat.is_settled(hashed_at);
         let mut changes = self.changes.lock().expect("no holder of the lock panics");
         if sound {
             changes.insert(name.to_owned(), Some(Record { stat, digest, unused: 0 }));
@@ -210,13 +216,13 @@ impl Base {
 
     fn record(&self, at: usize) -> Option<Record> {
         let raw = self.raw(at)?;
-        let stat = Stat {
+        let stat = FileStat {
             mode: short(raw, 12),
             dev: number(raw, 16),
             ino: number(raw, 24),
             size: number(raw, 32),
-            mtime: number(raw, 40).cast_signed(),
-            ctime: number(raw, 48).cast_signed(),
+            mtime_ns: number(raw, 40).cast_signed(),
+            ctime_ns: number(raw, 48).cast_signed(),
         };
         let digest = Digest::from_bytes(*raw[56..].first_chunk()?);
         Some(Record { stat, digest, unused: raw[88] })
@@ -244,8 +250,8 @@ fn short(raw: &[u8; RECORD], at: usize) -> u32 {
     raw[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-fn checksum(head: &[u8], body: &[u8]) -> blake3::Hash {
-    blake3::Hasher::new().update(head).update(body).finalize()
+fn checksum(head: &[u8], body: &[u8]) -> Digest {
+    Hasher::of_blob().update(head).update(body).finish()
 }
 
 fn encode(all: &BTreeMap<&[u8], Record>) -> Vec<u8> {
@@ -260,8 +266,8 @@ fn encode(all: &BTreeMap<&[u8], Record>) -> Vec<u8> {
             record.stat.dev,
             record.stat.ino,
             record.stat.size,
-            record.stat.mtime.cast_unsigned(),
-            record.stat.ctime.cast_unsigned(),
+            record.stat.mtime_ns.cast_unsigned(),
+            record.stat.ctime_ns.cast_unsigned(),
         ] {
             body.extend_from_slice(&number.to_le_bytes());
         }
@@ -289,131 +295,4 @@ impl std::fmt::Debug for StatCache {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::{Clock, SystemClock};
-
-    fn later() -> Timestamp {
-        Timestamp(SystemClock::new().now().0 + 10_000_000_000)
-    }
-
-    fn fixture() -> (tempfile::TempDir, PathBuf, Metadata) {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("f");
-        std::fs::write(&file, "hello").unwrap();
-        let meta = std::fs::symlink_metadata(&file).unwrap();
-        (dir, file, meta)
-    }
-
-    #[test]
-    fn a_record_survives() {
-        let (_dir, file, meta) = fixture();
-        let record = Record { stat: Stat::of(&meta), digest: Digest::of_blob(b"hello"), unused: 3 };
-        let bytes = encode(&[(file.as_os_str().as_bytes(), record.clone())].into());
-        assert_eq!(bytes.len(), HEAD + RECORD + file.as_os_str().len());
-        let base = Base::parse(bytes).unwrap();
-        let read = base.record(0).unwrap();
-        assert_eq!((read.stat, read.digest, read.unused), (record.stat, record.digest, 3));
-        assert_eq!(base.name(0), Some(file.as_os_str().as_bytes()));
-    }
-
-    #[test]
-    fn a_file_is_known_until_it_changes_and_after_a_reload() {
-        let (dir, file, meta) = fixture();
-        let cache = StatCache::load(&dir.path().join("stat"));
-        let digest = Digest::of_blob(b"hello");
-        assert_eq!(cache.lookup(&file, &meta), None);
-        cache.insert(&file, &meta, later(), digest, 5);
-        assert_eq!(cache.lookup(&file, &meta), Some((digest, 5)));
-        assert_eq!(cache.lookup(Path::new("other"), &meta), None);
-        cache.save().unwrap();
-        let again = StatCache::load(&dir.path().join("stat"));
-        assert_eq!(again.len(), 1);
-        assert_eq!(again.lookup(&file, &meta), Some((digest, 5)));
-        std::fs::write(&file, "HELLO").unwrap();
-        let changed = std::fs::symlink_metadata(&file).unwrap();
-        assert_eq!(again.lookup(&file, &changed), None);
-    }
-
-    #[test]
-    fn what_was_written_just_now_is_not_trusted() {
-        let (dir, file, meta) = fixture();
-        let cache = StatCache::load(&dir.path().join("stat"));
-        let times = Stat::of(&meta);
-        let youngest = times.mtime.max(times.ctime);
-        let digest = Digest::of_blob(b"hello");
-        cache.insert(&file, &meta, Timestamp(youngest + GRANULARITY_NS - 1), digest, 5);
-        assert_eq!(cache.lookup(&file, &meta), None);
-        cache.insert(&file, &meta, Timestamp(youngest + COARSE_NS), digest, 5);
-        assert_eq!(cache.lookup(&file, &meta), Some((digest, 5)));
-        // Hashed again too early: what was known before is no longer.
-        cache.insert(&file, &meta, Timestamp(youngest), digest, 5);
-        assert_eq!(cache.lookup(&file, &meta), None);
-        assert!(cache.is_empty());
-    }
-
-    #[test]
-    fn whole_seconds_need_two_seconds() {
-        let stat = Stat { dev: 1, ino: 1, size: 1, mtime: 5_000_000_000, ctime: 5_000_000_000, mode: 0 };
-        assert!(!stat.is_settled(Timestamp(5_000_000_000 + COARSE_NS - 1)));
-        assert!(stat.is_settled(Timestamp(5_000_000_000 + COARSE_NS)));
-    }
-
-    #[test]
-    fn any_damage_is_an_empty_cache() {
-        let (dir, file, meta) = fixture();
-        let at = dir.path().join("stat");
-        let cache = StatCache::load(&at);
-        cache.insert(&file, &meta, later(), Digest::of_blob(b"hello"), 5);
-        cache.save().unwrap();
-        let good = std::fs::read(&at).unwrap();
-        for place in 0..good.len() {
-            let mut bad = good.clone();
-            bad[place] ^= 4;
-            assert!(Base::parse(bad).is_none(), "byte {place}");
-        }
-        for cut in 0..good.len() {
-            assert!(Base::parse(good[..cut].to_vec()).is_none(), "cut at {cut}");
-        }
-        std::fs::write(&at, "nonsense").unwrap();
-        assert!(StatCache::load(&at).is_empty());
-    }
-
-    #[test]
-    fn nothing_is_written_when_nothing_changed_and_the_unused_leave_in_the_end() {
-        let (dir, file, meta) = fixture();
-        let at = dir.path().join("stat");
-        StatCache::load(&at).save().unwrap();
-        assert!(!at.exists());
-        let cache = StatCache::load(&at);
-        cache.insert(Path::new("gone"), &meta, later(), Digest::of_blob(b"hello"), 5);
-        cache.insert(&file, &meta, later(), Digest::of_blob(b"hello"), 5);
-        cache.save().unwrap();
-        for round in 0..SAVES_UNUSED {
-            let cache = StatCache::load(&at);
-            assert_eq!(cache.len(), 2, "round {round}");
-            assert!(cache.lookup(&file, &meta).is_some());
-            cache.insert(&file, &meta, later(), Digest::of_blob(b"hello"), 5);
-            cache.save().unwrap();
-        }
-        assert_eq!(StatCache::load(&at).len(), 1);
-    }
-
-    #[test]
-    fn many_records_are_found() {
-        let (dir, _, meta) = fixture();
-        let at = dir.path().join("stat");
-        let cache = StatCache::load(&at);
-        let name = |n: u32| PathBuf::from(format!("src/{}/{n}.kdl", n % 97));
-        for n in 0..5_000 {
-            cache.insert(&name(n), &meta, later(), Digest::of_blob(&n.to_le_bytes()), 5);
-        }
-        cache.save().unwrap();
-        let again = StatCache::load(&at);
-        assert_eq!(again.len(), 5_000);
-        for n in 0..5_000 {
-            assert_eq!(again.lookup(&name(n), &meta), Some((Digest::of_blob(&n.to_le_bytes()), 5)));
-        }
-        assert_eq!(again.lookup(Path::new("src/zzz"), &meta), None);
-    }
-}
+mod tests;

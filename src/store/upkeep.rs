@@ -6,11 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::ErrorCode;
-
 use crate::base::{Digest, Entry, Tree};
 use crate::event::Event;
-use crate::store::layout::{io_error, list, remove_tree};
+use crate::store::layout::{io_error, keep_ballast, list, remove_tree};
+use crate::store::local::is_for_want_of_room;
 use crate::store::{Cas, Claim, Error, Found, LocalStore};
 
 /// What a store holds.
@@ -187,9 +186,11 @@ impl LocalStore {
         let inventory = self.inventory()?;
         let size_of = |digest: &Digest| inventory.objects.get(digest).copied().unwrap_or_default();
 
-        let mut kept = self
-            .closure(&options.roots.iter().map(|root| (*root, Kind::Unknown)).collect::<Vec<_>>(), &BTreeSet::new())?
-            .reached;
+        let roots: Vec<_> = options.roots.iter().map(|root| (*root, Kind::Unknown)).collect();
+        let rooted = self.closure(&roots, &BTreeSet::new())?;
+        // What stays, and of it what is known to lack nothing below.
+        let mut kept = rooted.reached;
+        let mut whole = if rooted.missing.is_empty() { kept.clone() } else { BTreeSet::new() };
         let mut kept_bytes: u64 = kept.iter().map(size_of).sum();
         let mut report = GcReport::default();
         let mut doomed = Vec::new();
@@ -198,13 +199,13 @@ impl LocalStore {
         for row in self.index.all()? {
             let fresh = oldest.is_none_or(|oldest| row.last_used >= oldest);
             let closure = match &row.claim {
-                Some(claim) if fresh && !full => self.closure(&named_by(claim), &kept)?,
+                Some(claim) if fresh && !full => self.closure(&named_by(claim), &whole)?,
                 _ => {
                     doomed.push(row.id);
                     continue;
                 }
             };
-            let more: u64 = closure.reached.iter().map(size_of).sum();
+            let more: u64 = closure.reached.difference(&kept).map(size_of).sum();
             if !closure.missing.is_empty() {
                 doomed.push(row.id);
             } else if options.max_bytes.is_some_and(|most| kept_bytes + more > most) {
@@ -213,7 +214,8 @@ impl LocalStore {
                 doomed.push(row.id);
             } else {
                 kept_bytes += more;
-                kept.extend(closure.reached);
+                kept.extend(&closure.reached);
+                whole.extend(closure.reached);
                 report.kept_claims += 1;
             }
         }
@@ -233,12 +235,10 @@ impl LocalStore {
 
         // Rows first: a row whose blobs are gone is a miss, but a needless one.
         let deleted = if doomed.is_empty() { Ok(()) } else { self.index.delete(&doomed) };
-        let full_disk = matches!(&deleted, Err(Error::Index { source, .. })
-            if source.sqlite_error_code() == Some(ErrorCode::DiskFull));
+        let full_disk = deleted.as_ref().err().is_some_and(is_for_want_of_room);
         if !full_disk {
             deleted?;
         }
-        self.reader.distrust_all();
         for (digest, _) in &garbage {
             let path = self.layout.object_path(*digest);
             match std::fs::remove_file(&path) {
@@ -256,6 +256,7 @@ impl LocalStore {
             // Deleting a row needs room for the log, which there is now.
             self.index.delete(&doomed)?;
         }
+        keep_ballast(self.layout.root());
         Ok(report)
     }
 
