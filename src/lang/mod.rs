@@ -35,6 +35,6 @@ pub use parse::parse;
 pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
 pub use print::print_expansion;
 pub use program::{DeclId, DeclKind, FileId, Program};
-pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
+pub use syntax::{format, Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
 pub use world::{MemoryWorld, World, WorldError};

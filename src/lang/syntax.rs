@@ -74,3 +74,5 @@ pub struct Node {
     /// The `//` comment lines directly above the node, without the slashes: its documentation.
     pub doc: Option<String>,
 }
+/// stub until fmt lands
+pub fn format(_s: crate::diag::SourceId, t: &str) -> Result<String, crate::diag::Diagnostics> { Ok(t.to_owned()) }

@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::base::{ActionKey, Clock, Digest, Manifest, TextSink};
-use crate::event::{Envelope, Event, Reason, read_journal};
-use crate::ops::run::run_dir;
+use crate::event::{Envelope, Event, Reason, journal_path, read_journal};
 use crate::ops::workspace::Workspace;
 use crate::ops::Error;
 use crate::store::{Cas, Claims, Found, History, LocalStore, RunRow, StoreOptions};
@@ -85,11 +84,11 @@ fn fields(workspace: &Workspace, history: &History, addr: &str, key: ActionKey, 
 }
 
 fn journal(state: &Path, run: &str) -> Result<Vec<Envelope>, Error> {
-    let path = run_dir(state, run).join("journal.ndjson");
+    let path = journal_path(state, run);
     if !path.exists() {
         return Ok(Vec::new());
     }
-    read_journal(&path).map_err(Error::io("read", &path))
+    Ok(read_journal(&path)?)
 }
 
 fn find_run(history: &History, id: &str) -> Result<RunRow, Error> {

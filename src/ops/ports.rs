@@ -80,6 +80,9 @@ impl HistoryPort for WorkspaceHistory {
             key: row.key,
             manifest: row.manifest,
             outcome_ok: row.ok,
+            outcome: row.outcome,
+            reason: row.reason,
+            at: row.at,
             run: row.run,
             duration_ms: row.duration_ms,
         };
@@ -112,11 +115,11 @@ fn stat(meta: &FileMeta) -> FileStat {
 
 impl Snapshots for WorkspaceSnapshots {
     fn lookup(&self, path: &str, meta: &FileMeta) -> Option<Digest> {
-        self.inner.lookup(Path::new(path), stat(meta)).map(|(digest, _)| digest)
+        self.inner.lookup(Path::new(path), &stat(meta)).map(|(digest, _)| digest)
     }
 
     fn insert(&self, path: &str, meta: FileMeta, digest: Digest, read_at: Timestamp) {
-        self.inner.insert(Path::new(path), stat(&meta), read_at, digest, meta.size);
+        self.inner.insert(Path::new(path), &stat(&meta), read_at, digest);
     }
 }
 

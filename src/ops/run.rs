@@ -127,7 +127,7 @@ pub(super) fn run_one(
     let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notify)?;
     let history = &keep.history.inner;
     history.start_run(&id, &target)?;
-    let journal = Arc::new(JournalSink::create(&run_dir(&workspace.state, &id), Arc::clone(&context.clock))?);
+    let journal = Arc::new(JournalSink::create(&workspace.state, &id, Arc::clone(&context.clock))?);
     let request = Request {
         target: target.clone(),
         targets: chosen.actions.clone(),
@@ -149,7 +149,7 @@ pub(super) fn run_one(
         sink: Arc::new(Tee::new(vec![Arc::clone(&context.sink), journal.clone()])),
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
-        runner: Arc::new(ProcessRunner::new()),
+        runner: Arc::new(ProcessRunner::default()),
     };
     let report = execute(request, ports)?;
     journal.finish()?;
