@@ -71,7 +71,14 @@ pub struct ManifestFile {
 
 /// The lines of `sha256sum`. Names hold no line feed and no backslash, so none is escaped.
 pub(crate) fn sums<'a>(entries: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    entries.into_iter().map(|(path, sha256)| format!("{sha256}  {path}\n")).collect()
+    let mut out = String::new();
+    for (path, sha256) in entries {
+        out.push_str(&sha256);
+        out.push_str("  ");
+        out.push_str(path);
+        out.push('\n');
+    }
+    out
 }
 
 /// The content root of files sorted by path.

@@ -47,9 +47,6 @@ pub(crate) fn spdx_document(spec: &BundleSpec, files: &[FileFacts]) -> Vec<u8> {
                 {"algorithm": "SHA1", "checksumValue": file.sha1_hex()},
                 {"algorithm": "SHA256", "checksumValue": file.sha256_hex()},
             ],
-            "licenseConcluded": NONE,
-            "licenseInfoInFiles": [NONE],
-            "copyrightText": NONE,
         }));
         relationships.push(relationship("SPDXRef-Bundle", "CONTAINS", &format!("SPDXRef-File-{at}")));
     }

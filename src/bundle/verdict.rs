@@ -201,7 +201,7 @@ impl Default for VerifyLimits {
     /// Enough for a bundle of some 200,000 files, which an action may leave.
     fn default() -> Self {
         Self {
-            envelope_bytes: 512 * 1024 * 1024,
+            envelope_bytes: 256 * 1024 * 1024,
             envelopes: 256,
             entries: 1_000_000,
             name_bytes: 128 * 1024 * 1024,

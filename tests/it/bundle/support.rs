@@ -211,7 +211,7 @@ impl Made {
     }
 
     pub(crate) fn write_lines(&self, lines: &[String]) {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let text = lines.join("\n") + "\n";
         std::fs::write(&self.built.intoto.path, text).unwrap();
     }
 
@@ -369,7 +369,7 @@ pub(crate) fn pack(entries: &[Raw], comment: &[u8]) -> Vec<u8> {
         if !entry.hidden {
             let name = entry.central_name.as_ref().unwrap_or(&entry.name);
             directory.extend(b"PK\x01\x02");
-            directory.extend((0x0300_u16 | 10).to_le_bytes());
+            directory.extend(0x030a_u16.to_le_bytes());
             directory.extend(common(name));
             directory.extend([0; 6]);
             directory.extend((entry.mode << 16).to_le_bytes());

@@ -15,6 +15,7 @@ fn codes(verdict: &Verdict) -> Vec<(&'static str, Code)> {
     verdict.refusals().map(|(name, refusal)| (name.word(), refusal.code)).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every place of a policy is optional")]
 fn place(line: u32, text: &str) -> Option<Place> {
     Some(Place { line, text: text.to_owned() })
 }
@@ -324,7 +325,7 @@ fn payloads_that_are_not_canonical() {
         "not json".to_owned(),
     ] {
         made.resign_bytes(&[bad.clone().into_bytes(), good[1].clone(), good[2].clone()], &[&key()]);
-        assert_eq!(codes(&made.verify()), [("statements", Code::B0404)], "{:.80}", bad);
+        assert_eq!(codes(&made.verify()), [("statements", Code::B0404)], "{bad:.80}");
     }
 }
 
