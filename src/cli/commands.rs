@@ -38,7 +38,9 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         }
         Command::Plan { graph, output: file } => plan(cli, &locations, graph, file.as_deref(), output),
         Command::Run { targets, options: args } => run_targets(cli, locations, targets, args, output),
-        Command::Why { addr, run } => with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output)),
+        Command::Why { addr, run } => {
+            with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
+        }
         Command::Runs => with_workspace(&locations, output, |workspace| runs(workspace, output)),
         Command::Log { run, addr } => {
             with_workspace(&locations, output, |workspace| log(workspace, run.as_deref(), addr.as_deref(), output))
@@ -149,7 +151,11 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
             output.note(&format!("  -> {}", relative(path, &locations.current)));
         }
         if reply.outputs.len() > shown {
-            output.note(&format!("  -> and {} more under {}", reply.outputs.len() - shown, relative(&workspace.out, &locations.current)));
+            output.note(&format!(
+                "  -> and {} more under {}",
+                reply.outputs.len() - shown,
+                relative(&workspace.out, &locations.current)
+            ));
         }
         output.note(&summary(&reply));
         Ok(status_of(&reply))
@@ -219,8 +225,15 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
         } else {
             output.data(&format!(
                 "{}  {}  {:9}  {}  {} ran, {} cached, {} cut off, {} failed, {} skipped\n",
-                row.id, row.started, row.status.word(), row.target, counts.ran, counts.cached, counts.cut_off,
-                counts.failed, counts.skipped
+                row.id,
+                row.started,
+                row.status.word(),
+                row.target,
+                counts.ran,
+                counts.cached,
+                counts.cut_off,
+                counts.failed,
+                counts.skipped
             ));
         }
     }
@@ -282,7 +295,12 @@ fn bundle(
             output.note(&format!("  -> {}", here(path)));
         }
         let built = &reply.built;
-        output.note(&format!("bundle {} ({} files, {})", here(&built.zip.path), built.files, format_bytes(built.zip.size)));
+        output.note(&format!(
+            "bundle {} ({} files, {})",
+            here(&built.zip.path),
+            built.files,
+            format_bytes(built.zip.size)
+        ));
         output.note(&format!("  sha256 {}", built.zip.sha256));
         output.note(&format!("  signed {}", here(&built.intoto.path)));
         let mut status = 0;
@@ -390,7 +408,8 @@ fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 
         KeyCommand::Show { name } => {
             let dir = dir(None)?;
             let keys = ops::public_keys(&dir)?;
-            let shown: Vec<_> = keys.iter().filter(|(known, _)| name.as_ref().is_none_or(|name| name == *known)).collect();
+            let shown: Vec<_> =
+                keys.iter().filter(|(known, _)| name.as_ref().is_none_or(|name| name == *known)).collect();
             if let (Some(name), true) = (name, shown.is_empty()) {
                 return Err(Error::KeyMissing { name: name.clone(), path: dir.join(format!("{name}.pub.pem")) });
             }
@@ -423,7 +442,11 @@ fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Stat
                 output.data(&format!("store {}\n", dir.display()));
                 output.data(&format!("  objects      {} ({})\n", stat.objects, format_bytes(stat.bytes)));
                 output.data(&format!("  results      {}\n", stat.claims));
-                output.data(&format!("  quarantined  {} ({})\n", stat.quarantined, format_bytes(stat.quarantined_bytes)));
+                output.data(&format!(
+                    "  quarantined  {} ({})\n",
+                    stat.quarantined,
+                    format_bytes(stat.quarantined_bytes)
+                ));
             }
             Ok(0)
         }
@@ -442,7 +465,9 @@ fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Stat
             } else {
                 output.data(&format!(
                     "read {} objects ({}) and {} results: {}\n",
-                    report.objects, format_bytes(report.bytes), report.claims,
+                    report.objects,
+                    format_bytes(report.bytes),
+                    report.claims,
                     if sound { "all sound" } else { "NOT sound" }
                 ));
                 for digest in &report.corrupt {
@@ -455,15 +480,26 @@ fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Stat
                     output.data(&format!("  missing: b3:{digest}\n"));
                 }
                 if report.claims_dropped > 0 {
-                    output.data(&format!("  {} results dropped; they are made anew when needed\n", report.claims_dropped));
+                    output.data(&format!(
+                        "  {} results dropped; they are made anew when needed\n",
+                        report.claims_dropped
+                    ));
                 }
             }
             Ok(if sound { 0 } else { ErrorKind::CheckFailed.exit_status() })
         }
         StoreCommand::Gc { max_age, max_size, dry_run } => {
-            let bad = |what: &str, text: &str, example: &str| Error::usage_help(format!("`{text}` is not a {what}"), format!("write it as {example}"));
-            let age = max_age.as_ref().map(|text| parse_duration_ms(text).ok_or_else(|| bad("duration", text, "`30d` or `12h`"))).transpose()?;
-            let size = max_size.as_ref().map(|text| parse_size_bytes(text).ok_or_else(|| bad("size", text, "`10GiB`"))).transpose()?;
+            let bad = |what: &str, text: &str, example: &str| {
+                Error::usage_help(format!("`{text}` is not a {what}"), format!("write it as {example}"))
+            };
+            let age = max_age
+                .as_ref()
+                .map(|text| parse_duration_ms(text).ok_or_else(|| bad("duration", text, "`30d` or `12h`")))
+                .transpose()?;
+            let size = max_size
+                .as_ref()
+                .map(|text| parse_size_bytes(text).ok_or_else(|| bad("size", text, "`10GiB`")))
+                .transpose()?;
             let options = GcOptions {
                 max_age: age.map(Duration::from_millis),
                 max_bytes: size,
@@ -482,11 +518,16 @@ fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Stat
                 let verb = if *dry_run { "would remove" } else { "removed" };
                 output.data(&format!(
                     "{verb} {} results, {} objects ({}) and {} leftovers\n",
-                    report.claims, report.objects, format_bytes(report.bytes), report.leftovers
+                    report.claims,
+                    report.objects,
+                    format_bytes(report.bytes),
+                    report.leftovers
                 ));
                 output.data(&format!(
                     "kept {} results and {} objects ({})\n",
-                    report.kept_claims, report.kept_objects, format_bytes(report.kept_bytes)
+                    report.kept_claims,
+                    report.kept_objects,
+                    format_bytes(report.kept_bytes)
                 ));
             }
             Ok(0)

@@ -59,12 +59,13 @@ fn watch_signals(cancel: CancelToken) -> Result<(), Error> {
         .enable_io()
         .build()
         .map_err(Error::io("watch for signals", "signals"))?;
-    let (mut interrupt, mut terminate) = runtime.block_on(async {
-        let interrupt = signal(SignalKind::interrupt());
-        let terminate = signal(SignalKind::terminate());
-        interrupt.and_then(|interrupt| Ok((interrupt, terminate?)))
-    })
-    .map_err(Error::io("watch for signals", "signals"))?;
+    let (mut interrupt, mut terminate) = runtime
+        .block_on(async {
+            let interrupt = signal(SignalKind::interrupt());
+            let terminate = signal(SignalKind::terminate());
+            interrupt.and_then(|interrupt| Ok((interrupt, terminate?)))
+        })
+        .map_err(Error::io("watch for signals", "signals"))?;
     let watch = move || {
         runtime.block_on(async {
             loop {
@@ -83,7 +84,10 @@ fn watch_signals(cancel: CancelToken) -> Result<(), Error> {
     fn abandon(number: u8) -> ! {
         std::process::exit(128 + i32::from(number));
     }
-    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(Error::io("watch for signals", "signals"))?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(watch)
+        .map_err(Error::io("watch for signals", "signals"))?;
     Ok(())
 }
 

@@ -54,11 +54,19 @@ impl Decoder<'_> {
         values.extend(self.dashes(node));
         let list = matches!(ty, Ty::List(_));
         if !list && values.len() != 1 || list && given > 0 {
-            let help = if list { "write its elements as `-` children: `{ - a; - b }`" } else { "write its value after the name" };
+            let help = if list {
+                "write its elements as `-` children: `{ - a; - b }`"
+            } else {
+                "write its value after the name"
+            };
             let found = if list { "a value in the same line".to_owned() } else { format!("{} values", values.len()) };
             self.push(
-                Diagnostic::new(Code::P0301, node.name.span.to(first_name(node)?.span), format!("a constant of type `{ty}` with {found}"))
-                    .with_help(help),
+                Diagnostic::new(
+                    Code::P0301,
+                    node.name.span.to(first_name(node)?.span),
+                    format!("a constant of type `{ty}` with {found}"),
+                )
+                .with_help(help),
             );
             return None;
         }
@@ -109,8 +117,12 @@ impl Decoder<'_> {
             Err(error) => {
                 let reason = error.to_string().lines().last().unwrap_or_default().to_owned();
                 self.push(
-                    Diagnostic::new(Code::P0301, pattern.span, format!("`{}` is not a regular expression", pattern.value))
-                        .with_help(reason),
+                    Diagnostic::new(
+                        Code::P0301,
+                        pattern.span,
+                        format!("`{}` is not a regular expression", pattern.value),
+                    )
+                    .with_help(reason),
                 );
                 None
             }
@@ -152,7 +164,8 @@ impl Decoder<'_> {
         let name = first_name(node)?;
         let mut work = self.work(node);
         if let Some(tool) = prop_name(node, "tool") {
-            let args = children(node, "arg").flat_map(|arg| arg.args.iter()).filter_map(|value| self.expr(value)).collect();
+            let args =
+                children(node, "arg").flat_map(|arg| arg.args.iter()).filter_map(|value| self.expr(value)).collect();
             self.one_body(&mut work, Body::Exec { tool, args });
         } else if let Some(arg) = child(node, "arg") {
             self.push(
@@ -294,15 +307,23 @@ impl Decoder<'_> {
         let from = prop(node, "from").and_then(|value| self.expr(value));
         if from.is_some() && paths.len() > 1 {
             self.push(
-                Diagnostic::new(Code::P0105, paths[1].span, "an input taken from an output has one place, several given")
-                    .with_help("write one `input PLACE from=…` for each"),
+                Diagnostic::new(
+                    Code::P0105,
+                    paths[1].span,
+                    "an input taken from an output has one place, several given",
+                )
+                .with_help("write one `input PLACE from=…` for each"),
             );
             return None;
         }
         if let (None, Some(select)) = (&from, prop(node, "select")) {
             self.push(
-                Diagnostic::new(Code::P0102, select.span, "`select` narrows an output that is a folder, and there is no `from`")
-                    .with_help("for files of the workspace write the pattern itself: `input \"src/*.h\"`"),
+                Diagnostic::new(
+                    Code::P0102,
+                    select.span,
+                    "`select` narrows an output that is a folder, and there is no `from`",
+                )
+                .with_help("for files of the workspace write the pattern itself: `input \"src/*.h\"`"),
             );
         }
         let select = prop(node, "select").map(|value| Text::parse(value, self.diagnostics));
@@ -384,9 +405,13 @@ impl Decoder<'_> {
         let with = self.with(node);
         match (&recipe, &work.body) {
             (Some(recipe), Some(_)) => self.push(
-                Diagnostic::new(Code::P0106, name.span, format!("node `{}` names a recipe and also says what to do", name.value))
-                    .with_secondary(recipe.span, "the recipe")
-                    .with_help("keep one of the two"),
+                Diagnostic::new(
+                    Code::P0106,
+                    name.span,
+                    format!("node `{}` names a recipe and also says what to do", name.value),
+                )
+                .with_secondary(recipe.span, "the recipe")
+                .with_help("keep one of the two"),
             ),
             (None, None) => self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("node `{}` does nothing", name.value))
@@ -396,8 +421,12 @@ impl Decoder<'_> {
         }
         if let (None, Some(with)) = (&recipe, child(node, "with")) {
             self.push(
-                Diagnostic::new(Code::P0107, with.name.span, "`with` gives arguments to a recipe, and this node names none")
-                    .with_help("for variables of the environment use `env`"),
+                Diagnostic::new(
+                    Code::P0107,
+                    with.name.span,
+                    "`with` gives arguments to a recipe, and this node names none",
+                )
+                .with_help("for variables of the environment use `env`"),
             );
         }
         if let (Some(recipe), Some(output)) = (&recipe, work.outputs.first()) {
@@ -430,8 +459,12 @@ impl Decoder<'_> {
             Expr::Var(_) => {}
             Expr::Ref(text) => {
                 self.push(
-                    Diagnostic::new(Code::P0406, text.span, "`for-each` over an output, whose content is known only at run time")
-                        .with_help("lists are literals, `let` or parameters"),
+                    Diagnostic::new(
+                        Code::P0406,
+                        text.span,
+                        "`for-each` over an output, whose content is known only at run time",
+                    )
+                    .with_help("lists are literals, `let` or parameters"),
                 );
                 return None;
             }
@@ -449,7 +482,8 @@ impl Decoder<'_> {
     fn condition(&mut self, node: &Node) -> Option<Cond> {
         let mut all = self.triples(&node.args)?;
         for child in node.children.iter().flatten() {
-            let inner: Vec<Cond> = children(child, "-").filter_map(|node| self.triples(&node.args).map(Cond::All)).collect();
+            let inner: Vec<Cond> =
+                children(child, "-").filter_map(|node| self.triples(&node.args).map(Cond::All)).collect();
             all.push(match child.name.value.as_str() {
                 "any" => Cond::Any(inner),
                 "not" => Cond::Not(inner),
@@ -592,7 +626,10 @@ impl Decoder<'_> {
     }
 
     fn first_text(&mut self, node: &Node) -> Option<Text> {
-        node.args.first().filter(|value| matches!(value.kind, Kind::Text(_))).map(|value| Text::parse(value, self.diagnostics))
+        node.args
+            .first()
+            .filter(|value| matches!(value.kind, Kind::Text(_)))
+            .map(|value| Text::parse(value, self.diagnostics))
     }
 
     fn child_text(&mut self, node: &Node, name: &str) -> Option<Text> {

@@ -93,8 +93,12 @@ impl<'a> Evaluator<'a> {
             }
             if out.len() > Limits::STRING_BYTES && text.parts.len() > 1 {
                 diagnostics.push(
-                    Diagnostic::new(Code::P0405, text.span, format!("the string grows beyond {} bytes", Limits::STRING_BYTES))
-                        .with_help("long texts belong in files: use `input` or `render`"),
+                    Diagnostic::new(
+                        Code::P0405,
+                        text.span,
+                        format!("the string grows beyond {} bytes", Limits::STRING_BYTES),
+                    )
+                    .with_help("long texts belong in files: use `input` or `render`"),
                 );
                 return None;
             }
@@ -115,7 +119,8 @@ impl<'a> Evaluator<'a> {
                         format!("the node taken has: {}", known.join(", "))
                     };
                     diagnostics.push(
-                        Diagnostic::new(Code::P0308, span, format!("the node taken has no loop variable `{key}`")).with_help(help),
+                        Diagnostic::new(Code::P0308, span, format!("the node taken has no loop variable `{key}`"))
+                            .with_help(help),
                     );
                     return None;
                 }
@@ -167,8 +172,12 @@ impl<'a> Evaluator<'a> {
     /// Whether a condition holds.
     pub(crate) fn condition(&self, condition: &Cond, diagnostics: &mut Diagnostics) -> Option<bool> {
         match condition {
-            Cond::All(all) => all.iter().try_fold(true, |sofar, inner| Some(self.condition(inner, diagnostics)? && sofar)),
-            Cond::Any(any) => any.iter().try_fold(false, |sofar, inner| Some(self.condition(inner, diagnostics)? || sofar)),
+            Cond::All(all) => {
+                all.iter().try_fold(true, |sofar, inner| Some(self.condition(inner, diagnostics)? && sofar))
+            }
+            Cond::Any(any) => {
+                any.iter().try_fold(false, |sofar, inner| Some(self.condition(inner, diagnostics)? || sofar))
+            }
             Cond::Not(none) => {
                 none.iter().try_fold(true, |sofar, inner| Some(!self.condition(inner, diagnostics)? && sofar))
             }

@@ -116,8 +116,10 @@ impl<'a, 'd> Expander<'a, 'd> {
             let Some(id) = self.program.lookup(file, DeclKind::Let, &name) else { continue };
             let decl = self.program.constant(id);
             let evaluator = Evaluator::new(&empty, 0);
-            let values: Vec<Val> = decl.values.iter().filter_map(|value| evaluator.expr(value, self.diagnostics)).collect();
-            let value = if matches!(decl.ty, Ty::List(_)) { Some(Val::List(values)) } else { values.into_iter().next() };
+            let values: Vec<Val> =
+                decl.values.iter().filter_map(|value| evaluator.expr(value, self.diagnostics)).collect();
+            let value =
+                if matches!(decl.ty, Ty::List(_)) { Some(Val::List(values)) } else { values.into_iter().next() };
             if let Some(value) = value {
                 vars.insert(name, value);
             }
@@ -126,15 +128,28 @@ impl<'a, 'd> Expander<'a, 'd> {
     }
 
     /// Values of a graph's parameters: given as text, or the default.
-    fn graph_params(&mut self, file: FileId, group: &Group, given: &BTreeMap<String, String>) -> Option<BTreeMap<String, Val>> {
+    fn graph_params(
+        &mut self,
+        file: FileId,
+        group: &Group,
+        given: &BTreeMap<String, String>,
+    ) -> Option<BTreeMap<String, Val>> {
         let mut fine = true;
         for name in given.keys() {
             if !group.params.iter().any(|param| param.name.value == *name) {
                 let known: Vec<&str> = group.params.iter().map(|param| param.name.value.as_str()).collect();
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0303, group.name.span, format!("graph `{}` has no parameter `{name}`", group.name.value))
-                        .with_suggestion_text(crate::diag::did_you_mean(name, known.iter().copied()))
-                        .with_help(if known.is_empty() { "it takes none".to_owned() } else { format!("it takes: {}", known.join(", ")) }),
+                    Diagnostic::new(
+                        Code::P0303,
+                        group.name.span,
+                        format!("graph `{}` has no parameter `{name}`", group.name.value),
+                    )
+                    .with_suggestion_text(crate::diag::did_you_mean(name, known.iter().copied()))
+                    .with_help(if known.is_empty() {
+                        "it takes none".to_owned()
+                    } else {
+                        format!("it takes: {}", known.join(", "))
+                    }),
                 );
                 fine = false;
             }
@@ -150,7 +165,8 @@ impl<'a, 'd> Expander<'a, 'd> {
             .filter(|param| matches!(param.ty, Ty::List(_)))
             .filter_map(|param| {
                 let text = given.get(&param.name.value)?;
-                let items = text.split(',').filter(|item| !item.is_empty()).map(|item| Val::Text(item.to_owned())).collect();
+                let items =
+                    text.split(',').filter(|item| !item.is_empty()).map(|item| Val::Text(item.to_owned())).collect();
                 Some((param.name.value.clone(), Val::List(items)))
             })
             .collect();
@@ -183,7 +199,14 @@ impl<'a, 'd> Expander<'a, 'd> {
     }
 
     /// The value of one parameter: what is given, evaluated where it is given, or the default.
-    fn bind(&mut self, param: &Param, value: Option<&Expr>, at: &Arc<Env>, home: &Arc<Env>, placed: usize) -> Option<Val> {
+    fn bind(
+        &mut self,
+        param: &Param,
+        value: Option<&Expr>,
+        at: &Arc<Env>,
+        home: &Arc<Env>,
+        placed: usize,
+    ) -> Option<Val> {
         let list = matches!(param.ty, Ty::List(_));
         let bound = match value {
             Some(value) => Evaluator::new(at, placed).expr(value, self.diagnostics)?,
@@ -254,7 +277,10 @@ impl<'a, 'd> Expander<'a, 'd> {
                     Diagnostic::new(
                         Code::P0408,
                         each.list.span(),
-                        format!("the list of `for-each {}` is empty, so `{}` never exists", each.var.value, node.name.value),
+                        format!(
+                            "the list of `for-each {}` is empty, so `{}` never exists",
+                            each.var.value, node.name.value
+                        ),
                     )
                     .with_help("add `optional=#true` if that is intended"),
                 );
@@ -265,7 +291,10 @@ impl<'a, 'd> Expander<'a, 'd> {
         let total = lists.iter().try_fold(1usize, |product, list| product.checked_mul(list.len()));
         if total.is_none_or(|total| total.saturating_add(self.instances.len()) > Limits::EXPANDED_NODES) {
             let factors: Vec<String> = lists.iter().map(|list| list.len().to_string()).collect();
-            self.too_large(node.name.span, &format!("`{base}`: {}", if factors.is_empty() { "1".to_owned() } else { factors.join(" × ") }));
+            self.too_large(
+                node.name.span,
+                &format!("`{base}`: {}", if factors.is_empty() { "1".to_owned() } else { factors.join(" × ") }),
+            );
             return;
         }
         for mut number in 0..total.unwrap_or(0) {
@@ -276,13 +305,22 @@ impl<'a, 'd> Expander<'a, 'd> {
                 number /= list.len();
             }
             picked.reverse();
-            let vars: BTreeMap<String, Val> =
-                node.for_each.iter().zip(&picked).map(|(each, value)| (each.var.value.clone(), (*value).clone())).collect();
-            let keys: Vec<(String, String)> =
-                node.for_each.iter().zip(&picked).filter_map(|(each, value)| Some((each.var.value.clone(), value.text()?))).collect();
+            let vars: BTreeMap<String, Val> = node
+                .for_each
+                .iter()
+                .zip(&picked)
+                .map(|(each, value)| (each.var.value.clone(), (*value).clone()))
+                .collect();
+            let keys: Vec<(String, String)> = node
+                .for_each
+                .iter()
+                .zip(&picked)
+                .filter_map(|(each, value)| Some((each.var.value.clone(), value.text()?)))
+                .collect();
             let own = if vars.is_empty() { Arc::clone(env) } else { Env::inside(env, vars) };
             let evaluator = Evaluator::new(&own, placed);
-            let exists = node.when.iter().all(|condition| evaluator.condition(condition, self.diagnostics) == Some(true));
+            let exists =
+                node.when.iter().all(|condition| evaluator.condition(condition, self.diagnostics) == Some(true));
             if !exists {
                 continue;
             }
@@ -296,7 +334,8 @@ impl<'a, 'd> Expander<'a, 'd> {
             self.by_addr.insert(addr.clone(), index);
             self.by_node.entry(base.clone()).or_default().push(index);
             let recipe = node.recipe.as_ref().map(|name| name.value.clone());
-            let ir = InstanceIr { addr, keys, actions: Vec::new(), outputs: BTreeMap::new(), recipe, span: node.name.span };
+            let ir =
+                InstanceIr { addr, keys, actions: Vec::new(), outputs: BTreeMap::new(), recipe, span: node.name.span };
             self.instances.push(Pending { ir, placed, file, node, env: own });
         }
     }
@@ -308,8 +347,13 @@ impl<'a, 'd> Expander<'a, 'd> {
             let key = slug(&text);
             if let Some(first) = seen.insert(key.clone(), index) {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0407, span, format!("two instances share the key `{key}`"))
-                        .with_help(format!("elements {} and {} of the list; remove one, or tell them apart by another `for-each`", first + 1, index + 1)),
+                    Diagnostic::new(Code::P0407, span, format!("two instances share the key `{key}`")).with_help(
+                        format!(
+                            "elements {} and {} of the list; remove one, or tell them apart by another `for-each`",
+                            first + 1,
+                            index + 1
+                        ),
+                    ),
                 );
             }
         }
@@ -331,7 +375,8 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
         let decl = self.program.tool(id);
         let bare = decl.name.value.clone();
-        let name = if self.tools.contains_key(&bare) { format!("{}#{bare}", self.program.file(id.file).path) } else { bare };
+        let name =
+            if self.tools.contains_key(&bare) { format!("{}#{bare}", self.program.file(id.file).path) } else { bare };
         self.tool_names.insert(id, name.clone());
         self.tools.insert(name.clone(), ToolIr { decl: id, uses: Vec::new() });
         let mut uses: Vec<String> = decl

@@ -21,7 +21,8 @@ const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
 pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
-    let mut loader = Loader { world, program: Program::default(), known: BTreeMap::new(), stack: Vec::new(), diagnostics };
+    let mut loader =
+        Loader { world, program: Program::default(), known: BTreeMap::new(), stack: Vec::new(), diagnostics };
     for root in roots {
         if let Some(file) = loader.file(root.as_str(), None)
             && !loader.program.roots.contains(&file)
@@ -76,14 +77,25 @@ impl Loader<'_> {
             let known: Vec<&str> = stdlib::FILES.iter().map(|(name, _)| *name).collect();
             Err((Code::P0205, format!("the standard library has no `{path}`"), format!("it has: {}", known.join(", "))))
         } else if self.program.files.len() >= Limits::SPEC_FILES {
-            Err((Code::P0205, format!("more than {} files are imported", Limits::SPEC_FILES), "split the workspace".to_owned()))
+            Err((
+                Code::P0205,
+                format!("more than {} files are imported", Limits::SPEC_FILES),
+                "split the workspace".to_owned(),
+            ))
         } else {
-            match RelPath::new(path).map_err(|error| WorldError::Io(error.to_string())).and_then(|path| self.world.read(&path)) {
+            match RelPath::new(path)
+                .map_err(|error| WorldError::Io(error.to_string()))
+                .and_then(|path| self.world.read(&path))
+            {
                 Ok(bytes) => match String::from_utf8(bytes) {
                     Ok(text) => Ok(text),
                     Err(error) => {
                         let at = error.utf8_error().valid_up_to();
-                        Err((Code::P0013, format!("`{path}` is not UTF-8 text"), format!("the first bad byte is at offset {at}")))
+                        Err((
+                            Code::P0013,
+                            format!("`{path}` is not UTF-8 text"),
+                            format!("the first bad byte is at offset {at}"),
+                        ))
                     }
                 },
                 Err(WorldError::TooLarge) => Err((
@@ -127,14 +139,19 @@ impl Loader<'_> {
                         format!("there is no edition {number}")
                     };
                     self.diagnostics.push(
-                        Diagnostic::new(Code::P0110, value.span, message).with_help("write `edition=1`, or upgrade partita"),
+                        Diagnostic::new(Code::P0110, value.span, message)
+                            .with_help("write `edition=1`, or upgrade partita"),
                     );
                 }
             }
             (Some(_), Some(edition)) => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0107, edition.name.span, "`partita edition=1` must be the first node of the file")
-                        .with_help("move it to the top"),
+                    Diagnostic::new(
+                        Code::P0107,
+                        edition.name.span,
+                        "`partita edition=1` must be the first node of the file",
+                    )
+                    .with_help("move it to the top"),
                 );
             }
             (first, None) => {
@@ -157,8 +174,12 @@ impl Loader<'_> {
         let alias = &import.alias;
         if BUILTIN.contains(&alias.value.as_str()) {
             self.diagnostics.push(
-                Diagnostic::new(Code::P0212, alias.span, format!("alias `{}` shadows a name that is built in", alias.value))
-                    .with_help("choose another `as=`"),
+                Diagnostic::new(
+                    Code::P0212,
+                    alias.span,
+                    format!("alias `{}` shadows a name that is built in", alias.value),
+                )
+                .with_help("choose another `as=`"),
             );
             return;
         }
@@ -196,8 +217,12 @@ impl Loader<'_> {
         }
         if written.starts_with("git+") || !written.ends_with(".kdl") {
             self.diagnostics.push(
-                Diagnostic::new(Code::P0111, import.path.span, format!("`{written}` is a package, and this version imports files only"))
-                    .with_help("write `<std>/NAME` for the standard library or a path that ends in `.kdl`"),
+                Diagnostic::new(
+                    Code::P0111,
+                    import.path.span,
+                    format!("`{written}` is a package, and this version imports files only"),
+                )
+                .with_help("write `<std>/NAME` for the standard library or a path that ends in `.kdl`"),
             );
             return None;
         }
@@ -221,4 +246,3 @@ impl Loader<'_> {
         Some(segments.join("/"))
     }
 }
-

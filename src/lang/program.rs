@@ -76,10 +76,14 @@ impl ProgramFile {
             for (index, name) in of_kind.iter().enumerate() {
                 if let Some(first) = names.get(&(*kind, name.value.clone())) {
                     diagnostics.push(
-                        Diagnostic::new(Code::P0202, name.span, format!("{} `{}` is defined twice", kind.word(), name.value))
-                            .with_label("defined again here")
-                            .with_secondary(of_kind[*first].span, "first defined here")
-                            .with_help("rename one"),
+                        Diagnostic::new(
+                            Code::P0202,
+                            name.span,
+                            format!("{} `{}` is defined twice", kind.word(), name.value),
+                        )
+                        .with_label("defined again here")
+                        .with_secondary(of_kind[*first].span, "first defined here")
+                        .with_help("rename one"),
                     );
                 } else {
                     names.insert((*kind, name.value.clone()), index);
@@ -218,7 +222,9 @@ impl Program {
 
     /// Names of a kind that a file can use, nearest scope first.
     pub fn visible(&self, file: FileId, kind: DeclKind) -> Vec<String> {
-        let own = |file: FileId| self.file(file).names.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.clone()).collect();
+        let own = |file: FileId| {
+            self.file(file).names.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.clone()).collect()
+        };
         let mut all: Vec<String> = own(file);
         for (alias, other) in &self.file(file).aliases {
             let theirs: Vec<String> = own(*other);

@@ -256,8 +256,10 @@ fn check_props(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
                 if shape.args.max == usize::MAX && !name.is_empty() && name.starts_with('-') {
                     diagnostic = diagnostic.with_help(format!("quote the whole argument: `\"{name}=…\"`"));
                 } else if let Some(child) = child {
-                    diagnostic = diagnostic
-                        .with_help(format!("`{name}` is a node of its own inside the block: `{}`", child.shape.args.usage));
+                    diagnostic = diagnostic.with_help(format!(
+                        "`{name}` is a node of its own inside the block: `{}`",
+                        child.shape.args.usage
+                    ));
                 } else if known.is_empty() {
                     diagnostic = diagnostic.with_help(format!("it takes none; it is written `{}`", shape.args.usage));
                 } else {
@@ -299,8 +301,12 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
             );
         } else if takes == Takes::Name || (name != "var" && takes != Takes::Any) {
             diagnostics.push(
-                Diagnostic::new(Code::P0108, note.span, format!("a plain {} is needed here, not `({name})`", takes.word()))
-                    .with_help("write it literally: this place is read before there are values"),
+                Diagnostic::new(
+                    Code::P0108,
+                    note.span,
+                    format!("a plain {} is needed here, not `({name})`", takes.word()),
+                )
+                .with_help("write it literally: this place is read before there are values"),
             );
             return;
         }

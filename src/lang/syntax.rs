@@ -75,4 +75,6 @@ pub struct Node {
     pub doc: Option<String>,
 }
 /// stub until fmt lands
-pub fn format(_s: crate::diag::SourceId, t: &str) -> Result<String, crate::diag::Diagnostics> { Ok(t.to_owned()) }
+pub fn format(_s: crate::diag::SourceId, t: &str) -> Result<String, crate::diag::Diagnostics> {
+    Ok(t.to_owned())
+}

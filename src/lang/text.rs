@@ -111,9 +111,7 @@ impl Text {
 fn parse_hole(inside: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<(Vec<String>, Vec<Filter>)> {
     let mut pieces = split_pipes(inside).into_iter();
     let path_text = pieces.next().unwrap_or_default().trim().to_owned();
-    let is_name = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
-    };
+    let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     let path: Vec<String> = path_text.split('.').map(str::to_owned).collect();
     if !path.iter().all(|part| is_name(part)) {
         diagnostics.push(
@@ -126,7 +124,8 @@ fn parse_hole(inside: &str, span: Span, diagnostics: &mut Diagnostics) -> Option
     let mut filters = Vec::new();
     for piece in pieces {
         let piece = piece.trim();
-        let (name, argument) = piece.split_once(char::is_whitespace).map_or((piece, None), |(n, a)| (n, Some(a.trim())));
+        let (name, argument) =
+            piece.split_once(char::is_whitespace).map_or((piece, None), |(n, a)| (n, Some(a.trim())));
         let argument = argument.map(|a| a.trim_matches(['"', '\'']).to_owned());
         let filter = match (name, argument) {
             ("lower", None) => Filter::Lower,

@@ -223,7 +223,8 @@ pub fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), 
             }
         }
         Ty::Hash => {
-            text.parse::<crate::base::Digest>().map_err(|_| Breach::Form("a digest such as `b3:` and 64 hexadecimal digits"))?;
+            text.parse::<crate::base::Digest>()
+                .map_err(|_| Breach::Form("a digest such as `b3:` and 64 hexadecimal digits"))?;
         }
         Ty::Regex => {
             Regex::new(text).map_err(|_| Breach::Form("a regular expression"))?;
@@ -238,7 +239,8 @@ pub fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), 
         return Err(Breach::NotOneOf);
     }
     let length = text.chars().count() as i128;
-    if constraints.min_length.is_some_and(|min| length < min) || constraints.max_length.is_some_and(|max| length > max) {
+    if constraints.min_length.is_some_and(|min| length < min) || constraints.max_length.is_some_and(|max| length > max)
+    {
         let low = constraints.min_length.unwrap_or(0);
         let high = constraints.max_length.map_or_else(|| "…".to_owned(), |max| max.to_string());
         return Err(Breach::Bounds(format!("its length {length} is outside {low}..{high}")));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostics, did_you_mean};
 use crate::lang::{Compiled, DeclId, Expansion, compile, expand, print_expansion};
-use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
 use crate::ops::Error;
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
 use crate::plan::{Plan, lower, to_dot, to_json_lines, to_mermaid, to_text};
 
 /// Checks the workspace, or the files given instead of its root file.
@@ -101,7 +101,11 @@ pub fn write_plan(plan: &Plan, format: PlanFormat) -> String {
 }
 
 /// A graph, expanded, as canonical KDL.
-pub fn expand_graph(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, String>) -> Result<String, Error> {
+pub fn expand_graph(
+    workspace: &mut Workspace,
+    graph: &str,
+    params: &BTreeMap<String, String>,
+) -> Result<String, Error> {
     let planned = plan(workspace, graph, params)?;
     Ok(print_expansion(&planned.expansion, &workspace.compiled.program.sources))
 }
@@ -127,7 +131,10 @@ pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
     let dir = locations.current.join(dir);
     let file = dir.join(ROOT_FILE);
     if file.exists() {
-        return Err(Error::usage_help(format!("`{}` exists already", file.display()), "it is a workspace: try `partita check`"));
+        return Err(Error::usage_help(
+            format!("`{}` exists already", file.display()),
+            "it is a workspace: try `partita check`",
+        ));
     }
     std::fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
     let name = dir.canonicalize().ok().and_then(|dir| dir.file_name().map(|name| name.to_string_lossy().into_owned()));

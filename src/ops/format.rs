@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::base::Limits;
 use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::format;
+use crate::ops::Error;
 use crate::ops::run::write_atomically;
 use crate::ops::workspace::{Locations, find};
-use crate::ops::Error;
 
 /// What formatting found and did.
 #[derive(Default)]
@@ -49,7 +49,8 @@ pub fn format_files(locations: &Locations, files: &[PathBuf], write: bool) -> Re
         if bytes.len() > Limits::SPEC_BYTES {
             return Err(Error::usage(format!("`{}` is larger than 4 MiB", path.display())));
         }
-        let text = String::from_utf8(bytes).map_err(|_| Error::usage(format!("`{}` is not UTF-8 text", path.display())))?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| Error::usage(format!("`{}` is not UTF-8 text", path.display())))?;
         let source = formatted.sources.add(path.display().to_string(), text.as_str());
         match format(source, &text) {
             Ok(canonical) if canonical == text => {}

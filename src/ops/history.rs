@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::base::{ActionKey, Clock, Digest, Manifest, TextSink};
 use crate::event::{Envelope, Event, Reason, journal_path, read_journal};
-use crate::ops::workspace::Workspace;
 use crate::ops::Error;
+use crate::ops::workspace::Workspace;
 use crate::store::{Cas, Claims, Found, History, LocalStore, RunRow, StoreOptions};
 use std::sync::Arc;
 
@@ -32,7 +32,10 @@ pub struct Why {
 fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<History, Error> {
     let path = workspace.state.join("history.sqlite");
     if !path.exists() {
-        return Err(Error::usage_help("nothing has been run in this workspace yet", "run something: `partita run GRAPH`"));
+        return Err(Error::usage_help(
+            "nothing has been run in this workspace yet",
+            "run something: `partita run GRAPH`",
+        ));
     }
     Ok(History::open(&path, Arc::clone(clock), Arc::new(|_| {}))?)
 }
@@ -53,8 +56,10 @@ pub fn why(workspace: &Workspace, addr: &str, run: Option<&str>, clock: &Arc<dyn
             _ => None,
         });
         let Some((outcome, reason, key, failure)) = found else { continue };
-        let outcome = serde_json::to_value(outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-        let fields = key.as_ref().and_then(|key| key.parse().ok()).map(|key| fields(workspace, &history, addr, key, clock));
+        let outcome =
+            serde_json::to_value(outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let fields =
+            key.as_ref().and_then(|key| key.parse().ok()).map(|key| fields(workspace, &history, addr, key, clock));
         return Ok(Why {
             addr: addr.to_owned(),
             run: row.id,
@@ -120,11 +125,20 @@ pub struct LogEntry {
 }
 
 /// What the actions of a run printed, in the order they ended.
-pub fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, clock: &Arc<dyn Clock>) -> Result<Vec<LogEntry>, Error> {
+pub fn log(
+    workspace: &Workspace,
+    run: Option<&str>,
+    addr: Option<&str>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<LogEntry>, Error> {
     let history = history(workspace, clock)?;
     let row = match run {
         Some(run) => find_run(&history, run)?,
-        None => history.runs()?.into_iter().next().ok_or_else(|| Error::usage("nothing has been run in this workspace yet"))?,
+        None => history
+            .runs()?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::usage("nothing has been run in this workspace yet"))?,
     };
     let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
     let read = |hex: &str| -> Result<Vec<u8>, Error> {

@@ -26,8 +26,13 @@ pub struct Keep {
 pub fn notices(sink: &Arc<dyn Sink>, clock: &Arc<dyn Clock>, run: &str) -> Notify {
     let (sink, clock, run) = (Arc::clone(sink), Arc::clone(clock), run.to_owned());
     Arc::new(move |event: Event| {
-        let envelope =
-            crate::event::Envelope { v: crate::event::Envelope::VERSION, seq: 0, at: clock.now().0, run: run.clone(), event };
+        let envelope = crate::event::Envelope {
+            v: crate::event::Envelope::VERSION,
+            seq: 0,
+            at: clock.now().0,
+            run: run.clone(),
+            event,
+        };
         sink.event(&envelope);
     })
 }
@@ -57,7 +62,14 @@ pub struct WorkspaceHistory {
 }
 
 fn baseline(row: LatestRow) -> Baseline {
-    Baseline { addr: row.addr, key: row.key, manifest: row.manifest, ok: row.outcome_ok, run: row.run, duration_ms: row.duration_ms }
+    Baseline {
+        addr: row.addr,
+        key: row.key,
+        manifest: row.manifest,
+        ok: row.outcome_ok,
+        run: row.run,
+        duration_ms: row.duration_ms,
+    }
 }
 
 impl HistoryPort for WorkspaceHistory {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use crate::base::{Clock, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
-use crate::exec::{CancelToken, ProcessRunner, Ports, Request, RunReport, execute};
+use crate::exec::{CancelToken, Ports, ProcessRunner, Request, RunReport, execute};
+use crate::ops::Error;
 use crate::ops::check::{Planned, find_graph, plan};
 use crate::ops::ports::{Keep, notices};
 use crate::ops::workspace::Workspace;
-use crate::ops::Error;
 use crate::plan::{ActionId, InputSource, Isolation, Plan};
 use crate::store::{Cas, Found, RunStatus, materialize};
 
@@ -228,8 +228,11 @@ pub(super) fn resolve_targets(plan: &Plan, targets: &[String]) -> Result<Chosen,
 fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
     let addr = addr.trim_end_matches('/');
     let below = format!("{addr}/");
-    let found: Vec<ActionId> =
-        plan.iter().filter(|(_, action)| action.addr == addr || action.addr.starts_with(&below)).map(|(id, _)| id).collect();
+    let found: Vec<ActionId> = plan
+        .iter()
+        .filter(|(_, action)| action.addr == addr || action.addr.starts_with(&below))
+        .map(|(id, _)| id)
+        .collect();
     if !found.is_empty() {
         return Ok(found);
     }

@@ -16,8 +16,12 @@ pub(super) fn check_bundle(program: &Program, file: FileId, bundle: &BundleDecl,
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
         if version.as_literal().is_some_and(|text| text.is_empty() || !text.chars().all(plain)) {
             diagnostics.push(
-                Diagnostic::new(Code::P0301, version.span, "a version is made of letters, digits, `.`, `-`, `+` and `_`")
-                    .with_help("it becomes part of a file name: `version=\"1.2.3\"`"),
+                Diagnostic::new(
+                    Code::P0301,
+                    version.span,
+                    "a version is made of letters, digits, `.`, `-`, `+` and `_`",
+                )
+                .with_help("it becomes part of a file name: `version=\"1.2.3\"`"),
             );
         }
     }
@@ -35,13 +39,23 @@ pub(super) fn check_bundle(program: &Program, file: FileId, bundle: &BundleDecl,
         }
         let Some(group) = graph.map(|id| &program.graph(id).group) else { continue };
         let head = include.node.value.split('/').next().unwrap_or_default();
-        let known: Vec<&str> = group.nodes.iter().map(|n| &n.name).chain(group.uses.iter().map(|u| &u.alias)).map(|n| n.value.as_str()).collect();
+        let known: Vec<&str> = group
+            .nodes
+            .iter()
+            .map(|n| &n.name)
+            .chain(group.uses.iter().map(|u| &u.alias))
+            .map(|n| n.value.as_str())
+            .collect();
         if !head.contains('*') && !known.contains(&head) {
             diagnostics.push(
-                Diagnostic::new(Code::P0201, include.node.span, format!("cannot find node `{head}` in graph `{}`", group.name.value))
-                    .with_suggestion_text(did_you_mean(head, known.iter().copied()))
-                    .with_secondary(group.name.span, "the graph")
-                    .with_help(format!("its nodes: {}", known.join(", "))),
+                Diagnostic::new(
+                    Code::P0201,
+                    include.node.span,
+                    format!("cannot find node `{head}` in graph `{}`", group.name.value),
+                )
+                .with_suggestion_text(did_you_mean(head, known.iter().copied()))
+                .with_secondary(group.name.span, "the graph")
+                .with_help(format!("its nodes: {}", known.join(", "))),
             );
         }
     }

@@ -24,12 +24,18 @@ pub(super) fn check_group(
     check_params(&group.params, &constants, diagnostics);
     let scope = constants.with_params(&group.params);
     for (index, node) in group.nodes.iter().enumerate() {
-        unique(&group.nodes[..index].iter().map(|other| &other.name).collect::<Vec<_>>(), &node.name, "node", diagnostics);
+        unique(
+            &group.nodes[..index].iter().map(|other| &other.name).collect::<Vec<_>>(),
+            &node.name,
+            "node",
+            diagnostics,
+        );
         check_segment(&node.name, "node", diagnostics);
         check_node(program, file, group, node, &scope, pools, diagnostics);
     }
     for (index, decl) in group.uses.iter().enumerate() {
-        let earlier: Vec<_> = group.nodes.iter().map(|n| &n.name).chain(group.uses[..index].iter().map(|u| &u.alias)).collect();
+        let earlier: Vec<_> =
+            group.nodes.iter().map(|n| &n.name).chain(group.uses[..index].iter().map(|u| &u.alias)).collect();
         unique(&earlier, &decl.alias, "node", diagnostics);
         check_segment(&decl.alias, "node", diagnostics);
         if let Some(id) = program.resolve(file, DeclKind::Template, &decl.template, diagnostics) {
@@ -55,9 +61,13 @@ fn check_node(
         match outer.resolve(&list.value, list.span, diagnostics) {
             Some((Ty::List(inner), _)) => scope.insert(&each.var, (**inner).clone()),
             Some((Ty::Artifact(_), declared)) => diagnostics.push(
-                Diagnostic::new(Code::P0406, list.span, format!("`{}` is an artifact, whose content is known only at run time", list.value))
-                    .with_secondary(*declared, "declared here")
-                    .with_help("lists are literals, `let` or parameters"),
+                Diagnostic::new(
+                    Code::P0406,
+                    list.span,
+                    format!("`{}` is an artifact, whose content is known only at run time", list.value),
+                )
+                .with_secondary(*declared, "declared here")
+                .with_help("lists are literals, `let` or parameters"),
             ),
             Some((ty, declared)) => diagnostics.push(
                 Diagnostic::new(Code::P0301, list.span, format!("expected a list, found `{ty}`"))
@@ -103,8 +113,12 @@ fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostic
             let Some((ty, declared)) = scope.resolve(&path.value, path.span, diagnostics) else { return };
             if let Ty::List(_) | Ty::Artifact(_) = ty {
                 diagnostics.push(
-                    Diagnostic::new(Code::P0301, path.span, format!("`{}` is a `{ty}` and cannot be compared", path.value))
-                        .with_secondary(*declared, "declared here"),
+                    Diagnostic::new(
+                        Code::P0301,
+                        path.span,
+                        format!("`{}` is a `{ty}` and cannot be compared", path.value),
+                    )
+                    .with_secondary(*declared, "declared here"),
                 );
                 return;
             }
@@ -117,7 +131,14 @@ fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostic
 
 /// Checks a reference whose text is known: the node and its output exist. `wanted` is the type it is
 /// given to.
-fn check_ref(program: &Program, file: FileId, group: &Group, text: &Text, wanted: Option<&Ty>, diagnostics: &mut Diagnostics) {
+fn check_ref(
+    program: &Program,
+    file: FileId,
+    group: &Group,
+    text: &Text,
+    wanted: Option<&Ty>,
+    diagnostics: &mut Diagnostics,
+) {
     let Some(literal) = text.as_literal() else { return };
     let Some((path, output)) = literal.split_once('.') else {
         diagnostics.push(not_a_reference(text.span, literal));
@@ -153,7 +174,8 @@ fn check_ref(program: &Program, file: FileId, group: &Group, text: &Text, wanted
         None if outputs.contains_key("") => {}
         None => {
             let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
-            diagnostics.push(no_output(text.span, output, head, &names).with_secondary(node.name.span, "declared here"));
+            diagnostics
+                .push(no_output(text.span, output, head, &names).with_secondary(node.name.span, "declared here"));
         }
     }
 }
@@ -172,7 +194,13 @@ fn node_outputs(program: &Program, file: FileId, node: &NodeDecl) -> BTreeMap<St
 
 /// Reports templates that use each other in a cycle.
 pub(super) fn check_template_cycles(program: &Program, diagnostics: &mut Diagnostics) {
-    fn visit(program: &Program, id: DeclId, stack: &mut Vec<DeclId>, done: &mut Vec<DeclId>, diagnostics: &mut Diagnostics) {
+    fn visit(
+        program: &Program,
+        id: DeclId,
+        stack: &mut Vec<DeclId>,
+        done: &mut Vec<DeclId>,
+        diagnostics: &mut Diagnostics,
+    ) {
         if done.contains(&id) {
             return;
         }
@@ -180,11 +208,16 @@ pub(super) fn check_template_cycles(program: &Program, diagnostics: &mut Diagnos
         for decl in &program.template(id).uses {
             let Some(next) = program.lookup(id.file, DeclKind::Template, &decl.template.value) else { continue };
             if let Some(from) = stack.iter().position(|other| *other == next) {
-                let mut chain: Vec<&str> = stack[from..].iter().map(|id| program.template(*id).name.value.as_str()).collect();
+                let mut chain: Vec<&str> =
+                    stack[from..].iter().map(|id| program.template(*id).name.value.as_str()).collect();
                 chain.push(&program.template(next).name.value);
                 diagnostics.push(
-                    Diagnostic::new(Code::P0403, decl.template.span, format!("templates use each other in a cycle: {}", chain.join(" → ")))
-                        .with_help("a template may use others, never itself: its expansion would not end"),
+                    Diagnostic::new(
+                        Code::P0403,
+                        decl.template.span,
+                        format!("templates use each other in a cycle: {}", chain.join(" → ")),
+                    )
+                    .with_help("a template may use others, never itself: its expansion would not end"),
                 );
             } else {
                 visit(program, next, stack, done, diagnostics);

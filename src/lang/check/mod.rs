@@ -28,7 +28,8 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     if let (Some(_), false) = (&decls.workspace, program.roots.contains(&file)) {
         let span = crate::diag::Span::new(program.file(file).source, 0, 0);
         diagnostics.push(
-            Diagnostic::new(Code::P0107, span, "`workspace` belongs in the root file, not in an imported one").with_help("move it"),
+            Diagnostic::new(Code::P0107, span, "`workspace` belongs in the root file, not in an imported one")
+                .with_help("move it"),
         );
     }
     for decl in &decls.lets {
@@ -58,7 +59,12 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
 /// Checks parameters: distinct names and defaults that satisfy their own types.
 pub(crate) fn check_params(params: &[Param], scope: &Scope, diagnostics: &mut Diagnostics) {
     for (index, param) in params.iter().enumerate() {
-        unique(&params[..index].iter().map(|other| &other.name).collect::<Vec<_>>(), &param.name, "parameter", diagnostics);
+        unique(
+            &params[..index].iter().map(|other| &other.name).collect::<Vec<_>>(),
+            &param.name,
+            "parameter",
+            diagnostics,
+        );
         let Some(default) = &param.default else { continue };
         let mut found = Diagnostics::default();
         check_values(default, &param.ty, &param.constraints, scope, Some(param), &mut found);
@@ -66,7 +72,10 @@ pub(crate) fn check_params(params: &[Param], scope: &Scope, diagnostics: &mut Di
         for item in found.sorted() {
             let mut item = item.clone();
             if matches!(item.code, Code::P0301 | Code::P0304 | Code::P0305 | Code::P0306) {
-                item.message = format!("the default of `{}` does not satisfy its own declaration: {}", param.name.value, item.message);
+                item.message = format!(
+                    "the default of `{}` does not satisfy its own declaration: {}",
+                    param.name.value, item.message
+                );
                 item.code = Code::P0314;
                 item.secondary.clear();
             }
@@ -101,10 +110,18 @@ pub(crate) fn check_arguments(
         let Some(param) = params.iter().find(|param| param.name.value == name.value) else {
             let known: Vec<&str> = params.iter().map(|param| param.name.value.as_str()).collect();
             diagnostics.push(
-                Diagnostic::new(Code::P0303, name.span, format!("{what} `{}` has no parameter `{}`", callee_name.value, name.value))
-                    .with_secondary(callee_name.span, "declared here")
-                    .with_suggestion(crate::diag::did_you_mean(&name.value, known.iter().copied()))
-                    .with_help(if known.is_empty() { "it takes none".to_owned() } else { format!("it takes: {}", known.join(", ")) }),
+                Diagnostic::new(
+                    Code::P0303,
+                    name.span,
+                    format!("{what} `{}` has no parameter `{}`", callee_name.value, name.value),
+                )
+                .with_secondary(callee_name.span, "declared here")
+                .with_suggestion(crate::diag::did_you_mean(&name.value, known.iter().copied()))
+                .with_help(if known.is_empty() {
+                    "it takes none".to_owned()
+                } else {
+                    format!("it takes: {}", known.join(", "))
+                }),
             );
             continue;
         };

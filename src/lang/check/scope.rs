@@ -80,9 +80,13 @@ impl Scope {
                     _ => "an artifact is a file: take it by `input PLACE from=…` and name that place".to_owned(),
                 };
                 diagnostics.push(
-                    Diagnostic::new(Code::P0309, span, format!("`{name}` is a `{ty}` and cannot be put inside a string"))
-                        .with_secondary(*declared, "declared here")
-                        .with_help(help),
+                    Diagnostic::new(
+                        Code::P0309,
+                        span,
+                        format!("`{name}` is a `{ty}` and cannot be put inside a string"),
+                    )
+                    .with_secondary(*declared, "declared here")
+                    .with_help(help),
                 );
             }
         }
@@ -107,7 +111,11 @@ pub(crate) fn check_values(
                 check.one(value, inner, diagnostics);
                 let same = |other: &&Expr| literal(other).is_some() && literal(other) == literal(value);
                 if constraints.distinct && values[..index].iter().any(|other| same(&other)) {
-                    diagnostics.push(Diagnostic::new(Code::P0304, value.span(), "the elements must differ, and this one is there already"));
+                    diagnostics.push(Diagnostic::new(
+                        Code::P0304,
+                        value.span(),
+                        "the elements must differ, and this one is there already",
+                    ));
                 }
             }
         }
@@ -115,11 +123,14 @@ pub(crate) fn check_values(
         (ty, values) => {
             if let (Some(first), Some(last)) = (values.first(), values.last()) {
                 let span = first.span().to(last.span());
-                diagnostics.push(Diagnostic::new(Code::P0301, span, format!("expected one `{ty}`, found {} values", values.len())));
+                diagnostics.push(Diagnostic::new(
+                    Code::P0301,
+                    span,
+                    format!("expected one `{ty}`, found {} values", values.len()),
+                ));
             }
         }
     }
-
 }
 
 fn literal(expr: &Expr) -> Option<String> {
@@ -156,7 +167,11 @@ impl Check<'_> {
                     }
                 } else {
                     let found = self.mismatch(*span, ty, "int");
-                    diagnostics.push(if ty.textual() { found.with_help(format!("quote it: `\"{int}\"`")) } else { found });
+                    diagnostics.push(if ty.textual() {
+                        found.with_help(format!("quote it: `\"{int}\"`"))
+                    } else {
+                        found
+                    });
                 }
             }
             Expr::Bool(_, span) => {
@@ -180,15 +195,20 @@ impl Check<'_> {
             }
             Expr::Secret(name) => {
                 diagnostics.push(
-                    Diagnostic::new(Code::P0111, name.span, "secrets belong to the language, but this version does not run them yet")
-                        .with_help("remove it, or wait for the version that does"),
+                    Diagnostic::new(
+                        Code::P0111,
+                        name.span,
+                        "secrets belong to the language, but this version does not run them yet",
+                    )
+                    .with_help("remove it, or wait for the version that does"),
                 );
             }
         }
     }
 
     fn mismatch(&self, span: Span, ty: &Ty, found: &str) -> Diagnostic {
-        let diagnostic = Diagnostic::new(Code::P0301, span, format!("expected `{ty}`, found `{found}`")).with_label("given here");
+        let diagnostic =
+            Diagnostic::new(Code::P0301, span, format!("expected `{ty}`, found `{found}`")).with_label("given here");
         self.declared(diagnostic)
     }
 
@@ -203,7 +223,9 @@ impl Check<'_> {
                 };
                 Diagnostic::new(code, span, format!("`{value}` is not a `{ty}`")).with_help(format!("write {example}"))
             }
-            Breach::Bounds(words) => Diagnostic::new(Code::P0304, span, format!("the value{what} is out of bounds: {words}")),
+            Breach::Bounds(words) => {
+                Diagnostic::new(Code::P0304, span, format!("the value{what} is out of bounds: {words}"))
+            }
             Breach::NotOneOf => {
                 let allowed = &self.constraints.one_of;
                 Diagnostic::new(Code::P0305, span, format!("`{value}` is not one of {}", allowed.join(", ")))

@@ -20,7 +20,12 @@ pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl,
     let scope = constants.with_params(&recipe.params);
     let mut returned: BTreeMap<&str, Vec<(&OutputDecl, Span)>> = BTreeMap::new();
     for (index, step) in recipe.steps.iter().enumerate() {
-        unique(&recipe.steps[..index].iter().map(|other| &other.name).collect::<Vec<_>>(), &step.name, "step", diagnostics);
+        unique(
+            &recipe.steps[..index].iter().map(|other| &other.name).collect::<Vec<_>>(),
+            &step.name,
+            "step",
+            diagnostics,
+        );
         check_segment(&step.name, "step", diagnostics);
         check_work(program, file, &step.work, &scope, &[], diagnostics);
         for output in &step.work.outputs {
@@ -35,7 +40,12 @@ pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl,
         }
     }
     for (index, returns) in recipe.returns.iter().enumerate() {
-        unique(&recipe.returns[..index].iter().map(|other| &other.name).collect::<Vec<_>>(), &returns.name, "artifact", diagnostics);
+        unique(
+            &recipe.returns[..index].iter().map(|other| &other.name).collect::<Vec<_>>(),
+            &returns.name,
+            "artifact",
+            diagnostics,
+        );
         match returned.get(returns.name.value.as_str()).map_or(&[][..], Vec::as_slice) {
             [] => {
                 let known: Vec<&str> = returned.keys().copied().collect();
@@ -52,15 +62,23 @@ pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl,
             [(output, span)] => {
                 if !output.ty.fits(&returns.ty) && !returns.ty.fits(&output.ty) {
                     diagnostics.push(
-                        Diagnostic::new(Code::P0301, *span, format!("expected `{}`, found `{}`", returns.ty, output.ty))
-                            .with_secondary(returns.name.span, "the recipe returns it here"),
+                        Diagnostic::new(
+                            Code::P0301,
+                            *span,
+                            format!("expected `{}`, found `{}`", returns.ty, output.ty),
+                        )
+                        .with_secondary(returns.name.span, "the recipe returns it here"),
                     );
                 }
             }
             [(_, first), (_, second), ..] => diagnostics.push(
-                Diagnostic::new(Code::P0402, *second, format!("output `{}` is declared by two steps", returns.name.value))
-                    .with_secondary(*first, "first declared here")
-                    .with_help("a recipe returns each name from one step"),
+                Diagnostic::new(
+                    Code::P0402,
+                    *second,
+                    format!("output `{}` is declared by two steps", returns.name.value),
+                )
+                .with_secondary(*first, "first declared here")
+                .with_help("a recipe returns each name from one step"),
             ),
         }
     }
@@ -77,9 +95,16 @@ fn check_step_ref(recipe: &RecipeDecl, at: usize, text: &Text, diagnostics: &mut
             let target = &recipe.steps[index];
             if index >= at {
                 diagnostics.push(
-                    Diagnostic::new(Code::P0501, text.span, format!("step `{}` uses step `{step}`, which does not come before it", recipe.steps[at].name.value))
-                        .with_secondary(target.name.span, "declared here")
-                        .with_help("steps use the outputs of earlier steps"),
+                    Diagnostic::new(
+                        Code::P0501,
+                        text.span,
+                        format!(
+                            "step `{}` uses step `{step}`, which does not come before it",
+                            recipe.steps[at].name.value
+                        ),
+                    )
+                    .with_secondary(target.name.span, "declared here")
+                    .with_help("steps use the outputs of earlier steps"),
                 );
             }
             let names: Vec<&str> = target.work.outputs.iter().filter_map(|output| output.name.as_literal()).collect();
@@ -92,7 +117,9 @@ fn check_step_ref(recipe: &RecipeDecl, at: usize, text: &Text, diagnostics: &mut
             diagnostics.push(
                 Diagnostic::new(Code::P0201, text.span, format!("cannot find step `{step}`"))
                     .with_suggestion_text(did_you_mean(step, names.iter().copied()))
-                    .with_help("a recipe sees its own steps and its parameters: take artifacts of the graph by `param`"),
+                    .with_help(
+                        "a recipe sees its own steps and its parameters: take artifacts of the graph by `param`",
+                    ),
             );
         }
     }
@@ -157,8 +184,12 @@ pub(super) fn check_work(
         && work.outputs.len() != 1
     {
         diagnostics.push(
-            Diagnostic::new(Code::P0402, work.span, format!("a built-in action writes one output, {} declared", work.outputs.len()))
-                .with_help("add `output PATH`, once"),
+            Diagnostic::new(
+                Code::P0402,
+                work.span,
+                format!("a built-in action writes one output, {} declared", work.outputs.len()),
+            )
+            .with_help("add `output PATH`, once"),
         );
     }
     for name in &work.tools {
@@ -175,9 +206,12 @@ pub(super) fn check_work(
     }
     for hold in &work.holds {
         if !hold.machine && !pools.contains(&hold.pool.value.as_str()) {
-            let diagnostic = Diagnostic::new(Code::P0201, hold.pool.span, format!("cannot find resource `{}`", hold.pool.value))
-                .with_suggestion(did_you_mean(&hold.pool.value, pools.iter().copied()));
-            diagnostics.push(diagnostic.with_help(format!("declare it in the graph: `resource {} capacity=1`", hold.pool.value)));
+            let diagnostic =
+                Diagnostic::new(Code::P0201, hold.pool.span, format!("cannot find resource `{}`", hold.pool.value))
+                    .with_suggestion(did_you_mean(&hold.pool.value, pools.iter().copied()));
+            diagnostics.push(
+                diagnostic.with_help(format!("declare it in the graph: `resource {} capacity=1`", hold.pool.value)),
+            );
         }
         if let Expr::Var(name) = &hold.amount {
             scope.resolve(&name.value, name.span, diagnostics);
@@ -193,7 +227,11 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
         && !CLASSES.contains(&class)
     {
         diagnostics.push(if RESERVED_CLASSES.contains(&class) {
-            Diagnostic::new(Code::P0111, written.span, format!("class `{class}` belongs to the language, but this version does not run it yet"))
+            Diagnostic::new(
+                Code::P0111,
+                written.span,
+                format!("class `{class}` belongs to the language, but this version does not run it yet"),
+            )
         } else {
             Diagnostic::new(Code::P0305, written.span, format!("`{class}` is not a class of action"))
                 .with_suggestion(did_you_mean(class, CLASSES.iter().copied()))
@@ -229,8 +267,12 @@ fn check_argument(expr: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
         }
         Expr::Ref(text) => diagnostics.push(artifact_argument(text.span, text.as_literal().unwrap_or("…"))),
         Expr::Secret(name) => diagnostics.push(
-            Diagnostic::new(Code::P0111, name.span, "secrets belong to the language, but this version does not run them yet")
-                .with_help("remove it, or wait for the version that does"),
+            Diagnostic::new(
+                Code::P0111,
+                name.span,
+                "secrets belong to the language, but this version does not run them yet",
+            )
+            .with_help("remove it, or wait for the version that does"),
         ),
         Expr::Int(..) | Expr::Bool(..) => {}
     }
@@ -247,20 +289,29 @@ const FIXED_ENV: &[&str] = &["PATH", "HOME", "TMPDIR"];
 fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
     if FIXED_ENV.contains(&name.value.as_str()) {
         diagnostics.push(
-            Diagnostic::new(Code::P0305, name.span, format!("`{}` is set by the executor", name.value))
-                .with_help("`PATH` holds the declared tools; `HOME` and `TMPDIR` are empty folders of the action's own"),
+            Diagnostic::new(Code::P0305, name.span, format!("`{}` is set by the executor", name.value)).with_help(
+                "`PATH` holds the declared tools; `HOME` and `TMPDIR` are empty folders of the action's own",
+            ),
         );
     }
     if name.value.is_empty() || name.value.contains(['=', '\0']) {
-        diagnostics.push(Diagnostic::new(Code::P0301, name.span, "this cannot be the name of a variable of the environment"));
+        diagnostics.push(Diagnostic::new(
+            Code::P0301,
+            name.span,
+            "this cannot be the name of a variable of the environment",
+        ));
     }
     match value {
         Expr::Var(var) => {
             if let Some((Ty::List(_) | Ty::Artifact(_), declared)) = scope.resolve(&var.value, var.span, diagnostics) {
                 diagnostics.push(
-                    Diagnostic::new(Code::P0309, var.span, format!("`{}` cannot be the value of a variable", var.value))
-                        .with_secondary(*declared, "declared here")
-                        .with_help("the environment holds text"),
+                    Diagnostic::new(
+                        Code::P0309,
+                        var.span,
+                        format!("`{}` cannot be the value of a variable", var.value),
+                    )
+                    .with_secondary(*declared, "declared here")
+                    .with_help("the environment holds text"),
                 );
             }
         }
@@ -328,8 +379,12 @@ fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
         let clash = paths.iter().find(|(other, _)| other.starts_with(&path) || path.starts_with(other));
         if let Some((other, first)) = clash {
             diagnostics.push(
-                Diagnostic::new(Code::P0504, output.span, format!("two outputs claim `{path}`: one lies inside or at the other"))
-                    .with_secondary(*first, format!("`{other}` is declared here")),
+                Diagnostic::new(
+                    Code::P0504,
+                    output.span,
+                    format!("two outputs claim `{path}`: one lies inside or at the other"),
+                )
+                .with_secondary(*first, format!("`{other}` is declared here")),
             );
         }
         // A workspace input at the same path would be changed in place.
@@ -353,7 +408,8 @@ pub(crate) fn check_path(text: &Text, what: &str, diagnostics: &mut Diagnostics)
     match RelPath::new(literal) {
         Ok(path) => Some(path),
         Err(error) => {
-            diagnostics.push(Diagnostic::new(Code::P0507, text.span, error.to_string()).with_help(format!("write {what}")));
+            diagnostics
+                .push(Diagnostic::new(Code::P0507, text.span, error.to_string()).with_help(format!("write {what}")));
             None
         }
     }

@@ -36,7 +36,8 @@ impl<'a> Expander<'a, '_> {
                 None => {
                     let site = Site { addr, file, env: &env, placed };
                     if let Some(ir) = self.action(site, &node.work, None, graph) {
-                        let outputs = ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
+                        let outputs =
+                            ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
                         self.instances[instance].ir.outputs = outputs.collect();
                         self.actions.push(PendingAction { ir, work: &node.work, env, placed, instance, steps: None });
                     }
@@ -47,7 +48,8 @@ impl<'a> Expander<'a, '_> {
                     let home = self.constants(id.file);
                     let mut vars = BTreeMap::new();
                     for param in &decl.params {
-                        let value = node.with.iter().find(|(name, _)| name.value == param.name.value).map(|(_, value)| value);
+                        let value =
+                            node.with.iter().find(|(name, _)| name.value == param.name.value).map(|(_, value)| value);
                         if let Some(value) = self.bind(param, value, &env, &home, placed) {
                             vars.insert(param.name.value.clone(), value);
                         }
@@ -97,7 +99,13 @@ impl<'a> Expander<'a, '_> {
     }
 
     /// One action without inputs. `outer` is the node around a recipe, whose policies apply.
-    fn action(&mut self, site: Site<'_>, work: &'a Work, outer: Option<&'a Work>, graph: &GraphDecl) -> Option<ActionIr> {
+    fn action(
+        &mut self,
+        site: Site<'_>,
+        work: &'a Work,
+        outer: Option<&'a Work>,
+        graph: &GraphDecl,
+    ) -> Option<ActionIr> {
         let mut tools = BTreeSet::new();
         for name in &work.tools {
             let id = self.program.lookup(site.file, DeclKind::Tool, &name.value)?;
@@ -109,7 +117,11 @@ impl<'a> Expander<'a, '_> {
         for (name, value) in &work.env {
             let value = evaluator.expr(value, self.diagnostics)?.text()?;
             if value.contains('\0') {
-                self.diagnostics.push(Diagnostic::new(Code::P0301, name.span, "a variable of the environment cannot hold a NUL"));
+                self.diagnostics.push(Diagnostic::new(
+                    Code::P0301,
+                    name.span,
+                    "a variable of the environment cannot hold a NUL",
+                ));
                 return None;
             }
             env.insert(name.value.clone(), value);
@@ -122,7 +134,8 @@ impl<'a> Expander<'a, '_> {
             let path = path(&evaluator.text(text, self.diagnostics)?, text.span, self.diagnostics)?;
             if let Some(first) = paths.insert(path.clone(), output.span) {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0504, output.span, format!("two outputs claim `{path}`")).with_secondary(first, "the other"),
+                    Diagnostic::new(Code::P0504, output.span, format!("two outputs claim `{path}`"))
+                        .with_secondary(first, "the other"),
                 );
             }
             let dir = output.ty == Ty::Artifact(ArtifactKind::Dir);
@@ -141,7 +154,8 @@ impl<'a> Expander<'a, '_> {
             timeout_ms = parse_duration_ms(&value);
             if timeout_ms.is_none() {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0306, text.span, format!("`{value}` is not a duration")).with_help("write `90s` or `20m`"),
+                    Diagnostic::new(Code::P0306, text.span, format!("`{value}` is not a duration"))
+                        .with_help("write `90s` or `20m`"),
                 );
             }
         }
@@ -182,7 +196,11 @@ impl<'a> Expander<'a, '_> {
                 _ => None,
             };
             let Some(amount) = amount else {
-                self.diagnostics.push(Diagnostic::new(Code::P0304, hold.amount.span(), "the amount must be a whole number from 1"));
+                self.diagnostics.push(Diagnostic::new(
+                    Code::P0304,
+                    hold.amount.span(),
+                    "the amount must be a whole number from 1",
+                ));
                 return None;
             };
             let total = holds.entry(hold.pool.value.clone()).or_default();
@@ -192,9 +210,13 @@ impl<'a> Expander<'a, '_> {
                 && *total > *capacity
             {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0505, hold.pool.span, format!("this needs {total} of resource `{}`, whose capacity is {capacity}", name.value))
-                        .with_secondary(name.span, "declared here")
-                        .with_help("raise the capacity: as it is, this would wait for ever"),
+                    Diagnostic::new(
+                        Code::P0505,
+                        hold.pool.span,
+                        format!("this needs {total} of resource `{}`, whose capacity is {capacity}", name.value),
+                    )
+                    .with_secondary(name.span, "declared here")
+                    .with_help("raise the capacity: as it is, this would wait for ever"),
                 );
             }
         }
@@ -229,11 +251,19 @@ impl<'a> Expander<'a, '_> {
                             Val::List(items) => RenderIr::List(items.iter().filter_map(Val::text).collect()),
                             scalar => RenderIr::Text(scalar.text()?),
                         },
-                        RenderVar::File(text) => RenderIr::File(path(&evaluator.text(text, diagnostics)?, text.span, diagnostics)?),
-                        RenderVar::Json(text) => RenderIr::Json(path(&evaluator.text(text, diagnostics)?, text.span, diagnostics)?),
+                        RenderVar::File(text) => {
+                            RenderIr::File(path(&evaluator.text(text, diagnostics)?, text.span, diagnostics)?)
+                        }
+                        RenderVar::Json(text) => {
+                            RenderIr::Json(path(&evaluator.text(text, diagnostics)?, text.span, diagnostics)?)
+                        }
                     };
                     if values.insert(name.value.clone(), value).is_some() {
-                        diagnostics.push(Diagnostic::new(Code::P0202, name.span, format!("variable `{}` is set twice", name.value)));
+                        diagnostics.push(Diagnostic::new(
+                            Code::P0202,
+                            name.span,
+                            format!("variable `{}` is set twice", name.value),
+                        ));
                     }
                 }
                 BodyIr::Render(path(&evaluator.text(template, diagnostics)?, template.span, diagnostics)?, values)
@@ -268,7 +298,9 @@ impl<'a> Expander<'a, '_> {
             if let Some((dest, first, second)) = clash {
                 let mut diagnostic = Diagnostic::new(Code::P0504, second, format!("two inputs claim `{dest}`"));
                 if first == second {
-                    diagnostic = diagnostic.with_help("it takes several instances: give each its own place, as `\"obj/{{ node.file }}.o\"`");
+                    diagnostic = diagnostic.with_help(
+                        "it takes several instances: give each its own place, as `\"obj/{{ node.file }}.o\"`",
+                    );
                 } else {
                     diagnostic = diagnostic.with_secondary(first, "the other").with_help("change one of the places");
                 }
@@ -295,8 +327,12 @@ impl<'a> Expander<'a, '_> {
             for other in found {
                 if other == instance {
                     self.diagnostics.push(
-                        Diagnostic::new(Code::P0501, decl.target.span, format!("`{}` comes after itself", self.instances[instance].ir.addr))
-                            .with_help("narrow the pattern"),
+                        Diagnostic::new(
+                            Code::P0501,
+                            decl.target.span,
+                            format!("`{}` comes after itself", self.instances[instance].ir.addr),
+                        )
+                        .with_help("narrow the pattern"),
                     );
                 } else {
                     after.extend(self.instances[other].ir.actions.iter().copied());
@@ -315,8 +351,9 @@ impl<'a> Expander<'a, '_> {
                 let pattern = evaluator.text(text, self.diagnostics)?;
                 if let Err(error) = eval::pattern(&pattern) {
                     self.diagnostics.push(
-                        Diagnostic::new(Code::P0507, text.span, error)
-                            .with_help("inputs are files of the workspace: write a path or pattern relative to its root"),
+                        Diagnostic::new(Code::P0507, text.span, error).with_help(
+                            "inputs are files of the workspace: write a path or pattern relative to its root",
+                        ),
                     );
                     continue;
                 }
@@ -355,7 +392,13 @@ impl<'a> Expander<'a, '_> {
             let keys = self.instances[target.instance].ir.keys.clone();
             let evaluator = Evaluator { instance: Some(&keys), ..Evaluator::new(&env, placed) };
             let dest = dest(&evaluator.text(place, self.diagnostics)?, place.span, self.diagnostics)?;
-            inputs.push(InputIr::Output { dest, action: target.action, output: target.output, select: select.clone(), span: input.span });
+            inputs.push(InputIr::Output {
+                dest,
+                action: target.action,
+                output: target.output,
+                select: select.clone(),
+                span: input.span,
+            });
         }
         Some(())
     }
@@ -441,7 +484,12 @@ impl<'a> Expander<'a, '_> {
                     if component.contains(&edge.target()) {
                         let label = format!("`{}` needs `{}`", addr(node), addr(&edge.target()));
                         diagnostic = Some(match diagnostic.take() {
-                            None => Diagnostic::new(Code::P0501, *edge.weight(), format!("dependencies form a cycle: {}", chain.join(" → "))).with_label(label),
+                            None => Diagnostic::new(
+                                Code::P0501,
+                                *edge.weight(),
+                                format!("dependencies form a cycle: {}", chain.join(" → ")),
+                            )
+                            .with_label(label),
                             Some(found) => Diagnostic::with_secondary(found, *edge.weight(), label),
                         });
                         break;
@@ -459,7 +507,10 @@ fn path(text: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<RelPath
     match RelPath::new(text) {
         Ok(path) => Some(path),
         Err(error) => {
-            diagnostics.push(Diagnostic::new(Code::P0507, span, error.to_string()).with_help("write a path below the action's folder"));
+            diagnostics.push(
+                Diagnostic::new(Code::P0507, span, error.to_string())
+                    .with_help("write a path below the action's folder"),
+            );
             None
         }
     }
@@ -472,4 +523,3 @@ fn dest(text: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<Option<
     }
     path(text, span, diagnostics).map(Some)
 }
-

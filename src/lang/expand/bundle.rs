@@ -10,7 +10,12 @@ use crate::lang::ir::{BundleIr, Expansion, IncludeIr, InstanceIr};
 use crate::lang::program::{DeclId, DeclKind, Program};
 
 /// Resolves what goes into a bundle. `None` if something is wrong, which has then been reported.
-pub fn expand_bundle(program: &Program, id: DeclId, expansion: &Expansion, diagnostics: &mut Diagnostics) -> Option<BundleIr> {
+pub fn expand_bundle(
+    program: &Program,
+    id: DeclId,
+    expansion: &Expansion,
+    diagnostics: &mut Diagnostics,
+) -> Option<BundleIr> {
     let decl = program.bundle(id);
     let mut vars = BTreeMap::new();
     for name in program.visible(id.file, DeclKind::Let) {
@@ -41,8 +46,12 @@ pub fn expand_bundle(program: &Program, id: DeclId, expansion: &Expansion, diagn
             .collect();
         if matched.is_empty() {
             diagnostics.push(
-                Diagnostic::new(Code::P0502, include.node.span, format!("`{}` matches no node of graph `{}`", include.node.value, expansion.graph))
-                    .with_help("`*` stands for one segment of an address, `**` for any number"),
+                Diagnostic::new(
+                    Code::P0502,
+                    include.node.span,
+                    format!("`{}` matches no node of graph `{}`", include.node.value, expansion.graph),
+                )
+                .with_help("`*` stands for one segment of an address, `**` for any number"),
             );
             fine = false;
         }
@@ -54,15 +63,22 @@ pub fn expand_bundle(program: &Program, id: DeclId, expansion: &Expansion, diagn
                 (None, [only]) => (*only).to_owned(),
                 (None, _) => {
                     diagnostics.push(
-                        Diagnostic::new(Code::P0104, span, format!("`{}` has {} outputs: say which", instance.addr, names.len()))
-                            .with_help(format!("add `output=NAME`, one of: {}", names.join(", "))),
+                        Diagnostic::new(
+                            Code::P0104,
+                            span,
+                            format!("`{}` has {} outputs: say which", instance.addr, names.len()),
+                        )
+                        .with_help(format!("add `output=NAME`, one of: {}", names.join(", "))),
                     );
                     fine = false;
                     continue;
                 }
             };
             let Some((action, name)) = instance.outputs.get(&output) else {
-                diagnostics.push(no_output(span, &output, &include.node.value, &names).with_secondary(instance.span, "declared here"));
+                diagnostics.push(
+                    no_output(span, &output, &include.node.value, &names)
+                        .with_secondary(instance.span, "declared here"),
+                );
                 fine = false;
                 continue;
             };
@@ -86,7 +102,10 @@ pub fn expand_bundle(program: &Program, id: DeclId, expansion: &Expansion, diagn
                 Ok(to) => to,
                 Err(error) => {
                     let span = include.to.as_ref().map_or(include.span, |to| to.span);
-                    diagnostics.push(Diagnostic::new(Code::P0802, span, error.to_string()).with_help("write a relative path such as `bin/tool`"));
+                    diagnostics.push(
+                        Diagnostic::new(Code::P0802, span, error.to_string())
+                            .with_help("write a relative path such as `bin/tool`"),
+                    );
                     fine = false;
                     continue;
                 }

@@ -65,7 +65,8 @@ impl Expander<'_, '_> {
     /// Reports an address that names no node.
     pub(super) fn no_node(&mut self, path: &str, placed: usize, span: Span, code: Code) {
         let prefix = format!("{}/", self.placed[placed].prefix);
-        let known: Vec<&str> = self.by_node.keys().chain(self.by_addr.keys()).filter_map(|addr| addr.strip_prefix(&prefix)).collect();
+        let known: Vec<&str> =
+            self.by_node.keys().chain(self.by_addr.keys()).filter_map(|addr| addr.strip_prefix(&prefix)).collect();
         // A node that was declared but has no instance is another mistake than a wrong name.
         let declared = self.placed[placed].group.nodes.iter().find(|node| node.name.value == path);
         let diagnostic = match (code, declared) {
@@ -78,6 +79,10 @@ impl Expander<'_, '_> {
         shown.dedup();
         shown.truncate(8);
         let diagnostic = diagnostic.with_suggestion_text(did_you_mean(path, known.iter().copied()));
-        self.diagnostics.push(if shown.is_empty() { diagnostic } else { diagnostic.with_help(format!("nodes here: {}", shown.join(", "))) });
+        self.diagnostics.push(if shown.is_empty() {
+            diagnostic
+        } else {
+            diagnostic.with_help(format!("nodes here: {}", shown.join(", ")))
+        });
     }
 }
