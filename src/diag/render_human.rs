@@ -69,7 +69,7 @@ struct Canvas<'a> {
 impl<'a> Canvas<'a> {
     fn new(batch: &Batch<'a>) -> Self {
         let labels = |item: &&'a Diagnostic| std::iter::once(&item.primary).chain(&item.secondary);
-        let ids = batch.shown.iter().flat_map(|item| labels(item)).map(|label| label.span.source);
+        let ids = batch.shown.iter().flat_map(labels).map(|label| label.span.source);
         let mut texts = BTreeMap::new();
         for id in ids {
             texts.entry(id).or_insert_with(|| masked(&batch.sources.file(id).text));

@@ -179,6 +179,7 @@ fn a_stray_brace_is_blamed_by_indentation() {
     assert_eq!(names(&found), ["d"]);
     assert_eq!(errors.iter().map(|e| (e.code, e.primary.span.start)).collect::<Vec<_>>(), [(Code::P0004, 22)]);
     assert!(errors[0].help[0].contains("line 2"), "{:?}", errors[0].help);
+    assert_eq!(codes("/\\\n}"), [(Code::P0004, "}")]);
     let (found, errors) = read("a {\n}\n}\n}\nb\n");
     assert_eq!((names(&found), errors.len()), (vec!["a", "b"], 1));
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::Limits;
 use crate::diag::{Diagnostics, SourceMap};
-use crate::lang::format;
+use crate::lang::{FormatError, format};
 use crate::ops::Error;
 use crate::ops::run::write_atomically;
 use crate::ops::workspace::{Locations, find};
@@ -25,7 +25,12 @@ pub struct Formatted {
 pub fn format_text(name: &str, text: &str) -> Result<String, (Diagnostics, SourceMap)> {
     let mut sources = SourceMap::default();
     let source = sources.add(name, text);
-    format(source, text).map_err(|diagnostics| (diagnostics, sources))
+    match format(source, text) {
+        Ok(formatted) => Ok(formatted),
+        Err(FormatError::Syntax(diagnostics)) => Err((diagnostics, sources)),
+        // Rather the text as it is than one that means something else.
+        Err(FormatError::Unfaithful) => Ok(text.to_owned()),
+    }
 }
 
 /// Formats files, folders (all `.kdl` below them), or with neither the workspace. `write` says whether
@@ -60,7 +65,8 @@ pub fn format_files(locations: &Locations, files: &[PathBuf], write: bool) -> Re
                 }
                 formatted.changed.push(path);
             }
-            Err(diagnostics) => formatted.diagnostics.extend(diagnostics),
+            Err(FormatError::Syntax(diagnostics)) => formatted.diagnostics.extend(diagnostics),
+            Err(error @ FormatError::Unfaithful) => return Err(Error::Internal(error.to_string())),
         }
     }
     Ok(formatted)
