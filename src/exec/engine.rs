@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use crate::exec::outputs::{check_declared, collect};
 use crate::exec::ports::{End, Ended, Job, Ports};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::sched::producers;
-use crate::exec::stage::{Attempt, make_parents, stage};
+use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, reason};
@@ -36,8 +35,7 @@ pub(super) struct Engine<'a> {
     levels: Arc<Levels>,
     workspace: &'a Workspace,
     tools: Tools<'a>,
-    scratch: &'a Path,
-    attempts: AtomicU64,
+    attempts: &'a Attempts,
     /// Outputs of the actions that are done, by the index of the action.
     made: Vec<RwLock<Option<Made>>>,
     empty_log: OnceLock<Digest>,
@@ -52,14 +50,21 @@ struct Made {
 }
 
 /// An action that is resolved.
-#[derive(Clone)]
 pub(super) struct Prepared {
     pub(super) key: ActionKey,
-    pub(super) manifest: Arc<Manifest>,
+    manifest: Manifest,
+    written: OnceLock<String>,
     inputs: Arc<Tree>,
     tools: Option<Arc<Toolset>>,
     /// Why it runs.
     pub(super) reason: Reason,
+}
+
+impl Prepared {
+    /// The manifest as written.
+    pub(super) fn manifest(&self) -> &str {
+        self.written.get_or_init(|| self.manifest.to_json())
+    }
 }
 
 /// What came of resolving an action.
@@ -67,7 +72,7 @@ pub(super) enum Resolution {
     /// A result is known.
     Hit(Box<Hit>),
     /// It must run.
-    Miss(Box<Prepared>),
+    Miss(Arc<Prepared>),
 }
 
 /// A result that is known.
@@ -101,6 +106,7 @@ impl<'a> Engine<'a> {
         ports: &'a Ports,
         workspace: &'a Workspace,
         scratch: &'a Path,
+        attempts: &'a Attempts,
         levels: Arc<Levels>,
     ) -> Self {
         let plan = &*request.plan;
@@ -110,9 +116,8 @@ impl<'a> Engine<'a> {
             ports,
             levels,
             workspace,
-            tools: Tools::new(plan, ports, workspace, scratch),
-            scratch,
-            attempts: AtomicU64::new(0),
+            tools: Tools::new(plan, ports, workspace, scratch, attempts),
+            attempts,
             made: plan.actions.iter().map(|_| RwLock::default()).collect(),
             empty_log: OnceLock::new(),
         }
@@ -155,7 +160,8 @@ impl<'a> Engine<'a> {
         let key = action_key(&manifest);
         let mut prepared = Prepared {
             key,
-            manifest: Arc::new(manifest),
+            manifest,
+            written: OnceLock::new(),
             inputs: Arc::new(resolved.inputs),
             tools,
             reason: Reason::NeverSeen,
@@ -169,7 +175,7 @@ impl<'a> Engine<'a> {
         });
         if let Some(reason) = told {
             prepared.reason = reason;
-            return Ok(Resolution::Miss(Box::new(prepared)));
+            return Ok(Resolution::Miss(Arc::new(prepared)));
         }
         let claims = self.ports.claims.lookup(key)?;
         match lookup::choose(action, self.wanted(action), claims, &self.levels)? {
@@ -185,7 +191,7 @@ impl<'a> Engine<'a> {
                     self.ports.claims.forget(key)?;
                 }
                 prepared.reason = told.unwrap_or_else(|| self.why(action, &prepared));
-                Ok(Resolution::Miss(Box::new(prepared)))
+                Ok(Resolution::Miss(Arc::new(prepared)))
             }
         }
     }
@@ -209,7 +215,15 @@ impl<'a> Engine<'a> {
             let id = inputs::producer_of(action, self.plan, path, self.workspace, &self.levels)?;
             Some(self.plan.action(id).addr.clone())
         };
-        reason::why(prepared.key, &prepared.manifest, baseline.as_ref(), &level, &producer)
+        match reason::why(prepared.key, &prepared.manifest, baseline.as_ref(), &level, &producer) {
+            // Keys know tools by their names on `PATH`, people by those in specs.
+            Reason::ToolChanged { name } => {
+                let tools = prepared.tools.iter().flat_map(|tools| &tools.identities);
+                let known = tools.into_iter().find(|(_, identity)| identity.name == name);
+                Reason::ToolChanged { name: known.map_or(name, |(known, _)| known.clone()) }
+            }
+            reason => reason,
+        }
     }
 
     /// Makes one attempt. A success is recorded.
@@ -313,7 +327,7 @@ impl<'a> Engine<'a> {
             key: prepared.key,
             outputs: outputs.to_vec(),
             logs,
-            manifest: prepared.manifest.to_json(),
+            manifest: prepared.manifest().to_owned(),
             isolation: lookup::rank(isolation),
             duration_ms: duration.as_millis() as u64,
             created: self.ports.clock.now().0,
@@ -344,14 +358,14 @@ impl<'a> Engine<'a> {
             duration: Duration::ZERO,
             isolation: Isolation::None,
         };
-        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let attempt = match Attempt::new(self.scratch.join(number.to_string())) {
+        let mut attempt = match self.attempts.take() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
         };
-        if let Err(trouble) = self.stage(action, prepared, &attempt) {
-            return failed(trouble);
-        }
+        let staged = match self.stage(action, prepared, &attempt) {
+            Ok(bytes) => bytes,
+            Err(trouble) => return failed(trouble),
+        };
         let Some(tools) = &prepared.tools else {
             return failed(Error::Plan(format!("`{}` starts a process without a tool", action.addr)).into());
         };
@@ -386,11 +400,14 @@ impl<'a> Engine<'a> {
                 .map_err(|trouble| with_tail(trouble, &ended.stderr))?;
             self.measured(collected)
         });
+        if let Ok((_, sizes)) = &result {
+            attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));
+        }
         Attempted { result, logs: Some(logs), duration, isolation }
     }
 
-    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt) -> Result<(), Trouble> {
-        stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work).map_err(|failed| {
+    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>) -> Result<u64, Trouble> {
+        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work).map_err(|failed| {
             match failed.trouble {
                 Trouble::Lost(lost) => {
                     let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
@@ -405,7 +422,7 @@ impl<'a> Engine<'a> {
             std::fs::create_dir_all(&dir)
                 .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
         }
-        Ok(())
+        Ok(staged)
     }
 }
 
@@ -430,6 +447,13 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, timeout_ms: Option<u64>) ->
             let limit = Duration::from_millis(timeout_ms.unwrap_or_default());
             let limit = format_duration(limit);
             fail(FailureClass::Timeout, format!("`{argv0}` took longer than its timeout of {limit} and was killed"))
+        }
+        End::WantsTerminal => {
+            let what = format!(
+                "`{argv0}` asked the terminal for input and was killed: actions have no terminal; give what it asks \
+                 for in a file or a variable"
+            );
+            fail(FailureClass::Terminal, what)
         }
         End::Cancelled => Err(Trouble::Cancelled),
         End::NotStarted(error) => {

@@ -27,6 +27,8 @@ pub enum FailureClass {
     Signal(i32),
     /// It took longer than its timeout.
     Timeout,
+    /// Its process asked the terminal for input, which actions do not have.
+    Terminal,
     /// Processes of it could not be killed.
     Unkillable,
     /// Its outputs are not as declared.
@@ -48,6 +50,7 @@ impl FailureClass {
             Self::Exit(_) => "exit",
             Self::Signal(_) => "signal",
             Self::Timeout => "timeout",
+            Self::Terminal => "terminal",
             Self::Unkillable => "unkillable",
             Self::Output => "output",
             Self::Digest => "digest",
@@ -69,6 +72,7 @@ impl FailureClass {
             Self::Output => "E0209",
             Self::Digest => "E0210",
             Self::Content => "E0211",
+            Self::Terminal => "E0212",
         }
     }
 

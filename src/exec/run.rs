@@ -24,7 +24,7 @@ use crate::exec::ports::{HistoryRow, Ports};
 use crate::exec::report::{ActionReport, OutputReport, RunReport, count};
 use crate::exec::retry::delay;
 use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
-use crate::exec::stage::remove;
+use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
 use crate::plan::{Action, ActionId, ActionKind, Isolation, Plan};
 use crate::store::ClaimOutput;
@@ -118,10 +118,11 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         Arc::clone(&ports.clock),
     )?;
     let scratch = Scratch(ports.cas.scratch()?);
+    let attempts = Attempts::new(&scratch.0)?;
     let started = ports.clock.now();
     let begun = ports.clock.elapsed();
     let run = Run {
-        engine: Engine::new(&request, &ports, &workspace, &scratch.0, levels),
+        engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels),
         shared: Mutex::new(Shared {
             scheduler,
             prepared: BTreeMap::new(),
@@ -196,7 +197,7 @@ impl Drop for Scratch {
 struct Shared {
     scheduler: Scheduler,
     /// Resolved actions that wait for their turn or for another attempt.
-    prepared: BTreeMap<u32, Prepared>,
+    prepared: BTreeMap<u32, Arc<Prepared>>,
     reports: BTreeMap<u32, ActionReport>,
     error: Option<Error>,
     panic: Option<Box<dyn std::any::Any + Send>>,
@@ -304,11 +305,11 @@ impl Run<'_> {
         }
     }
 
-    fn perform(&self, task: Task, prepared: Option<Prepared>) {
+    fn perform(&self, task: Task, prepared: Option<Arc<Prepared>>) {
         match task {
             Task::Resolve { id, again } => match self.engine.resolve(id, again) {
                 Ok(Resolution::Hit(hit)) => self.hit(id, *hit),
-                Ok(Resolution::Miss(prepared)) => self.miss(id, *prepared),
+                Ok(Resolution::Miss(prepared)) => self.miss(id, prepared),
                 Err(trouble) => self.trouble(id, None, trouble, None),
             },
             Task::Run { id, attempt } => {
@@ -338,7 +339,7 @@ impl Run<'_> {
         self.succeed(id, report);
     }
 
-    fn miss(&self, id: ActionId, prepared: Prepared) {
+    fn miss(&self, id: ActionId, prepared: Arc<Prepared>) {
         let engine = &self.engine;
         if engine.request.require_cached {
             self.end_badly(id, Some(&prepared), Outcome::Skipped, Reason::RequireCached, None, None);
@@ -366,7 +367,7 @@ impl Run<'_> {
         shared.scheduler.queue(id);
     }
 
-    fn attempt(&self, id: ActionId, prepared: Prepared, attempt: u32) {
+    fn attempt(&self, id: ActionId, prepared: Arc<Prepared>, attempt: u32) {
         let action = self.engine.plan.action(id);
         let reason = prepared.reason.clone();
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
@@ -378,7 +379,7 @@ impl Run<'_> {
                 let report = ActionReport {
                     addr: action.addr.clone(),
                     outcome: Outcome::Ran,
-                    reason: prepared.reason,
+                    reason: prepared.reason.clone(),
                     key: Some(prepared.key),
                     duration_ms,
                     attempts: attempt,
@@ -529,7 +530,7 @@ impl Run<'_> {
             addr: action.addr.clone(),
             def: action.def,
             key: prepared.key,
-            manifest: prepared.manifest.to_json(),
+            manifest: prepared.manifest().to_owned(),
             ok,
             outcome,
             reason: prepared.reason.clone(),

@@ -4,6 +4,7 @@
 //! The integration tests, one binary. Leaves out what can be tested beside the code.
 
 mod bundle;
+mod exec;
 mod guard;
 mod store;
 mod tidy;
