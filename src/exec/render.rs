@@ -19,8 +19,8 @@ use crate::exec::builtin::{Staged, content};
 use crate::exec::error::Trouble;
 use crate::plan::RenderValue;
 
-/// Instructions one rendering may take: seconds at most, far more than any page needs.
-const FUEL: u64 = 50_000_000;
+/// Instructions one rendering may take: a second at most, far more than any page needs.
+const FUEL: u64 = 10_000_000;
 /// Bytes one rendering may write.
 const BYTES: usize = 256 << 20;
 

@@ -1,0 +1,12 @@
+//! Plans executed with real processes over a store in memory. Leaves out the store on disk, and specs.
+
+mod builtins;
+mod caching;
+mod healing;
+mod inputs;
+mod outputs;
+mod processes;
+mod reasons;
+mod scheduling;
+mod support;
+mod tools;
