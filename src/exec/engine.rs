@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use crate::exec::outputs::{check_declared, collect};
 use crate::exec::ports::{End, Ended, Job, Ports};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::sched::producers;
-use crate::exec::stage::{Attempt, make_parents, stage};
+use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, reason};
@@ -34,8 +33,7 @@ pub(super) struct Engine<'a> {
     levels: Arc<Levels>,
     workspace: &'a Workspace,
     tools: Tools<'a>,
-    scratch: &'a Path,
-    attempts: AtomicU64,
+    attempts: &'a Attempts,
     /// Outputs of the actions that are done, by the index of the action.
     made: Vec<RwLock<Option<Made>>>,
     empty_log: OnceLock<Digest>,
@@ -94,6 +92,7 @@ impl<'a> Engine<'a> {
         ports: &'a Ports,
         workspace: &'a Workspace,
         scratch: &'a Path,
+        attempts: &'a Attempts,
         levels: Arc<Levels>,
     ) -> Self {
         let plan = &*request.plan;
@@ -103,9 +102,8 @@ impl<'a> Engine<'a> {
             ports,
             levels,
             workspace,
-            tools: Tools::new(plan, ports, workspace, scratch),
-            scratch,
-            attempts: AtomicU64::new(0),
+            tools: Tools::new(plan, ports, workspace, scratch, attempts),
+            attempts,
             made: plan.actions.iter().map(|_| RwLock::default()).collect(),
             empty_log: OnceLock::new(),
         }
@@ -337,14 +335,14 @@ impl<'a> Engine<'a> {
             duration: Duration::ZERO,
             isolation: Isolation::None,
         };
-        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let attempt = match Attempt::new(self.scratch.join(number.to_string())) {
+        let mut attempt = match self.attempts.take() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
         };
-        if let Err(trouble) = self.stage(action, prepared, &attempt) {
-            return failed(trouble);
-        }
+        let staged = match self.stage(action, prepared, &attempt) {
+            Ok(bytes) => bytes,
+            Err(trouble) => return failed(trouble),
+        };
         let Some(tools) = &prepared.tools else {
             return failed(Error::Plan(format!("`{}` starts a process without a tool", action.addr)).into());
         };
@@ -379,11 +377,14 @@ impl<'a> Engine<'a> {
                 .map_err(|trouble| with_tail(trouble, &ended.stderr))?;
             self.measured(collected)
         });
+        if let Ok((_, sizes)) = &result {
+            attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));
+        }
         Attempted { result, logs: Some(logs), duration, isolation }
     }
 
-    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt) -> Result<(), Trouble> {
-        stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work).map_err(|failed| {
+    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>) -> Result<u64, Trouble> {
+        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work).map_err(|failed| {
             match failed.trouble {
                 Trouble::Lost(lost) => {
                     let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
@@ -398,7 +399,7 @@ impl<'a> Engine<'a> {
             std::fs::create_dir_all(&dir)
                 .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
         }
-        Ok(())
+        Ok(staged)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::exec::ports::{HistoryRow, Ports};
 use crate::exec::report::{ActionReport, OutputReport, RunReport, count};
 use crate::exec::retry::delay;
 use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
-use crate::exec::stage::remove;
+use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
 use crate::plan::{Action, ActionId, ActionKind, Isolation, Plan};
 use crate::store::ClaimOutput;
@@ -118,10 +118,11 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         Arc::clone(&ports.clock),
     )?;
     let scratch = Scratch(ports.cas.scratch()?);
+    let attempts = Attempts::new(&scratch.0)?;
     let started = ports.clock.now();
     let begun = ports.clock.elapsed();
     let run = Run {
-        engine: Engine::new(&request, &ports, &workspace, &scratch.0, levels),
+        engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels),
         shared: Mutex::new(Shared {
             scheduler,
             prepared: BTreeMap::new(),

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job, Ports, View};
 use crate::exec::process::STARTING;
-use crate::exec::stage::Attempt;
+use crate::exec::stage::Attempts;
 use crate::exec::version::{Version, meets};
 use crate::exec::workspace::{Workspace, file_meta};
 use crate::plan::{Isolation, Plan, Tool, ToolExec, ToolIdentity};
@@ -78,11 +77,17 @@ pub(super) struct Tools<'a> {
     identified: Cells<String, ToolIdentity>,
     sets: Cells<Vec<String>, Arc<Toolset>>,
     bins: Cells<PathBuf, PathBuf>,
-    probes: AtomicU64,
+    attempts: &'a Attempts,
 }
 
 impl<'a> Tools<'a> {
-    pub(super) fn new(plan: &'a Plan, ports: &'a Ports, workspace: &'a Workspace, scratch: &'a Path) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        ports: &'a Ports,
+        workspace: &'a Workspace,
+        scratch: &'a Path,
+        attempts: &'a Attempts,
+    ) -> Self {
         Self {
             plan,
             ports,
@@ -93,7 +98,7 @@ impl<'a> Tools<'a> {
             identified: Cells::default(),
             sets: Cells::default(),
             bins: Cells::default(),
-            probes: AtomicU64::new(0),
+            attempts,
         }
     }
 
@@ -254,9 +259,7 @@ impl<'a> Tools<'a> {
     /// that is empty.
     fn ask(&self, tool: &Tool, located: &Located, args: &[String]) -> Result<String, Failure> {
         let set = self.lay_out(&self.closure(std::slice::from_ref(&tool.name))?)?;
-        let number = self.probes.fetch_add(1, Ordering::Relaxed);
-        let attempt = Attempt::new(self.scratch.join(format!("probe-{number}")))
-            .map_err(|error| unfit(format!("tool `{}`: {error}", tool.name)))?;
+        let attempt = self.attempts.take().map_err(|error| unfit(format!("tool `{}`: {error}", tool.name)))?;
         let runner = &self.ports.runner;
         let view = runner.view(&attempt.root, &set.bin);
         let env = environment(&BTreeMap::new(), &view, &set, false, &self.ports.environment);

@@ -1,4 +1,5 @@
 //! Plans executed with real processes over a store in memory. Leaves out the store on disk, and specs.
+#![allow(clippy::unwrap_used, reason = "these are tests, their helpers too")]
 
 mod builtins;
 mod caching;

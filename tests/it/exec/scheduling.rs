@@ -156,33 +156,3 @@ fn events_are_numbered_and_every_action_ends_once() {
     let Some(Event::RunFinished { counts: last, .. }) = world.events().last().cloned() else { panic!() };
     assert_eq!(last, report.counts);
 }
-
-#[test]
-fn zz_perf() {
-    let n = 300;
-    let world = World::new();
-    for index in 0..200 {
-        world.write(&format!("src/{index}.c"), format!("{index}"));
-    }
-    let plan = plan((0..n).map(|i| Draft::sh(&format!("g/{i:05}"), &format!(": {i}; : > o")).input(&format!("src/{}.c", i % 200)).output("o")));
-    let built = plan.build();
-    let time = |what: &str| {
-        let request = world.request(built.clone());
-        let t = std::time::SystemTime::now();
-        let report = world.execute(request).unwrap();
-        println!("{what}: {:?} {:?}", t.elapsed().unwrap(), report.counts);
-    };
-    time("cold");
-    time("noop");
-    time("noop");
-    let plan = super::support::plan((0..n).map(|i| Draft::new(&format!("g/{i:05}"), partita::plan::ActionKind::Write { text: format!("{i}") }).output("o")));
-    let built = plan.build();
-    let time = |what: &str| {
-        let request = world.request(built.clone());
-        let t = std::time::SystemTime::now();
-        let report = world.execute(request).unwrap();
-        println!("{what}: {:?} {:?}", t.elapsed().unwrap(), report.counts);
-    };
-    time("cold write");
-    time("noop write");
-}
