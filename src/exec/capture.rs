@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn quotes_the_last_lines() {
-        let log: String = (0..100).map(|n| format!("line {n}\n")).collect();
+        let log = (0..100).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
         let tail = tail_of(log.as_bytes());
         assert_eq!(tail.lines().count(), 20);
         assert!(tail.ends_with("line 99"));

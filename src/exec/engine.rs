@@ -1,7 +1,7 @@
 //! The work on one action: its key, the look for a result, an attempt. Leaves out when it is done,
 //! which the scheduler decides, and what is told of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -22,7 +22,9 @@ use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, reason};
-use crate::plan::{Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, action_key, action_manifest};
+use crate::plan::{
+    Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
+};
 use crate::store::{Claim, ClaimOutput};
 
 /// All that is shared by the workers of a run.
@@ -48,14 +50,21 @@ struct Made {
 }
 
 /// An action that is resolved.
-#[derive(Clone)]
 pub(super) struct Prepared {
     pub(super) key: ActionKey,
-    pub(super) manifest: Arc<Manifest>,
+    manifest: Manifest,
+    written: OnceLock<String>,
     inputs: Arc<Tree>,
     tools: Option<Arc<Toolset>>,
     /// Why it runs.
     pub(super) reason: Reason,
+}
+
+impl Prepared {
+    /// The manifest as written.
+    pub(super) fn manifest(&self) -> &str {
+        self.written.get_or_init(|| self.manifest.to_json())
+    }
 }
 
 /// What came of resolving an action.
@@ -63,7 +72,7 @@ pub(super) enum Resolution {
     /// A result is known.
     Hit(Box<Hit>),
     /// It must run.
-    Miss(Box<Prepared>),
+    Miss(Arc<Prepared>),
 }
 
 /// A result that is known.
@@ -87,6 +96,11 @@ pub(super) struct Attempted {
 }
 
 impl<'a> Engine<'a> {
+    /// The tools that have been identified.
+    pub(super) fn identities(&self) -> BTreeMap<String, ToolIdentity> {
+        self.tools.identities()
+    }
+
     pub(super) fn new(
         request: &'a Request,
         ports: &'a Ports,
@@ -146,7 +160,8 @@ impl<'a> Engine<'a> {
         let key = action_key(&manifest);
         let mut prepared = Prepared {
             key,
-            manifest: Arc::new(manifest),
+            manifest,
+            written: OnceLock::new(),
             inputs: Arc::new(resolved.inputs),
             tools,
             reason: Reason::NeverSeen,
@@ -160,7 +175,7 @@ impl<'a> Engine<'a> {
         });
         if let Some(reason) = told {
             prepared.reason = reason;
-            return Ok(Resolution::Miss(Box::new(prepared)));
+            return Ok(Resolution::Miss(Arc::new(prepared)));
         }
         let claims = self.ports.claims.lookup(key)?;
         match lookup::choose(action, self.wanted(action), claims, &self.levels)? {
@@ -176,7 +191,7 @@ impl<'a> Engine<'a> {
                     self.ports.claims.forget(key)?;
                 }
                 prepared.reason = told.unwrap_or_else(|| self.why(action, &prepared));
-                Ok(Resolution::Miss(Box::new(prepared)))
+                Ok(Resolution::Miss(Arc::new(prepared)))
             }
         }
     }
@@ -200,7 +215,15 @@ impl<'a> Engine<'a> {
             let id = inputs::producer_of(action, self.plan, path, self.workspace, &self.levels)?;
             Some(self.plan.action(id).addr.clone())
         };
-        reason::why(prepared.key, &prepared.manifest, baseline.as_ref(), &level, &producer)
+        match reason::why(prepared.key, &prepared.manifest, baseline.as_ref(), &level, &producer) {
+            // Keys know tools by their names on `PATH`, people by those in specs.
+            Reason::ToolChanged { name } => {
+                let tools = prepared.tools.iter().flat_map(|tools| &tools.identities);
+                let known = tools.into_iter().find(|(_, identity)| identity.name == name);
+                Reason::ToolChanged { name: known.map_or(name, |(known, _)| known.clone()) }
+            }
+            reason => reason,
+        }
     }
 
     /// Makes one attempt. A success is recorded.
@@ -304,7 +327,7 @@ impl<'a> Engine<'a> {
             key: prepared.key,
             outputs: outputs.to_vec(),
             logs,
-            manifest: prepared.manifest.to_json(),
+            manifest: prepared.manifest().to_owned(),
             isolation: lookup::rank(isolation),
             duration_ms: duration.as_millis() as u64,
             created: self.ports.clock.now().0,
@@ -424,6 +447,13 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, timeout_ms: Option<u64>) ->
             let limit = Duration::from_millis(timeout_ms.unwrap_or_default());
             let limit = format_duration(limit);
             fail(FailureClass::Timeout, format!("`{argv0}` took longer than its timeout of {limit} and was killed"))
+        }
+        End::WantsTerminal => {
+            let what = format!(
+                "`{argv0}` asked the terminal for input and was killed: actions have no terminal; give what it asks \
+                 for in a file or a variable"
+            );
+            fail(FailureClass::Terminal, what)
         }
         End::Cancelled => Err(Trouble::Cancelled),
         End::NotStarted(error) => {

@@ -27,6 +27,8 @@ pub enum FailureClass {
     Signal(i32),
     /// It took longer than its timeout.
     Timeout,
+    /// Its process asked the terminal for input, which actions do not have.
+    Terminal,
     /// Processes of it could not be killed.
     Unkillable,
     /// Its outputs are not as declared.
@@ -48,10 +50,29 @@ impl FailureClass {
             Self::Exit(_) => "exit",
             Self::Signal(_) => "signal",
             Self::Timeout => "timeout",
+            Self::Terminal => "terminal",
             Self::Unkillable => "unkillable",
             Self::Output => "output",
             Self::Digest => "digest",
             Self::Content => "content",
+        }
+    }
+
+    /// A stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ToolMissing => "E0201",
+            Self::ToolUnfit => "E0202",
+            Self::Input => "E0203",
+            Self::Start { .. } => "E0204",
+            Self::Exit(_) => "E0205",
+            Self::Signal(_) => "E0206",
+            Self::Timeout => "E0207",
+            Self::Unkillable => "E0208",
+            Self::Output => "E0209",
+            Self::Digest => "E0210",
+            Self::Content => "E0211",
+            Self::Terminal => "E0212",
         }
     }
 

@@ -142,6 +142,8 @@ pub enum End {
     Signalled(i32),
     /// It was killed as its time was up.
     TimedOut,
+    /// It was killed as it waited for input from the terminal, which would never have come.
+    WantsTerminal,
     /// It was killed as the run was cancelled.
     Cancelled,
     /// It could not be started.

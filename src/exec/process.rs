@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use crate::base::{Clock, Limits};
 use crate::exec::CancelToken;
@@ -91,10 +91,15 @@ pub(super) fn is_for_want_of_resources(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| wants.iter().any(|want| want.raw_os_error() == code))
 }
 
+/// How often to look whether a process has been stopped for reading from a terminal. It is in the
+/// background there, so that would be for ever; and only its parent can tell.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Why a process is being ended by us.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
     TimedOut,
+    WantsTerminal,
     Cancelled,
 }
 
@@ -136,7 +141,7 @@ impl Running {
         let mut deadline = timeout.map(|timeout| begun + timeout);
         let mut buffer = vec![0; CHUNK];
         let ended = loop {
-            let left = deadline.map(|deadline| deadline.saturating_sub(clock.elapsed()));
+            let left = deadline.map_or(LOOK, |deadline| deadline.saturating_sub(clock.elapsed()).min(LOOK));
             let woken = self.wait(left, cause.is_none().then_some(cancel), &mut buffer);
             if woken.ended {
                 break true;
@@ -144,6 +149,12 @@ impl Running {
             let now = clock.elapsed();
             let due = deadline.is_some_and(|deadline| now >= deadline);
             match cause {
+                None if woken.idle && self.wants_terminal() => {
+                    cause = Some(Cause::WantsTerminal);
+                    self.tree.signal(Signal::KILL);
+                    killed = true;
+                    deadline = Some(now + DEATH);
+                }
                 None if cancel.is_cancelled() || due => {
                     cause = Some(if cancel.is_cancelled() { Cause::Cancelled } else { Cause::TimedOut });
                     self.tree.signal(Signal::TERM);
@@ -193,8 +204,8 @@ impl Running {
     }
 
     /// Waits for output, the end of the process, the token, or the time to be up, and takes output.
-    fn wait(&mut self, left: Option<Duration>, cancel: Option<&CancelToken>, buffer: &mut [u8]) -> Woken {
-        let limit = left.map(timespec);
+    fn wait(&mut self, left: Duration, cancel: Option<&CancelToken>, buffer: &mut [u8]) -> Woken {
+        let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let (out, err, ended) = {
             let mut fds = vec![PollFd::new(&self.process, PollFlags::IN)];
             let mut place = |fd| {
@@ -206,9 +217,11 @@ impl Running {
             if let Some(cancel) = cancel {
                 place(cancel.fd());
             }
-            if poll(&mut fds, limit.as_ref()).is_err() {
+            match poll(&mut fds, Some(&limit)) {
+                Ok(0) => return Woken { ended: false, idle: true },
+                Ok(_) => {}
                 // Interrupted by a signal: look again.
-                return Woken { ended: false };
+                Err(_) => return Woken { ended: false, idle: false },
             }
             let ready = |index: Option<usize>| index.is_some_and(|index| !fds[index].revents().is_empty());
             (ready(out), ready(err), ready(Some(0)))
@@ -219,17 +232,28 @@ impl Running {
         if err {
             self.stderr.take(buffer);
         }
-        Woken { ended }
+        Woken { ended, idle: false }
+    }
+
+    /// Whether the process was stopped as it is in the background of the terminal it uses.
+    fn wants_terminal(&self) -> bool {
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let stopped = waitid(WaitId::PidFd(self.process.as_fd()), look).ok().flatten();
+        let signal = stopped.and_then(|status| status.stopping_signal());
+        signal.is_some_and(|signal| [Signal::TTIN, Signal::TTOU].iter().any(|tty| tty.as_raw() == signal))
     }
 }
 
 struct Woken {
     ended: bool,
+    /// Nothing happened.
+    idle: bool,
 }
 
 fn end_of(cause: Option<Cause>, status: Option<ExitStatus>) -> End {
     match (cause, status) {
         (Some(Cause::TimedOut), _) | (None, None) => End::TimedOut,
+        (Some(Cause::WantsTerminal), _) => End::WantsTerminal,
         (Some(Cause::Cancelled), _) => End::Cancelled,
         (None, Some(status)) => match (status.code(), status.signal()) {
             (Some(code), _) => End::Exited(code),
@@ -237,12 +261,6 @@ fn end_of(cause: Option<Cause>, status: Option<ExitStatus>) -> End {
             (None, None) => End::Exited(status.into_raw()),
         },
     }
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    // A day at most: the caller looks again, and no platform refuses it.
-    let secs = duration.as_secs().min(86_400);
-    Timespec { tv_sec: secs as i64, tv_nsec: duration.subsec_nanos().into() }
 }
 
 /// One of the streams of a process.

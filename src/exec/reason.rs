@@ -47,15 +47,11 @@ fn compare(before: &Manifest, after: &Manifest, level: &Level<'_>, producer: &Pr
             after: shown(*after, *before),
         });
     }
-    if let Some((before, after)) = of("env")
-        && let Some(var) = changed_member(before, after)
-    {
-        return Some(Reason::EnvChanged { var });
+    if let Some((before, after)) = of("env") {
+        return Some(Reason::EnvChanged { var: changed_member(before, after) });
     }
-    if let Some((before, after)) = of("tools")
-        && let Some(name) = changed_member(before, after)
-    {
-        return Some(Reason::ToolChanged { name });
+    if let Some((before, after)) = of("tools") {
+        return Some(Reason::ToolChanged { name: changed_member(before, after) });
     }
     let (before, after) = of("inputs")?;
     let mut paths = Vec::new();
@@ -126,15 +122,14 @@ fn shown(value: Option<&Value>, other: Option<&Value>) -> String {
 }
 
 /// The first name whose value differs between two maps.
-fn changed_member(before: Option<&Value>, after: Option<&Value>) -> Option<String> {
-    let empty = BTreeMap::new();
-    let map = |value: Option<&'_ Value>| match value {
+fn changed_member(before: Option<&Value>, after: Option<&Value>) -> String {
+    let map = |value: Option<&Value>| match value {
         Some(Value::Map(map)) => map.clone(),
-        _ => empty.clone(),
+        _ => BTreeMap::new(),
     };
     let (before, after) = (map(before), map(after));
     let names = before.keys().chain(after.keys());
-    names.filter(|name| before.get(*name) != after.get(*name)).min().cloned()
+    names.filter(|name| before.get(*name) != after.get(*name)).min().cloned().unwrap_or_default()
 }
 
 fn root(value: Option<&Value>, level: &Level<'_>) -> Option<Tree> {

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::base::{ActionKey, Digest, Entry, ErrorKind, RelPath, Timestamp};
 use crate::event::{Counts, Outcome, Reason};
 use crate::exec::Failure;
-use crate::plan::OutputKind;
+use crate::plan::{OutputKind, ToolIdentity};
 
 /// An output that an action has, made or known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,10 @@ pub struct RunReport {
     pub cancelled: bool,
     /// The actions that the targets need, in address order.
     pub actions: Vec<ActionReport>,
+    /// The tools that were looked at, by their names in the plan.
+    pub tools: BTreeMap<String, ToolIdentity>,
+    /// The files of the workspace that were taken, with the digests of their bytes.
+    pub inputs: BTreeMap<RelPath, Digest>,
 }
 
 impl RunReport {
@@ -139,6 +143,7 @@ fn action_json(action: &ActionReport) -> Json {
         "attempts": action.attempts,
         "outputs": outputs.collect::<Vec<_>>(),
         "failure": action.failure.as_ref().map(|failure| failure.text.clone()),
+        "failure_code": action.failure.as_ref().map(|failure| failure.class.code()),
         "failure_class": action.failure.as_ref().map(|failure| failure.class.word()),
         "logs": action.logs.map(|logs| logs.map(|digest| digest.hex())),
     })

@@ -137,6 +137,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     run.emit(Event::RunStarted { target: request.target.clone(), plan: plan.digest.hex(), actions: ids.len() as u64 });
     run.work(jobs.min(ids.len()))?;
 
+    let tools = run.engine.identities();
     let mut shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(panic) = shared.panic.take() {
         drop(scratch);
@@ -164,6 +165,8 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         counts,
         cancelled: ports.cancel.is_cancelled(),
         actions: shared.reports.into_values().collect(),
+        tools,
+        inputs: workspace.taken(),
     })
 }
 
@@ -194,7 +197,7 @@ impl Drop for Scratch {
 struct Shared {
     scheduler: Scheduler,
     /// Resolved actions that wait for their turn or for another attempt.
-    prepared: BTreeMap<u32, Prepared>,
+    prepared: BTreeMap<u32, Arc<Prepared>>,
     reports: BTreeMap<u32, ActionReport>,
     error: Option<Error>,
     panic: Option<Box<dyn std::any::Any + Send>>,
@@ -302,11 +305,11 @@ impl Run<'_> {
         }
     }
 
-    fn perform(&self, task: Task, prepared: Option<Prepared>) {
+    fn perform(&self, task: Task, prepared: Option<Arc<Prepared>>) {
         match task {
             Task::Resolve { id, again } => match self.engine.resolve(id, again) {
                 Ok(Resolution::Hit(hit)) => self.hit(id, *hit),
-                Ok(Resolution::Miss(prepared)) => self.miss(id, *prepared),
+                Ok(Resolution::Miss(prepared)) => self.miss(id, prepared),
                 Err(trouble) => self.trouble(id, None, trouble, None),
             },
             Task::Run { id, attempt } => {
@@ -336,7 +339,7 @@ impl Run<'_> {
         self.succeed(id, report);
     }
 
-    fn miss(&self, id: ActionId, prepared: Prepared) {
+    fn miss(&self, id: ActionId, prepared: Arc<Prepared>) {
         let engine = &self.engine;
         if engine.request.require_cached {
             self.end_badly(id, Some(&prepared), Outcome::Skipped, Reason::RequireCached, None, None);
@@ -364,7 +367,7 @@ impl Run<'_> {
         shared.scheduler.queue(id);
     }
 
-    fn attempt(&self, id: ActionId, prepared: Prepared, attempt: u32) {
+    fn attempt(&self, id: ActionId, prepared: Arc<Prepared>, attempt: u32) {
         let action = self.engine.plan.action(id);
         let reason = prepared.reason.clone();
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
@@ -376,7 +379,7 @@ impl Run<'_> {
                 let report = ActionReport {
                     addr: action.addr.clone(),
                     outcome: Outcome::Ran,
-                    reason: prepared.reason,
+                    reason: prepared.reason.clone(),
                     key: Some(prepared.key),
                     duration_ms,
                     attempts: attempt,
@@ -527,7 +530,7 @@ impl Run<'_> {
             addr: action.addr.clone(),
             def: action.def,
             key: prepared.key,
-            manifest: prepared.manifest.to_json(),
+            manifest: prepared.manifest().to_owned(),
             ok,
             outcome,
             reason: prepared.reason.clone(),

@@ -102,6 +102,13 @@ impl<'a> Tools<'a> {
         }
     }
 
+    /// The tools that have been identified.
+    pub(super) fn identities(&self) -> BTreeMap<String, ToolIdentity> {
+        let cells = self.identified.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |cell: &Arc<OnceLock<Result<ToolIdentity, Failure>>>| cell.get()?.as_ref().ok().cloned();
+        cells.iter().filter_map(|(name, cell)| Some((name.clone(), known(cell)?))).collect()
+    }
+
     /// The tools of these names, with all that they use.
     pub(super) fn set(&self, names: &[String]) -> Result<Arc<Toolset>, Failure> {
         cell(&self.sets, &names.to_vec()).get_or_init(|| self.make_set(names).map(Arc::new)).clone()
@@ -237,7 +244,7 @@ impl<'a> Tools<'a> {
                     unfit(format!("cannot read `{}` of tool `{}`: {error}", located.path.display(), tool.name))
                 })?,
             };
-            return Ok(ToolIdentity { name: tool.name.clone(), digest, fingerprint: None });
+            return Ok(ToolIdentity { name: located.exec, digest, fingerprint: None });
         };
         let text = self.ask(tool, &located, args)?;
         if let Some(requirement) = &tool.version {
@@ -252,7 +259,7 @@ impl<'a> Tools<'a> {
                 )));
             }
         }
-        Ok(ToolIdentity { name: tool.name.clone(), digest: Digest::of_blob(text.as_bytes()), fingerprint: Some(text) })
+        Ok(ToolIdentity { name: located.exec, digest: Digest::of_blob(text.as_bytes()), fingerprint: Some(text) })
     }
 
     /// Runs a tool to have it tell what it is: its trimmed standard output, or standard error where
@@ -284,6 +291,7 @@ impl<'a> Tools<'a> {
             End::Exited(code) => return refuse(format!("{asked} exits with {code}\n{}", tail_of(&ended.stderr))),
             End::Signalled(signal) => return refuse(format!("{asked} dies of signal {signal}")),
             End::TimedOut => return refuse(format!("{asked} takes longer than {} s", FINGERPRINT_TIMEOUT.as_secs())),
+            End::WantsTerminal => return refuse(format!("{asked} asks the terminal for input")),
             End::Cancelled => return refuse(format!("the run was stopped during {asked}")),
             End::NotStarted(error) => return refuse(format!("{asked} cannot be started: {error}")),
         }

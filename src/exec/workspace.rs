@@ -69,19 +69,21 @@ fn cell<T>(cells: &Cells<T>, key: &str) -> Cell<T> {
 }
 
 impl Workspace {
-    /// The workspace at `root`. Folders of `excluded` that lie below it are never looked into.
+    /// The workspace at a path. Folders of `excluded` that lie below it are never looked into.
     pub(super) fn open(
-        root: &Path,
+        given: &Path,
         excluded: &[PathBuf],
         cas: Arc<dyn Cas>,
         snapshots: Arc<dyn Snapshots>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        let root = std::fs::canonicalize(root).map_err(Error::io("find the workspace", root))?;
+        let root = std::fs::canonicalize(given).map_err(Error::io("find the workspace", given))?;
         let relative = |path: &PathBuf| {
             // One that does not exist yet is taken as written.
-            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            RelPath::new(path.strip_prefix(&root).ok()?.to_str()?).ok()
+            let path = given.join(path);
+            let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            let below = real.strip_prefix(&root).or_else(|_| path.strip_prefix(given)).ok()?;
+            RelPath::new(below.to_str()?).ok()
         };
         let excluded = excluded.iter().filter_map(relative).collect();
         Ok(Self {
@@ -118,6 +120,16 @@ impl Workspace {
             return Ok(None);
         }
         levels.add_paths(&paths).map(Some).map_err(Shared::Input)
+    }
+
+    /// The files that were taken, with the digests of their bytes.
+    pub(super) fn taken(&self) -> BTreeMap<RelPath, Digest> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = files.iter().filter_map(|(path, cell)| match cell.get()? {
+            Ok(Entry::File { digest, .. }) => Some((RelPath::new(path).ok()?, *digest)),
+            _ => None,
+        });
+        taken.collect()
     }
 
     /// A file of the workspace as a tree entry; its bytes are in the store.

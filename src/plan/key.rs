@@ -18,7 +18,7 @@ pub struct Resolved {
 /// What a tool is, so far as it may change a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolIdentity {
-    /// The name in specs.
+    /// The name of the executable, as it appears on `PATH`.
     pub name: String,
     /// The digest of the executable, or of the fingerprint's text.
     pub digest: Digest,
@@ -56,7 +56,7 @@ impl Fields for Keyed<'_> {
         let env = spec.env.iter().map(|(name, value)| (name.clone(), Value::text(value))).collect();
         sink.field(11, "env", &Value::Map(env));
         sink.field(12, "inputs", &Value::tree(resolved.inputs.clone()));
-        let tools = resolved.tools.iter().map(|(name, tool)| (name.clone(), Value::Digest(tool.digest))).collect();
+        let tools = resolved.tools.values().map(|tool| (tool.name.clone(), Value::Digest(tool.digest))).collect();
         sink.field(13, "tools", &Value::Map(tools));
         let outputs = spec.outputs.iter().map(|output| {
             let shape = Value::texts([output.path.as_str(), output.kind.word()]);

@@ -184,6 +184,20 @@ fn a_process_that_kills_itself_or_cannot_start() {
     assert!(failure(&report, "g/b").starts_with("cannot start `"), "{}", failure(&report, "g/b"));
 }
 
+#[test]
+fn a_process_that_waits_for_a_terminal_is_ended() {
+    let world = World::new();
+    // What the kernel does to a process in the background that reads from its terminal.
+    let report = world.run(&plan([Draft::sh("g/a", "echo before; kill -TTIN $$; echo after")]));
+    assert!(failure(&report, "g/a").contains("asked the terminal for input"));
+    assert_eq!(world.log(&report, "g/a", 0), b"before\n");
+    let world = World::new();
+    let stopped = "(kill -STOP $$ ; :) & while [ ! -s /proc/$$/stat ]; do :; done; wait; :";
+    let report = world.run(&plan([Draft::sh("g/b", stopped).timeout(1_500)]));
+    let class = report.action("g/b").and_then(|action| action.failure.as_ref()).map(|failure| failure.class);
+    assert_eq!(class, Some(FailureClass::Timeout), "stopping itself is another matter, and a timeout ends it");
+}
+
 fn retry(max: u32, on: RetryOn) -> Retry {
     Retry { max, on, backoff: Backoff::Exponential(1) }
 }
