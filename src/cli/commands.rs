@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::base::{Clock, ErrorKind, SystemClock, format_bytes, parse_duration_ms, parse_size_bytes};
-use crate::cli::args::{Cli, Command, Format, KeyCommand, RunOptions as RunArgs, StoreCommand};
+use crate::cli::args::{Cli, Command, Format, KeyCommand, Progress, RunOptions as RunArgs, StoreCommand};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
 use crate::ops::{
@@ -139,27 +139,40 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
 
 fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &RunArgs, output: &Output) -> Status8 {
     locations.out.clone_from(&args.out);
+    let params = params(cli)?;
+    let mut options = options(cli, args, true)?;
+    // A report describes a run, so asking for one makes one.
+    if !output.json
+        && args.report.is_none()
+        && cli.global.progress != Progress::Json
+        && let Some(reply) = ops::answer(&locations, targets, &params, &mut options, clock().as_ref())
+    {
+        print_outputs(&reply, &locations, output);
+        output.note(&summary(&reply));
+        return Ok(0);
+    }
+    let context = context(cli, &locations, output)?;
     with_workspace(&locations, output, |workspace| {
-        let context = context(cli, &locations, output)?;
-        let reply = ops::run(workspace, targets, &params(cli)?, &options(cli, args, true)?, &context)?;
+        let reply = ops::run(workspace, targets, &params, &options, &context)?;
         finish_run(&locations, args, &reply, output)?;
         if output.json {
             output.data(&format!("{}\n", report_json(&reply)));
         }
-        let shown = reply.outputs.len().min(10);
-        for path in &reply.outputs[..shown] {
-            output.note(&format!("  -> {}", relative(path, &locations.current)));
-        }
-        if reply.outputs.len() > shown {
-            output.note(&format!(
-                "  -> and {} more under {}",
-                reply.outputs.len() - shown,
-                relative(&workspace.out, &locations.current)
-            ));
-        }
+        print_outputs(&reply, &locations, output);
         output.note(&summary(&reply));
         Ok(status_of(&reply))
     })
+}
+
+/// Where outputs are: each while they are few, else the first and how many more.
+fn print_outputs(reply: &RunReply, locations: &Locations, output: &Output) {
+    let shown = reply.outputs.len().min(10);
+    for path in &reply.outputs[..shown] {
+        output.note(&format!("  -> {}", relative(path, &locations.current)));
+    }
+    if reply.outputs.len() > shown {
+        output.note(&format!("  -> and {} more", reply.outputs.len() - shown));
+    }
 }
 
 fn status_of(reply: &RunReply) -> u8 {

@@ -34,6 +34,7 @@ pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOp
         require_cached: args.require_cached,
         refresh: args.refresh.clone(),
         materialize,
+        memo: None,
     })
 }
 

@@ -96,6 +96,11 @@ pub(super) struct Attempted {
 }
 
 impl<'a> Engine<'a> {
+    /// The executables of the tools that have been looked up.
+    pub(super) fn programs(&self) -> BTreeMap<String, PathBuf> {
+        self.tools.programs()
+    }
+
     /// The tools that have been identified.
     pub(super) fn identities(&self) -> BTreeMap<String, ToolIdentity> {
         self.tools.identities()

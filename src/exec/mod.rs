@@ -32,5 +32,5 @@ pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
 pub use ports::{Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Ports, Runner, Snapshots, View};
 pub use process::ProcessRunner;
-pub use report::{ActionReport, OutputReport, RunReport};
+pub use report::{ActionReport, OutputReport, RunReport, Seen};
 pub use run::{Request, execute};

@@ -1,12 +1,13 @@
 //! What became of a run: its report, in memory and as JSON. Leaves out how it is shown to people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
 use crate::base::{ActionKey, Digest, Entry, ErrorKind, RelPath, Timestamp};
 use crate::event::{Counts, Outcome, Reason};
-use crate::exec::Failure;
+use crate::exec::{Failure, FileMeta};
 use crate::plan::{OutputKind, ToolIdentity};
 
 /// An output that an action has, made or known.
@@ -57,6 +58,21 @@ pub struct ActionReport {
     pub logs: Option<[Digest; 2]>,
 }
 
+/// Everything of the machine that a run's outcome rests on, besides the plan: as long as all of it
+/// is as it was, the same plan would come out the same. Metadata was taken before what it describes
+/// was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Files of the workspace that were taken.
+    pub files: BTreeMap<RelPath, (Digest, FileMeta)>,
+    /// Folders of the workspace that patterns listed, relative to its root; the empty text is the root.
+    pub folders: BTreeMap<String, FileMeta>,
+    /// Paths of the workspace that were looked for and not there.
+    pub absent: BTreeSet<String>,
+    /// Executables by the names of their tools in the plan.
+    pub programs: BTreeMap<String, PathBuf>,
+}
+
 /// What became of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunReport {
@@ -78,8 +94,8 @@ pub struct RunReport {
     pub actions: Vec<ActionReport>,
     /// The tools that were looked at, by their names in the plan.
     pub tools: BTreeMap<String, ToolIdentity>,
-    /// The files of the workspace that were taken, with the digests of their bytes.
-    pub inputs: BTreeMap<RelPath, Digest>,
+    /// What was looked at.
+    pub seen: Seen,
 }
 
 impl RunReport {

@@ -21,7 +21,7 @@ use crate::exec::levels::Levels;
 use crate::exec::lookup::lost_reason;
 use crate::exec::pools::Pools;
 use crate::exec::ports::{HistoryRow, Ports};
-use crate::exec::report::{ActionReport, OutputReport, RunReport, count};
+use crate::exec::report::{ActionReport, OutputReport, RunReport, Seen, count};
 use crate::exec::retry::delay;
 use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
 use crate::exec::stage::{Attempts, remove};
@@ -138,6 +138,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     run.work(jobs.min(ids.len()))?;
 
     let tools = run.engine.identities();
+    let seen = Seen { programs: run.engine.programs(), ..workspace.seen() };
     let mut shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(panic) = shared.panic.take() {
         drop(scratch);
@@ -166,7 +167,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         cancelled: ports.cancel.is_cancelled(),
         actions: shared.reports.into_values().collect(),
         tools,
-        inputs: workspace.taken(),
+        seen,
     })
 }
 

@@ -102,6 +102,13 @@ impl<'a> Tools<'a> {
         }
     }
 
+    /// The executables of the tools that have been looked up.
+    pub(super) fn programs(&self) -> BTreeMap<String, PathBuf> {
+        let cells = self.located.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |cell: &Arc<OnceLock<Result<Located, Failure>>>| Some(cell.get()?.as_ref().ok()?.path.clone());
+        cells.iter().filter_map(|(name, cell)| Some((name.clone(), known(cell)?))).collect()
+    }
+
     /// The tools that have been identified.
     pub(super) fn identities(&self) -> BTreeMap<String, ToolIdentity> {
         let cells = self.identified.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
 //! Files of the workspace as inputs: found by pattern, read at most once a run, kept in the store.
 //! What is staged is that snapshot, never the live file. Leaves out staging.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use walkdir::WalkDir;
 
 use crate::base::{Clock, Digest, Entry, RelPath};
+use crate::exec::Seen;
 use crate::exec::error::{Error, Trouble};
 use crate::exec::glob::{Kind, Listing, Names, Pattern};
 use crate::exec::levels::Levels;
@@ -56,6 +57,15 @@ pub(super) struct Workspace {
     folders: Cells<PathBuf>,
     files: Cells<Entry>,
     patterns: Cells<Option<Digest>>,
+    metas: Mutex<Metas>,
+}
+
+/// Metadata of what was looked at, as it was before it was read.
+#[derive(Default)]
+struct Metas {
+    files: BTreeMap<String, FileMeta>,
+    folders: BTreeMap<String, FileMeta>,
+    absent: BTreeSet<String>,
 }
 
 fn cell<T>(cells: &Cells<T>, key: &str) -> Cell<T> {
@@ -96,6 +106,7 @@ impl Workspace {
             folders: Cells::default(),
             files: Cells::default(),
             patterns: Cells::default(),
+            metas: Mutex::default(),
         })
     }
 
@@ -122,14 +133,24 @@ impl Workspace {
         levels.add_paths(&paths).map(Some).map_err(Shared::Input)
     }
 
-    /// The files that were taken, with the digests of their bytes.
-    pub(super) fn taken(&self) -> BTreeMap<RelPath, Digest> {
+    /// What was looked at so far.
+    pub(super) fn seen(&self) -> Seen {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = files.iter().filter_map(|(path, cell)| match cell.get()? {
-            Ok(Entry::File { digest, .. }) => Some((RelPath::new(path).ok()?, *digest)),
+        let metas = self.metas.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = files.iter().filter_map(|(path, cell)| match cell.get()? {
+            Ok(Entry::File { digest, .. }) => Some((RelPath::new(path).ok()?, (*digest, *metas.files.get(path)?))),
             _ => None,
         });
-        taken.collect()
+        Seen {
+            files: files.collect(),
+            folders: metas.folders.clone(),
+            absent: metas.absent.clone(),
+            programs: BTreeMap::new(),
+        }
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Metas)) {
+        note(&mut self.metas.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// A file of the workspace as a tree entry; its bytes are in the store.
@@ -170,6 +191,7 @@ impl Workspace {
             }
             let stat = file_meta(&meta);
             let exec = stat.mode & 0o100 != 0;
+            self.note(|metas| drop(metas.files.insert(path.to_owned(), stat)));
             if trust_stat && let Some(digest) = self.snapshots.lookup(path, &stat) {
                 return Ok(Entry::File { digest, size: stat.size, exec });
             }
@@ -229,6 +251,9 @@ impl Workspace {
 
     fn list(&self, dir: &str) -> Result<Names, Shared> {
         let full = self.real_folder(dir)?;
+        if let Ok(meta) = std::fs::symlink_metadata(self.root.join(dir)) {
+            self.note(|metas| drop(metas.folders.insert(dir.to_owned(), file_meta(&meta))));
+        }
         if !full.starts_with(&self.root) {
             return Err(Shared::Input(format!("`{dir}` leads outside the workspace, to `{}`", full.display())));
         }
@@ -263,7 +288,11 @@ impl Listing for Workspace {
     type Error = Shared;
 
     fn names(&self, dir: &str) -> Result<Names, Shared> {
-        if self.excluded.iter().any(|own| is_within(dir, own)) || !self.root.join(dir).is_dir() {
+        if self.excluded.iter().any(|own| is_within(dir, own)) {
+            return Ok(Names::default());
+        }
+        if !self.root.join(dir).is_dir() {
+            self.note(|metas| drop(metas.absent.insert(dir.to_owned())));
             return Ok(Names::default());
         }
         cell(&self.listings, dir).get_or_init(|| self.list(dir)).clone()
@@ -275,7 +304,10 @@ impl Listing for Workspace {
             Ok(_) => Ok(Some(Kind::File)),
             // A link that leads nowhere is something, and reported as such when it is read.
             Err(_) if self.root.join(path).is_symlink() => Ok(Some(Kind::Link)),
-            Err(_) => Ok(None),
+            Err(_) => {
+                self.note(|metas| drop(metas.absent.insert(path.to_owned())));
+                Ok(None)
+            }
         }
     }
 }

@@ -158,7 +158,7 @@ fn spec(ir: &BundleIr, plan: &Plan, report: &RunReport, store: &LocalStore) -> R
         })
         .collect();
     let mut components: Vec<Component> = Vec::new();
-    for (path, digest) in &report.inputs {
+    for (path, (digest, _)) in &report.seen.files {
         let parse: fn(&str) -> Result<Vec<Component>, bundle::Error> = match path.name() {
             "Cargo.lock" => parse_cargo_lock,
             "package-lock.json" => parse_package_lock,
@@ -181,7 +181,7 @@ fn spec(ir: &BundleIr, plan: &Plan, report: &RunReport, store: &LocalStore) -> R
         plan: plan.digest,
         files,
         tools,
-        inputs: report.inputs.iter().map(|(path, digest)| Dependency::blob(path.as_str(), *digest)).collect(),
+        inputs: report.seen.files.iter().map(|(path, (digest, _))| Dependency::blob(path.as_str(), *digest)).collect(),
         isolation: Isolation::None,
         source_date_epoch: DEFAULT_EPOCH,
         components,

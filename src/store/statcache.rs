@@ -66,7 +66,7 @@ impl FileStat {
     }
 
     /// Whether a change after `hashed_at` must show in the times.
-    fn is_settled(&self, hashed_at: Timestamp) -> bool {
+    pub fn is_settled(&self, hashed_at: Timestamp) -> bool {
         let step = if self.mtime_ns % 1_000_000_000 == 0 { COARSE_NS } else { GRANULARITY_NS };
         self.mtime_ns.max(self.ctime_ns).saturating_add(step) <= hashed_at.0
     }

@@ -7,6 +7,6 @@ mod bundle;
 mod exec;
 mod guard;
 mod store;
-mod tidy;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
 mod support;
+mod tidy;
