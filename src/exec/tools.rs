@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::base::{Digest, Domain, Entry, Environment, NETWORK_PASS};
+use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS};
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job, Ports, View};
@@ -316,9 +317,16 @@ impl<'a> Tools<'a> {
         if let Some(digest) = self.ports.snapshots.lookup(&shown, &meta) {
             return Ok(digest);
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(std::fs::File::open(&real)?)?;
-        let digest = Digest::from(hasher.finalize());
+        let mut file = std::fs::File::open(&real)?;
+        let mut hasher = Hasher::of_blob();
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            match file.read(&mut chunk)? {
+                0 => break,
+                count => hasher.update(&chunk[..count]),
+            };
+        }
+        let digest = hasher.finish();
         if file_meta(&std::fs::metadata(&real)?) == meta {
             self.ports.snapshots.insert(&shown, meta, digest, read_at);
         }

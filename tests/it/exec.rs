@@ -5,6 +5,7 @@ mod builtins;
 mod caching;
 mod healing;
 mod inputs;
+mod journal;
 mod outputs;
 mod processes;
 mod reasons;

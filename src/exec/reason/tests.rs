@@ -1,3 +1,5 @@
+//! Each field, and which of several differences is told. Leaves out runs, which `tests/it` has.
+
 use super::*;
 use crate::base::FieldSink;
 

@@ -1,3 +1,5 @@
+//! Order, pools, failures and rewinding, without threads or time.
+
 use super::*;
 use crate::plan::{Action, ActionKind, ActionSpec, Class, Input, Isolation, Policy, ResourceNeed};
 

@@ -1,10 +1,10 @@
 //! Hits, early cutoff, and the classes that are cached differently. Leaves out why something runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use partita::base::{ErrorKind, Tree};
+use partita::base::{ErrorKind, RelPath, Tree};
 use partita::event::{Event, Outcome, Reason};
-use partita::plan::{Class, Isolation, OutputKind};
+use partita::plan::{ActionKind, Class, Isolation, OutputKind};
 
 use super::support::{Draft, World, counts, failure, file_digest, outcome, path, plan, reason};
 
@@ -209,4 +209,76 @@ fn the_report_has_a_written_form() {
     assert_eq!(b["failure"], "`sh` exited with status 2\nno");
     assert_eq!(b["failure_class"], "exit");
     assert_eq!(report.action("g/a").unwrap().outputs[0].path, path("d"));
+}
+
+/// Numbers that look random and are the same each time.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// What a workspace file or a merged output holds: whole numbers by name.
+type Object = BTreeMap<String, u64>;
+
+fn json_of(object: &Object) -> String {
+    serde_json::to_string_pretty(object).unwrap() + "\n"
+}
+
+#[test]
+fn what_is_executed_is_what_an_oracle_says_and_no_more() {
+    const NODES: usize = 14;
+    const ROUNDS: usize = 25;
+    for seed in 0..6 {
+        let mut random = Seeded(seed);
+        let producers: Vec<Vec<usize>> =
+            (0..NODES).map(|node| (0..node).filter(|_| random.below(4) == 0).collect()).collect();
+        let drafts = (0..NODES).map(|node| {
+            let mut from: Vec<RelPath> = producers[node].iter().map(|p| path(&format!("in{p:02}.json"))).collect();
+            from.push(path(&format!("w{node:02}.json")));
+            let draft = Draft::new(&format!("g/{node:02}"), ActionKind::MergeJson { from });
+            let draft = draft.input(&format!("w{node:02}.json")).output("o");
+            producers[node]
+                .iter()
+                .fold(draft, |draft, p| draft.from(&format!("in{p:02}.json"), &format!("g/{p:02}"), "o"))
+        });
+        let plan = plan(drafts);
+        let world = World::new();
+        let mut files: Vec<Object> = vec![Object::new(); NODES];
+        let mut known: BTreeSet<(usize, Vec<Object>)> = BTreeSet::new();
+        for round in 0..ROUNDS {
+            for _ in 0..if round == 0 { 0 } else { random.below(3) } {
+                // Few names and values, so that merging often hides a change.
+                let (file, name, value) = (random.below(NODES as u64) as usize, random.below(3), random.below(2));
+                files[file].insert(format!("k{name}"), value);
+            }
+            for (node, object) in files.iter().enumerate() {
+                world.write(&format!("w{node:02}.json"), json_of(object));
+            }
+            let mut request = world.request(plan.build());
+            request.jobs = std::num::NonZeroUsize::new(4);
+            let report = world.execute(request).unwrap();
+            let mut outputs: Vec<Object> = Vec::new();
+            let mut fresh = [false; NODES];
+            for node in 0..NODES {
+                let mut inputs: Vec<Object> = producers[node].iter().map(|p| outputs[*p].clone()).collect();
+                inputs.push(files[node].clone());
+                let above = producers[node].iter().any(|p| fresh[*p]);
+                let expected = match (known.insert((node, inputs.clone())), above) {
+                    (true, _) => Outcome::Ran,
+                    (false, true) => Outcome::CutOff,
+                    (false, false) => Outcome::Cached,
+                };
+                fresh[node] = above || expected == Outcome::Ran;
+                let addr = format!("g/{node:02}");
+                assert_eq!(outcome(&report, &addr), expected, "seed {seed}, round {round}, {addr}");
+                let merged = inputs.into_iter().flatten().collect();
+                assert_eq!(world.text(&report, &addr, "o").trim(), json_of(&merged).trim(), "seed {seed}, {addr}");
+                outputs.push(merged);
+            }
+        }
+    }
 }
