@@ -198,8 +198,6 @@ pub(super) fn run_one(
     };
     let report = execute(request, ports)?;
     journal.finish()?;
-    let report_file = run_dir(&workspace.state, &id).join("report.json");
-    write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
     let status = if report.cancelled {
         RunStatus::Cancelled
     } else if report.error_kind().is_some() {
