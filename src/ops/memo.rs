@@ -94,7 +94,7 @@ struct Entry {
 const NOTHING: FileStat = FileStat { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0, mode: 0 };
 
 /// The answer to a request, if the memo has one that still stands.
-pub fn recall(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Option<MemoAnswer> {
+pub(super) fn recall(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Option<MemoAnswer> {
     let file = key.file(state);
     let now = clock.now();
     let mut memo = Memo::decode(&std::fs::read(&file).ok()?)?;
@@ -164,7 +164,7 @@ fn stands(dir: &OwnedFd, entry: &Entry, written: i64) -> Option<Standing> {
 }
 
 /// Keeps what a run rested on, if it can be told by metadata. Called when outputs are in place.
-pub fn remember(
+pub(super) fn remember(
     workspace: &Workspace,
     plan: &Plan,
     report: &RunReport,
