@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::base::{Limits, RelPath};
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::ImportDecl;
+use crate::lang::check::unique;
 use crate::lang::decode::decode;
 use crate::lang::program::{FileId, Program, ProgramFile};
 use crate::lang::shape::check_children;
@@ -21,7 +22,8 @@ const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
 pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
-    let mut loader = Loader { world, program: Program::default(), known: BTreeMap::new(), stack: Vec::new(), diagnostics };
+    let mut loader =
+        Loader { world, program: Program::default(), known: BTreeMap::new(), stack: Vec::new(), diagnostics };
     for root in roots {
         if let Some(file) = loader.file(root.as_str(), None)
             && !loader.program.roots.contains(&file)
@@ -52,15 +54,19 @@ impl Loader<'_> {
         let source = self.program.sources.add(path, text);
         let text = self.program.sources.file(source).text.clone();
         let nodes = parse(source, &text, self.diagnostics);
+        let lost = self.diagnostics.has_error_within(Span::new(source, 0, text.len()));
         self.edition(source, &nodes, &text);
         check_children(&nodes, TOP, "a file", TOP, self.diagnostics);
-        let decls = decode(&nodes, self.diagnostics);
+        let mut decls = decode(&nodes, self.diagnostics);
+        decls.incomplete |= lost;
+        decls.imports_incomplete |= lost;
         let imports = decls.imports.clone();
         let file = ProgramFile::new(source, path.to_owned(), decls, self.diagnostics);
         self.program.files.push(file);
         let id = FileId(self.program.files.len() - 1);
         self.known.insert(path.to_owned(), Some(id));
         self.stack.push(path.to_owned());
+        unique(imports.iter().map(|import| &import.alias), "alias", self.diagnostics);
         for import in &imports {
             self.import(id, path, import);
         }
@@ -76,14 +82,25 @@ impl Loader<'_> {
             let known: Vec<&str> = stdlib::FILES.iter().map(|(name, _)| *name).collect();
             Err((Code::P0205, format!("the standard library has no `{path}`"), format!("it has: {}", known.join(", "))))
         } else if self.program.files.len() >= Limits::SPEC_FILES {
-            Err((Code::P0205, format!("more than {} files are imported", Limits::SPEC_FILES), "split the workspace".to_owned()))
+            Err((
+                Code::P0205,
+                format!("more than {} files are imported", Limits::SPEC_FILES),
+                "split the workspace".to_owned(),
+            ))
         } else {
-            match RelPath::new(path).map_err(|error| WorldError::Io(error.to_string())).and_then(|path| self.world.read(&path)) {
+            match RelPath::new(path)
+                .map_err(|error| WorldError::Io(error.to_string()))
+                .and_then(|path| self.world.read(&path))
+            {
                 Ok(bytes) => match String::from_utf8(bytes) {
                     Ok(text) => Ok(text),
                     Err(error) => {
                         let at = error.utf8_error().valid_up_to();
-                        Err((Code::P0013, format!("`{path}` is not UTF-8 text"), format!("the first bad byte is at offset {at}")))
+                        Err((
+                            Code::P0013,
+                            format!("`{path}` is not UTF-8 text"),
+                            format!("the first bad byte is at offset {at}"),
+                        ))
                     }
                 },
                 Err(WorldError::TooLarge) => Err((
@@ -127,14 +144,19 @@ impl Loader<'_> {
                         format!("there is no edition {number}")
                     };
                     self.diagnostics.push(
-                        Diagnostic::new(Code::P0110, value.span, message).with_help("write `edition=1`, or upgrade partita"),
+                        Diagnostic::new(Code::P0110, value.span, message)
+                            .with_help("write `edition=1`, or upgrade partita"),
                     );
                 }
             }
             (Some(_), Some(edition)) => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0107, edition.name.span, "`partita edition=1` must be the first node of the file")
-                        .with_help("move it to the top"),
+                    Diagnostic::new(
+                        Code::P0107,
+                        edition.name.span,
+                        "`partita edition=1` must be the first node of the file",
+                    )
+                    .with_help("move it to the top"),
                 );
             }
             (first, None) => {
@@ -157,9 +179,14 @@ impl Loader<'_> {
         let alias = &import.alias;
         if BUILTIN.contains(&alias.value.as_str()) {
             self.diagnostics.push(
-                Diagnostic::new(Code::P0212, alias.span, format!("alias `{}` shadows a name that is built in", alias.value))
-                    .with_help("choose another `as=`"),
+                Diagnostic::new(
+                    Code::P0212,
+                    alias.span,
+                    format!("alias `{}` shadows a name that is built in", alias.value),
+                )
+                .with_help("choose another `as=`"),
             );
+            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
             return;
         }
         if alias.value.is_empty() || alias.value.contains(['.', '/']) {
@@ -167,9 +194,13 @@ impl Loader<'_> {
                 Diagnostic::new(Code::P0301, alias.span, format!("`{}` cannot be an alias", alias.value))
                     .with_help("an alias is a name without `.` and `/`"),
             );
+            self.program.files[file.0].decls.imports_incomplete = true;
             return;
         }
-        let Some(target) = self.import_path(path, import) else { return };
+        let Some(target) = self.import_path(path, import) else {
+            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
+            return;
+        };
         if self.stack.contains(&target) {
             let from = self.stack.iter().position(|path| *path == target).unwrap_or(0);
             let mut chain: Vec<&str> = self.stack[from..].iter().map(String::as_str).collect();
@@ -178,15 +209,14 @@ impl Loader<'_> {
                 Diagnostic::new(Code::P0206, import.path.span, format!("imports form a cycle: {}", chain.join(" → ")))
                     .with_help("move what both need to a third file"),
             );
+            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
             return;
         }
-        let Some(target) = self.file(&target, Some(import.path.span)) else { return };
-        if self.program.files[file.0].aliases.insert(alias.value.clone(), target).is_some() {
-            self.diagnostics.push(
-                Diagnostic::new(Code::P0202, alias.span, format!("alias `{}` is defined twice", alias.value))
-                    .with_help("rename one"),
-            );
-        }
+        let Some(target) = self.file(&target, Some(import.path.span)) else {
+            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
+            return;
+        };
+        self.program.files[file.0].aliases.entry(alias.value.clone()).or_insert(target);
     }
 
     fn import_path(&mut self, from: &str, import: &ImportDecl) -> Option<String> {
@@ -196,8 +226,12 @@ impl Loader<'_> {
         }
         if written.starts_with("git+") || !written.ends_with(".kdl") {
             self.diagnostics.push(
-                Diagnostic::new(Code::P0111, import.path.span, format!("`{written}` is a package, and this version imports files only"))
-                    .with_help("write `<std>/NAME` for the standard library or a path that ends in `.kdl`"),
+                Diagnostic::new(
+                    Code::P0111,
+                    import.path.span,
+                    format!("`{written}` is a package, and this version imports files only"),
+                )
+                .with_help("write `<std>/NAME` for the standard library or a path that ends in `.kdl`"),
             );
             return None;
         }
@@ -221,4 +255,3 @@ impl Loader<'_> {
         Some(segments.join("/"))
     }
 }
-

@@ -46,7 +46,9 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
             for (name, value) in vars {
                 let _ = match value {
                     RenderIr::Text(text) => writeln!(out, "            set {}={}", quote(name), quote(text)),
-                    RenderIr::List(items) => writeln!(out, "            set {}={}", quote(name), quote(&items.join(","))),
+                    RenderIr::List(items) => {
+                        writeln!(out, "            set {}={}", quote(name), quote(&items.join(",")))
+                    }
                     RenderIr::File(path) => writeln!(out, "            file {} {}", quote(name), quote(path.as_str())),
                     RenderIr::Json(path) => writeln!(out, "            json {} {}", quote(name), quote(path.as_str())),
                 };

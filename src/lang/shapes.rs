@@ -3,17 +3,21 @@
 use crate::lang::shape::{Child, Shape, Takes, many, needed, once, prop};
 
 const MANY: usize = usize::MAX;
-use Takes::{Any, Bool, Int, Name, Text};
+use Takes::{Any, Bool, Int, Name, Number, Text};
 
-static EDITION: Shape = Shape::new("partita", "The first node of every file: the edition of the language it is written in.")
-    .props(&[needed("edition", Int, "the edition, 1")]);
+static EDITION: Shape =
+    Shape::new("partita", "The first node of every file: the edition of the language it is written in.")
+        .props(&[needed("edition", Number, "the edition, 1")]);
 
 static DASH: Shape = Shape::new("-", "An element of a list.").args(1, MANY, Any, Any, "- VALUE…");
 
-static STORE: Shape = Shape::new("store", "The store directory, relative to the root.").args(1, 1, Name, Name, "store DIR");
-static STATE: Shape = Shape::new("state", "The state directory, relative to the root.").args(1, 1, Name, Name, "state DIR");
+static STORE: Shape =
+    Shape::new("store", "The store directory, relative to the root.").args(1, 1, Name, Name, "store DIR");
+static STATE: Shape =
+    Shape::new("state", "The state directory, relative to the root.").args(1, 1, Name, Name, "state DIR");
 static OUT: Shape = Shape::new("out", "Where outputs appear, relative to the root.").args(1, 1, Name, Name, "out DIR");
-static ROOT: Shape = Shape::new("root", "The folder inputs are relative to, itself relative to this file's.").args(1, 1, Name, Name, "root DIR");
+static ROOT: Shape = Shape::new("root", "The folder inputs are relative to, itself relative to this file's.")
+    .args(1, 1, Name, Name, "root DIR");
 static WORKSPACE: Shape = Shape::new("workspace", "In the root file only: where store, state and outputs lie.")
     .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT)]);
 
@@ -28,12 +32,26 @@ static LET: Shape = Shape::new("let", "A constant: a scalar after its name, or a
 
 static EXEC: Shape = Shape::new("exec", "The executable: a name looked up on PATH, or a path in the workspace.")
     .args(1, 1, Name, Name, "exec NAME")
-    .props(&[prop("fingerprint", Name, "arguments whose output is the identity; without it the digest of the file is")]);
+    .props(&[prop(
+        "fingerprint",
+        Name,
+        "arguments whose output is the identity; without it the digest of the file is",
+    )]);
 static USES: Shape = Shape::new("uses", "Tools it starts itself.").args(1, MANY, Name, Name, "uses TOOL…");
-static PASS_ENV: Shape = Shape::new("pass-env", "Variables of the caller handed through; they enter no key.")
-    .args(1, MANY, Name, Name, "pass-env NAME…");
-static EFFECTS: Shape = Shape::new("effects", "What it does besides leaving outputs: `net`, `exec`, `fs.write`.")
-    .args(1, MANY, Name, Name, "effects EFFECT…");
+static PASS_ENV: Shape = Shape::new("pass-env", "Variables of the caller handed through; they enter no key.").args(
+    1,
+    MANY,
+    Name,
+    Name,
+    "pass-env NAME…",
+);
+static EFFECTS: Shape = Shape::new("effects", "What it does besides leaving outputs: `net`, `exec`, `fs.write`.").args(
+    1,
+    MANY,
+    Name,
+    Name,
+    "effects EFFECT…",
+);
 static TOOL: Shape = Shape::new("tool", "An executable with an identity.")
     .args(1, 1, Name, Name, "tool NAME")
     .props(&[
@@ -42,17 +60,18 @@ static TOOL: Shape = Shape::new("tool", "An executable with an identity.")
     ])
     .children(&[once(&EXEC), many(&USES), many(&PASS_ENV), many(&EFFECTS)]);
 
-static DEFAULT: Shape = Shape::new("default", "The value when none is given.").args(1, MANY, Any, Any, "default VALUE…");
+static DEFAULT: Shape =
+    Shape::new("default", "The value when none is given.").args(1, MANY, Any, Any, "default VALUE…");
 static ONE_OF: Shape = Shape::new("one-of", "The values of an `enum`.").args(1, MANY, Name, Name, "one-of VALUE…");
 static PARAM: Shape = Shape::new("param", "A typed parameter.")
     .args(1, 1, Name, Name, "param NAME type=TYPE")
     .props(&[
         needed("type", Name, "the type, as `string` or `artifact.file`"),
         prop("default", Any, "the value when none is given"),
-        prop("min", Int, "smallest integer"),
-        prop("max", Int, "largest integer"),
-        prop("min-length", Int, "fewest characters"),
-        prop("max-length", Int, "most characters"),
+        prop("min", Number, "smallest integer"),
+        prop("max", Number, "largest integer"),
+        prop("min-length", Number, "fewest characters"),
+        prop("max-length", Number, "most characters"),
         prop("matches", Name, "a regular expression the whole text matches"),
         prop("distinct", Bool, "whether the elements of a list differ"),
         prop("doc", Name, "one line for people"),
@@ -63,28 +82,37 @@ static RETURNS: Shape = Shape::new("returns", "A typed artifact the recipe leave
     .props(&[needed("type", Name, "the artifact's type"), prop("doc", Name, "one line for people")]);
 
 static ARG: Shape = Shape::new("arg", "Arguments of the tool, in order.").args(1, MANY, Any, Any, "arg ARG…");
-static RUN: Shape = Shape::new("run", "Starts a tool with arguments; no shell is between.")
-    .args(1, MANY, Name, Any, "run TOOL ARG…");
+static RUN: Shape =
+    Shape::new("run", "Starts a tool with arguments; no shell is between.").args(1, MANY, Name, Any, "run TOOL ARG…");
 static COPY: Shape = Shape::new("copy", "Gives a staged file on as the output.").args(1, 1, Text, Text, "copy FILE");
 static WRITE: Shape = Shape::new("write", "Writes a text to the output.").args(1, 1, Text, Text, "write TEXT");
 static SET: Shape = Shape::new("set", "Variables of the template.").open(Any);
-static FILE: Shape = Shape::new("file", "A variable holding the text of a staged file.").args(2, 2, Name, Text, "file NAME PATH");
-static JSON: Shape = Shape::new("json", "A variable holding the parsed JSON of a staged file.").args(2, 2, Name, Text, "json NAME PATH");
+static FILE: Shape =
+    Shape::new("file", "A variable holding the text of a staged file.").args(2, 2, Name, Text, "file NAME PATH");
+static JSON: Shape =
+    Shape::new("json", "A variable holding the parsed JSON of a staged file.").args(2, 2, Name, Text, "json NAME PATH");
 static RENDER: Shape = Shape::new("render", "Renders a staged template to the output.")
     .args(1, 1, Text, Text, "render TEMPLATE")
     .children(&[many(&SET), many(&FILE), many(&JSON)]);
-static MERGE_JSON: Shape = Shape::new("merge-json", "Merges staged JSON files, later over earlier.")
-    .args(1, MANY, Text, Text, "merge-json FILE…");
-static INPUT: Shape = Shape::new("input", "Files of the workspace by path or pattern, or with `from` an output of another node at the given place.")
-    .args(1, MANY, Text, Text, "input PATH…")
-    .props(&[
-        prop("from", Any, "the output taken, as `(ref)node.output` or `(var)param`"),
-        prop("select", Text, "of a folder, only what matches this pattern"),
-        prop("optional", Bool, "whether matching nothing is fine"),
-    ]);
-static OUTPUT: Shape = Shape::new("output", "Something the action must leave.")
-    .args(1, 1, Text, Text, "output NAME")
-    .props(&[
+static MERGE_JSON: Shape = Shape::new("merge-json", "Merges staged JSON files, later over earlier.").args(
+    1,
+    MANY,
+    Text,
+    Text,
+    "merge-json FILE…",
+);
+static INPUT: Shape = Shape::new(
+    "input",
+    "Files of the workspace by path or pattern, or with `from` an output of another node at the given place.",
+)
+.args(1, MANY, Text, Text, "input PATH…")
+.props(&[
+    prop("from", Any, "the output taken, as `(ref)node.output` or `(var)param`"),
+    prop("select", Text, "of a folder, only what matches this pattern"),
+    prop("optional", Bool, "whether matching nothing is fine"),
+]);
+static OUTPUT: Shape =
+    Shape::new("output", "Something the action must leave.").args(1, 1, Text, Text, "output NAME").props(&[
         prop("path", Text, "where it lies; without it, the name is the path"),
         prop("type", Name, "`artifact.file` (default) or `artifact.dir`"),
         prop("digest", Text, "for `class=fixed`: the digest it must have"),
@@ -97,9 +125,10 @@ static AFTER: Shape = Shape::new("after", "Nodes that must have succeeded before
 static HOLDS: Shape = Shape::new("holds", "A share of a resource, held while it runs.")
     .args(1, 1, Name, Name, "holds RESOURCE")
     .props(&[prop("amount", Int, "how much, 1 if not given")]);
-static TIMEOUT: Shape = Shape::new("timeout", "The longest an attempt may take.").args(1, 1, Text, Text, "timeout \"20m\"");
+static TIMEOUT: Shape =
+    Shape::new("timeout", "The longest an attempt may take.").args(1, 1, Text, Text, "timeout \"20m\"");
 static RETRY: Shape = Shape::new("retry", "When to try again.").props(&[
-    needed("max", Int, "how many times after the first"),
+    needed("max", Number, "how many times after the first"),
     prop("on", Name, "`transient` (default), `timeout` or `any`"),
     prop("backoff", Text, "how long to wait, 1s if not given"),
     prop("strategy", Name, "`exponential` (default) or `fixed`"),
@@ -130,8 +159,20 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
     .props(&[prop("tool", Name, "the tool it starts"), prop("class", Name, "`pure` (default), `fixed` or `volatile`")])
     .children(&[
-        many(&ARG), many(&INPUT), many(&OUTPUT), many(&ENV), many(&TOOLS), once(&CWD), once(&TIMEOUT), once(&RETRY),
-        once(&CPU_MEMORY), many(&HOLDS), once(&COPY), once(&WRITE), once(&RENDER), once(&MERGE_JSON),
+        many(&ARG),
+        many(&INPUT),
+        many(&OUTPUT),
+        many(&ENV),
+        many(&TOOLS),
+        once(&CWD),
+        once(&TIMEOUT),
+        once(&RETRY),
+        once(&CPU_MEMORY),
+        many(&HOLDS),
+        once(&COPY),
+        once(&WRITE),
+        once(&RENDER),
+        once(&MERGE_JSON),
     ]);
 static RECIPE: Shape = Shape::new("recipe", "A total function: typed parameters in, typed artifacts out.")
     .args(1, 1, Name, Name, "recipe NAME")
@@ -139,11 +180,32 @@ static RECIPE: Shape = Shape::new("recipe", "A total function: typed parameters 
 
 static NODE: Shape = Shape::new("node", "A node of a graph: it names a recipe, or says itself what to run.")
     .args(1, 1, Name, Name, "node NAME")
-    .props(&[prop("recipe", Name, "the recipe it applies"), prop("class", Name, "`pure` (default), `fixed` or `volatile`")])
+    .props(&[
+        prop("recipe", Name, "the recipe it applies"),
+        prop("class", Name, "`pure` (default), `fixed` or `volatile`"),
+    ])
     .children(&[
-        many(&FOR_EACH), once(&WHEN), once(&UNLESS), many(&WITH), once(&RUN), once(&COPY), once(&WRITE), once(&RENDER),
-        once(&MERGE_JSON), many(&INPUT), many(&OUTPUT), many(&ENV), many(&TOOLS), once(&CWD), many(&AFTER),
-        many(&HOLDS), once(&TIMEOUT), once(&RETRY), once(&CPU_MEMORY), many(&GUARD), many(&SERVICE_USES),
+        many(&FOR_EACH),
+        once(&WHEN),
+        once(&UNLESS),
+        many(&WITH),
+        once(&RUN),
+        once(&COPY),
+        once(&WRITE),
+        once(&RENDER),
+        once(&MERGE_JSON),
+        many(&INPUT),
+        many(&OUTPUT),
+        many(&ENV),
+        many(&TOOLS),
+        once(&CWD),
+        many(&AFTER),
+        many(&HOLDS),
+        once(&TIMEOUT),
+        once(&RETRY),
+        once(&CPU_MEMORY),
+        many(&GUARD),
+        many(&SERVICE_USES),
     ]);
 static USE: Shape = Shape::new("use", "Puts the nodes of a template here, under an alias.")
     .args(1, 1, Name, Name, "use TEMPLATE as=NAME")
@@ -152,19 +214,28 @@ static USE: Shape = Shape::new("use", "Puts the nodes of a template here, under 
 static TEMPLATE: Shape = Shape::new("template", "A reusable group of nodes.")
     .args(1, 1, Name, Name, "template NAME")
     .children(&[many(&PARAM), many(&NODE), many(&USE)]);
-static CONCURRENCY: Shape = Shape::new("concurrency", "How many actions of this graph may run at once.")
-    .args(1, 1, Int, Int, "concurrency N");
-static DEFAULTS: Shape = Shape::new("defaults", "Policies of nodes that do not set their own.")
-    .children(&[once(&TIMEOUT), once(&RETRY)]);
+static CONCURRENCY: Shape = Shape::new("concurrency", "How many actions of this graph may run at once.").args(
+    1,
+    1,
+    Number,
+    Number,
+    "concurrency N",
+);
+static DEFAULTS: Shape =
+    Shape::new("defaults", "Policies of nodes that do not set their own.").children(&[once(&TIMEOUT), once(&RETRY)]);
 static RESOURCE: Shape = Shape::new("resource", "A pool that nodes hold shares of.")
     .args(1, 1, Name, Name, "resource NAME capacity=N")
-    .props(&[needed("capacity", Int, "how much there is")]);
+    .props(&[needed("capacity", Number, "how much there is")]);
 static SERVICE: Shape = Shape::new("service", "A process that lives while its dependants run.").reserved();
-static GRAPH: Shape = Shape::new("graph", "What to run.")
-    .args(1, 1, Name, Name, "graph NAME")
-    .children(&[
-        many(&PARAM), once(&CONCURRENCY), once(&DEFAULTS), many(&RESOURCE), many(&NODE), many(&USE), many(&SERVICE),
-    ]);
+static GRAPH: Shape = Shape::new("graph", "What to run.").args(1, 1, Name, Name, "graph NAME").children(&[
+    many(&PARAM),
+    once(&CONCURRENCY),
+    once(&DEFAULTS),
+    many(&RESOURCE),
+    many(&NODE),
+    many(&USE),
+    many(&SERVICE),
+]);
 
 static INCLUDE: Shape = Shape::new("include", "An output that goes into the bundle.")
     .args(1, 1, Name, Name, "include NODE output=NAME to=\"PATH\"")
@@ -179,7 +250,10 @@ static PROVENANCE: Shape = Shape::new("provenance", "Which provenance it carries
     .props(&[needed("format", Name, "`slsa`")]);
 static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
     .args(1, 1, Name, Name, "bundle NAME from=GRAPH")
-    .props(&[needed("from", Name, "the graph its outputs come from"), prop("version", Text, "its version, 0.0.0 if not given")])
+    .props(&[
+        needed("from", Name, "the graph its outputs come from"),
+        prop("version", Text, "its version, 0.0.0 if not given"),
+    ])
     .children(&[many(&INCLUDE), many(&SBOM), many(&PROVENANCE), once(&SIGN)]);
 
 macro_rules! reserved {
@@ -201,7 +275,21 @@ reserved! {
 
 /// What may stand at the top of a file.
 pub static TOP: &[Child] = &[
-    many(&EDITION), once(&WORKSPACE), many(&IMPORT), many(&LET), many(&TOOL), many(&RECIPE), many(&TEMPLATE), many(&GRAPH),
-    many(&BUNDLE), many(&PACKAGE), many(&TENANT), many(&CAPABILITY), many(&PROVIDER), many(&AGENT), many(&SKILL),
-    many(&GATE), many(&TEST),
+    once(&EDITION),
+    once(&WORKSPACE),
+    many(&IMPORT),
+    many(&LET),
+    many(&TOOL),
+    many(&RECIPE),
+    many(&TEMPLATE),
+    many(&GRAPH),
+    many(&BUNDLE),
+    many(&PACKAGE),
+    many(&TENANT),
+    many(&CAPABILITY),
+    many(&PROVIDER),
+    many(&AGENT),
+    many(&SKILL),
+    many(&GATE),
+    many(&TEST),
 ];

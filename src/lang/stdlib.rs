@@ -5,10 +5,8 @@
 pub const PRELUDE: &str = "<std>/posix";
 
 /// Every file of the standard library: pseudo path and text.
-pub const FILES: &[(&str, &str)] = &[
-    ("<std>/posix", include_str!("../../stdlib/posix.kdl")),
-    ("<std>/cc", include_str!("../../stdlib/cc.kdl")),
-];
+pub const FILES: &[(&str, &str)] =
+    &[("<std>/posix", include_str!("../../stdlib/posix.kdl")), ("<std>/cc", include_str!("../../stdlib/cc.kdl"))];
 
 /// The text of a pseudo path.
 pub fn find(path: &str) -> Option<&'static str> {

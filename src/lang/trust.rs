@@ -13,25 +13,33 @@ static SIGNER: Shape = Shape::new("signer", "Keys by name.").args(1, MANY, Takes
 static BUILDER_NAME: Shape =
     Shape::new("builder", "Builders by URI.").args(1, MANY, Takes::Name, Takes::Name, "builder \"URI\"");
 static VALID: Shape = Shape::new("valid", "The epochs of the policy in which the key counts.")
-    .props(&[prop("from-epoch", Takes::Int, "the first"), prop("until-epoch", Takes::Int, "the last")]);
+    .props(&[prop("from-epoch", Takes::Number, "the first"), prop("until-epoch", Takes::Number, "the last")]);
 static REVOKED: Shape = Shape::new("revoked", "The key counts no more.")
-    .props(&[needed("at-epoch", Takes::Int, "from which epoch on"), needed("reason", Takes::Name, "why")]);
+    .props(&[needed("at-epoch", Takes::Number, "from which epoch on"), needed("reason", Takes::Name, "why")]);
 static KEY: Shape = Shape::new("key", "A key that is known.")
     .args(1, 1, Takes::Name, Takes::Name, "key NAME file=\"NAME.pub.pem\"")
-    .props(&[needed("file", Takes::Name, "the public key, relative to the policy"), prop("alg", Takes::Name, "`ed25519`")])
+    .props(&[
+        needed("file", Takes::Name, "the public key, relative to the policy"),
+        prop("alg", Takes::Name, "`ed25519`"),
+    ])
     .children(&[once(&VALID), once(&REVOKED)]);
 static BUILDER: Shape = Shape::new("builder", "A builder, and who may sign for it.")
     .args(1, 1, Takes::Name, Takes::Name, "builder \"URI\"")
     .children(&[many(&SIGNER)]);
 static REQUIRE: Shape = Shape::new("require", "An attestation that must be there.")
     .args(1, 1, Takes::Name, Takes::Name, "require \"PREDICATE-TYPE\"")
-    .props(&[prop("threshold", Takes::Int, "how many different keys must have signed, 1 if not given")])
+    .props(&[prop("threshold", Takes::Number, "how many different keys must have signed, 1 if not given")])
     .children(&[many(&SIGNER), many(&BUILDER_NAME)]);
 static SOURCE: Shape = Shape::new("source", "Where specs may come from.")
     .args(1, 1, Takes::Name, Takes::Name, "source \"git+https://…\"")
     .props(&[prop("refs", Takes::Name, "a branch or tag, as `refs/heads/main`")]);
-static MINIMUM: Shape = Shape::new("minimum", "The oldest version of a bundle that is accepted.")
-    .args(2, 2, Takes::Name, Takes::Name, "minimum BUNDLE VERSION");
+static MINIMUM: Shape = Shape::new("minimum", "The oldest version of a bundle that is accepted.").args(
+    2,
+    2,
+    Takes::Name,
+    Takes::Name,
+    "minimum BUNDLE VERSION",
+);
 static LOG: Shape = Shape::new("log", "A transparency log.")
     .args(1, 1, Takes::Name, Takes::Name, "log NAME")
     .props(&[prop("required", Takes::Bool, "whether a proof must be there")]);
@@ -39,7 +47,10 @@ static TENANT: Shape = Shape::new("tenant", "What bundles of a tenant must show.
     .args(1, 1, Takes::Name, Takes::Name, "tenant NAME")
     .children(&[many(&REQUIRE), many(&SOURCE), many(&MINIMUM), many(&LOG)]);
 static TRUST: Shape = Shape::new("trust", "Who is believed what. What is not allowed is refused.")
-    .props(&[needed("version", Takes::Int, "the version of this form, 1"), prop("epoch", Takes::Int, "only rises; 0 if not given")])
+    .props(&[
+        needed("version", Takes::Number, "the version of this form, 1"),
+        prop("epoch", Takes::Number, "only rises; 0 if not given"),
+    ])
     .children(&[many(&KEY), many(&BUILDER), many(&TENANT)]);
 static TOP: &[Child] = &[once(&TRUST)];
 
@@ -107,7 +118,8 @@ pub fn parse_trust(source: SourceId, kdl: &str, diagnostics: &mut Diagnostics) -
         if !diagnostics.has_errors() {
             let span = Span::new(source, 0, 0);
             diagnostics.push(
-                Diagnostic::new(Code::P0104, span, "the policy needs a `trust` node").with_help("write `trust version=1 { … }`"),
+                Diagnostic::new(Code::P0104, span, "the policy needs a `trust` node")
+                    .with_help("write `trust version=1 { … }`"),
             );
         }
         return None;
@@ -116,16 +128,19 @@ pub fn parse_trust(source: SourceId, kdl: &str, diagnostics: &mut Diagnostics) -
         && version.value.kind != Kind::Int(1)
     {
         diagnostics.push(
-            Diagnostic::new(Code::P0110, version.value.span, "this version of trust policies is not known").with_help("write `version=1`"),
+            Diagnostic::new(Code::P0110, version.value.span, "this version of trust policies is not known")
+                .with_help("write `version=1`"),
         );
     }
     if diagnostics.has_errors() {
         return None;
     }
-    let natural = |node: &Node, name: &str| node.props.iter().find(|p| p.name.value == name).and_then(|p| match p.value.kind {
-        Kind::Int(int) => u64::try_from(int).ok(),
-        _ => None,
-    });
+    let natural = |node: &Node, name: &str| {
+        node.props.iter().find(|p| p.name.value == name).and_then(|p| match p.value.kind {
+            Kind::Int(int) => u64::try_from(int).ok(),
+            _ => None,
+        })
+    };
     let keys = children(root, "key")
         .filter_map(|node| {
             let part = |name| children(node, name).next();
@@ -134,9 +149,8 @@ pub fn parse_trust(source: SourceId, kdl: &str, diagnostics: &mut Diagnostics) -
                 file: text_prop(node, "file")?,
                 alg: text_prop(node, "alg"),
                 valid: part("valid").map(|node| (natural(node, "from-epoch"), natural(node, "until-epoch"), node.span)),
-                revoked: part("revoked").and_then(|node| {
-                    Some((natural(node, "at-epoch")?, text_prop(node, "reason")?.value, node.span))
-                }),
+                revoked: part("revoked")
+                    .and_then(|node| Some((natural(node, "at-epoch")?, text_prop(node, "reason")?.value, node.span))),
             })
         })
         .collect();
@@ -158,10 +172,13 @@ pub fn parse_trust(source: SourceId, kdl: &str, diagnostics: &mut Diagnostics) -
                 sources: children(node, "source")
                     .filter_map(|node| Some((first(node)?, text_prop(node, "refs").map(|name| name.value))))
                     .collect(),
-                minimums: children(node, "minimum").filter_map(|node| Some((first(node)?, text(node.args.get(1)?)?.value))).collect(),
+                minimums: children(node, "minimum")
+                    .filter_map(|node| Some((first(node)?, text(node.args.get(1)?)?.value)))
+                    .collect(),
                 logs: children(node, "log")
                     .filter_map(|node| {
-                        let required = node.props.iter().any(|p| p.name.value == "required" && p.value.kind == Kind::Bool(true));
+                        let required =
+                            node.props.iter().any(|p| p.name.value == "required" && p.value.kind == Kind::Bool(true));
                         Some((first(node)?, required))
                     })
                     .collect(),

@@ -64,7 +64,8 @@ pub fn action_manifest(spec: &ActionSpec, resolved: &Resolved) -> Manifest {
         fn walk(&self, sink: &mut dyn FieldSink) {
             let Self(spec, resolved) = self;
             let tools = resolved.tools.values().map(|tool| (tool.name.clone(), Value::Digest(tool.digest))).collect();
-            let program = |tool: &str| resolved.tools.get(tool).map_or_else(|| tool.to_owned(), |found| found.name.clone());
+            let program =
+                |tool: &str| resolved.tools.get(tool).map_or_else(|| tool.to_owned(), |found| found.name.clone());
             let varying = Varying {
                 platform: Some(platform()),
                 inputs: Value::tree(resolved.inputs.clone()),
@@ -108,7 +109,9 @@ fn def_walk(spec: &ActionSpec, tools: &BTreeMap<&str, &Tool>, sink: &mut dyn Fie
         .map(|input| {
             let text = |text: &str| Value::text(text);
             Value::List(match &input.source {
-                InputSource::Workspace { pattern, optional } => vec![text("workspace"), text(pattern), Value::Flag(*optional)],
+                InputSource::Workspace { pattern, optional } => {
+                    vec![text("workspace"), text(pattern), Value::Flag(*optional)]
+                }
                 InputSource::Output { output, select, .. } => vec![
                     text("output"),
                     text(input.dest.as_ref().map_or(".", |dest| dest.as_str())),
@@ -177,7 +180,8 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying, s
         .outputs
         .iter()
         .map(|output| {
-            let mut parts = vec![Value::text(&output.name), Value::text(output.path.as_str()), Value::text(output.kind.word())];
+            let mut parts =
+                vec![Value::text(&output.name), Value::text(output.path.as_str()), Value::text(output.kind.word())];
             parts.extend(output.digest.map(Value::Digest));
             Value::List(parts)
         })
@@ -229,7 +233,8 @@ pub(crate) fn static_key(action: &Action, def: Digest, producer: &dyn Fn(usize, 
 
 /// What a producer counts as in the static keys of those below it.
 pub(crate) fn producer_identity(producer: &Action, output: &str) -> Digest {
-    let promised = producer.spec.outputs.iter().find(|candidate| candidate.name == output).and_then(|found| found.digest);
+    let promised =
+        producer.spec.outputs.iter().find(|candidate| candidate.name == output).and_then(|found| found.digest);
     match (producer.spec.class, promised) {
         (Class::Fixed, Some(digest)) => digest,
         _ => producer.skey,
@@ -258,7 +263,11 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
     let mut sink = DigestSink::default();
     sink.field(1, "graph", &Value::text(&plan.graph));
     sink.field(2, "actions", &Value::List(actions));
-    sink.field(3, "pools", &Value::Map(plan.pools.iter().map(|(name, capacity)| (name.clone(), Value::Int(*capacity))).collect()));
+    sink.field(
+        3,
+        "pools",
+        &Value::Map(plan.pools.iter().map(|(name, capacity)| (name.clone(), Value::Int(*capacity))).collect()),
+    );
     if let Some(concurrency) = plan.concurrency {
         sink.field(4, "concurrency", &Value::Int(concurrency));
     }

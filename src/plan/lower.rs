@@ -144,7 +144,11 @@ fn input(ir: &InputIr) -> Input {
         }
         InputIr::Output { dest, action, output, select, .. } => Input {
             dest: dest.clone(),
-            source: InputSource::Output { action: ActionId(*action as u32), output: output.clone(), select: select.clone() },
+            source: InputSource::Output {
+                action: ActionId(*action as u32),
+                output: output.clone(),
+                select: select.clone(),
+            },
         },
     }
 }
@@ -164,6 +168,7 @@ fn retry(decl: &RetryDecl) -> Retry {
         "timeout" => RetryOn::Timeout,
         _ => RetryOn::Transient,
     };
-    let backoff = if decl.exponential { Backoff::Exponential(decl.backoff_ms) } else { Backoff::Fixed(decl.backoff_ms) };
+    let backoff =
+        if decl.exponential { Backoff::Exponential(decl.backoff_ms) } else { Backoff::Fixed(decl.backoff_ms) };
     Retry { max: decl.max, on, backoff }
 }

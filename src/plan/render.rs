@@ -75,7 +75,8 @@ fn quote(arg: &str) -> String {
 
 /// A plan as a DOT graph.
 pub fn to_dot(plan: &Plan) -> String {
-    let mut out = format!("digraph {} {{\n    rankdir=LR;\n    node [shape=box, fontname=\"sans-serif\"];\n", json(&plan.graph));
+    let mut out =
+        format!("digraph {} {{\n    rankdir=LR;\n    node [shape=box, fontname=\"sans-serif\"];\n", json(&plan.graph));
     for action in &plan.actions {
         let short = action.addr.strip_prefix(&format!("{}/", plan.graph)).unwrap_or(&action.addr);
         let _ = writeln!(out, "    {} [label={}];", json(&action.addr), json(short));

@@ -6,3 +6,4 @@ mod support;
 mod tidy;
 
 mod guard;
+mod ui;

@@ -6,23 +6,44 @@ use std::collections::BTreeMap;
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, InputDecl, Name, OutputDecl, RecipeDecl, RenderVar, Work};
+use crate::lang::check::scope::some;
 use crate::lang::check::{Scope, check_params, tool, unique};
 use crate::lang::program::{FileId, Program};
+use crate::lang::shape::enough;
 use crate::lang::text::Text;
 use crate::lang::ty::{ArtifactKind, Ty};
 
 const CLASSES: &[&str] = &["pure", "fixed", "volatile"];
 const RESERVED_CLASSES: &[&str] = &["record", "effect"];
 
-pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl, diagnostics: &mut Diagnostics) {
-    let constants = Scope::of_file(program, file);
-    check_params(&recipe.params, &constants, diagnostics);
-    let scope = constants.with_params(&recipe.params);
+/// Where work stands: what its names mean.
+pub(super) struct Place<'a> {
+    pub(super) program: &'a Program,
+    pub(super) file: FileId,
+    /// Resources of the graph around it.
+    pub(super) pools: &'a [&'a str],
+}
+
+pub(super) fn check_recipe(
+    program: &Program,
+    file: FileId,
+    recipe: &RecipeDecl,
+    constants: &Scope,
+    diagnostics: &mut Diagnostics,
+) {
+    check_params(&recipe.params, constants, diagnostics);
+    let scope = constants.with_params(&recipe.params, recipe.params_known);
+    let place = Place { program, file, pools: &[] };
     let mut returned: BTreeMap<&str, Vec<(&OutputDecl, Span)>> = BTreeMap::new();
+    unique(recipe.steps.iter().map(|step| &step.name), "step", diagnostics);
+    let steps: BTreeMap<&str, usize> =
+        recipe.steps.iter().enumerate().rev().map(|(index, step)| (step.name.value.as_str(), index)).collect();
     for (index, step) in recipe.steps.iter().enumerate() {
-        unique(&recipe.steps[..index].iter().map(|other| &other.name).collect::<Vec<_>>(), &step.name, "step", diagnostics);
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
         check_segment(&step.name, "step", diagnostics);
-        check_work(program, file, &step.work, &scope, &[], diagnostics);
+        check_work(&place, &step.work, &scope, diagnostics);
         for output in &step.work.outputs {
             if let Some(name) = output.name.as_literal() {
                 returned.entry(name).or_default().push((output, output.name.span));
@@ -30,13 +51,15 @@ pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl,
         }
         for input in &step.work.inputs {
             if let Some(Expr::Ref(text)) = &input.from {
-                check_step_ref(recipe, index, text, diagnostics);
+                check_step_ref(recipe, &steps, index, text, diagnostics);
             }
         }
     }
-    for (index, returns) in recipe.returns.iter().enumerate() {
-        unique(&recipe.returns[..index].iter().map(|other| &other.name).collect::<Vec<_>>(), &returns.name, "artifact", diagnostics);
+    unique(recipe.returns.iter().map(|returns| &returns.name), "artifact", diagnostics);
+    let outputs_known = recipe.steps.iter().all(|step| step.work.outputs_known);
+    for returns in &recipe.returns {
         match returned.get(returns.name.value.as_str()).map_or(&[][..], Vec::as_slice) {
+            [] if !outputs_known => {}
             [] => {
                 let known: Vec<&str> = returned.keys().copied().collect();
                 diagnostics.push(
@@ -52,38 +75,60 @@ pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl,
             [(output, span)] => {
                 if !output.ty.fits(&returns.ty) && !returns.ty.fits(&output.ty) {
                     diagnostics.push(
-                        Diagnostic::new(Code::P0301, *span, format!("expected `{}`, found `{}`", returns.ty, output.ty))
-                            .with_secondary(returns.name.span, "the recipe returns it here"),
+                        Diagnostic::new(
+                            Code::P0301,
+                            *span,
+                            format!("expected `{}`, found `{}`", returns.ty, output.ty),
+                        )
+                        .with_secondary(returns.name.span, "the recipe returns it here"),
                     );
                 }
             }
             [(_, first), (_, second), ..] => diagnostics.push(
-                Diagnostic::new(Code::P0402, *second, format!("output `{}` is declared by two steps", returns.name.value))
-                    .with_secondary(*first, "first declared here")
-                    .with_help("a recipe returns each name from one step"),
+                Diagnostic::new(
+                    Code::P0402,
+                    *second,
+                    format!("output `{}` is declared by two steps", returns.name.value),
+                )
+                .with_secondary(*first, "first declared here")
+                .with_help("a recipe returns each name from one step"),
             ),
         }
     }
 }
 
-fn check_step_ref(recipe: &RecipeDecl, at: usize, text: &Text, diagnostics: &mut Diagnostics) {
+fn check_step_ref(
+    recipe: &RecipeDecl,
+    steps: &BTreeMap<&str, usize>,
+    at: usize,
+    text: &Text,
+    diagnostics: &mut Diagnostics,
+) {
     let Some(literal) = text.as_literal() else { return };
     let Some((step, output)) = literal.split_once('.') else {
         diagnostics.push(not_a_reference(text.span, literal));
         return;
     };
-    match recipe.steps.iter().position(|other| other.name.value == step) {
+    match steps.get(step) {
         Some(index) => {
-            let target = &recipe.steps[index];
-            if index >= at {
+            let target = &recipe.steps[*index];
+            if *index >= at {
                 diagnostics.push(
-                    Diagnostic::new(Code::P0501, text.span, format!("step `{}` uses step `{step}`, which does not come before it", recipe.steps[at].name.value))
-                        .with_secondary(target.name.span, "declared here")
-                        .with_help("steps use the outputs of earlier steps"),
+                    Diagnostic::new(
+                        Code::P0501,
+                        text.span,
+                        format!(
+                            "step `{}` uses step `{step}`, which does not come before it",
+                            recipe.steps[at].name.value
+                        ),
+                    )
+                    .with_secondary(target.name.span, "declared here")
+                    .with_help("steps use the outputs of earlier steps"),
                 );
             }
             let names: Vec<&str> = target.work.outputs.iter().filter_map(|output| output.name.as_literal()).collect();
-            if !names.contains(&output) {
+            let known = target.work.outputs_known && target.work.outputs.len() == names.len();
+            if known && !names.contains(&output) {
                 diagnostics.push(no_output(text.span, output, step, &names));
             }
         }
@@ -92,7 +137,9 @@ fn check_step_ref(recipe: &RecipeDecl, at: usize, text: &Text, diagnostics: &mut
             diagnostics.push(
                 Diagnostic::new(Code::P0201, text.span, format!("cannot find step `{step}`"))
                     .with_suggestion_text(did_you_mean(step, names.iter().copied()))
-                    .with_help("a recipe sees its own steps and its parameters: take artifacts of the graph by `param`"),
+                    .with_help(
+                        "a recipe sees its own steps and its parameters: take artifacts of the graph by `param`",
+                    ),
             );
         }
     }
@@ -106,7 +153,7 @@ pub(crate) fn not_a_reference(span: Span, text: &str) -> Diagnostic {
 
 /// The diagnostic for an output that a node does not have.
 pub(crate) fn no_output(span: Span, output: &str, node: &str, known: &[&str]) -> Diagnostic {
-    let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", known.join(", ")) };
+    let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", some(known)) };
     Diagnostic::new(Code::P0401, span, format!("output `{output}` is not produced by `{node}`"))
         .with_suggestion_text(did_you_mean(output, known.iter().copied()))
         .with_help(help)
@@ -124,46 +171,47 @@ pub(crate) fn check_segment(name: &Name, what: &str, diagnostics: &mut Diagnosti
 }
 
 /// Checks what nodes and steps have in common.
-pub(super) fn check_work(
-    program: &Program,
-    file: FileId,
-    work: &Work,
-    scope: &Scope,
-    pools: &[&str],
-    diagnostics: &mut Diagnostics,
-) {
-    let mut instance = scope.clone();
-    instance.instance = true;
+pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
+    let Place { program, file, pools } = *place;
+    let instance = scope.of_instances();
     check_class(work, diagnostics);
     match &work.body {
         Some(Body::Exec { tool: name, args }) => {
             tool(program, file, name, diagnostics);
             args.iter().for_each(|arg| check_argument(arg, scope, diagnostics));
         }
-        Some(Body::Copy(text) | Body::Write(text)) => scope.check_text(text, diagnostics),
+        Some(Body::Copy(text)) => check_operand(text, scope, diagnostics),
+        Some(Body::Write(text)) => scope.check_text(text, diagnostics),
         Some(Body::Render { template, vars }) => {
-            scope.check_text(template, diagnostics);
+            check_operand(template, scope, diagnostics);
+            unique(vars.iter().map(|(name, _)| name), "variable", diagnostics);
             for (_, var) in vars {
                 match var {
                     RenderVar::Value(expr) => check_argument(expr, scope, diagnostics),
-                    RenderVar::File(text) | RenderVar::Json(text) => scope.check_text(text, diagnostics),
+                    RenderVar::File(text) | RenderVar::Json(text) => check_operand(text, scope, diagnostics),
                 }
             }
         }
-        Some(Body::MergeJson(texts)) => texts.iter().for_each(|text| scope.check_text(text, diagnostics)),
+        Some(Body::MergeJson(texts)) => texts.iter().for_each(|text| check_operand(text, scope, diagnostics)),
         None => {}
     }
     if let Some(Body::Copy(_) | Body::Write(_) | Body::Render { .. } | Body::MergeJson(_)) = &work.body
         && work.outputs.len() != 1
+        && work.outputs_known
     {
         diagnostics.push(
-            Diagnostic::new(Code::P0402, work.span, format!("a built-in action writes one output, {} declared", work.outputs.len()))
-                .with_help("add `output PATH`, once"),
+            Diagnostic::new(
+                Code::P0402,
+                work.span,
+                format!("a built-in action writes one output, {} declared", work.outputs.len()),
+            )
+            .with_help("add `output PATH`, once"),
         );
     }
     for name in &work.tools {
         tool(program, file, name, diagnostics);
     }
+    unique(work.env.iter().map(|(name, _)| name), "variable", diagnostics);
     for (name, value) in &work.env {
         check_env(name, value, scope, diagnostics);
     }
@@ -175,16 +223,31 @@ pub(super) fn check_work(
     }
     for hold in &work.holds {
         if !hold.machine && !pools.contains(&hold.pool.value.as_str()) {
-            let diagnostic = Diagnostic::new(Code::P0201, hold.pool.span, format!("cannot find resource `{}`", hold.pool.value))
-                .with_suggestion(did_you_mean(&hold.pool.value, pools.iter().copied()));
-            diagnostics.push(diagnostic.with_help(format!("declare it in the graph: `resource {} capacity=1`", hold.pool.value)));
+            let diagnostic =
+                Diagnostic::new(Code::P0201, hold.pool.span, format!("cannot find resource `{}`", hold.pool.value))
+                    .with_suggestion(did_you_mean(&hold.pool.value, pools.iter().copied()));
+            diagnostics.push(
+                diagnostic.with_help(format!("declare it in the graph: `resource {} capacity=1`", hold.pool.value)),
+            );
         }
-        if let Expr::Var(name) = &hold.amount {
-            scope.resolve(&name.value, name.span, diagnostics);
+        match &hold.amount {
+            Expr::Var(name) => drop(scope.resolve(&name.value, name.span, diagnostics)),
+            Expr::Text(text) => scope.check_text(text, diagnostics),
+            Expr::Int(amount, span) if *amount < 1 => diagnostics.push(
+                Diagnostic::new(Code::P0304, *span, "the amount is not a whole number from 1")
+                    .with_help("to hold nothing, leave it out"),
+            ),
+            _ => {}
         }
     }
     work.inputs.iter().for_each(|input| check_input(input, scope, &instance, diagnostics));
     check_outputs(work, scope, diagnostics);
+}
+
+/// A file that a built-in action reads.
+fn check_operand(text: &Text, scope: &Scope, diagnostics: &mut Diagnostics) {
+    scope.check_text(text, diagnostics);
+    check_path(text, "the place of an input", diagnostics);
 }
 
 fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
@@ -193,7 +256,11 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
         && !CLASSES.contains(&class)
     {
         diagnostics.push(if RESERVED_CLASSES.contains(&class) {
-            Diagnostic::new(Code::P0111, written.span, format!("class `{class}` belongs to the language, but this version does not run it yet"))
+            Diagnostic::new(
+                Code::P0111,
+                written.span,
+                format!("class `{class}` belongs to the language, but this version does not run it yet"),
+            )
         } else {
             Diagnostic::new(Code::P0305, written.span, format!("`{class}` is not a class of action"))
                 .with_suggestion(did_you_mean(class, CLASSES.iter().copied()))
@@ -201,7 +268,7 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
         });
     }
     for output in &work.outputs {
-        if class == "fixed" && output.digest.is_none() {
+        if class == "fixed" && output.digest.is_none() && !diagnostics.has_error_within(output.span) {
             let zeros = format!("b3:{}", "0".repeat(64));
             diagnostics.push(
                 Diagnostic::new(Code::P0508, output.span, "an output of a `fixed` action does not declare its digest")
@@ -224,13 +291,17 @@ fn check_argument(expr: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
         Expr::Text(text) => scope.check_text(text, diagnostics),
         Expr::Var(name) => {
             if let Some((Ty::Artifact(_), declared)) = scope.resolve(&name.value, name.span, diagnostics) {
-                diagnostics.push(artifact_argument(name.span, &name.value).with_secondary(*declared, "declared here"));
+                diagnostics.push(artifact_argument(name.span, &name.value).with_secondary(declared, "declared here"));
             }
         }
         Expr::Ref(text) => diagnostics.push(artifact_argument(text.span, text.as_literal().unwrap_or("…"))),
         Expr::Secret(name) => diagnostics.push(
-            Diagnostic::new(Code::P0111, name.span, "secrets belong to the language, but this version does not run them yet")
-                .with_help("remove it, or wait for the version that does"),
+            Diagnostic::new(
+                Code::P0111,
+                name.span,
+                "secrets belong to the language, but this version does not run them yet",
+            )
+            .with_help("remove it, or wait for the version that does"),
         ),
         Expr::Int(..) | Expr::Bool(..) => {}
     }
@@ -247,20 +318,29 @@ const FIXED_ENV: &[&str] = &["PATH", "HOME", "TMPDIR"];
 fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
     if FIXED_ENV.contains(&name.value.as_str()) {
         diagnostics.push(
-            Diagnostic::new(Code::P0305, name.span, format!("`{}` is set by the executor", name.value))
-                .with_help("`PATH` holds the declared tools; `HOME` and `TMPDIR` are empty folders of the action's own"),
+            Diagnostic::new(Code::P0305, name.span, format!("`{}` is set by the executor", name.value)).with_help(
+                "`PATH` holds the declared tools; `HOME` and `TMPDIR` are empty folders of the action's own",
+            ),
         );
     }
     if name.value.is_empty() || name.value.contains(['=', '\0']) {
-        diagnostics.push(Diagnostic::new(Code::P0301, name.span, "this cannot be the name of a variable of the environment"));
+        diagnostics.push(Diagnostic::new(
+            Code::P0301,
+            name.span,
+            "this cannot be the name of a variable of the environment",
+        ));
     }
     match value {
         Expr::Var(var) => {
             if let Some((Ty::List(_) | Ty::Artifact(_), declared)) = scope.resolve(&var.value, var.span, diagnostics) {
                 diagnostics.push(
-                    Diagnostic::new(Code::P0309, var.span, format!("`{}` cannot be the value of a variable", var.value))
-                        .with_secondary(*declared, "declared here")
-                        .with_help("the environment holds text"),
+                    Diagnostic::new(
+                        Code::P0309,
+                        var.span,
+                        format!("`{}` cannot be the value of a variable", var.value),
+                    )
+                    .with_secondary(declared, "declared here")
+                    .with_help("the environment holds text"),
                 );
             }
         }
@@ -289,7 +369,7 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
                     {
                         diagnostics.push(
                             Diagnostic::new(Code::P0301, name.span, format!("expected an artifact, found `{ty}`"))
-                                .with_secondary(*declared, "declared here"),
+                                .with_secondary(declared, "declared here"),
                         );
                     }
                 }
@@ -328,8 +408,12 @@ fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
         let clash = paths.iter().find(|(other, _)| other.starts_with(&path) || path.starts_with(other));
         if let Some((other, first)) = clash {
             diagnostics.push(
-                Diagnostic::new(Code::P0504, output.span, format!("two outputs claim `{path}`: one lies inside or at the other"))
-                    .with_secondary(*first, format!("`{other}` is declared here")),
+                Diagnostic::new(
+                    Code::P0504,
+                    output.span,
+                    format!("two outputs claim `{path}`: one lies inside or at the other"),
+                )
+                .with_secondary(*first, format!("`{other}` is declared here")),
             );
         }
         // A workspace input at the same path would be changed in place.
@@ -353,7 +437,8 @@ pub(crate) fn check_path(text: &Text, what: &str, diagnostics: &mut Diagnostics)
     match RelPath::new(literal) {
         Ok(path) => Some(path),
         Err(error) => {
-            diagnostics.push(Diagnostic::new(Code::P0507, text.span, error.to_string()).with_help(format!("write {what}")));
+            diagnostics
+                .push(Diagnostic::new(Code::P0507, text.span, error.to_string()).with_help(format!("write {what}")));
             None
         }
     }
