@@ -10,11 +10,11 @@
 
 pub mod base;
 pub mod bundle;
-//pub mod cli;
+pub mod cli;
 pub mod diag;
 pub mod event;
 pub mod exec;
 pub mod lang;
-//pub mod ops;
+pub mod ops;
 pub mod plan;
 pub mod store;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(0)
+    ExitCode::from(partita::cli::main(std::env::args_os()))
 }

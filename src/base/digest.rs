@@ -77,6 +77,13 @@ impl Digest {
         HEXLOWER.encode(&self.0)
     }
 
+    /// 64 lower-case hexadecimal digits, without an allocation.
+    pub fn hex_digits(&self) -> [u8; 64] {
+        let mut digits = [0; 64];
+        HEXLOWER.encode_mut(&self.0, &mut digits);
+        digits
+    }
+
     /// The first ten hexadecimal digits, for people.
     pub fn short(&self) -> String {
         HEXLOWER.encode(&self.0[..5])
@@ -86,6 +93,33 @@ impl Digest {
 impl From<blake3::Hash> for Digest {
     fn from(hash: blake3::Hash) -> Self {
         Self(*hash.as_bytes())
+    }
+}
+
+/// Computes a digest from bytes that come piece by piece.
+#[derive(Clone)]
+pub struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    /// For [`Digest::of_blob`].
+    pub fn of_blob() -> Self {
+        Self(blake3::Hasher::new())
+    }
+
+    /// For [`Digest::derive`].
+    pub fn derive(domain: Domain) -> Self {
+        Self(blake3::Hasher::new_derive_key(domain.context()))
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(bytes);
+        self
+    }
+
+    /// The digest of all bytes taken so far.
+    pub fn finish(&self) -> Digest {
+        self.0.finalize().into()
     }
 }
 
@@ -158,6 +192,7 @@ mod tests {
         let digest = Digest::of_blob(b"abc");
         assert_eq!(digest.hex(), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
         assert_eq!(digest.hex().parse::<Digest>(), Ok(digest));
+        assert_eq!(digest.hex_digits(), *digest.hex().as_bytes());
         assert_eq!(format!("b3:{digest}").parse::<Digest>(), Ok(digest));
         let key = ActionKey(digest);
         assert_eq!(key.to_string().len(), 4 + 52);
@@ -170,5 +205,7 @@ mod tests {
     fn domains_are_separate() {
         assert_ne!(Digest::derive(Domain::Def, b"x"), Digest::derive(Domain::Tree, b"x"));
         assert_ne!(Digest::derive(Domain::Def, b"x"), Digest::of_blob(b"x"));
+        assert_eq!(Hasher::of_blob().update(b"a").update(b"b").finish(), Digest::of_blob(b"ab"));
+        assert_eq!(Hasher::derive(Domain::Def).update(b"x").finish(), Digest::derive(Domain::Def, b"x"));
     }
 }

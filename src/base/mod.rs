@@ -16,7 +16,7 @@ pub use canon::{
     DigestSink, Field, FieldSink, Fields, Manifest, ManifestError, TextSink, Value, digest_fields, manifest_of,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use digest::{ActionKey, Digest, Domain, ParseDigestError};
+pub use digest::{ActionKey, Digest, Domain, Hasher, ParseDigestError};
 pub use env::{EnvVar, Environment, NETWORK_PASS};
 pub use kind::ErrorKind;
 pub use limits::Limits;

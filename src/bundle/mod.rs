@@ -1,1 +1,56 @@
 //! Results to a signed, reproducible archive, and its verification. Leaves out how results came to be.
+//!
+//! ```text
+//! NAME-VERSION.zip                 canonical stored ZIP: META/{SHA256SUMS,cyclonedx.json,manifest.json,spdx.json}, out/**
+//! NAME-VERSION.zip.intoto.jsonl    DSSE envelopes: SLSA provenance, SPDX, CycloneDX
+//! NAME-VERSION.zip.sigstore.json   the first of them as a Sigstore bundle v0.3
+//! ```
+//!
+//! Arrows only point down: signature, statement, SHA-256 of the archive and of `META/SHA256SUMS`,
+//! entries, bytes. Nothing in the archive names its own hash, a signature or a key.
+
+mod build;
+mod code;
+mod content;
+mod cyclonedx;
+mod dsse;
+mod error;
+mod folder;
+mod json;
+mod judge;
+mod key;
+mod layout;
+mod lockfile;
+mod manifest;
+mod names;
+mod policy;
+mod provenance;
+mod sbom;
+mod scan;
+mod spdx;
+mod spec;
+mod uri;
+mod verdict;
+mod verify;
+mod version;
+mod writer;
+
+pub use build::{Built, BuiltFile, build, side_files};
+pub use code::Code;
+pub use dsse::{Envelope, EnvelopeSignature, pae};
+pub use error::Error;
+pub use key::{Algorithm, KeyFiles, PrivateKey, PublicKey, Signer, generate_key, key_paths};
+pub use lockfile::{parse_cargo_lock, parse_package_lock};
+pub use manifest::{BundleManifest, ContentRoot, ManifestFile};
+pub use names::NameError;
+pub use policy::{
+    AllowedSource, LogRule, MinimumVersion, Place, Policy, Requirement, Revocation, TenantPolicy, TrustedBuilder,
+    TrustedKey,
+};
+pub use spec::{BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Source, ToolIdentity, ToolUse};
+pub use uri::{
+    BUILD_TYPE, CYCLONEDX_TYPE, MANIFEST_SCHEMA, PAYLOAD_TYPE, PROVENANCE_TYPE, SIGSTORE_MEDIA_TYPE, SPDX_TYPE,
+    STATEMENT_TYPE, builder_id,
+};
+pub use verdict::{Check, CheckName, Facts, Refusal, Status, Verdict, VerifyLimits};
+pub use verify::{VerifyOptions, verify, verify_extracted};

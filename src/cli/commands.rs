@@ -8,14 +8,18 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::base::{Clock, ErrorKind, SystemClock, format_bytes, parse_duration_ms, parse_size_bytes};
-use crate::bundle::{Status, Verdict, generate_key};
-use crate::cli::args::{Cli, Command, Format, KeyCommand, RunOptions as RunArgs, StoreCommand};
+use crate::cli::args::{Cli, Command, Format, KeyCommand, Progress, RunOptions as RunArgs, StoreCommand};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
-use crate::ops::{self, Error, Locations, PlanFormat, RunReply, VerifyProblem, Workspace};
-use crate::store::{GcOptions, LocalStore, StoreOptions};
+use crate::ops::{
+    self, CheckStatus, Error, GcOptions, Locations, PlanFormat, RunReply, Verdict, VerifyProblem, Workspace,
+};
 
 type Status8 = Result<u8, Error>;
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
 
 /// Runs a command to its exit status.
 pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
@@ -34,7 +38,9 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         }
         Command::Plan { graph, output: file } => plan(cli, &locations, graph, file.as_deref(), output),
         Command::Run { targets, options: args } => run_targets(cli, locations, targets, args, output),
-        Command::Why { addr, run } => with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output)),
+        Command::Why { addr, run } => {
+            with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
+        }
         Command::Runs => with_workspace(&locations, output, |workspace| runs(workspace, output)),
         Command::Log { run, addr } => {
             with_workspace(&locations, output, |workspace| log(workspace, run.as_deref(), addr.as_deref(), output))
@@ -133,23 +139,40 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
 
 fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &RunArgs, output: &Output) -> Status8 {
     locations.out.clone_from(&args.out);
+    let params = params(cli)?;
+    let mut options = options(cli, args, true)?;
+    // A report describes a run, so asking for one makes one.
+    if !output.json
+        && args.report.is_none()
+        && cli.global.progress != Progress::Json
+        && let Some(reply) = ops::answer(&locations, targets, &params, &mut options, clock().as_ref())
+    {
+        print_outputs(&reply, &locations, output);
+        output.note(&summary(&reply));
+        return Ok(0);
+    }
+    let context = context(cli, &locations, output)?;
     with_workspace(&locations, output, |workspace| {
-        let context = context(cli, &locations, output)?;
-        let reply = ops::run(workspace, targets, &params(cli)?, &options(cli, args, true)?, &context)?;
+        let reply = ops::run(workspace, targets, &params, &options, &context)?;
         finish_run(&locations, args, &reply, output)?;
         if output.json {
             output.data(&format!("{}\n", report_json(&reply)));
         }
-        let shown = reply.outputs.len().min(10);
-        for path in &reply.outputs[..shown] {
-            output.note(&format!("  -> {}", relative(path, &locations.current)));
-        }
-        if reply.outputs.len() > shown {
-            output.note(&format!("  -> and {} more under {}", reply.outputs.len() - shown, relative(&workspace.out, &locations.current)));
-        }
+        print_outputs(&reply, &locations, output);
         output.note(&summary(&reply));
         Ok(status_of(&reply))
     })
+}
+
+/// Where outputs are: each while they are few, else the first and how many more.
+fn print_outputs(reply: &RunReply, locations: &Locations, output: &Output) {
+    let shown = reply.outputs.len().min(10);
+    for path in &reply.outputs[..shown] {
+        output.note(&format!("  -> {}", relative(path, &locations.current)));
+    }
+    if reply.outputs.len() > shown {
+        output.note(&format!("  -> and {} more", reply.outputs.len() - shown));
+    }
 }
 
 fn status_of(reply: &RunReply) -> u8 {
@@ -177,7 +200,7 @@ fn relative(path: &Path, current: &Path) -> String {
 }
 
 fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) -> Status8 {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock = clock();
     let why = ops::why(workspace, addr, run, &clock)?;
     if output.json {
         let object = json!({
@@ -202,7 +225,7 @@ fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) ->
 }
 
 fn runs(workspace: &Workspace, output: &Output) -> Status8 {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock = clock();
     for row in ops::runs(workspace, &clock)? {
         let counts = row.counts;
         if output.json {
@@ -215,8 +238,15 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
         } else {
             output.data(&format!(
                 "{}  {}  {:9}  {}  {} ran, {} cached, {} cut off, {} failed, {} skipped\n",
-                row.id, row.started, row.status.word(), row.target, counts.ran, counts.cached, counts.cut_off,
-                counts.failed, counts.skipped
+                row.id,
+                row.started,
+                row.status.word(),
+                row.target,
+                counts.ran,
+                counts.cached,
+                counts.cut_off,
+                counts.failed,
+                counts.skipped
             ));
         }
     }
@@ -224,7 +254,7 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
 }
 
 fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, output: &Output) -> Status8 {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock = clock();
     for entry in ops::log(workspace, run, addr, &clock)? {
         if output.json {
             let object = json!({
@@ -278,7 +308,12 @@ fn bundle(
             output.note(&format!("  -> {}", here(path)));
         }
         let built = &reply.built;
-        output.note(&format!("bundle {} ({} files, {})", here(&built.zip.path), built.files, format_bytes(built.zip.size)));
+        output.note(&format!(
+            "bundle {} ({} files, {})",
+            here(&built.zip.path),
+            built.files,
+            format_bytes(built.zip.size)
+        ));
         output.note(&format!("  sha256 {}", built.zip.sha256));
         output.note(&format!("  signed {}", here(&built.intoto.path)));
         let mut status = 0;
@@ -334,13 +369,13 @@ fn verdict_text(verdict: &Verdict) -> String {
     let mut lines = Vec::new();
     for check in &verdict.checks {
         lines.push(match &check.status {
-            Status::Passed(note) if note.is_empty() => format!("ok       {}", check.name.title()),
-            Status::Passed(note) => format!("ok       {}: {note}", check.name.title()),
-            Status::Refused(refusal) => {
+            CheckStatus::Passed(note) if note.is_empty() => format!("ok       {}", check.name.title()),
+            CheckStatus::Passed(note) => format!("ok       {}: {note}", check.name.title()),
+            CheckStatus::Refused(refusal) => {
                 let place = refusal.place.as_ref().map_or(String::new(), |place| format!("\n         policy {place}"));
                 format!("REFUSED  {}: {refusal}{place}", check.name.word())
             }
-            Status::Skipped => format!("skipped  {}", check.name.title()),
+            CheckStatus::Skipped => format!("skipped  {}", check.name.title()),
         });
     }
     lines.push(if verdict.accepted() { "accepted".to_owned() } else { "refused".to_owned() });
@@ -352,12 +387,12 @@ fn verdict_json(verdict: &Verdict) -> serde_json::Value {
         .checks
         .iter()
         .map(|check| match &check.status {
-            Status::Passed(note) => json!({"check": check.name.word(), "status": "ok", "note": note}),
-            Status::Refused(refusal) => json!({
+            CheckStatus::Passed(note) => json!({"check": check.name.word(), "status": "ok", "note": note}),
+            CheckStatus::Refused(refusal) => json!({
                 "check": check.name.word(), "status": "refused", "code": refusal.code.to_string(), "reason": refusal.reason,
                 "policy_line": refusal.place.as_ref().map(|place| place.line),
             }),
-            Status::Skipped => json!({"check": check.name.word(), "status": "skipped"}),
+            CheckStatus::Skipped => json!({"check": check.name.word(), "status": "skipped"}),
         })
         .collect();
     let facts = verdict.facts.as_ref().map(|facts| {
@@ -377,7 +412,7 @@ fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 
     };
     match command {
         KeyCommand::Generate { name, out } => {
-            let files = generate_key(&dir(out.as_ref())?, name)?;
+            let files = ops::generate_key(&dir(out.as_ref())?, name)?;
             output.note(&format!("private {}", relative(&files.private, &locations.current)));
             output.note(&format!("public  {}", relative(&files.public, &locations.current)));
             output.note(&format!("keyid   {}", files.key.keyid()));
@@ -386,7 +421,8 @@ fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 
         KeyCommand::Show { name } => {
             let dir = dir(None)?;
             let keys = ops::public_keys(&dir)?;
-            let shown: Vec<_> = keys.iter().filter(|(known, _)| name.as_ref().is_none_or(|name| name == *known)).collect();
+            let shown: Vec<_> =
+                keys.iter().filter(|(known, _)| name.as_ref().is_none_or(|name| name == *known)).collect();
             if let (Some(name), true) = (name, shown.is_empty()) {
                 return Err(Error::KeyMissing { name: name.clone(), path: dir.join(format!("{name}.pub.pem")) });
             }
@@ -405,8 +441,7 @@ fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 
 
 fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Status8 {
     let dir = ops::store_dir(locations)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let store = LocalStore::open(&dir, StoreOptions::new(clock))?;
+    let store = ops::open_store(&dir, clock())?;
     match command {
         StoreCommand::Stat => {
             let stat = store.stat()?;
@@ -420,7 +455,11 @@ fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Stat
                 output.data(&format!("store {}\n", dir.display()));
                 output.data(&format!("  objects      {} ({})\n", stat.objects, format_bytes(stat.bytes)));
                 output.data(&format!("  results      {}\n", stat.claims));
-                output.data(&format!("  quarantined  {} ({})\n", stat.quarantined, format_bytes(stat.quarantined_bytes)));
+                output.data(&format!(
+                    "  quarantined  {} ({})\n",
+                    stat.quarantined,
+                    format_bytes(stat.quarantined_bytes)
+                ));
             }
             Ok(0)
         }
@@ -439,7 +478,9 @@ fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Stat
             } else {
                 output.data(&format!(
                     "read {} objects ({}) and {} results: {}\n",
-                    report.objects, format_bytes(report.bytes), report.claims,
+                    report.objects,
+                    format_bytes(report.bytes),
+                    report.claims,
                     if sound { "all sound" } else { "NOT sound" }
                 ));
                 for digest in &report.corrupt {
@@ -452,15 +493,26 @@ fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Stat
                     output.data(&format!("  missing: b3:{digest}\n"));
                 }
                 if report.claims_dropped > 0 {
-                    output.data(&format!("  {} results dropped; they are made anew when needed\n", report.claims_dropped));
+                    output.data(&format!(
+                        "  {} results dropped; they are made anew when needed\n",
+                        report.claims_dropped
+                    ));
                 }
             }
             Ok(if sound { 0 } else { ErrorKind::CheckFailed.exit_status() })
         }
         StoreCommand::Gc { max_age, max_size, dry_run } => {
-            let bad = |what: &str, text: &str, example: &str| Error::usage_help(format!("`{text}` is not a {what}"), format!("write it as {example}"));
-            let age = max_age.as_ref().map(|text| parse_duration_ms(text).ok_or_else(|| bad("duration", text, "`30d` or `12h`"))).transpose()?;
-            let size = max_size.as_ref().map(|text| parse_size_bytes(text).ok_or_else(|| bad("size", text, "`10GiB`"))).transpose()?;
+            let bad = |what: &str, text: &str, example: &str| {
+                Error::usage_help(format!("`{text}` is not a {what}"), format!("write it as {example}"))
+            };
+            let age = max_age
+                .as_ref()
+                .map(|text| parse_duration_ms(text).ok_or_else(|| bad("duration", text, "`30d` or `12h`")))
+                .transpose()?;
+            let size = max_size
+                .as_ref()
+                .map(|text| parse_size_bytes(text).ok_or_else(|| bad("size", text, "`10GiB`")))
+                .transpose()?;
             let options = GcOptions {
                 max_age: age.map(Duration::from_millis),
                 max_bytes: size,
@@ -479,11 +531,16 @@ fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Stat
                 let verb = if *dry_run { "would remove" } else { "removed" };
                 output.data(&format!(
                     "{verb} {} results, {} objects ({}) and {} leftovers\n",
-                    report.claims, report.objects, format_bytes(report.bytes), report.leftovers
+                    report.claims,
+                    report.objects,
+                    format_bytes(report.bytes),
+                    report.leftovers
                 ));
                 output.data(&format!(
                     "kept {} results and {} objects ({})\n",
-                    report.kept_claims, report.kept_objects, format_bytes(report.kept_bytes)
+                    report.kept_claims,
+                    report.kept_objects,
+                    format_bytes(report.kept_bytes)
                 ));
             }
             Ok(0)

@@ -3,66 +3,9 @@
 
 mod args;
 mod commands;
+mod entry;
 mod output;
 mod progress;
 mod running;
 
-use std::ffi::OsString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use clap::Parser;
-
-use crate::base::{Environment, ErrorKind};
-use crate::cli::args::Cli;
-use crate::cli::output::Output;
-use crate::ops::{Error, Locations};
-
-/// Runs a command line to its exit status. A panic is a defect of ours and ends with 70.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let args: Vec<OsString> = args.into_iter().collect();
-    catch_unwind(AssertUnwindSafe(|| dispatch(args))).unwrap_or_else(|_| ErrorKind::Internal.exit_status())
-}
-
-fn dispatch(args: Vec<OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // `--help` and `--version` are answers, everything else is a usage error.
-            let status = if error.use_stderr() { ErrorKind::Usage.exit_status() } else { 0 };
-            let _ = error.print();
-            return status;
-        }
-    };
-    let environment = Environment::of_process();
-    if let Some(filter) = environment.get(Environment::LOG).and_then(|value| value.to_str()) {
-        let filter = tracing_subscriber::EnvFilter::new(filter);
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    }
-    let output = Output::new(&cli.global, &environment);
-    let result = current_dir().and_then(|current| {
-        let locations = Locations {
-            workspace: cli.global.workspace.clone(),
-            store: cli.global.store.clone(),
-            state: cli.global.state.clone(),
-            out: None,
-            current,
-            environment,
-        };
-        commands::run(&cli, locations, &output)
-    });
-    match result {
-        Ok(status) => status,
-        Err(error) => {
-            // Specs that are wrong have been reported as diagnostics, which say it better.
-            if !matches!(error, Error::Spec) || output.json {
-                output.error(&error);
-            }
-            error.kind().exit_status()
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that asks where the process was started")]
-fn current_dir() -> Result<std::path::PathBuf, Error> {
-    std::env::current_dir().map_err(Error::io("find the current directory", "."))
-}
+pub use entry::main;

@@ -58,7 +58,9 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
             let count = format!("[{}/{}]", state.done, state.total);
             let duration = format_duration(Duration::from_millis(*duration_ms));
             match outcome {
-                Outcome::Ran => Some(format!("{count} {} {addr} ({duration}): {}", paint("32", "ran"), describe(reason))),
+                Outcome::Ran => {
+                    Some(format!("{count} {} {addr} ({duration}): {}", paint("32", "ran"), describe(reason)))
+                }
                 Outcome::Failed => {
                     let text = failure.as_deref().unwrap_or("no reason was given");
                     let text = text.replace('\n', "\n    ");

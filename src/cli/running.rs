@@ -10,9 +10,7 @@ use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
 use crate::cli::output::Output;
 use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
 use crate::event::{NullSink, Sink};
-use crate::exec::CancelToken;
-use crate::ops::{Error, Locations, RunContext, RunOptions, RunReply};
-use crate::plan::Isolation;
+use crate::ops::{CancelToken, Error, Isolation, Locations, RunContext, RunOptions, RunReply};
 
 /// The signal that stopped the run; 0 for none.
 static STOPPED_BY: AtomicU8 = AtomicU8::new(0);
@@ -36,6 +34,7 @@ pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOp
         require_cached: args.require_cached,
         refresh: args.refresh.clone(),
         materialize,
+        memo: None,
     })
 }
 
@@ -61,12 +60,13 @@ fn watch_signals(cancel: CancelToken) -> Result<(), Error> {
         .enable_io()
         .build()
         .map_err(Error::io("watch for signals", "signals"))?;
-    let (mut interrupt, mut terminate) = runtime.block_on(async {
-        let interrupt = signal(SignalKind::interrupt());
-        let terminate = signal(SignalKind::terminate());
-        interrupt.and_then(|interrupt| Ok((interrupt, terminate?)))
-    })
-    .map_err(Error::io("watch for signals", "signals"))?;
+    let (mut interrupt, mut terminate) = runtime
+        .block_on(async {
+            let interrupt = signal(SignalKind::interrupt());
+            let terminate = signal(SignalKind::terminate());
+            interrupt.and_then(|interrupt| Ok((interrupt, terminate?)))
+        })
+        .map_err(Error::io("watch for signals", "signals"))?;
     let watch = move || {
         runtime.block_on(async {
             loop {
@@ -85,7 +85,10 @@ fn watch_signals(cancel: CancelToken) -> Result<(), Error> {
     fn abandon(number: u8) -> ! {
         std::process::exit(128 + i32::from(number));
     }
-    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(Error::io("watch for signals", "signals"))?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(watch)
+        .map_err(Error::io("watch for signals", "signals"))?;
     Ok(())
 }
 
@@ -135,6 +138,6 @@ pub(super) fn report_json(reply: &RunReply) -> serde_json::Value {
         "failed": counts.failed,
         "skipped": counts.skipped,
         "duration_ms": reply.duration_ms,
-        "runs": reply.reports.iter().map(crate::exec::RunReport::to_json).collect::<Vec<_>>(),
+        "runs": reply.reports.iter().map(crate::ops::RunReport::to_json).collect::<Vec<_>>(),
     })
 }

@@ -4,6 +4,9 @@
 mod code;
 mod diagnostic;
 mod render;
+mod render_human;
+mod render_lines;
+mod render_sarif;
 mod sink;
 mod source;
 mod suggest;

@@ -54,8 +54,20 @@ impl SourceFile {
         let at = at.min(self.text.len());
         let line = self.line_starts.partition_point(|start| *start as usize <= at);
         let start = self.line_starts[line - 1] as usize;
-        let column = self.text[start..].char_indices().take_while(|(i, _)| start + i < at).count();
+        // A character that `at` lies inside of counts.
+        let column = self.text.as_bytes()[start..at].iter().filter(|b| !(0x80..0xC0).contains(*b)).count();
         (line, column + 1)
+    }
+
+    /// The bytes of a line, counted from 1, with its end; empty past the last.
+    pub fn line_range(&self, line: usize) -> std::ops::Range<usize> {
+        let at = |line: usize| self.line_starts.get(line).map_or(self.text.len(), |start| *start as usize);
+        at(line.saturating_sub(1))..at(line)
+    }
+
+    /// How many lines there are; a line end at the end of the text begins one more.
+    pub fn lines(&self) -> usize {
+        self.line_starts.len()
     }
 
     /// The text of a line, counted from 1, without its end; empty past the last.

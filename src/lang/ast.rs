@@ -48,7 +48,7 @@ pub struct ImportDecl {
 }
 
 /// `workspace { … }`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WorkspaceDecl {
     /// The store directory.
     pub store: Option<Name>,
@@ -58,8 +58,8 @@ pub struct WorkspaceDecl {
     pub out: Option<Name>,
     /// The folder inputs are relative to.
     pub root: Option<Name>,
-    /// The node's name.
-    pub span: Span,
+    /// The node's name; `None` without the node.
+    pub span: Option<Span>,
 }
 
 /// `let`.

@@ -45,7 +45,13 @@ pub fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls {
 
 fn workspace(node: &Node) -> WorkspaceDecl {
     let get = |name| child(node, name).and_then(|node| name_of(node.args.first()?));
-    WorkspaceDecl { store: get("store"), state: get("state"), out: get("out"), root: get("root"), span: node.name.span }
+    WorkspaceDecl {
+        store: get("store"),
+        state: get("state"),
+        out: get("out"),
+        root: get("root"),
+        span: Some(node.name.span),
+    }
 }
 
 fn import(node: &Node) -> Option<ImportDecl> {

@@ -140,9 +140,12 @@ struct Scan<'a> {
     line: usize,
     indent: usize,
     line_empty: bool,
-    /// The last token that matters: its end and kind. A `}` that closes nothing counts as `Stray`.
+    /// The last token that matters: its end and kind, and whether it is a `}` that closes nothing.
     last_end: usize,
     last: Option<TokenKind>,
+    stray_before: bool,
+    /// Whether it is a `{` without a name before it.
+    nameless_before: bool,
     last_closed: Option<usize>,
     /// The last string without its closing quote, and how many slices came before it.
     half_string: Option<(usize, usize)>,
@@ -174,6 +177,8 @@ impl<'a> Scan<'a> {
             line_empty: true,
             last_end: 0,
             last: None,
+            stray_before: false,
+            nameless_before: false,
             last_closed: None,
             half_string: None,
             never_closed: None,
@@ -260,6 +265,8 @@ impl<'a> Scan<'a> {
                 return true;
             }
             TokenKind::Backslash | TokenKind::BlockComment => {
+                // A `\` alone may be wrong, which only the check of a slice tells.
+                self.started |= token.kind == TokenKind::Backslash;
                 if self.line_empty {
                     self.indent = indentation(&self.text[self.line..token.start]);
                     self.line_empty = false;
@@ -307,8 +314,11 @@ impl<'a> Scan<'a> {
                 true
             }
         };
-        self.last_end = token.end;
+        // A faulty string may have been left before its end.
+        self.last_end = token.end.min(self.lexer.offset());
         self.last = Some(token.kind);
+        self.stray_before = false;
+        self.nameless_before &= token.kind == TokenKind::Open;
         going_on
     }
 
@@ -438,7 +448,9 @@ impl<'a> Scan<'a> {
     }
 
     fn open(&mut self, token: Token) {
-        if self.node_start && self.excess == 0 {
+        let nameless = self.node_start && self.excess == 0;
+        // A run of them is one mistake.
+        if nameless && !std::mem::replace(&mut self.nameless_before, nameless) {
             self.nameless(token);
         }
         let hidden = self.slash || self.hidden;
@@ -514,6 +526,7 @@ impl<'a> Scan<'a> {
         self.hidden = frame.outer_hidden;
         self.node_start = false;
         self.last = Some(token.kind);
+        self.stray_before = false;
         self.last_closed = Some(frame.open);
     }
 
@@ -570,8 +583,8 @@ impl<'a> Scan<'a> {
 
     fn stray(&mut self, token: Token) {
         // A run of them is one mistake.
-        let repeated = self.last == Some(TokenKind::Stray);
-        self.last = Some(TokenKind::Stray);
+        let repeated = std::mem::replace(&mut self.stray_before, true);
+        self.last = Some(token.kind);
         let suspect = self.closed_early.take().filter(|_| self.restarts < RESTARTS);
         if repeated && suspect.is_none() || self.found.len() >= KEPT {
             self.poisoned = true;

@@ -205,6 +205,11 @@ impl<'a> Lexer<'a> {
         self.escaping = false;
     }
 
+    /// Where the next token begins.
+    pub(super) fn offset(&self) -> usize {
+        self.at
+    }
+
     fn class(&self, at: usize) -> Class {
         CLASSES[usize::from(self.text.as_bytes()[at])]
     }

@@ -14,6 +14,8 @@ pub(super) enum StringFault {
     Dedent,
     /// A raw string of one line that begins like one of several.
     LooksLong,
+    /// A raw string of several lines that is nothing but a quote.
+    OnlyQuote,
     /// A character that may only stand in a string as an escape.
     Forbidden,
 }
@@ -151,7 +153,20 @@ pub(super) fn fault_within(text: &str, token: Token) -> Option<(Range<usize>, St
     } else if let Some(found) = escape_fault(text, body.clone()) {
         return Some(found);
     }
-    if lines { dedent_fault(text, body, hashes > 0) } else { None }
+    if !lines {
+        return None;
+    }
+    let all = logical_lines(text, body, hashes > 0);
+    let (last, inner) = all.split_last()?;
+    let prefix = &text[last.start..spaces_end(text, last.start, last.end)];
+    if let [only] = inner
+        && hashes > 0
+        && text[only.clone()].strip_prefix(prefix) == Some("\"")
+    {
+        // The crate takes it for a raw string of one line that begins like one of several.
+        return Some((only.clone(), StringFault::OnlyQuote));
+    }
+    dedent_fault(text, inner, prefix)
 }
 
 fn escape_fault(text: &str, body: Range<usize>) -> Option<(Range<usize>, StringFault)> {
@@ -197,18 +212,12 @@ fn escape_len(text: &str, at: usize, end: usize) -> usize {
     }
 }
 
-/// Checks that every line begins as the closing line does, or is blank.
-fn dedent_fault(text: &str, body: Range<usize>, raw: bool) -> Option<(Range<usize>, StringFault)> {
-    let lines = logical_lines(text, body, raw);
-    let (last, lines) = lines.split_last()?;
-    let prefix = &text[last.start..spaces_end(text, last.start, last.end)];
-    let mut wrong = lines.iter().filter(|line| {
-        let inner = &text[(*line).clone()];
-        !inner.starts_with(prefix) && spaces_end(text, line.start, line.end) < line.end
-    });
-    wrong
-        .next()
-        .map(|line| (line.start..spaces_end(text, line.start, line.end).max(line.start + 1), StringFault::Dedent))
+/// The first line that neither begins as the closing line does nor is blank.
+fn dedent_fault(text: &str, lines: &[Range<usize>], prefix: &str) -> Option<(Range<usize>, StringFault)> {
+    let space = |line: &Range<usize>| spaces_end(text, line.start, line.end);
+    let wrong = lines.iter().find(|line| !text[(*line).clone()].starts_with(prefix) && space(line) < line.end)?;
+    let first = char_at(text, wrong.start).map_or(1, char::len_utf8);
+    Some((wrong.start..space(wrong).max(wrong.start + first), StringFault::Dedent))
 }
 
 fn spaces_end(text: &str, mut at: usize, end: usize) -> usize {
@@ -289,5 +298,8 @@ mod tests {
         assert_eq!(inner("#\"\"\"\n  a \\\n b\n  \"\"\"#"), Some(StringFault::Dedent));
         assert_eq!(inner("\"\"\"\na\n   \\\n\"\"\""), Some(StringFault::Dedent));
         assert_eq!(inner("\"\"\"\n\"\"\""), None);
+        assert_eq!(inner("#\"\"\"\n \"\n \"\"\"#"), Some(StringFault::OnlyQuote));
+        assert_eq!(inner("#\"\"\"\n \"\n\n \"\"\"#"), None);
+        assert_eq!(inner("\"\"\"\né\n \"\"\""), Some(StringFault::Dedent));
     }
 }

@@ -523,6 +523,10 @@ impl Check<'_> {
                 .fail(Code::P0013, at, "text follows `\"\"\"` on its line")
                 .with_label("begins a string of several lines")
                 .with_help("begin the text on the next line; write `\"\\\"…\"` for a string that begins with a quote"),
+            StringFault::OnlyQuote => self
+                .fail(Code::P0013, at, "a raw string cannot be a single quote")
+                .with_label("nothing but `\"`")
+                .with_help("write it as `\"\\\"\"`"),
             StringFault::Forbidden => self
                 .fail(Code::P0010, at, "invisible control character")
                 .with_help("write it as an escape in a quoted string"),

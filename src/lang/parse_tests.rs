@@ -179,6 +179,7 @@ fn a_stray_brace_is_blamed_by_indentation() {
     assert_eq!(names(&found), ["d"]);
     assert_eq!(errors.iter().map(|e| (e.code, e.primary.span.start)).collect::<Vec<_>>(), [(Code::P0004, 22)]);
     assert!(errors[0].help[0].contains("line 2"), "{:?}", errors[0].help);
+    assert_eq!(codes("/\\\n}"), [(Code::P0004, "}")]);
     let (found, errors) = read("a {\n}\n}\n}\nb\n");
     assert_eq!((names(&found), errors.len()), (vec!["a", "b"], 1));
 }
@@ -224,5 +225,18 @@ fn limits_hold_at_their_edge() {
         let nested = |depth: usize| format!("{}{}", open.repeat(depth), "}".repeat(depth));
         nodes(&nested(4));
         assert_eq!(codes(&nested(5)), [(Code::P0002, "{")], "{open}");
+    }
+}
+
+#[test]
+fn the_pages_show_what_they_say() {
+    for code in Code::ALL.iter().filter(|code| **code <= Code::P0013) {
+        for example in code.info().examples() {
+            let codes: Vec<_> = codes(example.text).into_iter().map(|(code, _)| code).collect();
+            let expected = if example.fails { vec![*code] } else { Vec::new() };
+            assert_eq!(codes, expected, "{code}: {}", example.text);
+        }
+        let without = matches!(code, Code::P0001 | Code::P0002 | Code::P0010);
+        assert_eq!(code.info().examples().len(), if without { 0 } else { 2 }, "{code}");
     }
 }

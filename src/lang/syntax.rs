@@ -12,7 +12,7 @@ pub struct Spanned<T> {
     pub span: Span,
 }
 
-/// A type annotation, `(var)`.
+/// A type annotation, `(var)`: its name and place without the parentheses.
 pub type TypeNote = Spanned<String>;
 
 /// What a value is.
@@ -22,7 +22,7 @@ pub enum Kind {
     Text(String),
     /// An integer.
     Int(i128),
-    /// A number with a point or an exponent, as written.
+    /// A number with a point or an exponent, as written; also `#inf`, `#-inf` and `#nan`.
     Decimal(String),
     /// `#true` or `#false`.
     Bool(bool),
@@ -43,7 +43,8 @@ pub struct Value {
     /// offsets inside the text are offsets in the source. The first byte of the text is then at
     /// `text_start`.
     pub verbatim: bool,
-    /// Byte offset in the source where the text begins (after the opening quote).
+    /// Byte offset in the source where the text begins: after the opening quote, in a string of several
+    /// lines after its first line end. For what is not text, where the value begins.
     pub text_start: u32,
 }
 

@@ -13,11 +13,11 @@ use crate::bundle::{
 use crate::diag::{Diagnostics, did_you_mean};
 use crate::exec::RunReport;
 use crate::lang::{BundleIr, DeclId, DeclKind, expand_bundle};
+use crate::ops::Error;
 use crate::ops::check::{Planned, plan};
 use crate::ops::run::{RunContext, RunOptions, RunReply, chosen_outputs, run_one};
 use crate::ops::trust::{PolicyErrors, read_policy};
 use crate::ops::workspace::Workspace;
-use crate::ops::Error;
 use crate::plan::{Isolation, Plan, ToolExec};
 use crate::store::{Cas, Found, LocalStore, StoreOptions};
 
@@ -158,7 +158,7 @@ fn spec(ir: &BundleIr, plan: &Plan, report: &RunReport, store: &LocalStore) -> R
         })
         .collect();
     let mut components: Vec<Component> = Vec::new();
-    for (path, digest) in &report.inputs {
+    for (path, (digest, _)) in &report.seen.files {
         let parse: fn(&str) -> Result<Vec<Component>, bundle::Error> = match path.name() {
             "Cargo.lock" => parse_cargo_lock,
             "package-lock.json" => parse_package_lock,
@@ -181,7 +181,7 @@ fn spec(ir: &BundleIr, plan: &Plan, report: &RunReport, store: &LocalStore) -> R
         plan: plan.digest,
         files,
         tools,
-        inputs: report.inputs.iter().map(|(path, digest)| Dependency::blob(path.as_str(), *digest)).collect(),
+        inputs: report.seen.files.iter().map(|(path, (digest, _))| Dependency::blob(path.as_str(), *digest)).collect(),
         isolation: Isolation::None,
         source_date_epoch: DEFAULT_EPOCH,
         components,
@@ -219,7 +219,10 @@ fn collect(
 }
 
 fn lost(to: &RelPath, digest: Digest) -> Error {
-    Error::usage_help(format!("the content of `{to}` (b3:{digest}) was lost from the store"), "run again: it is made anew")
+    Error::usage_help(
+        format!("the content of `{to}` (b3:{digest}) was lost from the store"),
+        "run again: it is made anew",
+    )
 }
 
 /// Why a bundle could not be verified before anything of it was looked at.
@@ -264,7 +267,9 @@ pub fn verify(
 /// The public keys in a folder, by name.
 pub fn public_keys(dir: &Path) -> Result<BTreeMap<String, PublicKey>, Error> {
     let mut keys = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(dir).min_depth(1).max_depth(1).sort_by_file_name().into_iter().filter_map(Result::ok) {
+    for entry in
+        walkdir::WalkDir::new(dir).min_depth(1).max_depth(1).sort_by_file_name().into_iter().filter_map(Result::ok)
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some(name) = name.strip_suffix(".pub.pem") {
             keys.insert(name.to_owned(), PublicKey::from_pem_file(entry.path())?);
@@ -272,4 +277,3 @@ pub fn public_keys(dir: &Path) -> Result<BTreeMap<String, PublicKey>, Error> {
     }
     Ok(keys)
 }
-

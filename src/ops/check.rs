@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostics, did_you_mean};
 use crate::lang::{Compiled, DeclId, Expansion, compile, expand, print_expansion};
-use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
 use crate::ops::Error;
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
 use crate::plan::{Plan, lower, to_dot, to_json_lines, to_mermaid, to_text};
 
 /// Checks the workspace, or the files given instead of its root file.
@@ -59,7 +60,7 @@ pub struct Planned {
     /// The expansion, which knows places in specs.
     pub expansion: Expansion,
     /// The plan.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
 }
 
 /// Compiles a graph to its plan. Whatever is found is added to the workspace's diagnostics.
@@ -72,7 +73,7 @@ pub fn plan(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, St
     let expansion = expand(&workspace.compiled.program, id, params, &mut found);
     workspace.compiled.diagnostics.extend(found);
     let expansion = expansion.ok_or(Error::Spec)?;
-    let plan = lower(&workspace.compiled.program, &expansion);
+    let plan = Arc::new(lower(&workspace.compiled.program, &expansion));
     Ok(Planned { expansion, plan })
 }
 
@@ -100,7 +101,11 @@ pub fn write_plan(plan: &Plan, format: PlanFormat) -> String {
 }
 
 /// A graph, expanded, as canonical KDL.
-pub fn expand_graph(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, String>) -> Result<String, Error> {
+pub fn expand_graph(
+    workspace: &mut Workspace,
+    graph: &str,
+    params: &BTreeMap<String, String>,
+) -> Result<String, Error> {
     let planned = plan(workspace, graph, params)?;
     Ok(print_expansion(&planned.expansion, &workspace.compiled.program.sources))
 }
@@ -126,7 +131,10 @@ pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
     let dir = locations.current.join(dir);
     let file = dir.join(ROOT_FILE);
     if file.exists() {
-        return Err(Error::usage_help(format!("`{}` exists already", file.display()), "it is a workspace: try `partita check`"));
+        return Err(Error::usage_help(
+            format!("`{}` exists already", file.display()),
+            "it is a workspace: try `partita check`",
+        ));
     }
     std::fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
     let name = dir.canonicalize().ok().and_then(|dir| dir.file_name().map(|name| name.to_string_lossy().into_owned()));

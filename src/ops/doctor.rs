@@ -38,7 +38,8 @@ pub fn doctor(store: Option<&Path>, state: Option<&Path>, environment: &Environm
         Finding {
             what: "isolation",
             health: Health::Less,
-            seen: "none: actions get their own folder, exact environment and declared tools, and nothing enforces it".to_owned(),
+            seen: "none: actions get their own folder, exact environment and declared tools, and nothing enforces it"
+                .to_owned(),
         },
     ];
     for (what, dir) in [("store", store), ("state", state)] {
@@ -46,9 +47,9 @@ pub fn doctor(store: Option<&Path>, state: Option<&Path>, environment: &Environm
             findings.push(directory(what, dir));
         }
     }
-    let shell = environment.get(Environment::PATH).and_then(|path| {
-        std::env::split_paths(path).map(|dir| dir.join("sh")).find(|candidate| candidate.is_file())
-    });
+    let shell = environment
+        .get(Environment::PATH)
+        .and_then(|path| std::env::split_paths(path).map(|dir| dir.join("sh")).find(|candidate| candidate.is_file()));
     findings.push(match shell {
         Some(path) => Finding { what: "sh", health: Health::Good, seen: path.display().to_string() },
         None => Finding { what: "sh", health: Health::Bad, seen: "not found on PATH".to_owned() },

@@ -37,6 +37,9 @@ pub enum Error {
     /// The executor could not run the plan.
     #[error(transparent)]
     Exec(#[from] exec::Error),
+    /// The journal of a run could not be written or read.
+    #[error(transparent)]
+    Journal(#[from] crate::event::JournalError),
     /// The bundle could not be made or judged.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
@@ -98,6 +101,7 @@ impl Error {
             Self::Io { .. } => ErrorKind::Engine,
             Self::Store(error) => error.kind(),
             Self::Exec(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
             Self::Bundle(error) => error.kind(),
             Self::Failed { kind, .. } => *kind,
             Self::KeyMissing { .. } => ErrorKind::Signature,
@@ -115,6 +119,7 @@ impl Error {
             Self::Io { .. } => "io".to_owned(),
             Self::Store(error) => error.code().to_owned(),
             Self::Exec(error) => error.code().to_owned(),
+            Self::Journal(_) => "journal".to_owned(),
             Self::Bundle(error) => error.code().to_string(),
             Self::Failed { .. } => "action-failed".to_owned(),
             Self::KeyMissing { .. } => "key-missing".to_owned(),
@@ -129,7 +134,6 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Usage { help, .. } => help.clone(),
-            Self::Exec(error) => error.help(),
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
             _ => None,

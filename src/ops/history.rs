@@ -4,10 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::base::{ActionKey, Clock, Digest, Manifest, TextSink};
-use crate::event::{Envelope, Event, Reason, read_journal};
-use crate::ops::run::run_dir;
-use crate::ops::workspace::Workspace;
+use crate::event::{Envelope, Event, Reason, journal_path, read_journal};
 use crate::ops::Error;
+use crate::ops::workspace::Workspace;
 use crate::store::{Cas, Claims, Found, History, LocalStore, RunRow, StoreOptions};
 use std::sync::Arc;
 
@@ -33,7 +32,10 @@ pub struct Why {
 fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<History, Error> {
     let path = workspace.state.join("history.sqlite");
     if !path.exists() {
-        return Err(Error::usage_help("nothing has been run in this workspace yet", "run something: `partita run GRAPH`"));
+        return Err(Error::usage_help(
+            "nothing has been run in this workspace yet",
+            "run something: `partita run GRAPH`",
+        ));
     }
     Ok(History::open(&path, Arc::clone(clock), Arc::new(|_| {}))?)
 }
@@ -54,8 +56,10 @@ pub fn why(workspace: &Workspace, addr: &str, run: Option<&str>, clock: &Arc<dyn
             _ => None,
         });
         let Some((outcome, reason, key, failure)) = found else { continue };
-        let outcome = serde_json::to_value(outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-        let fields = key.as_ref().and_then(|key| key.parse().ok()).map(|key| fields(workspace, &history, addr, key, clock));
+        let outcome =
+            serde_json::to_value(outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let fields =
+            key.as_ref().and_then(|key| key.parse().ok()).map(|key| fields(workspace, &history, addr, key, clock));
         return Ok(Why {
             addr: addr.to_owned(),
             run: row.id,
@@ -85,11 +89,11 @@ fn fields(workspace: &Workspace, history: &History, addr: &str, key: ActionKey, 
 }
 
 fn journal(state: &Path, run: &str) -> Result<Vec<Envelope>, Error> {
-    let path = run_dir(state, run).join("journal.ndjson");
+    let path = journal_path(state, run);
     if !path.exists() {
         return Ok(Vec::new());
     }
-    read_journal(&path).map_err(Error::io("read", &path))
+    Ok(read_journal(&path)?)
 }
 
 fn find_run(history: &History, id: &str) -> Result<RunRow, Error> {
@@ -121,11 +125,20 @@ pub struct LogEntry {
 }
 
 /// What the actions of a run printed, in the order they ended.
-pub fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, clock: &Arc<dyn Clock>) -> Result<Vec<LogEntry>, Error> {
+pub fn log(
+    workspace: &Workspace,
+    run: Option<&str>,
+    addr: Option<&str>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<LogEntry>, Error> {
     let history = history(workspace, clock)?;
     let row = match run {
         Some(run) => find_run(&history, run)?,
-        None => history.runs()?.into_iter().next().ok_or_else(|| Error::usage("nothing has been run in this workspace yet"))?,
+        None => history
+            .runs()?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::usage("nothing has been run in this workspace yet"))?,
     };
     let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
     let read = |hex: &str| -> Result<Vec<u8>, Error> {

@@ -7,10 +7,17 @@ mod doctor;
 mod error;
 mod format;
 mod history;
+mod memo;
 mod ports;
 mod run;
 mod trust;
 mod workspace;
+
+// What fronts need of the modules below, so that they name this module alone.
+pub use crate::bundle::{Status as CheckStatus, Verdict, generate_key};
+pub use crate::exec::{CancelToken, RunReport};
+pub use crate::plan::Isolation;
+pub use crate::store::{GcOptions, LocalStore, RunRow};
 
 pub use bundles::{
     BundleReply, DEFAULT_KEY, DEFAULT_TENANT, VerifyProblem, default_dir, key_dir, make, public_keys, verify,
@@ -20,7 +27,8 @@ pub use doctor::{Finding, Health, doctor};
 pub use error::Error;
 pub use format::{Formatted, format_files, format_text};
 pub use history::{LogEntry, Why, describe, log, runs, why};
-pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots};
-pub use run::{Chosen, RunContext, RunOptions, RunReply, run, run_dir};
+pub use memo::{MemoAnswer, MemoKey};
+pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
+pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
 pub use trust::{PolicyErrors, read_policy};
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};

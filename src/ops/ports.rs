@@ -26,8 +26,13 @@ pub struct Keep {
 pub fn notices(sink: &Arc<dyn Sink>, clock: &Arc<dyn Clock>, run: &str) -> Notify {
     let (sink, clock, run) = (Arc::clone(sink), Arc::clone(clock), run.to_owned());
     Arc::new(move |event: Event| {
-        let envelope =
-            crate::event::Envelope { v: crate::event::Envelope::VERSION, seq: 0, at: clock.now().0, run: run.clone(), event };
+        let envelope = crate::event::Envelope {
+            v: crate::event::Envelope::VERSION,
+            seq: 0,
+            at: clock.now().0,
+            run: run.clone(),
+            event,
+        };
         sink.event(&envelope);
     })
 }
@@ -57,7 +62,14 @@ pub struct WorkspaceHistory {
 }
 
 fn baseline(row: LatestRow) -> Baseline {
-    Baseline { addr: row.addr, key: row.key, manifest: row.manifest, ok: row.outcome_ok, run: row.run, duration_ms: row.duration_ms }
+    Baseline {
+        addr: row.addr,
+        key: row.key,
+        manifest: row.manifest,
+        ok: row.outcome_ok,
+        run: row.run,
+        duration_ms: row.duration_ms,
+    }
 }
 
 impl HistoryPort for WorkspaceHistory {
@@ -80,6 +92,9 @@ impl HistoryPort for WorkspaceHistory {
             key: row.key,
             manifest: row.manifest,
             outcome_ok: row.ok,
+            outcome: row.outcome,
+            reason: row.reason,
+            at: row.at,
             run: row.run,
             duration_ms: row.duration_ms,
         };
@@ -112,10 +127,15 @@ fn stat(meta: &FileMeta) -> FileStat {
 
 impl Snapshots for WorkspaceSnapshots {
     fn lookup(&self, path: &str, meta: &FileMeta) -> Option<Digest> {
-        self.inner.lookup(Path::new(path), stat(meta)).map(|(digest, _)| digest)
+        self.inner.lookup(Path::new(path), &stat(meta)).map(|(digest, _)| digest)
     }
 
     fn insert(&self, path: &str, meta: FileMeta, digest: Digest, read_at: Timestamp) {
-        self.inner.insert(Path::new(path), stat(&meta), read_at, digest, meta.size);
+        self.inner.insert(Path::new(path), &stat(&meta), read_at, digest);
     }
+}
+
+/// Opens a store by itself, making it if it is missing.
+pub fn open_store(dir: &Path, clock: Arc<dyn Clock>) -> Result<LocalStore, Error> {
+    Ok(LocalStore::open(dir, StoreOptions::new(clock))?)
 }

@@ -1,17 +1,19 @@
 //! Running: targets to actions, execution, and outputs for people. Leaves out how progress is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Clock, Entry, Environment};
+use crate::base::{Clock, Digest, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
-use crate::exec::{CancelToken, LocalRunner, Ports, Request, RunReport, execute};
-use crate::ops::check::{Planned, find_graph, plan};
-use crate::ops::ports::{Keep, notices};
-use crate::ops::workspace::Workspace;
+use crate::exec::{CancelToken, Ports, ProcessRunner, Request, RunReport, execute};
 use crate::ops::Error;
+use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::memo::{MemoKey, recall, remember};
+use crate::ops::ports::{Keep, notices};
+use crate::ops::workspace::{Locations, Workspace, find};
 use crate::plan::{ActionId, InputSource, Isolation, Plan};
 use crate::store::{Cas, Found, RunStatus, materialize};
 
@@ -30,6 +32,8 @@ pub struct RunOptions {
     pub refresh: Vec<String>,
     /// Whether outputs are put where people find them.
     pub materialize: bool,
+    /// What to remember the run under, if it may be answered from memory the next time.
+    pub memo: Option<MemoKey>,
 }
 
 /// What a run needs of the process around it.
@@ -69,6 +73,48 @@ impl RunReply {
             kind => Error::Failed { failed: self.counts.failed, kind },
         })
     }
+}
+
+/// Answers a request from memory, before anything is compiled: `None` if it has to be run. Only plain
+/// requests are answered: nothing forced, one graph, the state directory known without the specs.
+pub fn answer(
+    locations: &Locations,
+    targets: &[String],
+    params: &BTreeMap<String, String>,
+    options: &mut RunOptions,
+    clock: &dyn Clock,
+) -> Option<RunReply> {
+    let begun = clock.elapsed();
+    let first = targets.first()?.split('/').next()?;
+    if !options.refresh.is_empty() || targets.iter().any(|target| target.split('/').next() != Some(first)) {
+        return None;
+    }
+    let dir = find(locations).ok()?.canonicalize().ok()?;
+    let given = locations.state.clone().or_else(|| locations.environment.get(Environment::STATE).map(PathBuf::from));
+    let state = given.map_or_else(|| dir.join(".partita"), |state| locations.current.join(state));
+    let place = |path: Option<&PathBuf>| {
+        path.map_or_else(String::new, |path| locations.current.join(path).display().to_string())
+    };
+    let store = locations.store.clone().or_else(|| locations.environment.get(Environment::STORE).map(PathBuf::from));
+    let home = [Environment::HOME, Environment::XDG_CACHE_HOME]
+        .map(|var| place(locations.environment.get(var).map(PathBuf::from).as_ref()));
+    let asked = serde_json::to_string(&(targets, params)).ok()?;
+    let parts = [
+        dir.to_str()?,
+        &place(store.as_ref()),
+        &place(locations.out.as_ref()),
+        &home[0],
+        &home[1],
+        &asked,
+        options.isolation.word(),
+    ];
+    let key = MemoKey::new(&parts, &locations.environment);
+    let found = recall(&state, &dir, &key, clock);
+    options.memo = Some(key);
+    let found = found?;
+    let duration_ms = clock.elapsed().saturating_sub(begun).as_millis() as u64;
+    let counts = Counts { cached: found.actions, ..Counts::default() };
+    Some(RunReply { reports: Vec::new(), outputs: found.outputs, counts, duration_ms })
 }
 
 /// Runs targets: graphs, or addresses in them.
@@ -113,7 +159,7 @@ pub fn run(
 /// Runs one plan whose targets are known.
 pub(super) fn run_one(
     workspace: &Workspace,
-    plan: &Plan,
+    plan: &Arc<Plan>,
     targets: &[String],
     chosen: &Chosen,
     options: &RunOptions,
@@ -126,19 +172,17 @@ pub(super) fn run_one(
     let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notify)?;
     let history = &keep.history.inner;
     history.start_run(&id, &target)?;
-    let journal = Arc::new(JournalSink::create(&run_dir(&workspace.state, &id), Arc::clone(&context.clock))?);
+    let journal = Arc::new(JournalSink::create(&workspace.state, &id, Arc::clone(&context.clock))?);
     let request = Request {
-        plan,
-        targets: &chosen.actions,
         target: target.clone(),
-        root: &workspace.root,
-        excluded: &[workspace.store.clone(), workspace.state.clone(), workspace.out.clone()],
-        run: id.clone(),
-        jobs: options.jobs,
+        targets: chosen.actions.clone(),
+        excluded: vec![workspace.store.clone(), workspace.state.clone(), workspace.out.clone()],
+        jobs: NonZeroUsize::new(options.jobs),
         keep_going: options.keep_going,
         isolation: options.isolation,
         require_cached: options.require_cached,
         forced: forced(plan, &options.refresh)?,
+        ..Request::new(Arc::clone(plan), &workspace.root, id.clone())
     };
     let cas: Arc<dyn Cas> = keep.store.clone();
     let ports = Ports {
@@ -150,7 +194,7 @@ pub(super) fn run_one(
         sink: Arc::new(Tee::new(vec![Arc::clone(&context.sink), journal.clone()])),
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
-        runner: Arc::new(LocalRunner::new()),
+        runner: Arc::new(ProcessRunner::default()),
     };
     let report = execute(request, ports)?;
     journal.finish()?;
@@ -164,11 +208,15 @@ pub(super) fn run_one(
         RunStatus::Succeeded
     };
     history.finish_run(&id, status, report.counts, report.duration_ms)?;
+    let mut outputs = Vec::new();
     if options.materialize {
-        put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, &mut reply.outputs)?;
+        outputs = put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, &mut reply.outputs)?;
     }
     keep.snapshots.inner.save()?;
     keep.store.flush()?;
+    if let Some(key) = &options.memo {
+        remember(workspace, plan, &report, &outputs, key, &context.environment, context.clock.as_ref())?;
+    }
     add(&mut reply.counts, report.counts);
     reply.duration_ms += report.duration_ms;
     reply.reports.push(report);
@@ -229,8 +277,11 @@ pub(super) fn resolve_targets(plan: &Plan, targets: &[String]) -> Result<Chosen,
 fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
     let addr = addr.trim_end_matches('/');
     let below = format!("{addr}/");
-    let found: Vec<ActionId> =
-        plan.iter().filter(|(_, action)| action.addr == addr || action.addr.starts_with(&below)).map(|(id, _)| id).collect();
+    let found: Vec<ActionId> = plan
+        .iter()
+        .filter(|(_, action)| action.addr == addr || action.addr.starts_with(&below))
+        .map(|(id, _)| id)
+        .collect();
     if !found.is_empty() {
         return Ok(found);
     }
@@ -257,7 +308,8 @@ fn put_outputs(
     cas: &dyn Cas,
     out: &Path,
     placed: &mut Vec<PathBuf>,
-) -> Result<(), Error> {
+) -> Result<Vec<(PathBuf, Option<Digest>)>, Error> {
+    let mut all = Vec::new();
     for (id, name) in &chosen.outputs {
         let action = plan.action(*id);
         let Some(done) = report.action(&action.addr) else { continue };
@@ -267,9 +319,14 @@ fn put_outputs(
         let Some(output) = done.outputs.iter().find(|output| output.name == *name) else { continue };
         let dest = output.path.under(&out.join(&action.addr));
         place(cas, &output.entry, &dest)?;
-        placed.push(dest);
+        let digest = match &output.entry {
+            Entry::File { digest, .. } => Some(*digest),
+            Entry::Dir { .. } | Entry::Symlink { .. } => None,
+        };
+        placed.push(dest.clone());
+        all.push((dest, digest));
     }
-    Ok(())
+    Ok(all)
 }
 
 fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {

@@ -42,7 +42,10 @@ fn convert(decl: &TrustDecl, dir: &Path, sources: &SourceMap) -> Result<Policy, 
     let mut policy = Policy::new(decl.epoch);
     for key in &decl.keys {
         if let Some(alg) = key.alg.as_ref().filter(|alg| alg.value != "ed25519") {
-            return Err(Error::usage(format!("the policy's key `{}` is of the unknown algorithm `{}`", key.name.value, alg.value)));
+            return Err(Error::usage(format!(
+                "the policy's key `{}` is of the unknown algorithm `{}`",
+                key.name.value, alg.value
+            )));
         }
         let mut trusted = TrustedKey::new(PublicKey::from_pem_file(&dir.join(&key.file.value))?);
         trusted.place = place(key.name.span);

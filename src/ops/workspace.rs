@@ -125,7 +125,10 @@ fn default_store(environment: &Environment) -> Result<PathBuf, Error> {
         .filter(|path| path.is_absolute())
         .or_else(|| environment.get(Environment::HOME).map(|home| PathBuf::from(home).join(".cache")));
     cache.map(|cache| cache.join("partita")).ok_or_else(|| {
-        Error::usage_help("there is no place for the store: `HOME` is not set", "name one: `--store DIR` or `PARTITA_STORE`")
+        Error::usage_help(
+            "there is no place for the store: `HOME` is not set",
+            "name one: `--store DIR` or `PARTITA_STORE`",
+        )
     })
 }
 

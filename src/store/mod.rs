@@ -1,6 +1,26 @@
 //! Blobs and trees by digest, results by action key. Knows keys and bytes only, not what an action
 //! is. Leaves out execution.
 
+mod codec;
+mod commit;
+#[cfg(test)]
+mod conformance;
+mod database;
+mod history;
+mod index;
+mod layout;
+mod local;
+mod materialize;
+mod memory;
 mod ports;
+mod read;
+mod statcache;
+mod upkeep;
 
+pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
+pub use local::{Durability, LocalStore, Notify, StoreOptions};
+pub use materialize::{materialize, materialize_below};
+pub use memory::MemoryStore;
 pub use ports::{Cas, Claim, ClaimOutput, Claims, Error, Found};
+pub use statcache::{FileStat, StatCache};
+pub use upkeep::{GcOptions, GcReport, StoreStat, VerifyReport};

@@ -22,7 +22,8 @@ pub trait Cas: Send + Sync {
     fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, Error>;
 
     /// Keeps the bytes of a regular file, reading them once. Returns digest and size. The caller's
-    /// file is left as it is.
+    /// file is left as it is. A symlink is refused, as is everything else that is not a regular
+    /// file: who wants the file behind a link resolves it first, knowing where it may lead.
     fn put_file(&self, path: &Path) -> Result<(Digest, u64), Error>;
 
     /// Keeps one level of a tree as a blob of its canonical encoding, under its tree digest.
@@ -90,10 +91,11 @@ pub trait Claims: Send + Sync {
     /// All claims under a key, newest first, including those recorded but not yet durable.
     fn lookup(&self, key: ActionKey) -> Result<Vec<Claim>, Error>;
 
-    /// Records a claim. It becomes durable after every blob it names, never before.
+    /// Records a claim. It becomes durable after every blob it names, never before. It takes the
+    /// place of an older claim of the key with equal outputs and isolation.
     fn record(&self, claim: Claim) -> Result<(), Error>;
 
-    /// Drops a claim whose blobs turned out to be lost.
+    /// Drops all claims under a key, because blobs of them turned out to be lost.
     fn forget(&self, key: ActionKey) -> Result<(), Error>;
 }
 
@@ -136,6 +138,20 @@ pub enum Error {
         /// Ours.
         known: u32,
     },
+    /// The directory lies on a network file system.
+    #[error("the store `{}` is on a network file system ({kind}), where its index would be corrupted: use a local directory for `--store`", path.display())]
+    Network {
+        /// The directory.
+        path: PathBuf,
+        /// Which kind.
+        kind: &'static str,
+    },
+    /// Something that needs the store for itself found another process using it.
+    #[error("the store `{}` is in use by another process: try again when it has finished", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A write failed earlier in this process, so nothing written since is trusted.
     #[error("an earlier write to the store failed: {0}")]
     Poisoned(String),
@@ -148,10 +164,25 @@ impl Error {
         move |source| Self::Io { what, path, source }
     }
 
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "S0101",
+            Self::Index { .. } => "S0102",
+            Self::NotAStore { .. } => "S0103",
+            Self::Newer { .. } => "S0104",
+            Self::Network { .. } => "S0105",
+            Self::Busy { .. } => "S0106",
+            Self::Poisoned(_) => "S0107",
+        }
+    }
+
     /// The kind, which decides the exit status.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::Index { .. } | Self::Poisoned(_) => ErrorKind::Engine,
+            Self::Io { .. } | Self::Index { .. } | Self::Poisoned(_) | Self::Network { .. } | Self::Busy { .. } => {
+                ErrorKind::Engine
+            }
             Self::NotAStore { .. } | Self::Newer { .. } => ErrorKind::StoreFormat,
         }
     }

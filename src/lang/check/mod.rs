@@ -35,14 +35,12 @@ pub fn check(program: &Program, diagnostics: &mut Diagnostics) {
 
 fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     let decls = &program.file(file).decls;
-    if let (Some(workspace), false) = (&decls.workspace, program.roots.contains(&file)) {
+    if let (Some(span), false) =
+        (decls.workspace.as_ref().and_then(|workspace| workspace.span), program.roots.contains(&file))
+    {
         diagnostics.push(
-            Diagnostic::new(
-                Code::P0107,
-                workspace.span,
-                "`workspace` belongs in the root file, not in an imported one",
-            )
-            .with_help("move it to the root file, or remove it"),
+            Diagnostic::new(Code::P0107, span, "`workspace` belongs in the root file, not in an imported one")
+                .with_help("move it to the root file, or remove it"),
         );
     }
     for decl in &decls.lets {

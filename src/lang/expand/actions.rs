@@ -208,9 +208,9 @@ impl<'a> Expander<'a, '_> {
         for hold in &work.holds {
             let amount = match evaluator.expr(&hold.amount, self.diagnostics)? {
                 Val::Int(int) => u64::try_from(int).ok().filter(|amount| *amount > 0),
-                // Memory is counted in MiB, and a process needs some.
+                // Memory is counted in bytes.
                 Val::Text(text) if hold.machine => match parse_size_bytes(&text) {
-                    Some(bytes) => Some((bytes >> 20).max(1)),
+                    Some(bytes) => Some(bytes).filter(|bytes| *bytes > 0),
                     None => {
                         self.diagnostics.push(
                             Diagnostic::new(Code::P0306, hold.amount.span(), format!("`{text}` is not a size"))

@@ -1,0 +1,60 @@
+//! Canonical JSON (RFC 8785) out and in: every document of ours is exactly its canonical bytes, so a
+//! reader refuses anything else, duplicate keys included. Leaves out what the documents say.
+
+use std::io::{self, Read};
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// The canonical bytes of a document.
+pub(crate) fn canonical<T: Serialize>(document: &T) -> Vec<u8> {
+    serde_json_canonicalizer::to_vec(document).expect("our documents have text keys and whole numbers only")
+}
+
+/// Reads bytes that must be canonical. A duplicate key, a blank, another order of keys or another
+/// spelling of a number or text all change what is written back. Depth is bounded by the parser.
+pub(crate) fn parse_canonical(bytes: &[u8]) -> Result<Value, String> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let again = serde_json_canonicalizer::to_vec(&value).map_err(|error| error.to_string())?;
+    match first_difference(bytes, &again) {
+        None => Ok(value),
+        Some(at) => Err(format!("byte {at} is not that of the canonical form (RFC 8785)")),
+    }
+}
+
+/// Where two texts first differ.
+pub(crate) fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
+    let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
+    (at < a.len() || at < b.len()).then_some(at)
+}
+
+/// Reads at most `limit` bytes; `None`: there are more.
+pub(crate) fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_canonical_bytes_are_read() {
+        assert!(parse_canonical(br#"{"a":1,"b":[true,null,"x"]}"#).is_ok());
+        for bad in [
+            r#"{"b":1,"a":1}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a": 1}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":"\u0041"}"#,
+            r#"{"a":1}x"#,
+            "{\"a\":1}\n",
+            "",
+        ] {
+            assert!(parse_canonical(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(parse_canonical(deep.as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! The two lists inside an archive: `META/SHA256SUMS` in the format of coreutils, and
+//! `META/manifest.json`; and the content root (in-toto's `dirHash1`). Leaves out SBOMs.
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::bundle::content::FileFacts;
+use crate::bundle::json::{canonical, parse_canonical};
+use crate::bundle::provenance::ExternalParameters;
+use crate::bundle::uri;
+
+/// The list of checksums: every other entry of the archive.
+pub(crate) const SUMS: &str = "META/SHA256SUMS";
+/// The CycloneDX document.
+pub(crate) const CYCLONEDX: &str = "META/cyclonedx.json";
+/// The manifest.
+pub(crate) const MANIFEST: &str = "META/manifest.json";
+/// The SPDX document.
+pub(crate) const SPDX: &str = "META/spdx.json";
+/// All that may stand in `META/`, in the order of the archive.
+pub(crate) const META: [&str; 4] = [SUMS, CYCLONEDX, MANIFEST, SPDX];
+
+/// `META/manifest.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleManifest {
+    /// [`crate::bundle::MANIFEST_SCHEMA`].
+    pub schema: String,
+    /// The bundle's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// The graph that made it.
+    pub graph: String,
+    /// The BLAKE3 digest of the plan.
+    #[serde(rename = "planHash")]
+    pub plan_hash: String,
+    /// The digest of all content.
+    pub root: ContentRoot,
+    /// The files below `out/`, sorted by path.
+    pub files: Vec<ManifestFile>,
+}
+
+/// The digest of all content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContentRoot {
+    /// The SHA-256 of the lines `sha256  path` of all files, sorted by path (in-toto `dirHash1`).
+    #[serde(rename = "dirHash1")]
+    pub dir_hash1: String,
+}
+
+/// A file in the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestFile {
+    /// Its name in the archive.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// `0644` or `0755`.
+    pub mode: String,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Its BLAKE3 in hexadecimal.
+    pub blake3: String,
+}
+
+/// The lines of `sha256sum`. Names hold no line feed and no backslash, so none is escaped.
+pub(crate) fn sums<'a>(entries: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut out = String::new();
+    for (path, sha256) in entries {
+        out.push_str(&sha256);
+        out.push_str("  ");
+        out.push_str(path);
+        out.push('\n');
+    }
+    out
+}
+
+/// The content root of files sorted by path.
+pub(crate) fn content_root(files: &[FileFacts]) -> String {
+    let mut hasher = Sha256::new();
+    for file in files {
+        hasher.update(format!("{}  {}\n", file.sha256_hex(), file.path));
+    }
+    HEXLOWER.encode(&hasher.finalize())
+}
+
+impl BundleManifest {
+    /// The manifest that follows from what was asked for and the files.
+    pub(crate) fn of_parts(external: &ExternalParameters, plan_hash: &str, files: &[FileFacts], root: &str) -> Self {
+        Self {
+            schema: uri::MANIFEST_SCHEMA.to_owned(),
+            name: external.bundle.name.clone(),
+            version: external.bundle.version.clone(),
+            tenant: external.tenant.clone(),
+            graph: external.graph.clone(),
+            plan_hash: plan_hash.to_owned(),
+            root: ContentRoot { dir_hash1: root.to_owned() },
+            files: files.iter().map(ManifestFile::new).collect(),
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        canonical(self)
+    }
+
+    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, String> {
+        let value = parse_canonical(bytes)?;
+        serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+}
+
+impl ManifestFile {
+    fn new(file: &FileFacts) -> Self {
+        Self {
+            path: file.path.clone(),
+            size: file.size,
+            mode: if file.exec { "0755" } else { "0644" }.to_owned(),
+            sha256: file.sha256_hex(),
+            blake3: file.blake3.hex(),
+        }
+    }
+}

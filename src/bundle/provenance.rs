@@ -1,0 +1,236 @@
+//! In-toto statements about an archive, and SLSA provenance v1 in one of them. Read strictly: a field
+//! that is not known is refused. Formats: in-toto Attestation Framework v1 (Statement, ResourceDescriptor),
+//! SLSA v1 (Build: Provenance). Leaves out envelopes and judgement.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::bundle::json::{canonical, parse_canonical};
+use crate::bundle::manifest::SUMS;
+use crate::bundle::spec::{BundleSpec, Dependency, ToolIdentity, ToolUse};
+use crate::bundle::uri;
+
+/// A statement about an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Statement<P> {
+    #[serde(rename = "_type")]
+    pub(crate) kind: String,
+    pub(crate) subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    pub(crate) predicate_type: String,
+    pub(crate) predicate: P,
+}
+
+/// What a statement is about. Digests are SHA-256 alone: verifiers refuse a statement for any other
+/// but SHA-384 and SHA-512.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) digest: SubjectDigest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubjectDigest {
+    pub(crate) sha256: String,
+}
+
+/// The two subjects of every statement: the archive, and the list of checksums in it, by which it
+/// can still be checked after extraction.
+pub(crate) fn subjects(file_name: &str, zip_sha256: &str, sums_sha256: &str) -> Vec<Subject> {
+    let subject = |name: &str, sha256: &str| Subject {
+        name: name.to_owned(),
+        digest: SubjectDigest { sha256: sha256.to_owned() },
+    };
+    vec![subject(file_name, zip_sha256), subject(SUMS, sums_sha256)]
+}
+
+/// The canonical bytes of a statement.
+pub(crate) fn statement<P: Serialize>(subject: &[Subject], predicate_type: &str, predicate: P) -> Vec<u8> {
+    canonical(&Statement {
+        kind: uri::STATEMENT_TYPE.to_owned(),
+        subject: subject.to_vec(),
+        predicate_type: predicate_type.to_owned(),
+        predicate,
+    })
+}
+
+/// Reads a statement that must be canonical, of version 1 and about exactly two subjects.
+pub(crate) fn parse_statement(payload: &[u8]) -> Result<Statement<Value>, String> {
+    let statement: Statement<Value> =
+        serde_json::from_value(parse_canonical(payload)?).map_err(|error| error.to_string())?;
+    if statement.kind != uri::STATEMENT_TYPE {
+        return Err(format!("its type is `{}`, not `{}`", statement.kind, uri::STATEMENT_TYPE));
+    }
+    match statement.subject.as_slice() {
+        [_, sums] if sums.name == SUMS => Ok(statement),
+        _ => Err(format!("its subjects are not an archive and `{SUMS}`")),
+    }
+}
+
+/// SLSA provenance v1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Provenance {
+    #[serde(rename = "buildDefinition")]
+    pub(crate) build: BuildDefinition,
+    #[serde(rename = "runDetails")]
+    pub(crate) run: RunDetails,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BuildDefinition {
+    #[serde(rename = "buildType")]
+    pub(crate) build_type: String,
+    #[serde(rename = "externalParameters")]
+    pub(crate) external: ExternalParameters,
+    #[serde(rename = "internalParameters")]
+    pub(crate) internal: InternalParameters,
+    #[serde(rename = "resolvedDependencies")]
+    pub(crate) dependencies: Vec<Resource>,
+}
+
+/// All that was asked for from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExternalParameters {
+    pub(crate) tenant: String,
+    pub(crate) graph: String,
+    pub(crate) bundle: BundleName,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) spec: Option<SpecSource>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BundleName {
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SpecSource {
+    pub(crate) repository: String,
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) reference: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InternalParameters {
+    #[serde(rename = "partita_planHash")]
+    pub(crate) plan_hash: String,
+}
+
+/// Something that went in: an in-toto ResourceDescriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resource {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) uri: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) digest: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunDetails {
+    pub(crate) builder: Builder,
+    pub(crate) metadata: RunMetadata,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Builder {
+    pub(crate) id: String,
+}
+
+/// No times: the signed bundle is the same on every rebuild.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunMetadata {
+    #[serde(rename = "invocationId")]
+    pub(crate) invocation_id: String,
+}
+
+impl Provenance {
+    pub(crate) fn new(spec: &BundleSpec) -> Self {
+        let mut dependencies = Vec::new();
+        if let Some(source) = &spec.source {
+            let at = source.reference.as_ref().map_or_else(String::new, |reference| format!("@{reference}"));
+            let digest = source.commit.iter().map(|commit| ("gitCommit".to_owned(), commit.clone())).collect();
+            dependencies.push(Resource {
+                name: Some("spec".to_owned()),
+                uri: Some(format!("{}{at}", source.repository)),
+                digest,
+                annotations: BTreeMap::new(),
+            });
+        }
+        dependencies.extend(spec.tools.iter().map(tool_resource));
+        dependencies.extend(spec.inputs.iter().map(input_resource));
+        Self {
+            build: BuildDefinition {
+                build_type: uri::BUILD_TYPE.to_owned(),
+                external: ExternalParameters {
+                    tenant: spec.tenant.clone(),
+                    graph: spec.graph.clone(),
+                    bundle: BundleName { name: spec.name.clone(), version: spec.version.clone() },
+                    spec: spec.source.as_ref().map(|source| SpecSource {
+                        repository: source.repository.clone(),
+                        reference: source.reference.clone(),
+                    }),
+                },
+                internal: InternalParameters { plan_hash: spec.plan.hex() },
+                dependencies,
+            },
+            run: RunDetails {
+                builder: Builder { id: uri::builder_id(spec.isolation).to_owned() },
+                metadata: RunMetadata { invocation_id: spec.plan.hex() },
+            },
+        }
+    }
+
+    /// Reads a predicate; everything in it must be known.
+    pub(crate) fn parse(predicate: &Value) -> Result<Self, String> {
+        let provenance = Self::deserialize(predicate).map_err(|error| error.to_string())?;
+        if provenance.build.build_type != uri::BUILD_TYPE {
+            return Err(format!("its build type is `{}`, not `{}`", provenance.build.build_type, uri::BUILD_TYPE));
+        }
+        if provenance.run.metadata.invocation_id != provenance.build.internal.plan_hash {
+            return Err("its invocation is not its plan".to_owned());
+        }
+        Ok(provenance)
+    }
+}
+
+fn tool_resource(tool: &ToolUse) -> Resource {
+    let mut digest = BTreeMap::new();
+    let mut annotations = BTreeMap::from([
+        ("partita_executable".to_owned(), tool.executable.clone()),
+        ("partita_role".to_owned(), "tool".to_owned()),
+    ]);
+    match tool.identity {
+        ToolIdentity::Executable(identity) => digest.insert("blake3".to_owned(), identity.hex()),
+        ToolIdentity::Fingerprint(identity) => annotations.insert("partita_fingerprint".to_owned(), identity.hex()),
+    };
+    Resource { name: Some(tool.name.clone()), uri: Some(tool.purl()), digest, annotations }
+}
+
+fn input_resource(input: &Dependency) -> Resource {
+    Resource {
+        name: Some(input.name.clone()),
+        uri: input.uri.clone(),
+        digest: input.digests.clone(),
+        annotations: BTreeMap::from([("partita_role".to_owned(), "input".to_owned())]),
+    }
+}

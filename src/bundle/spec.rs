@@ -1,0 +1,212 @@
+//! What a bundle is made from: plain data that the caller fills from a plan and its run. Leaves out
+//! how results came to be and where their bytes lie.
+
+use std::collections::BTreeMap;
+
+use crate::base::{Digest, RelPath};
+use crate::bundle::error::Error;
+use crate::bundle::names::Names;
+use crate::bundle::uri;
+use crate::plan::Isolation;
+
+/// 1980-01-01 00:00:00 UTC: the date of a bundle unless its caller knows better.
+pub const DEFAULT_EPOCH: u64 = 315_532_800;
+/// 9999-12-30 22:00:00 UTC, the last moment the calendar can show in every time zone.
+const LAST_EPOCH: u64 = 253_402_207_200;
+
+/// Everything a bundle depends on. The bytes of the archive are a function of this, and so are the
+/// statements about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleSpec {
+    /// The bundle's name: letters, digits, `-`, `_`, `.` and `+`.
+    pub name: String,
+    /// Its version, of the same characters.
+    pub version: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// The graph that made it.
+    pub graph: String,
+    /// Where the specs lie, where that is known.
+    pub source: Option<Source>,
+    /// The digest of the plan.
+    pub plan: Digest,
+    /// The files, by their paths below `out/`.
+    pub files: BTreeMap<RelPath, BundleFile>,
+    /// The tools that were used.
+    pub tools: Vec<ToolUse>,
+    /// What else went in: inputs of the workspace, things fetched by digest.
+    pub inputs: Vec<Dependency>,
+    /// The weakest isolation under which any of it was made.
+    pub isolation: Isolation,
+    /// The date in the documents, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
+    pub source_date_epoch: u64,
+    /// Packages that went in, as lock files name them.
+    pub components: Vec<Component>,
+}
+
+/// A file of a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BundleFile {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether it may be executed.
+    pub exec: bool,
+}
+
+/// Where specs lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The repository: `git+https://…`.
+    pub repository: String,
+    /// The branch or tag that was asked for: `refs/heads/main`.
+    pub reference: Option<String>,
+    /// The commit it led to, in hexadecimal.
+    pub commit: Option<String>,
+}
+
+/// A tool that was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolUse {
+    /// The name in specs.
+    pub name: String,
+    /// What the tool says of its version. Only the first line is used in SBOMs.
+    pub version: String,
+    /// Who supplies it.
+    pub supplier: Option<String>,
+    /// The program as declared: a name looked up or a path of the workspace; never a path of the host.
+    pub executable: String,
+    /// What it was keyed by.
+    pub identity: ToolIdentity,
+}
+
+/// What a tool was keyed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolIdentity {
+    /// The digest of the executable's bytes.
+    Executable(Digest),
+    /// The digest of what the tool printed when asked who it is.
+    Fingerprint(Digest),
+}
+
+/// Something that went in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dependency {
+    /// Its name: a path of the workspace, or an address.
+    pub name: String,
+    /// Where it can be had.
+    pub uri: Option<String>,
+    /// Its digests by the names of the in-toto digest set, in hexadecimal; `blake3` for ours.
+    pub digests: BTreeMap<String, String>,
+}
+
+impl Dependency {
+    /// An input of the workspace, known by its digest.
+    pub fn blob(name: impl Into<String>, digest: Digest) -> Self {
+        Self { name: name.into(), uri: None, digests: [("blake3".to_owned(), digest.hex())].into() }
+    }
+}
+
+/// A package found in a lock file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Component {
+    /// The type of its package URL: `cargo`, `npm`.
+    pub kind: String,
+    /// Its name, with its scope where it has one.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its digest as the lock file has it: the algorithm as SPDX writes it (`SHA256`), hexadecimal.
+    pub checksum: Option<(String, String)>,
+    /// Who supplies it, where known.
+    pub supplier: Option<String>,
+}
+
+impl Component {
+    /// The package URL.
+    pub fn purl(&self) -> String {
+        uri::purl(&self.kind, &self.name, &self.version)
+    }
+}
+
+impl ToolUse {
+    /// The first line of the version that says something.
+    pub(crate) fn version_line(&self) -> &str {
+        self.version.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
+    }
+
+    /// The package URL.
+    pub(crate) fn purl(&self) -> String {
+        uri::purl("generic", &self.name.replace('/', "-"), self.version_line())
+    }
+}
+
+impl BundleSpec {
+    /// The name of the archive.
+    pub fn file_name(&self) -> String {
+        archive_name(&self.name, &self.version)
+    }
+
+    /// Checks everything that can be checked without reading content.
+    pub fn check(&self) -> Result<(), Error> {
+        check_word("name", &self.name)?;
+        check_word("version", &self.version)?;
+        check_text("tenant", &self.tenant)?;
+        check_text("graph", &self.graph)?;
+        if self.source_date_epoch > LAST_EPOCH {
+            return Err(Error::Date(self.source_date_epoch));
+        }
+        if self.files.is_empty() {
+            return Err(Error::Empty(self.name.clone()));
+        }
+        let mut names = Names::default();
+        names.add(&self.file_name())?;
+        let mut names = Names::default();
+        for path in self.files.keys() {
+            names.add(&payload_path(path))?;
+        }
+        for tool in &self.tools {
+            check_text("tool", &tool.name)?;
+        }
+        for component in &self.components {
+            check_text("component", &component.name)?;
+            check_text("component version", &component.version)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of an archive.
+pub(crate) fn archive_name(name: &str, version: &str) -> String {
+    format!("{name}-{version}.zip")
+}
+
+/// Where a file lies in the archive.
+pub(crate) fn payload_path(path: &RelPath) -> String {
+    format!("out/{path}")
+}
+
+fn check_word(what: &'static str, text: &str) -> Result<(), Error> {
+    let why = if text.is_empty() || text.len() > 100 {
+        "1 to 100 characters are needed"
+    } else if !text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c)) {
+        "only letters, digits, `-`, `_`, `.` and `+` are allowed"
+    } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        "it must start with a letter or a digit"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Field { what, text: text.to_owned(), why })
+}
+
+fn check_text(what: &'static str, text: &str) -> Result<(), Error> {
+    let why = if text.trim().is_empty() || text.len() > 1000 {
+        "1 to 1000 bytes are needed"
+    } else if text.chars().any(char::is_control) {
+        "control characters are not allowed"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Field { what, text: text.to_owned(), why })
+}

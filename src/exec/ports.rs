@@ -1,0 +1,216 @@
+//! What the executor needs from outside: history, snapshots of files, and a runner of processes.
+//! Leaves out the store's own ports, which are in `store`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{ActionKey, Clock, Digest, Environment, Timestamp};
+use crate::event::{Outcome, Reason, Sink};
+use crate::exec::CancelToken;
+use crate::plan::Isolation;
+use crate::store::{Cas, Claims};
+
+/// An earlier result to compare with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Baseline {
+    /// The address it was made at.
+    pub addr: String,
+    /// Its key.
+    pub key: ActionKey,
+    /// The manifest of the key, as written.
+    pub manifest: String,
+    /// Whether the action succeeded.
+    pub ok: bool,
+    /// The run.
+    pub run: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// What became of an action whose key came to be known, for the runs that follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The address.
+    pub addr: String,
+    /// The definition.
+    pub def: Digest,
+    /// The key.
+    pub key: ActionKey,
+    /// The manifest of the key, as written.
+    pub manifest: String,
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ran or was a hit.
+    pub reason: Reason,
+    /// The run.
+    pub run: String,
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long the attempt took that made the result, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// What happened to addresses in earlier runs. Called from any thread; answers come from memory or
+/// an index, as `latest_key` is asked once for each action of a run.
+pub trait History: Send + Sync {
+    /// The last row of an address.
+    fn latest(&self, addr: &str) -> Option<Baseline>;
+
+    /// The key of the last row of an address, if that row is of a success.
+    fn latest_key(&self, addr: &str) -> Option<ActionKey> {
+        self.latest(addr).filter(|baseline| baseline.ok).map(|baseline| baseline.key)
+    }
+
+    /// The last row of a definition, at whatever address.
+    fn by_def(&self, def: Digest) -> Option<Baseline>;
+
+    /// Keeps a row. Rows of hits come only where the key differs from that of the last row.
+    fn record(&self, row: HistoryRow);
+
+    /// How long the action of an address may be expected to take, in milliseconds.
+    fn expected_ms(&self, addr: &str) -> Option<u64>;
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileMeta {
+    /// The device.
+    pub dev: u64,
+    /// The inode.
+    pub ino: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Time of the last change of content, in nanoseconds since the epoch.
+    pub mtime_ns: i128,
+    /// Time of the last change of the inode, in nanoseconds since the epoch.
+    pub ctime_ns: i128,
+}
+
+/// The stat cache: digests of files by path and metadata.
+///
+/// The rule against racy timestamps belongs to the implementation: it answers only where the file
+/// cannot have changed since it was read with all its metadata staying the same.
+pub trait Snapshots: Send + Sync {
+    /// The digest of the file at `path` (relative to the workspace, or absolute outside of it), if
+    /// a file with this metadata was read before.
+    fn lookup(&self, path: &str, meta: &FileMeta) -> Option<Digest>;
+
+    /// Keeps what a file's bytes hash to. `read_at` is the wall clock before the metadata was taken.
+    fn insert(&self, path: &str, meta: FileMeta, digest: Digest, read_at: Timestamp);
+}
+
+/// An attempt, ready to be started.
+#[derive(Clone, Debug)]
+pub struct Job<'a> {
+    /// The address, for messages.
+    pub addr: &'a str,
+    /// The executable.
+    pub program: &'a Path,
+    /// What the process sees as its own name.
+    pub argv0: &'a str,
+    /// The arguments after the name.
+    pub args: &'a [String],
+    /// The whole environment.
+    pub env: &'a BTreeMap<OsString, OsString>,
+    /// The attempt's own directory, which holds `work`, `home` and `tmp`. It ends in no `/`.
+    pub root: &'a Path,
+    /// Where the process starts: `work` or a folder below.
+    pub cwd: &'a Path,
+    /// The executables it may start, including `program`.
+    pub tools: &'a [PathBuf],
+    /// The longest it may take.
+    pub timeout: Option<Duration>,
+    /// Whether it may use the network.
+    pub network: bool,
+    /// The least isolation it must run under.
+    pub isolation: Isolation,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub enum End {
+    /// By itself, with this status.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Signalled(i32),
+    /// It was killed as its time was up.
+    TimedOut,
+    /// It was killed as it waited for input from the terminal, which would never have come.
+    WantsTerminal,
+    /// It was killed as the run was cancelled.
+    Cancelled,
+    /// It could not be started.
+    NotStarted(std::io::Error),
+}
+
+/// What became of an attempt. All its processes are dead.
+#[derive(Debug)]
+pub struct Ended {
+    /// How its first process ended.
+    pub end: End,
+    /// What it printed on standard output, bounded.
+    pub stdout: Vec<u8>,
+    /// What it printed on standard error, bounded.
+    pub stderr: Vec<u8>,
+    /// From start to the end of the first process.
+    pub duration: Duration,
+    /// What it ran under.
+    pub isolation: Isolation,
+    /// How many processes could not be killed. Its outputs are not to be trusted if there are any.
+    pub survivors: u32,
+}
+
+/// Where an attempt's directories are in the eyes of its process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// `HOME`.
+    pub home: PathBuf,
+    /// `TMPDIR`.
+    pub tmp: PathBuf,
+    /// `PATH`.
+    pub path: PathBuf,
+}
+
+/// Executes prepared attempts: starts a process, waits, and leaves none of its descendants alive.
+pub trait Runner: Send + Sync {
+    /// The strongest isolation it can give on this machine.
+    fn isolation(&self) -> Isolation;
+
+    /// Where the directories of the attempt at `root` and the tools at `bin` will appear.
+    fn view(&self, root: &Path, bin: &Path) -> View {
+        View { home: root.join("home"), tmp: root.join("tmp"), path: bin.to_path_buf() }
+    }
+
+    /// Runs an attempt to its end. Blocks.
+    fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended;
+}
+
+/// All that a run needs from outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// Content.
+    pub cas: Arc<dyn Cas>,
+    /// Results.
+    pub claims: Arc<dyn Claims>,
+    /// Earlier runs.
+    pub history: Arc<dyn History>,
+    /// The stat cache.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who listens.
+    pub sink: Arc<dyn Sink>,
+    /// The caller's environment: where tools are looked up, and what is handed through.
+    pub environment: Environment,
+    /// Stops the run.
+    pub cancel: CancelToken,
+    /// Executes processes.
+    pub runner: Arc<dyn Runner>,
+}

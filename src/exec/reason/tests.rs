@@ -1,0 +1,123 @@
+//! Each field, and which of several differences is told. Leaves out runs, which `tests/it` has.
+
+use super::*;
+use crate::base::FieldSink;
+
+fn file(text: &str) -> Entry {
+    Entry::File { digest: Digest::of_blob(text.as_bytes()), size: text.len() as u64, exec: false }
+}
+
+fn tree(entries: &[(&str, Entry)]) -> Tree {
+    Tree { entries: entries.iter().map(|(name, entry)| ((*name).to_owned(), entry.clone())).collect() }
+}
+
+#[derive(Clone)]
+struct Sample {
+    class: &'static str,
+    args: Vec<&'static str>,
+    env: Vec<(&'static str, &'static str)>,
+    tools: Vec<(&'static str, &'static str)>,
+    inputs: Tree,
+}
+
+impl Sample {
+    fn new() -> Self {
+        Self {
+            class: "pure",
+            args: vec!["-O2", "-c"],
+            env: vec![("A", "1")],
+            tools: vec![("cc", "12.2")],
+            inputs: tree(&[("a.c", file("a")), ("gen.h", file("g"))]),
+        }
+    }
+
+    fn manifest(&self) -> Manifest {
+        let map = |pairs: &[(&str, &str)]| {
+            Value::Map(pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect())
+        };
+        let mut manifest = Manifest::default();
+        manifest.field(1, "schema", &Value::Int(1));
+        manifest.field(2, "class", &Value::text(self.class));
+        manifest.field(3, "args", &Value::texts(&self.args));
+        manifest.field(4, "env", &map(&self.env));
+        manifest.field(5, "inputs", &Value::tree(self.inputs.clone()));
+        manifest.field(6, "tools", &map(&self.tools));
+        manifest
+    }
+
+    fn key(&self) -> ActionKey {
+        crate::plan::action_key(&self.manifest())
+    }
+
+    fn baseline(&self, ok: bool) -> Baseline {
+        Baseline {
+            addr: "g/n".into(),
+            key: self.key(),
+            manifest: self.manifest().to_json(),
+            ok,
+            run: "r1".into(),
+            duration_ms: 1,
+        }
+    }
+}
+
+fn reason(before: &Sample, after: &Sample) -> Reason {
+    let producer = |path: &str| path.starts_with("gen").then(|| "g/gen".to_owned());
+    why(after.key(), &after.manifest(), Some(&before.baseline(true)), &|_| None, &producer)
+}
+
+#[test]
+fn same_key_without_result() {
+    let sample = Sample::new();
+    let manifest = sample.manifest();
+    let ask = |baseline: Option<&Baseline>| why(sample.key(), &manifest, baseline, &|_| None, &|_| None);
+    assert_eq!(ask(None), Reason::NeverSeen);
+    assert_eq!(ask(Some(&sample.baseline(true))), Reason::Evicted);
+    assert_eq!(ask(Some(&sample.baseline(false))), Reason::PriorFailure);
+    let garbled = Baseline { key: ActionKey(Digest::of_blob(b"")), manifest: "{".into(), ..sample.baseline(true) };
+    assert_eq!(ask(Some(&garbled)), Reason::SchemaChanged);
+}
+
+#[test]
+fn each_field_is_named() {
+    let before = Sample::new();
+    let mut after = before.clone();
+    after.class = "fixed";
+    assert_eq!(reason(&before, &after), Reason::ClassChanged);
+    let mut after = before.clone();
+    after.args = vec!["-O0", "-c"];
+    let Reason::DefChanged { field, before: old, after: new } = reason(&before, &after) else { panic!() };
+    assert_eq!((field.as_str(), old.as_str(), new.as_str()), ("args", "-O2 -c", "-O0 -c"));
+    let mut after = before.clone();
+    after.env = vec![("A", "1"), ("B", "")];
+    assert_eq!(reason(&before, &after), Reason::EnvChanged { var: "B".into() });
+    let mut after = before.clone();
+    after.tools = vec![("cc", "13")];
+    assert_eq!(reason(&before, &after), Reason::ToolChanged { name: "cc".into() });
+}
+
+#[test]
+fn inputs_before_consequences() {
+    let before = Sample::new();
+    let mut after = before.clone();
+    after.inputs = tree(&[("a.c", file("a")), ("gen.h", file("h"))]);
+    assert_eq!(reason(&before, &after), Reason::DepOutputChanged { addr: "g/gen".into(), path: "gen.h".into() });
+    after.inputs = tree(&[("gen.h", file("h")), ("z.c", file("z")), ("a.c", file("a"))]);
+    assert_eq!(reason(&before, &after), Reason::InputChanged { path: "z.c".into() });
+    after.inputs = tree(&[("gen.h", file("g"))]);
+    assert_eq!(reason(&before, &after), Reason::InputChanged { path: "a.c".into() });
+}
+
+#[test]
+fn folders_are_walked_into() {
+    let (old, new) = (tree(&[("x.c", file("1")), ("y.c", file("1"))]), tree(&[("x.c", file("1")), ("y.c", file("2"))]));
+    let dir = |tree: &Tree| Entry::Dir { digest: tree.digest() };
+    let mut before = Sample::new();
+    before.inputs = tree(&[("src", dir(&old))]);
+    let mut after = before.clone();
+    after.inputs = tree(&[("src", dir(&new))]);
+    let level = |digest: Digest| [&old, &new].into_iter().find(|tree| tree.digest() == digest).cloned();
+    let ask = |level: &Level<'_>| why(after.key(), &after.manifest(), Some(&before.baseline(true)), level, &|_| None);
+    assert_eq!(ask(&level), Reason::InputChanged { path: "src/y.c".into() });
+    assert_eq!(ask(&|_| None), Reason::InputChanged { path: "src".into() });
+}

@@ -1,0 +1,182 @@
+//! What became of a run: its report, in memory and as JSON. Leaves out how it is shown to people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+
+use crate::base::{ActionKey, Digest, Entry, ErrorKind, RelPath, Timestamp};
+use crate::event::{Counts, Outcome, Reason};
+use crate::exec::{Failure, FileMeta};
+use crate::plan::{OutputKind, ToolIdentity};
+
+/// An output that an action has, made or known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputReport {
+    /// The name.
+    pub name: String,
+    /// Where it lies below the action's directory.
+    pub path: RelPath,
+    /// File or folder.
+    pub kind: OutputKind,
+    /// What it is, in the store.
+    pub entry: Entry,
+    /// Bytes; of a folder, those of all files in it.
+    pub size: u64,
+}
+
+impl OutputReport {
+    /// The digest of the blob or of the tree.
+    pub fn digest(&self) -> Option<Digest> {
+        match &self.entry {
+            Entry::File { digest, .. } | Entry::Dir { digest } => Some(*digest),
+            Entry::Symlink { .. } => None,
+        }
+    }
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionReport {
+    /// The address.
+    pub addr: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ran, was a hit, or was not tried.
+    pub reason: Reason,
+    /// The key, if it came to be known.
+    pub key: Option<ActionKey>,
+    /// Milliseconds of the last attempt; 0 for hits.
+    pub duration_ms: u64,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// The outputs, sorted by name; none if it failed or was not tried.
+    pub outputs: Vec<OutputReport>,
+    /// What went wrong.
+    pub failure: Option<Failure>,
+    /// Digests of what the process printed on standard output and standard error.
+    pub logs: Option<[Digest; 2]>,
+}
+
+/// Everything of the machine that a run's outcome rests on, besides the plan: as long as all of it
+/// is as it was, the same plan would come out the same. Metadata was taken before what it describes
+/// was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Files of the workspace that were taken.
+    pub files: BTreeMap<RelPath, (Digest, FileMeta)>,
+    /// Folders of the workspace that patterns listed, relative to its root; the empty text is the root.
+    pub folders: BTreeMap<String, FileMeta>,
+    /// Paths of the workspace that were looked for and not there.
+    pub absent: BTreeSet<String>,
+    /// Executables by the names of their tools in the plan.
+    pub programs: BTreeMap<String, PathBuf>,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunReport {
+    /// The run.
+    pub run: String,
+    /// What was asked for.
+    pub target: String,
+    /// The plan.
+    pub plan: Digest,
+    /// When it began.
+    pub started: Timestamp,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
+    /// The counts.
+    pub counts: Counts,
+    /// Whether it was stopped by the cancel token.
+    pub cancelled: bool,
+    /// The actions that the targets need, in address order.
+    pub actions: Vec<ActionReport>,
+    /// The tools that were looked at, by their names in the plan.
+    pub tools: BTreeMap<String, ToolIdentity>,
+    /// What was looked at.
+    pub seen: Seen,
+}
+
+impl RunReport {
+    /// The version of the written form.
+    pub const VERSION: u32 = 1;
+
+    /// What decides the exit status; `None` if all went well. A cancelled run is not judged here:
+    /// only the front knows by which signal it was stopped.
+    pub fn error_kind(&self) -> Option<ErrorKind> {
+        let failures = self.actions.iter().filter_map(|action| action.failure.as_ref());
+        let kinds: Vec<ErrorKind> = failures.map(Failure::kind).collect();
+        if let Some(kind) = kinds.iter().find(|kind| **kind != ErrorKind::ActionFailed).or(kinds.first()) {
+            return Some(*kind);
+        }
+        let not_cached = |action: &ActionReport| action.reason == Reason::RequireCached;
+        self.actions.iter().any(not_cached).then_some(ErrorKind::CheckFailed)
+    }
+
+    /// The action at an address.
+    pub fn action(&self, addr: &str) -> Option<&ActionReport> {
+        let found = self.actions.binary_search_by(|action| action.addr.as_str().cmp(addr));
+        found.ok().map(|index| &self.actions[index])
+    }
+
+    /// The written form.
+    pub fn to_json(&self) -> Json {
+        json!({
+            "v": Self::VERSION,
+            "run": self.run,
+            "target": self.target,
+            "plan": self.plan.hex(),
+            "started": self.started.to_string(),
+            "duration_ms": self.duration_ms,
+            "ran": self.counts.ran,
+            "cached": self.counts.cached,
+            "cut_off": self.counts.cut_off,
+            "failed": self.counts.failed,
+            "skipped": self.counts.skipped,
+            "cancelled": self.cancelled,
+            "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn action_json(action: &ActionReport) -> Json {
+    let outputs = action.outputs.iter().map(|output| {
+        json!({
+            "name": output.name,
+            "path": output.path.as_str(),
+            "kind": output.kind.word(),
+            "digest": output.digest().map(|digest| digest.hex()),
+            "size": output.size,
+        })
+    });
+    json!({
+        "addr": action.addr,
+        "outcome": action.outcome,
+        "reason": action.reason,
+        "key": action.key.map(|key| key.to_string()),
+        "duration_ms": action.duration_ms,
+        "attempts": action.attempts,
+        "outputs": outputs.collect::<Vec<_>>(),
+        "failure": action.failure.as_ref().map(|failure| failure.text.clone()),
+        "failure_code": action.failure.as_ref().map(|failure| failure.class.code()),
+        "failure_class": action.failure.as_ref().map(|failure| failure.class.word()),
+        "logs": action.logs.map(|logs| logs.map(|digest| digest.hex())),
+    })
+}
+
+/// Counts outcomes.
+pub(super) fn count(actions: &BTreeMap<u32, ActionReport>) -> Counts {
+    let mut counts = Counts::default();
+    for action in actions.values() {
+        let count = match action.outcome {
+            Outcome::Ran => &mut counts.ran,
+            Outcome::Cached => &mut counts.cached,
+            Outcome::CutOff => &mut counts.cut_off,
+            Outcome::Failed => &mut counts.failed,
+            Outcome::Skipped => &mut counts.skipped,
+        };
+        *count += 1;
+    }
+    counts
+}

@@ -1,0 +1,568 @@
+//! Runs a plan: workers take tasks from the scheduler until nothing is left, and tell what happened.
+//! Leaves out what a task is (`engine`) and which comes next (`sched`).
+//!
+//! Workers are plain threads, as many as jobs. Each takes an action all the way (key, lookup,
+//! process, outputs) and blocks where that blocks, so a run in which everything is known never
+//! changes threads, and a process costs no more than its own start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::base::{Digest, Timestamp};
+use crate::event::{Envelope, Event, Outcome, Reason};
+use crate::exec::engine::{Attempted, Engine, Hit, Prepared, Resolution};
+use crate::exec::error::{Error, Failure, Lost, Trouble};
+use crate::exec::hygiene::Hygiene;
+use crate::exec::levels::Levels;
+use crate::exec::lookup::lost_reason;
+use crate::exec::pools::Pools;
+use crate::exec::ports::{HistoryRow, Ports};
+use crate::exec::report::{ActionReport, OutputReport, RunReport, Seen, count};
+use crate::exec::retry::delay;
+use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
+use crate::exec::stage::{Attempts, remove};
+use crate::exec::workspace::Workspace;
+use crate::plan::{Action, ActionId, ActionKind, Isolation, Plan};
+use crate::store::ClaimOutput;
+
+/// Bytes of stack of a worker: rendering a template recurses.
+const STACK_BYTES: usize = 8 << 20;
+/// Jobs that a run may have.
+const JOBS: usize = 512;
+/// How soon an idle worker notices that the run was cancelled. Busy ones notice at once.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What to run, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// What was asked for, in the words of the user.
+    pub target: String,
+    /// The actions that are wanted; what they need is added. Empty: all of the plan.
+    pub targets: Vec<ActionId>,
+    /// The root of the workspace.
+    pub workspace: PathBuf,
+    /// Folders that are never looked into for inputs: state, store, outputs.
+    pub excluded: Vec<PathBuf>,
+    /// How many actions may run at once; `None`: one for each processor.
+    pub jobs: Option<NonZeroUsize>,
+    /// Whether to go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// The least isolation that results must have been made under.
+    pub isolation: Isolation,
+    /// Whether only results already known are allowed.
+    pub require_cached: bool,
+    /// Addresses to run whatever is known; each stands for itself and all below it.
+    pub forced: BTreeSet<String>,
+    /// The id of the run.
+    pub run: String,
+}
+
+impl Request {
+    /// A request for all of a plan, with nothing out of the ordinary.
+    pub fn new(plan: Arc<Plan>, workspace: impl Into<PathBuf>, run: impl Into<String>) -> Self {
+        Self {
+            target: plan.graph.clone(),
+            plan,
+            targets: Vec::new(),
+            workspace: workspace.into(),
+            excluded: Vec::new(),
+            jobs: None,
+            keep_going: false,
+            isolation: Isolation::None,
+            require_cached: false,
+            forced: BTreeSet::new(),
+            run: run.into(),
+        }
+    }
+
+    /// Whether an address is to be run whatever is known.
+    pub(super) fn is_forced(&self, addr: &str) -> bool {
+        let covers = |forced: &String| {
+            addr.strip_prefix(forced.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.forced.iter().any(covers)
+    }
+}
+
+/// Runs what is not known yet, and reports. Blocks until all is done and durable, and no process of
+/// any action is left.
+///
+/// Failures of actions are in the report. An error means that the run could not be carried through;
+/// what was finished before is kept all the same. While it runs, the umask of this process is 022
+/// and orphaned processes become its children.
+pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
+    let plan = Arc::clone(&request.plan);
+    let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let jobs = request.jobs.map_or(cpus, NonZeroUsize::get).min(JOBS);
+    let machine = rustix::system::sysinfo();
+    let memory = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit.max(1)));
+    let targets =
+        if request.targets.is_empty() { plan.iter().map(|(id, _)| id).collect() } else { request.targets.clone() };
+    let scheduler = Scheduler::new(&plan, &targets, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
+    let ids = scheduler.ids();
+    check_isolation(&request, &ports, &plan, &ids)?;
+
+    let hygiene = Hygiene::enter()?;
+    let levels = Arc::new(Levels::new(Arc::clone(&ports.cas)));
+    let workspace = Workspace::open(
+        &request.workspace,
+        &request.excluded,
+        Arc::clone(&ports.cas),
+        Arc::clone(&ports.snapshots),
+        Arc::clone(&ports.clock),
+    )?;
+    let scratch = Scratch(ports.cas.scratch()?);
+    let attempts = Attempts::new(&scratch.0)?;
+    let started = ports.clock.now();
+    let begun = ports.clock.elapsed();
+    let run = Run {
+        engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels),
+        shared: Mutex::new(Shared {
+            scheduler,
+            prepared: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            error: None,
+            panic: None,
+            idle: 0,
+        }),
+        wake: Condvar::new(),
+        seq: Mutex::new(0),
+    };
+    run.emit(Event::RunStarted { target: request.target.clone(), plan: plan.digest.hex(), actions: ids.len() as u64 });
+    run.work(jobs.min(ids.len()))?;
+
+    let tools = run.engine.identities();
+    let seen = Seen { programs: run.engine.programs(), ..workspace.seen() };
+    let mut shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(panic) = shared.panic.take() {
+        drop(scratch);
+        drop(hygiene);
+        resume_unwind(panic);
+    }
+    let duration_ms = ports.clock.elapsed().saturating_sub(begun).as_millis() as u64;
+    let counts = count(&shared.reports);
+    let finished = Event::RunFinished { counts, duration_ms };
+    let seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ports.sink.event(&envelope(&request, seq + 1, ports.clock.now(), finished));
+    let flushed = ports.cas.flush();
+    drop(scratch);
+    drop(hygiene);
+    if let Some(error) = shared.error {
+        return Err(error);
+    }
+    flushed?;
+    Ok(RunReport {
+        run: request.run.clone(),
+        target: request.target.clone(),
+        plan: plan.digest,
+        started,
+        duration_ms,
+        counts,
+        cancelled: ports.cancel.is_cancelled(),
+        actions: shared.reports.into_values().collect(),
+        tools,
+        seen,
+    })
+}
+
+/// Fails closed, before anything runs, if an action needs more isolation than there is.
+fn check_isolation(request: &Request, ports: &Ports, plan: &Plan, ids: &[ActionId]) -> Result<(), Error> {
+    let offered = ports.runner.isolation();
+    for id in ids {
+        let action = plan.action(*id);
+        let wanted = action.spec.isolation.max(request.isolation);
+        if wanted > offered && matches!(action.spec.kind, ActionKind::Exec { .. }) {
+            return Err(Error::Isolation { addr: action.addr.clone(), wanted, offered });
+        }
+    }
+    Ok(())
+}
+
+/// A directory that goes when the run does.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let dir: &Path = &self.0;
+        remove(dir);
+    }
+}
+
+/// What workers share under one lock.
+struct Shared {
+    scheduler: Scheduler,
+    /// Resolved actions that wait for their turn or for another attempt.
+    prepared: BTreeMap<u32, Arc<Prepared>>,
+    reports: BTreeMap<u32, ActionReport>,
+    error: Option<Error>,
+    panic: Option<Box<dyn std::any::Any + Send>>,
+    idle: usize,
+}
+
+impl Shared {
+    /// Nothing new starts, and the run ends with the first of such errors.
+    fn end_with(&mut self, error: Error) {
+        self.scheduler.stop();
+        self.error.get_or_insert(error);
+    }
+}
+
+struct Run<'a> {
+    engine: Engine<'a>,
+    shared: Mutex<Shared>,
+    wake: Condvar,
+    seq: Mutex<u64>,
+}
+
+fn envelope(request: &Request, seq: u64, at: Timestamp, event: Event) -> Envelope {
+    Envelope { v: Envelope::VERSION, seq, at: at.0, run: request.run.clone(), event }
+}
+
+impl Run<'_> {
+    /// Tells an event. Order of numbers and order of telling are one, so the lock is held.
+    fn emit(&self, event: Event) {
+        let mut seq = self.seq.lock().unwrap_or_else(PoisonError::into_inner);
+        *seq += 1;
+        let ports = self.engine.ports;
+        ports.sink.event(&envelope(self.engine.request, *seq, ports.clock.now(), event));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the workers to the end, then ends what was not tried.
+    fn work(&self, workers: usize) -> Result<(), Error> {
+        let spawned = std::thread::scope(|scope| {
+            for number in 0..workers {
+                let builder = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(STACK_BYTES);
+                if let Err(source) = builder.spawn_scoped(scope, || self.worker())
+                    && number == 0
+                {
+                    return Err(Error::System { what: "start a worker thread", source });
+                }
+            }
+            Ok(())
+        });
+        spawned?;
+        let swept = self.lock().scheduler.sweep();
+        self.skip(swept);
+        Ok(())
+    }
+
+    fn worker(&self) {
+        let ports = self.engine.ports;
+        let mut shared = self.lock();
+        loop {
+            if ports.cancel.is_cancelled() {
+                shared.scheduler.stop();
+            }
+            match shared.scheduler.next(ports.clock.elapsed()) {
+                Next::End => break,
+                Next::Wait(left) => {
+                    shared.idle += 1;
+                    let wait = left.map_or(TICK, |left| left.clamp(Duration::from_millis(1), TICK));
+                    shared = self.wake.wait_timeout(shared, wait).unwrap_or_else(PoisonError::into_inner).0;
+                    shared.idle -= 1;
+                }
+                Next::Task(task) => {
+                    if shared.idle > 0 {
+                        // There may be more where this came from.
+                        self.wake.notify_one();
+                    }
+                    let id = match &task {
+                        Task::Resolve { id, .. } | Task::Run { id, .. } => *id,
+                    };
+                    let prepared = match &task {
+                        Task::Run { .. } => shared.prepared.get(&id.0).cloned(),
+                        Task::Resolve { .. } => None,
+                    };
+                    drop(shared);
+                    // A defect of ours must not leave the other workers waiting for ever.
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.perform(task, prepared))) {
+                        let mut shared = self.lock();
+                        shared.scheduler.stop();
+                        shared.panic.get_or_insert(panic);
+                        self.abandon(shared, id);
+                    }
+                    shared = self.lock();
+                }
+            }
+        }
+        drop(shared);
+        self.wake.notify_all();
+    }
+
+    /// Takes an action that a panic interrupted out of the count of those being worked on.
+    fn abandon(&self, mut shared: MutexGuard<'_, Shared>, id: ActionId) {
+        if shared.scheduler.is_active(id) {
+            shared.scheduler.fail(self.engine.plan, id, Outcome::Skipped, &Reason::Cancelled);
+        }
+    }
+
+    fn perform(&self, task: Task, prepared: Option<Arc<Prepared>>) {
+        match task {
+            Task::Resolve { id, again } => match self.engine.resolve(id, again) {
+                Ok(Resolution::Hit(hit)) => self.hit(id, *hit),
+                Ok(Resolution::Miss(prepared)) => self.miss(id, prepared),
+                Err(trouble) => self.trouble(id, None, trouble, None),
+            },
+            Task::Run { id, attempt } => {
+                let prepared = prepared.expect("an action is prepared before it is queued");
+                self.attempt(id, prepared, attempt);
+            }
+        }
+    }
+
+    fn hit(&self, id: ActionId, hit: Hit) {
+        let action = self.engine.plan.action(id);
+        let outcome = if hit.cut_off { Outcome::CutOff } else { Outcome::Cached };
+        if !hit.same_key {
+            self.remember(action, &hit.prepared, outcome, true, hit.claim.duration_ms);
+        }
+        let report = ActionReport {
+            addr: action.addr.clone(),
+            outcome,
+            reason: hit.prepared.reason,
+            key: Some(hit.prepared.key),
+            duration_ms: 0,
+            attempts: 0,
+            outputs: outputs_of(action, hit.claim.outputs, hit.sizes),
+            failure: None,
+            logs: Some(hit.claim.logs),
+        };
+        self.succeed(id, report);
+    }
+
+    fn miss(&self, id: ActionId, prepared: Arc<Prepared>) {
+        let engine = &self.engine;
+        if engine.request.require_cached {
+            self.end_badly(id, Some(&prepared), Outcome::Skipped, Reason::RequireCached, None, None);
+            return;
+        }
+        let action = engine.plan.action(id);
+        let is_free = action.policy.holds.is_empty() && engine.plan.concurrency.is_none();
+        if is_free && !matches!(action.spec.kind, ActionKind::Exec { .. }) {
+            // Nothing to wait for, and done sooner than queued.
+            self.attempt(id, prepared, 1);
+            return;
+        }
+        let mut shared = self.lock();
+        if !shared.scheduler.is_weighed() {
+            let expected = |id: &ActionId| {
+                let ms = engine.ports.history.expected_ms(&engine.plan.action(*id).addr)?;
+                Some((id.0, ms))
+            };
+            let expected = shared.scheduler.ids().iter().filter_map(expected).collect();
+            if let Err(error) = shared.scheduler.weigh_by(&expected) {
+                shared.end_with(error);
+            }
+        }
+        shared.prepared.insert(id.0, prepared);
+        shared.scheduler.queue(id);
+    }
+
+    fn attempt(&self, id: ActionId, prepared: Arc<Prepared>, attempt: u32) {
+        let action = self.engine.plan.action(id);
+        let reason = prepared.reason.clone();
+        self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
+        let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared);
+        let duration_ms = duration.as_millis() as u64;
+        match result {
+            Ok((outputs, sizes)) => {
+                self.remember(action, &prepared, Outcome::Ran, true, duration_ms);
+                let report = ActionReport {
+                    addr: action.addr.clone(),
+                    outcome: Outcome::Ran,
+                    reason: prepared.reason.clone(),
+                    key: Some(prepared.key),
+                    duration_ms,
+                    attempts: attempt,
+                    outputs: outputs_of(action, outputs, sizes),
+                    failure: None,
+                    logs,
+                };
+                self.succeed(id, report);
+            }
+            Err(Trouble::Fail(failure)) if self.is_retried(action, &failure, attempt) => {
+                let Some(retry) = &action.policy.retry else { return };
+                let wait = delay(retry, prepared.key, attempt);
+                self.emit(Event::ActionRetried {
+                    addr: action.addr.clone(),
+                    attempt,
+                    failure: failure.text,
+                    delay_ms: wait.as_millis() as u64,
+                });
+                let mut shared = self.lock();
+                let until = self.engine.ports.clock.elapsed() + wait;
+                shared.scheduler.delay(id, until);
+            }
+            Err(trouble) => self.trouble(id, Some(&prepared), trouble, Some((attempt, duration_ms, logs))),
+        }
+    }
+
+    fn is_retried(&self, action: &Action, failure: &Failure, attempt: u32) -> bool {
+        let policy = action.policy.retry.as_ref();
+        !self.engine.ports.cancel.is_cancelled()
+            && policy.is_some_and(|retry| attempt <= retry.max && failure.class.is_retried(retry.on))
+    }
+
+    fn trouble(&self, id: ActionId, prepared: Option<&Prepared>, trouble: Trouble, made: Option<Tried>) {
+        let plan = self.engine.plan;
+        match trouble {
+            // Whatever goes wrong once the run is cancelled is most likely a consequence.
+            Trouble::Fail(_) | Trouble::Cancelled if self.engine.ports.cancel.is_cancelled() => {
+                self.end_badly(id, prepared, Outcome::Skipped, Reason::Cancelled, None, made);
+            }
+            Trouble::Cancelled => self.end_badly(id, prepared, Outcome::Skipped, Reason::Cancelled, None, made),
+            Trouble::Fail(failure) => {
+                let reason = prepared.map_or(Reason::NeverSeen, |prepared| prepared.reason.clone());
+                self.end_badly(id, prepared, Outcome::Failed, reason, Some(failure), made);
+            }
+            Trouble::Lost(lost) => {
+                self.tell_lost(&lost);
+                let mut shared = self.lock();
+                let lost_for_good = LostForGood { digest: lost.digest, reason: lost_reason(&lost) };
+                let rewound = match lost.producer {
+                    Some(producer) => shared.scheduler.rewind(plan, id, producer, lost_for_good),
+                    None => shared.scheduler.again(plan, id, lost_for_good).map(|()| Skips::new()),
+                };
+                match rewound {
+                    Ok(skips) => {
+                        drop(shared);
+                        self.skip(skips);
+                    }
+                    Err(error) => {
+                        shared.end_with(error);
+                        self.abandon(shared, id);
+                    }
+                }
+            }
+            Trouble::Fatal(error) => {
+                let mut shared = self.lock();
+                shared.end_with(error);
+                self.abandon(shared, id);
+            }
+        }
+    }
+
+    fn tell_lost(&self, lost: &Lost) {
+        let digest: Digest = lost.digest;
+        if lost.corrupt {
+            self.emit(Event::BlobQuarantined { digest: digest.hex() });
+        }
+    }
+
+    fn succeed(&self, id: ActionId, report: ActionReport) {
+        self.emit(finished(&report));
+        let mut shared = self.lock();
+        let outcome = report.outcome;
+        shared.reports.insert(id.0, report);
+        shared.prepared.remove(&id.0);
+        shared.scheduler.succeed(id, outcome);
+    }
+
+    fn end_badly(
+        &self,
+        id: ActionId,
+        prepared: Option<&Prepared>,
+        outcome: Outcome,
+        reason: Reason,
+        failure: Option<Failure>,
+        made: Option<Tried>,
+    ) {
+        let action = self.engine.plan.action(id);
+        let (attempts, duration_ms, logs) = made.unwrap_or_default();
+        if let (Some(prepared), Outcome::Failed) = (prepared, outcome) {
+            self.remember(action, prepared, outcome, false, duration_ms);
+        }
+        let report = ActionReport {
+            addr: action.addr.clone(),
+            outcome,
+            reason: reason.clone(),
+            key: prepared.map(|prepared| prepared.key),
+            duration_ms,
+            attempts,
+            outputs: Vec::new(),
+            failure,
+            logs,
+        };
+        self.emit(finished(&report));
+        let mut shared = self.lock();
+        shared.reports.insert(id.0, report);
+        shared.prepared.remove(&id.0);
+        if outcome == Outcome::Failed && !self.engine.request.keep_going {
+            shared.scheduler.stop();
+        }
+        let skips = shared.scheduler.fail(self.engine.plan, id, outcome, &reason);
+        drop(shared);
+        self.skip(skips);
+    }
+
+    /// Tells of actions that are not tried.
+    fn skip(&self, skips: Skips) {
+        for (id, reason) in skips {
+            let report = ActionReport {
+                addr: self.engine.plan.action(id).addr.clone(),
+                outcome: Outcome::Skipped,
+                reason,
+                key: None,
+                duration_ms: 0,
+                attempts: 0,
+                outputs: Vec::new(),
+                failure: None,
+                logs: None,
+            };
+            self.emit(finished(&report));
+            self.lock().reports.insert(id.0, report);
+        }
+    }
+
+    /// Keeps what became of an action for later runs.
+    fn remember(&self, action: &Action, prepared: &Prepared, outcome: Outcome, ok: bool, duration_ms: u64) {
+        let ports = self.engine.ports;
+        ports.history.record(HistoryRow {
+            addr: action.addr.clone(),
+            def: action.def,
+            key: prepared.key,
+            manifest: prepared.manifest().to_owned(),
+            ok,
+            outcome,
+            reason: prepared.reason.clone(),
+            run: self.engine.request.run.clone(),
+            at: ports.clock.now(),
+            duration_ms,
+        });
+    }
+}
+
+/// Attempts made, milliseconds of the last, and its logs.
+type Tried = (u32, u64, Option<[Digest; 2]>);
+
+fn finished(report: &ActionReport) -> Event {
+    Event::ActionFinished {
+        addr: report.addr.clone(),
+        outcome: report.outcome,
+        reason: report.reason.clone(),
+        key: report.key.map(|key| key.to_string()),
+        duration_ms: report.duration_ms,
+        failure: report.failure.as_ref().map(|failure| failure.text.clone()),
+        logs: report.logs.map(|logs| logs.map(|digest| digest.hex())),
+    }
+}
+
+fn outputs_of(action: &Action, outputs: Vec<ClaimOutput>, sizes: Vec<u64>) -> Vec<OutputReport> {
+    let with_sizes = outputs.into_iter().zip(sizes);
+    let reports = with_sizes.filter_map(|(output, size)| {
+        let declared = action.spec.outputs.iter().find(|declared| declared.name == output.name)?;
+        let (path, kind) = (declared.path.clone(), declared.kind);
+        Some(OutputReport { name: output.name, path, kind, entry: output.entry, size })
+    });
+    reports.collect()
+}

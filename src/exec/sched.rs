@@ -1,0 +1,474 @@
+//! Decides what is done next: the graph, the queues, the pools. A plain data structure under one
+//! lock, without IO or threads. Leaves out how anything is done.
+//!
+//! Order: what has the longest way to the end of the run goes first (by expected durations once
+//! something must run, by the number of actions before that), then by address. Actions that need
+//! the same resources share a queue, so that choosing costs the number of distinct needs, not of
+//! actions.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::base::Digest;
+use crate::event::{Outcome, Reason};
+use crate::exec::Error;
+use crate::exec::pools::{Needs, Pools};
+use crate::exec::state::State;
+use crate::plan::{ActionId, InputSource, Plan};
+
+/// How often other actions may overtake one that waits for resources. Then these are kept for it.
+const OVERTAKEN: u32 = 64;
+/// How often the same action may be made again as the store lost its result, in one run.
+const REWINDS: u32 = 3;
+
+type Place = (Reverse<u64>, u32);
+
+#[derive(Debug)]
+struct Node {
+    state: State,
+    consumers: Vec<u32>,
+    /// The index of its queue.
+    queue: usize,
+    /// Expected milliseconds from its start to the end of all that depends on it.
+    weight: u64,
+    /// Why it is made again, if it is.
+    again: Option<Reason>,
+    attempt: u32,
+    rewinds: u32,
+    /// Whether it was done before; then only `waiters` wait for it.
+    done_before: bool,
+    waiters: Vec<u32>,
+}
+
+/// A queue of actions with the same needs.
+#[derive(Debug)]
+struct Queue {
+    needs: Needs,
+    places: BTreeSet<Place>,
+    overtaken: u32,
+}
+
+/// Something for a worker.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Compute the key and look for a result.
+    Resolve {
+        /// The action.
+        id: ActionId,
+        /// Why it must be made again whatever is known.
+        again: Option<Reason>,
+    },
+    /// Make an attempt.
+    Run {
+        /// The action.
+        id: ActionId,
+        /// From 1.
+        attempt: u32,
+    },
+}
+
+/// What a worker does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// This.
+    Task(Task),
+    /// Wait until something ends, or for this long.
+    Wait(Option<Duration>),
+    /// Nothing more.
+    End,
+}
+
+/// An action that will not be tried, and why.
+pub(super) type Skips = Vec<(ActionId, Reason)>;
+
+/// The scheduler of one run.
+#[derive(Debug)]
+pub(super) struct Scheduler {
+    nodes: BTreeMap<u32, Node>,
+    ready: BTreeSet<Place>,
+    queues: Vec<Queue>,
+    delayed: BTreeSet<(Duration, u32)>,
+    pools: Pools,
+    concurrency: usize,
+    running: usize,
+    active: usize,
+    open: usize,
+    weighed: bool,
+    stopped: bool,
+}
+
+impl Scheduler {
+    /// The actions that the targets need, all of them waiting or ready.
+    pub(super) fn new(plan: &Plan, targets: &[ActionId], pools: Pools) -> Result<Self, Error> {
+        let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
+        let mut open: Vec<u32> = targets.iter().map(|id| id.0).collect();
+        let mut edges = Vec::new();
+        let mut kinds: BTreeMap<Needs, usize> = BTreeMap::new();
+        while let Some(id) = open.pop() {
+            if nodes.contains_key(&id) {
+                continue;
+            }
+            let Some(action) = plan.actions.get(id as usize) else {
+                return Err(Error::Plan(format!("there is no action {id}")));
+            };
+            let dependencies = action.dependencies();
+            let missing = dependencies.len() as u32;
+            let next = kinds.len();
+            let queue = *kinds.entry(pools.needs(action)?).or_insert(next);
+            let node = Node {
+                state: if missing == 0 { State::Ready } else { State::Waiting { missing } },
+                consumers: Vec::new(),
+                queue,
+                weight: 0,
+                again: None,
+                attempt: 0,
+                rewinds: 0,
+                done_before: false,
+                waiters: Vec::new(),
+            };
+            nodes.insert(id, node);
+            for dependency in dependencies {
+                edges.push((dependency.0, id));
+                open.push(dependency.0);
+            }
+        }
+        for (producer, consumer) in edges {
+            if let Some(node) = nodes.get_mut(&producer) {
+                node.consumers.push(consumer);
+            }
+        }
+        let concurrency =
+            plan.concurrency.map_or(usize::MAX, |limit| usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
+        let open = nodes.len();
+        let mut queues: Vec<(usize, Needs)> = kinds.into_iter().map(|(needs, index)| (index, needs)).collect();
+        queues.sort_unstable();
+        let queues = queues.into_iter().map(|(_, needs)| Queue { needs, places: BTreeSet::new(), overtaken: 0 });
+        let mut scheduler = Self {
+            nodes,
+            ready: BTreeSet::new(),
+            queues: queues.collect(),
+            delayed: BTreeSet::new(),
+            pools,
+            concurrency,
+            running: 0,
+            active: 0,
+            open,
+            weighed: false,
+            stopped: false,
+        };
+        scheduler.weigh(|_| 1)?;
+        Ok(scheduler)
+    }
+
+    /// The ids of all actions of the run, in address order.
+    pub(super) fn ids(&self) -> Vec<ActionId> {
+        self.nodes.keys().copied().map(ActionId).collect()
+    }
+
+    /// Whether a worker has this action.
+    pub(super) fn is_active(&self, id: ActionId) -> bool {
+        self.node(id.0).state.is_active()
+    }
+
+    /// Whether expected durations have been asked for.
+    pub(super) fn is_weighed(&self) -> bool {
+        self.weighed
+    }
+
+    /// Orders by the expected durations of actions.
+    pub(super) fn weigh_by(&mut self, expected: &BTreeMap<u32, u64>) -> Result<(), Error> {
+        self.weighed = true;
+        if expected.is_empty() { Ok(()) } else { self.weigh(|id| 1 + expected.get(&id).copied().unwrap_or(0)) }
+    }
+
+    /// Gives every action the length of its longest way to the end, consumers first.
+    fn weigh(&mut self, cost: impl Fn(u32) -> u64) -> Result<(), Error> {
+        let mut consumers_left: BTreeMap<u32, usize> =
+            self.nodes.iter().map(|(id, n)| (*id, n.consumers.len())).collect();
+        let mut producers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (id, node) in &self.nodes {
+            for consumer in &node.consumers {
+                producers.entry(*consumer).or_default().push(*id);
+            }
+        }
+        let mut open: Vec<u32> = consumers_left.iter().filter(|(_, left)| **left == 0).map(|(id, _)| *id).collect();
+        let mut weights = BTreeMap::new();
+        while let Some(id) = open.pop() {
+            let behind = self.nodes[&id].consumers.iter().filter_map(|consumer| weights.get(consumer)).max();
+            weights.insert(id, cost(id).saturating_add(behind.copied().unwrap_or(0)));
+            for producer in producers.get(&id).into_iter().flatten() {
+                if let Some(left) = consumers_left.get_mut(producer) {
+                    *left -= 1;
+                    if *left == 0 {
+                        open.push(*producer);
+                    }
+                }
+            }
+        }
+        if weights.len() < self.nodes.len() {
+            return Err(Error::Plan("its dependencies go in a circle".to_owned()));
+        }
+        self.ready.clear();
+        self.queues.iter_mut().for_each(|queue| queue.places.clear());
+        for (id, node) in &mut self.nodes {
+            node.weight = weights.get(id).copied().unwrap_or(0);
+            let place = (Reverse(node.weight), *id);
+            match node.state {
+                State::Ready => {
+                    self.ready.insert(place);
+                }
+                State::Queued => {
+                    self.queues[node.queue].places.insert(place);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&self, id: u32) -> &Node {
+        self.nodes.get(&id).expect("every id the scheduler hands out or keeps is of the run")
+    }
+
+    fn node_mut(&mut self, id: u32) -> &mut Node {
+        self.nodes.get_mut(&id).expect("every id the scheduler hands out or keeps is of the run")
+    }
+
+    /// The one place where states change: checks the way, and keeps queues and counts in step.
+    fn set(&mut self, id: u32, next: State) {
+        let node = self.node(id);
+        let (before, weight, queue) = (node.state, node.weight, node.queue);
+        assert!(before.may_become(next), "action {id} cannot go from {before:?} to {next:?}");
+        let place = (Reverse(weight), id);
+        match before {
+            State::Ready => {
+                self.ready.remove(&place);
+            }
+            State::Queued => {
+                self.queues[queue].places.remove(&place);
+            }
+            State::Running => {
+                self.pools.give_back(&self.queues[queue].needs);
+                self.running -= 1;
+            }
+            State::Done(_) => self.open += 1,
+            State::Waiting { .. } | State::Resolving | State::Delayed => {}
+        }
+        match next {
+            State::Ready => {
+                self.ready.insert(place);
+            }
+            State::Queued => {
+                self.queues[queue].places.insert(place);
+            }
+            State::Running => {
+                self.pools.take(&self.queues[queue].needs);
+                self.running += 1;
+            }
+            State::Done(_) => self.open -= 1,
+            State::Waiting { .. } | State::Resolving | State::Delayed => {}
+        }
+        self.active -= usize::from(before.is_active());
+        self.active += usize::from(next.is_active());
+        self.node_mut(id).state = next;
+    }
+
+    /// Nothing new starts from now on.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// What a worker should do at this time (as `Clock::elapsed` tells it).
+    pub(super) fn next(&mut self, now: Duration) -> Next {
+        if self.open == 0 || self.stopped && self.active == 0 {
+            return Next::End;
+        }
+        if self.stopped {
+            return Next::Wait(None);
+        }
+        while let Some((due, id)) = self.delayed.first().copied() {
+            if due > now {
+                break;
+            }
+            self.delayed.remove(&(due, id));
+            self.set(id, State::Queued);
+        }
+        if let Some(id) = self.choose() {
+            self.set(id, State::Running);
+            let node = self.node_mut(id);
+            node.attempt += 1;
+            return Next::Task(Task::Run { id: ActionId(id), attempt: node.attempt });
+        }
+        if let Some((_, id)) = self.ready.first().copied() {
+            self.set(id, State::Resolving);
+            let again = self.node_mut(id).again.clone();
+            return Next::Task(Task::Resolve { id: ActionId(id), again });
+        }
+        Next::Wait(self.delayed.first().map(|(due, _)| due.saturating_sub(now)))
+    }
+
+    /// The first of the queues whose resources are free.
+    fn choose(&mut self) -> Option<u32> {
+        if self.running >= self.concurrency {
+            return None;
+        }
+        let mut heads: Vec<(Place, usize)> = Vec::new();
+        for (index, queue) in self.queues.iter().enumerate() {
+            heads.extend(queue.places.first().map(|place| (*place, index)));
+        }
+        heads.sort_unstable();
+        let mut kept: BTreeSet<usize> = BTreeSet::new();
+        let chosen = heads.iter().position(|(_, index)| {
+            let queue = &self.queues[*index];
+            let is_kept = queue.needs.iter().any(|(pool, _)| kept.contains(pool));
+            if !is_kept && self.pools.fit(&queue.needs) {
+                return true;
+            }
+            if queue.overtaken >= OVERTAKEN {
+                kept.extend(queue.needs.iter().map(|(pool, _)| *pool));
+            }
+            false
+        })?;
+        for (_, index) in &heads[..chosen] {
+            self.queues[*index].overtaken += 1;
+        }
+        let (place, index) = heads[chosen];
+        self.queues[index].overtaken = 0;
+        Some(place.1)
+    }
+
+    /// A resolved action must run.
+    pub(super) fn queue(&mut self, id: ActionId) {
+        self.set(id.0, State::Queued);
+    }
+
+    /// An attempt failed and another is to be made after this moment.
+    pub(super) fn delay(&mut self, id: ActionId, until: Duration) {
+        self.set(id.0, State::Delayed);
+        self.delayed.insert((until, id.0));
+    }
+
+    /// An action ended well; what waited for it alone is ready.
+    pub(super) fn succeed(&mut self, id: ActionId, outcome: Outcome) {
+        self.set(id.0, State::Done(outcome));
+        let node = self.node_mut(id.0);
+        node.again = None;
+        node.attempt = 0;
+        let waiting = if node.done_before {
+            std::mem::take(&mut node.waiters)
+        } else {
+            node.done_before = true;
+            node.consumers.clone()
+        };
+        for consumer in waiting {
+            match self.node(consumer).state {
+                State::Waiting { missing: 1 } => self.set(consumer, State::Ready),
+                State::Waiting { missing } => self.set(consumer, State::Waiting { missing: missing - 1 }),
+                // Skipped meanwhile, as something else it needs failed.
+                _ => {}
+            }
+        }
+    }
+
+    /// An action ended badly. What depends on it will not be tried; the reason of these is told by
+    /// the reason of the first.
+    pub(super) fn fail(&mut self, plan: &Plan, id: ActionId, outcome: Outcome, reason: &Reason) -> Skips {
+        self.set(id.0, State::Done(outcome));
+        let reason = match reason {
+            Reason::Cancelled | Reason::RequireCached if outcome == Outcome::Skipped => reason.clone(),
+            Reason::ProducerFailed { .. } => reason.clone(),
+            _ => Reason::ProducerFailed { addr: plan.action(id).addr.clone() },
+        };
+        let mut skips = Skips::new();
+        let mut open = vec![id.0];
+        while let Some(id) = open.pop() {
+            let node = self.node_mut(id);
+            let mut behind = std::mem::take(&mut node.waiters);
+            behind.extend(&node.consumers);
+            for consumer in behind {
+                if matches!(self.node(consumer).state, State::Waiting { .. }) {
+                    self.set(consumer, State::Done(Outcome::Skipped));
+                    skips.push((ActionId(consumer), reason.clone()));
+                    open.push(consumer);
+                }
+            }
+        }
+        skips.sort_by_key(|(id, _)| *id);
+        skips
+    }
+
+    /// An action cannot go on as the store lost what `producer` made: that is made again first.
+    pub(super) fn rewind(&mut self, plan: &Plan, id: ActionId, producer: ActionId, lost: Lost) -> Result<Skips, Error> {
+        match self.node(producer.0).state {
+            State::Done(Outcome::Failed | Outcome::Skipped) => {
+                let reason = Reason::ProducerFailed { addr: plan.action(producer).addr.clone() };
+                let mut skips = self.fail(plan, id, Outcome::Skipped, &reason);
+                skips.push((id, reason));
+                return Ok(skips);
+            }
+            State::Done(_) => {
+                let node = self.node_mut(producer.0);
+                node.rewinds += 1;
+                if node.rewinds > REWINDS {
+                    let addr = plan.action(producer).addr.clone();
+                    return Err(Error::StoreLoses { addr, digest: lost.digest });
+                }
+                node.again = Some(lost.reason);
+                self.set(producer.0, State::Ready);
+            }
+            // Someone else noticed first.
+            _ => {}
+        }
+        self.node_mut(id.0).attempt = 0;
+        self.set(id.0, State::Waiting { missing: 1 });
+        self.node_mut(producer.0).waiters.push(id.0);
+        Ok(Skips::new())
+    }
+
+    /// An action must be resolved anew, as a file of the workspace had to be read again.
+    pub(super) fn again(&mut self, plan: &Plan, id: ActionId, lost: Lost) -> Result<(), Error> {
+        let node = self.node_mut(id.0);
+        node.rewinds += 1;
+        node.attempt = 0;
+        if node.rewinds > REWINDS {
+            return Err(Error::StoreLoses { addr: plan.action(id).addr.clone(), digest: lost.digest });
+        }
+        self.set(id.0, State::Ready);
+        Ok(())
+    }
+
+    /// Ends what was not tried when the run was stopped.
+    pub(super) fn sweep(&mut self) -> Skips {
+        let left: Vec<u32> =
+            self.nodes.iter().filter(|(_, node)| !matches!(node.state, State::Done(_))).map(|(id, _)| *id).collect();
+        self.delayed.clear();
+        for id in &left {
+            self.set(*id, State::Done(Outcome::Skipped));
+        }
+        left.into_iter().map(|id| (ActionId(id), Reason::Cancelled)).collect()
+    }
+}
+
+/// A blob that was lost, and the reason that gives to make it again.
+#[derive(Clone, Debug)]
+pub(super) struct Lost {
+    /// The blob.
+    pub digest: Digest,
+    /// Why its producer runs again.
+    pub reason: Reason,
+}
+
+/// The actions whose outputs an action takes in, without duplicates.
+pub(super) fn producers(plan: &Plan, id: ActionId) -> BTreeSet<ActionId> {
+    let inputs = plan.action(id).spec.inputs.iter();
+    inputs
+        .filter_map(|input| match &input.source {
+            InputSource::Output { action, .. } => Some(*action),
+            InputSource::Workspace { .. } => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! How SQLite files are opened, here and in the history: journal mode, waiting, schema number, and
+//! what counts as a broken file. Leaves out tables.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use crate::store::Error;
+use crate::store::layout::io_error;
+
+/// How long a writer waits for the writer of another process.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// Bytes beyond which the write-ahead log is cut back after a checkpoint.
+const LOG_BYTES: u32 = 16 * 1024 * 1024;
+
+/// Why a database cannot be used as it is.
+pub(super) enum Trouble {
+    /// The file is damaged, or not a database at all.
+    Broken,
+    /// Its schema has this number, which is above ours.
+    Newer(i64),
+    /// Anything else: no permission, no space, locked.
+    Refused(Error),
+}
+
+/// The tables of a database and their number, kept in `user_version`.
+pub(super) struct Schema {
+    /// From 1.
+    pub(super) version: i64,
+    /// Statements that make it in an empty database.
+    pub(super) create: &'static str,
+}
+
+/// Whether an error says that the file itself is damaged, or does not hold what we wrote.
+pub(super) fn is_broken(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+        )
+}
+
+/// Wraps an error of SQLite.
+pub(super) fn index_error(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Index { path: path.clone(), source }
+}
+
+/// Opens a database, making its tables if it is new. The caller sees to it that no other process
+/// does the same at the same time.
+pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, Trouble> {
+    let attempt = || -> rusqlite::Result<Result<Connection, i64>> {
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        let version = user_version(&connection)?;
+        if version > schema.version {
+            return Ok(Err(version));
+        }
+        if version == 0 {
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if user_version(&transaction)? == 0 {
+                transaction.execute_batch(schema.create)?;
+                transaction.pragma_update(None, "user_version", schema.version)?;
+            }
+            transaction.commit()?;
+        }
+        Ok(Ok(connection))
+    };
+    match attempt() {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(found)) => Err(Trouble::Newer(found)),
+        Err(error) if is_broken(&error) => Err(Trouble::Broken),
+        Err(error) => Err(Trouble::Refused(index_error(path)(error))),
+    }
+}
+
+/// Opens a further connection to a database whose tables exist.
+pub(super) fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Renames a database and its logs to `<to>`, `<to>-wal`, `<to>-shm`. Only while no one has it open.
+pub(super) fn set_aside(path: &Path, to: &Path) -> Result<(), Error> {
+    for suffix in ["", "-wal", "-shm"] {
+        let (from, to) = (with_suffix(path, suffix), with_suffix(to, suffix));
+        match std::fs::rename(&from, &to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io_error("set aside", &from, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The path with something appended to its last part.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}

@@ -1,0 +1,319 @@
+//! The store in a directory: what the ports ask, put together from the layout, the committer, the
+//! index and the reader. Leaves out upkeep: see `upkeep`.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::base::{ActionKey, Clock, Digest, Domain, Hasher, Tree};
+use crate::event::Event;
+use crate::store::codec::sameness;
+use crate::store::commit::{Committer, Unnamed};
+use crate::store::index::Index;
+use crate::store::layout::{Layout, io_error, keep_ballast, release_ballast};
+use crate::store::read::{BIG, Reader, read_up_to};
+use crate::store::{Cas, Claim, Claims, Error, Found};
+
+/// A claim's time of last use is written again when it is older than this many nanoseconds, so that
+/// a run of hits alone writes nothing.
+const USED_STEP: i64 = 3_600_000_000_000;
+
+/// How hard the store tries to survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Batches are synced before what names them: a power cut loses at most the youngest.
+    Batch,
+    /// Nothing is synced. A kill loses no more than otherwise; a power cut may leave objects that
+    /// are found wrong, and made again, when they are read.
+    None,
+}
+
+/// Receives what the store finds out besides: [`Event::BlobQuarantined`] and [`Event::Notice`].
+pub type Notify = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// For the times of claims and of what is quarantined.
+    pub clock: Arc<dyn Clock>,
+    /// Whether to sync.
+    pub durability: Durability,
+    /// Told of quarantined blobs.
+    pub notify: Notify,
+}
+
+impl StoreOptions {
+    /// Batch durability, and no one told.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, durability: Durability::Batch, notify: Arc::new(|_| {}) }
+    }
+}
+
+/// A store in a directory that any number of processes may share.
+pub struct LocalStore {
+    // First, so that it commits the rest while all else is still there.
+    pub(super) committer: Committer,
+    pub(super) index: Arc<Index>,
+    pub(super) reader: Reader,
+    pub(super) layout: Arc<Layout>,
+    pub(super) options: StoreOptions,
+}
+
+impl LocalStore {
+    /// Opens the store in `dir`; makes one if the directory is missing or empty. Removes what dead
+    /// processes left unfinished. Waits while another process collects garbage.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`], [`Error::Newer`], [`Error::Network`], and what the system says.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, Error> {
+        match Self::open_once(dir, options.clone()) {
+            Ok(store) => {
+                keep_ballast(store.dir());
+                Ok(store)
+            }
+            Err(error) if is_for_want_of_room(&error) && release_ballast(dir) => Self::open_once(dir, options),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_once(dir: &Path, options: StoreOptions) -> Result<Self, Error> {
+        let layout = Arc::new(Layout::open(dir)?);
+        let stamp = options.clock.now().millis().to_string();
+        let notice = |text: String| (options.notify)(Event::Notice { text });
+        let index = Arc::new(Index::open(&layout, &stamp, &notice)?);
+        let committer =
+            Committer::start(Arc::clone(&layout), Arc::clone(&index), Arc::clone(&options.clock), options.durability)?;
+        let reader = Reader::new(Arc::clone(&layout), options.clone());
+        Ok(Self { committer, index, reader, layout, options })
+    }
+
+    /// The store directory, absolute.
+    pub fn dir(&self) -> &Path {
+        self.layout.root()
+    }
+
+    /// Makes everything durable and closes the store. Dropping it commits too, but tells no one of
+    /// a failure.
+    pub fn close(self) -> Result<(), Error> {
+        self.flush()
+    }
+
+    /// Whether the object needs no writing: it is there with this size, or waits to be.
+    fn is_kept(&self, digest: Digest, size: u64) -> bool {
+        self.layout.object_size(digest) == Some(size) || self.committer.blob_size(digest).is_some()
+    }
+
+    fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        self.committer.sound()?;
+        let size = bytes.len() as u64;
+        if self.is_kept(digest, size) {
+            return Ok(());
+        }
+        let (mut file, name) = self.new_file()?;
+        if let Err(error) = file.write_all(bytes) {
+            return Err(self.write_failed(&name, error));
+        }
+        self.committer.add_blob(Unnamed { digest, size, file: Arc::new(file), name })
+    }
+
+    /// A file of more than a read's worth: cloned if the file system can, else hashed while copied.
+    fn put_big(&self, source: &File, path: &Path) -> Result<(Digest, u64), Error> {
+        let (mut file, name) = self.new_file()?;
+        let cloned = self.reader.clones.try_clone(&file, source);
+        let mut hasher = Hasher::of_blob();
+        let mut size = 0;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            // What is hashed is what is kept: of a clone, the clone's own bytes.
+            let from = if cloned { &file } else { source };
+            let count = match read_some(from, &mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) => {
+                    self.layout.session().discard(&name);
+                    return Err(io_error("read", path, error));
+                }
+            };
+            hasher.update(&buffer[..count]);
+            size += count as u64;
+            if !cloned && let Err(error) = file.write_all(&buffer[..count]) {
+                return Err(self.write_failed(&name, error));
+            }
+        }
+        let digest = hasher.finish();
+        if self.is_kept(digest, size) {
+            self.layout.session().discard(&name);
+        } else {
+            self.committer.add_blob(Unnamed { digest, size, file: Arc::new(file), name })?;
+        }
+        Ok((digest, size))
+    }
+
+    fn new_file(&self) -> Result<(File, String), Error> {
+        self.layout.session().new_file().inspect_err(|error| {
+            // Too many open files is a passing state; a disk that is full or failing is not.
+            if let Error::Io { source, .. } = error
+                && is_of_the_disk(source)
+            {
+                self.committer.poison(error);
+            }
+        })
+    }
+
+    fn write_failed(&self, name: &str, error: io::Error) -> Error {
+        let error = io_error("write", &self.layout.session().path_of(name), error);
+        self.committer.poison(&error);
+        self.layout.session().discard(name);
+        error
+    }
+}
+
+impl Cas for LocalStore {
+    fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, Error> {
+        let digest = Digest::of_blob(bytes);
+        self.put(digest, bytes)?;
+        Ok(digest)
+    }
+
+    fn put_file(&self, path: &Path) -> Result<(Digest, u64), Error> {
+        self.committer.sound()?;
+        let (file, size) = open_regular(path)?;
+        if size > BIG {
+            return self.put_big(&file, path);
+        }
+        // One more than the size, so that a file that grows meanwhile is noticed.
+        let bytes = read_up_to(&file, size + 1).map_err(|error| io_error("read", path, error))?;
+        if bytes.len() as u64 > size {
+            return self.put_big(&open_regular(path)?.0, path);
+        }
+        let digest = Digest::of_blob(&bytes);
+        self.put(digest, &bytes)?;
+        Ok((digest, bytes.len() as u64))
+    }
+
+    fn put_tree(&self, tree: &Tree) -> Result<Digest, Error> {
+        let bytes = tree.encode();
+        let digest = Digest::derive(Domain::Tree, &bytes);
+        self.put(digest, &bytes)?;
+        Ok(digest)
+    }
+
+    fn get(&self, digest: Digest) -> Result<Found<Vec<u8>>, Error> {
+        self.reader.get(&self.committer, digest)
+    }
+
+    fn get_tree(&self, digest: Digest) -> Result<Found<Tree>, Error> {
+        let bytes = match self.reader.get(&self.committer, digest)? {
+            Found::Whole(bytes) => bytes,
+            Found::Missing => return Ok(Found::Missing),
+            Found::Corrupt => return Ok(Found::Corrupt),
+        };
+        if Digest::derive(Domain::Tree, &bytes) != digest {
+            // A sound blob of this name, but not a tree.
+            return Ok(Found::Missing);
+        }
+        match Tree::decode(&bytes) {
+            Ok(tree) => Ok(Found::Whole(tree)),
+            // Right by its digest, yet not canonical: nothing of ours wrote it.
+            Err(_) => Ok(Found::Missing),
+        }
+    }
+
+    fn copy_to(&self, digest: Digest, path: &Path, exec: bool) -> Result<Found<()>, Error> {
+        self.reader.copy_to(&self.committer, digest, path, exec)
+    }
+
+    fn contains(&self, digest: Digest) -> bool {
+        self.size(digest).is_some()
+    }
+
+    fn size(&self, digest: Digest) -> Option<u64> {
+        // In this order: what waits gets its final name before it stops waiting.
+        self.committer.blob_size(digest).or_else(|| self.layout.object_size(digest))
+    }
+
+    fn scratch(&self) -> Result<PathBuf, Error> {
+        self.layout.session().new_dir()
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        self.committer.flush(true)
+    }
+}
+
+impl Claims for LocalStore {
+    fn lookup(&self, key: ActionKey) -> Result<Vec<Claim>, Error> {
+        // In this order: what waits is committed before it stops waiting.
+        let (forgotten, mut claims) = self.committer.claims(key);
+        if forgotten {
+            return Ok(claims);
+        }
+        let rows = self.index.lookup(key)?;
+        let now = self.options.clock.now().0;
+        if rows.iter().any(|row| now.saturating_sub(row.last_used) > USED_STEP) {
+            self.committer.used(key);
+        }
+        if claims.is_empty() {
+            claims.extend(rows.into_iter().filter_map(|row| row.claim));
+            return Ok(claims);
+        }
+        let waiting: Vec<_> = claims.iter().map(sameness).collect();
+        let older = rows.into_iter().filter_map(|row| row.claim);
+        claims.extend(older.filter(|claim| !waiting.contains(&sameness(claim))));
+        // Stable: of claims made at one moment, the one recorded later stays first.
+        claims.sort_by_key(|claim| std::cmp::Reverse(claim.created));
+        Ok(claims)
+    }
+
+    fn record(&self, claim: Claim) -> Result<(), Error> {
+        self.committer.record(claim)
+    }
+
+    fn forget(&self, key: ActionKey) -> Result<(), Error> {
+        self.committer.forget(key)
+    }
+}
+
+/// Opens a regular file and says how long it is. Never follows a symlink and never waits for the
+/// other end of a pipe.
+fn open_regular(path: &Path) -> Result<(File, u64), Error> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| io_error("open", path, error))?;
+    let file = File::from(fd);
+    let meta = file.metadata().map_err(|error| io_error("look at", path, error))?;
+    if !meta.is_file() {
+        return Err(io_error("keep", path, io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+    }
+    Ok((file, meta.len()))
+}
+
+fn read_some(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whether an error may be gone when there is room on the disk. SQLite gives more than one.
+pub(super) fn is_for_want_of_room(error: &Error) -> bool {
+    use rusqlite::ErrorCode;
+    match error {
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+        Error::Index { source, .. } => matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)
+        ),
+        _ => false,
+    }
+}
+
+fn is_of_the_disk(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error();
+    [Errno::NOSPC, Errno::IO, Errno::DQUOT, Errno::ROFS].iter().any(|bad| errno == Some(bad.raw_os_error()))
+}

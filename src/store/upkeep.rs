@@ -1,0 +1,369 @@
+//! Upkeep of a local store: counting, checking everything, and collecting garbage. Leaves out the
+//! daily reads and writes. Which blobs must stay is decided here alone: those that a claim, a root
+//! or a tree of theirs names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::base::{Digest, Entry, Tree};
+use crate::event::Event;
+use crate::store::layout::{io_error, keep_ballast, list, remove_tree};
+use crate::store::local::is_for_want_of_room;
+use crate::store::{Cas, Claim, Error, Found, LocalStore};
+
+/// What a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreStat {
+    /// Blobs and trees.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Results.
+    pub claims: u64,
+    /// Files in quarantine.
+    pub quarantined: u64,
+    /// Their bytes.
+    pub quarantined_bytes: u64,
+}
+
+/// What a check of everything found, and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Objects that were hashed.
+    pub objects: u64,
+    /// Bytes that were hashed.
+    pub bytes: u64,
+    /// Objects that did not hold the bytes their names say; now in quarantine.
+    pub corrupt: Vec<Digest>,
+    /// Things among the objects whose names are none of ours, relative to the store; now in quarantine.
+    pub strays: Vec<String>,
+    /// Claims that were looked at.
+    pub claims: u64,
+    /// Claims that were dropped because they were damaged, or named what is missing.
+    pub claims_dropped: u64,
+    /// What claims named and the store does not have.
+    pub missing: Vec<Digest>,
+    /// Folders of dead processes that were removed.
+    pub orphans_removed: u64,
+}
+
+impl VerifyReport {
+    /// Whether nothing was wrong.
+    pub fn is_sound(&self) -> bool {
+        self.corrupt.is_empty() && self.strays.is_empty() && self.claims_dropped == 0 && self.missing.is_empty()
+    }
+}
+
+/// What a collection may remove.
+#[derive(Clone, Debug, Default)]
+pub struct GcOptions {
+    /// Claims that were not used for longer are dropped; so are older files in quarantine.
+    pub max_age: Option<Duration>,
+    /// Claims are dropped, the least recently used first, until what is left is no bigger than this
+    /// many bytes, roots included.
+    pub max_bytes: Option<u64>,
+    /// Blobs and trees that stay whatever names them.
+    pub roots: Vec<Digest>,
+    /// Remove nothing; only say what would be.
+    pub dry_run: bool,
+}
+
+/// What a collection removed, or would remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Claims removed.
+    pub claims: u64,
+    /// Blobs and trees removed.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Unfinished files, folders of dead processes and old files in quarantine removed.
+    pub leftovers: u64,
+    /// Blobs and trees that stay.
+    pub kept_objects: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
+    /// Claims that stay.
+    pub kept_claims: u64,
+}
+
+/// Everything that lies among the objects.
+#[derive(Default)]
+struct Inventory {
+    /// Sizes by digest.
+    objects: BTreeMap<Digest, u64>,
+    /// Paths relative to the store.
+    strays: Vec<String>,
+}
+
+/// What some digests reach.
+#[derive(Default)]
+struct Closure {
+    reached: BTreeSet<Digest>,
+    missing: Vec<Digest>,
+}
+
+impl LocalStore {
+    /// Counts what the store holds.
+    pub fn stat(&self) -> Result<StoreStat, Error> {
+        self.committer.flush(false)?;
+        let inventory = self.inventory()?;
+        let mut stat = StoreStat {
+            objects: inventory.objects.len() as u64,
+            bytes: inventory.objects.values().sum(),
+            claims: self.index.count()?,
+            ..StoreStat::default()
+        };
+        for entry in list(&self.layout.root().join("quarantine"))? {
+            stat.quarantined += 1;
+            stat.quarantined_bytes += entry.metadata().map_or(0, |meta| meta.len());
+        }
+        Ok(stat)
+    }
+
+    /// Hashes every object and follows every claim. What is wrong is moved to quarantine or
+    /// dropped, so that a second check finds nothing. Other processes may go on meanwhile.
+    pub fn verify(&self) -> Result<VerifyReport, Error> {
+        self.committer.flush(false)?;
+        let mut report = VerifyReport { orphans_removed: self.layout.sweep_sessions()?, ..VerifyReport::default() };
+        let inventory = self.inventory()?;
+        for digest in inventory.objects.keys() {
+            match self.reader.check(&self.committer, *digest)? {
+                Found::Whole(size) => {
+                    report.objects += 1;
+                    report.bytes += size;
+                }
+                Found::Corrupt => report.corrupt.push(*digest),
+                // Another process moved it meanwhile.
+                Found::Missing => {}
+            }
+        }
+        for stray in inventory.strays {
+            self.set_stray_aside(&stray)?;
+            report.strays.push(stray);
+        }
+
+        let mut whole = BTreeSet::new();
+        let mut missing = BTreeSet::new();
+        let mut dropped = Vec::new();
+        for row in self.index.all()? {
+            report.claims += 1;
+            let Some(claim) = row.claim else {
+                dropped.push(row.id);
+                continue;
+            };
+            let closure = self.closure(&named_by(&claim), &whole)?;
+            if closure.missing.is_empty() {
+                whole.extend(closure.reached);
+            } else {
+                missing.extend(closure.missing);
+                dropped.push(row.id);
+            }
+        }
+        if !dropped.is_empty() {
+            self.index.delete(&dropped)?;
+        }
+        report.claims_dropped = dropped.len() as u64;
+        report.missing = missing.into_iter().collect();
+        Ok(report)
+    }
+
+    /// Collects garbage: drops claims by age and size, then every object that no claim and no root
+    /// reaches any more, then what dead processes left.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when another store is open on the directory, in this process or another:
+    /// what it has put and not yet claimed would look like garbage.
+    pub fn gc(&self, options: &GcOptions) -> Result<GcReport, Error> {
+        self.committer.flush(true)?;
+        let collected = self.layout.while_alone(|| self.collect(options))?;
+        collected.ok_or_else(|| Error::Busy { path: self.layout.root().to_owned() })
+    }
+
+    fn collect(&self, options: &GcOptions) -> Result<GcReport, Error> {
+        let now = self.options.clock.now();
+        let inventory = self.inventory()?;
+        let size_of = |digest: &Digest| inventory.objects.get(digest).copied().unwrap_or_default();
+
+        let roots: Vec<_> = options.roots.iter().map(|root| (*root, Kind::Unknown)).collect();
+        let rooted = self.closure(&roots, &BTreeSet::new())?;
+        // What stays, and of it what is known to lack nothing below.
+        let mut kept = rooted.reached;
+        let mut whole = if rooted.missing.is_empty() { kept.clone() } else { BTreeSet::new() };
+        let mut kept_bytes: u64 = kept.iter().map(size_of).sum();
+        let mut report = GcReport::default();
+        let mut doomed = Vec::new();
+        let oldest = options.max_age.map(|age| now.0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
+        let mut full = false;
+        for row in self.index.all()? {
+            let fresh = oldest.is_none_or(|oldest| row.last_used >= oldest);
+            let closure = match &row.claim {
+                Some(claim) if fresh && !full => self.closure(&named_by(claim), &whole)?,
+                _ => {
+                    doomed.push(row.id);
+                    continue;
+                }
+            };
+            let more: u64 = closure.reached.difference(&kept).map(size_of).sum();
+            if !closure.missing.is_empty() {
+                doomed.push(row.id);
+            } else if options.max_bytes.is_some_and(|most| kept_bytes + more > most) {
+                // Strictly by last use: a smaller one that was used less recently does not stay.
+                full = true;
+                doomed.push(row.id);
+            } else {
+                kept_bytes += more;
+                kept.extend(&closure.reached);
+                whole.extend(closure.reached);
+                report.kept_claims += 1;
+            }
+        }
+
+        let garbage: Vec<(Digest, u64)> =
+            inventory.objects.iter().filter(|(digest, _)| !kept.contains(digest)).map(|(d, s)| (*d, *s)).collect();
+        report.claims = doomed.len() as u64;
+        report.objects = garbage.len() as u64;
+        report.bytes = garbage.iter().map(|(_, size)| size).sum();
+        report.kept_objects = inventory.objects.len() as u64 - report.objects;
+        report.kept_bytes = inventory.objects.values().sum::<u64>() - report.bytes;
+        let old = self.old_quarantine(oldest)?;
+        report.leftovers = old.len() as u64;
+        if options.dry_run {
+            return Ok(report);
+        }
+
+        // Rows first: a row whose blobs are gone is a miss, but a needless one.
+        let deleted = if doomed.is_empty() { Ok(()) } else { self.index.delete(&doomed) };
+        let full_disk = deleted.as_ref().err().is_some_and(is_for_want_of_room);
+        if !full_disk {
+            deleted?;
+        }
+        for (digest, _) in &garbage {
+            let path = self.layout.object_path(*digest);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io_error("remove", &path, error));
+                }
+                _ => {}
+            }
+        }
+        for path in &old {
+            remove_tree(path)?;
+        }
+        report.leftovers += self.layout.clear_tmp()?;
+        if full_disk {
+            // Deleting a row needs room for the log, which there is now.
+            self.index.delete(&doomed)?;
+        }
+        keep_ballast(self.layout.root());
+        Ok(report)
+    }
+
+    fn old_quarantine(&self, oldest: Option<i64>) -> Result<Vec<std::path::PathBuf>, Error> {
+        let Some(oldest) = oldest else { return Ok(Vec::new()) };
+        let folder = self.layout.root().join("quarantine");
+        // The time is in the name: a rename leaves the file's own times as they were.
+        let stamp = |name: &str| name.split('-').nth(1).and_then(|millis| millis.parse::<i64>().ok());
+        let is_old = |entry: &walkdir::DirEntry| {
+            stamp(&entry.file_name().to_string_lossy()).is_some_and(|millis| millis < oldest.div_euclid(1_000_000))
+        };
+        Ok(list(&folder)?.into_iter().filter(is_old).map(walkdir::DirEntry::into_path).collect())
+    }
+
+    fn inventory(&self) -> Result<Inventory, Error> {
+        let mut found = Inventory::default();
+        for folder in list(&self.layout.root().join("cas"))? {
+            let name = folder.file_name().to_string_lossy().into_owned();
+            let ours = name.len() == 2 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            if !ours || !folder.file_type().is_dir() {
+                found.strays.push(format!("cas/{name}"));
+                continue;
+            }
+            for object in list(folder.path())? {
+                let text = object.file_name().to_string_lossy().into_owned();
+                match text.parse::<Digest>() {
+                    Ok(digest) if text.len() == 64 && text.starts_with(&name) => {
+                        let size = object.metadata().map_or(0, |meta| meta.len());
+                        found.objects.insert(digest, size);
+                    }
+                    _ => found.strays.push(format!("cas/{name}/{text}")),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn set_stray_aside(&self, stray: &str) -> Result<(), Error> {
+        let from = self.layout.root().join(stray);
+        let stamp = self.options.clock.now().millis();
+        let name = Path::new(stray).file_name().unwrap_or_default().to_string_lossy().replace('-', "_");
+        let shown: String = name.chars().take(64).collect();
+        let mut number = 0;
+        let to = loop {
+            let to = self.layout.root().join("quarantine").join(format!("{shown}-{stamp}-stray{number}"));
+            if !to.exists() {
+                break to;
+            }
+            number += 1;
+        };
+        std::fs::rename(&from, &to).map_err(|error| io_error("move to quarantine", &from, error))?;
+        let text = format!("`{stray}` is no object of the store; it is now `{}`", to.display());
+        (self.options.notify)(Event::Notice { text });
+        Ok(())
+    }
+
+    /// All that some digests reach, less what is known to be whole already.
+    fn closure(&self, from: &[(Digest, Kind)], known: &BTreeSet<Digest>) -> Result<Closure, Error> {
+        let mut closure = Closure::default();
+        let mut todo: Vec<(Digest, Kind)> = from.to_vec();
+        while let Some((digest, kind)) = todo.pop() {
+            if known.contains(&digest) || closure.reached.contains(&digest) {
+                continue;
+            }
+            if kind == Kind::Blob {
+                if !self.contains(digest) {
+                    closure.missing.push(digest);
+                    continue;
+                }
+                closure.reached.insert(digest);
+                continue;
+            }
+            match self.get_tree(digest)? {
+                Found::Whole(tree) => {
+                    closure.reached.insert(digest);
+                    todo.extend(named_by_tree(&tree));
+                }
+                Found::Missing if kind == Kind::Unknown && self.contains(digest) => {
+                    closure.reached.insert(digest);
+                }
+                Found::Missing | Found::Corrupt => closure.missing.push(digest),
+            }
+        }
+        Ok(closure)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Blob,
+    Tree,
+    Unknown,
+}
+
+fn named_by_entry(entry: &Entry) -> Option<(Digest, Kind)> {
+    match entry {
+        Entry::File { digest, .. } => Some((*digest, Kind::Blob)),
+        Entry::Dir { digest } => Some((*digest, Kind::Tree)),
+        Entry::Symlink { .. } => None,
+    }
+}
+
+fn named_by_tree(tree: &Tree) -> impl Iterator<Item = (Digest, Kind)> + '_ {
+    tree.entries.values().filter_map(named_by_entry)
+}
+
+fn named_by(claim: &Claim) -> Vec<(Digest, Kind)> {
+    let outputs = claim.outputs.iter().filter_map(|output| named_by_entry(&output.entry));
+    outputs.chain(claim.logs.iter().map(|log| (*log, Kind::Blob))).collect()
+}

@@ -1,0 +1,14 @@
+//! Plans executed with real processes over a store in memory. Leaves out the store on disk, and specs.
+#![allow(clippy::unwrap_used, reason = "these are tests, their helpers too")]
+
+mod builtins;
+mod caching;
+mod healing;
+mod inputs;
+mod journal;
+mod outputs;
+mod processes;
+mod reasons;
+mod scheduling;
+mod support;
+mod tools;

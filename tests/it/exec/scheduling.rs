@@ -1,0 +1,158 @@
+//! Order, pools, concurrency, lanes and failing fast.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use partita::event::{Event, Outcome, Reason};
+use partita::exec::Error;
+use partita::plan::ActionKind;
+
+use super::support::{Draft, World, counts, outcome, plan, reason};
+
+/// Tells when it starts and ends, and takes a while in between.
+fn noisy(addr: &str, log: &Path) -> Draft {
+    let script = "echo s >> \"$LOG\"; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; echo e >> \"$LOG\"";
+    Draft::sh(addr, script).env("LOG", log.to_str().unwrap()).env("ME", addr)
+}
+
+/// The most that ran at once.
+fn peak(log: &Path) -> usize {
+    let (mut now, mut most) = (0_usize, 0);
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        match line {
+            "s" => now += 1,
+            _ => now -= 1,
+        }
+        most = most.max(now);
+    }
+    assert_eq!(now, 0);
+    most
+}
+
+#[test]
+fn pools_are_never_exceeded() {
+    let world = World::new();
+    let log = world.side("log");
+    let mut plan = plan((0..12).map(|n| noisy(&format!("g/{n:02}"), &log).holds("gpu", 1)));
+    plan.pools.insert("gpu".into(), 2);
+    let mut request = world.request(plan.build());
+    request.jobs = NonZeroUsize::new(6);
+    assert_eq!(world.execute(request).unwrap().counts, counts(12, 0, 0, 0, 0));
+    assert!(peak(&log) <= 2, "{}", peak(&log));
+}
+
+#[test]
+fn the_graph_bounds_its_concurrency_and_jobs_bound_all() {
+    for (concurrency, jobs) in [(Some(1), 4), (None, 1)] {
+        let world = World::new();
+        let log = world.side("log");
+        let mut plan = plan((0..6).map(|n| noisy(&format!("g/{n}"), &log)));
+        plan.concurrency = concurrency;
+        let mut request = world.request(plan.build());
+        request.jobs = NonZeroUsize::new(jobs);
+        world.execute(request).unwrap();
+        assert_eq!(peak(&log), 1, "concurrency {concurrency:?}, jobs {jobs}");
+    }
+}
+
+#[test]
+fn processors_are_a_pool() {
+    let world = World::new();
+    let log = world.side("log");
+    let plan = plan((0..6).map(|n| noisy(&format!("g/{n}"), &log).holds("cpu", 4)));
+    let mut request = world.request(plan.build());
+    request.jobs = NonZeroUsize::new(7);
+    world.execute(request).unwrap();
+    assert_eq!(peak(&log), 1);
+}
+
+#[test]
+fn more_than_there_is_ends_the_run_before_it_begins() {
+    let world = World::new();
+    let mut built = plan([Draft::sh("g/a", ":"), Draft::sh("g/b", ":").holds("gpu", 2)]);
+    built.pools.insert("gpu".into(), 1);
+    let error = world.execute(world.request(built.build())).unwrap_err();
+    assert!(matches!(&error, Error::PoolTooSmall { amount: 2, capacity: 1, .. }), "{error}");
+    let built = plan([Draft::sh("g/a", ":").holds("memory", u64::MAX)]);
+    assert!(world.execute(world.request(built.build())).is_err());
+    assert!(world.events().is_empty());
+}
+
+#[test]
+fn a_failure_does_not_block_an_independent_lane() {
+    let world = World::new();
+    let plan = plan([
+        Draft::sh("g/bad", "exit 1").output("o"),
+        Draft::sh("g/after-bad", "cat o").from("o", "g/bad", "o"),
+        Draft::sh("g/after-after", ":").after("g/after-bad"),
+        Draft::sh("g/ok", "echo x > o").output("o"),
+        Draft::sh("g/ok-too", "cat o > p").from("o", "g/ok", "o").output("p"),
+    ]);
+    let report = world.run(&plan);
+    assert_eq!(report.counts, counts(2, 0, 0, 1, 2));
+    assert_eq!(outcome(&report, "g/ok-too"), Outcome::Ran);
+    for addr in ["g/after-bad", "g/after-after"] {
+        assert_eq!(reason(&report, addr), Reason::ProducerFailed { addr: "g/bad".into() });
+    }
+}
+
+#[test]
+fn without_keep_going_nothing_starts_after_a_failure() {
+    let world = World::new();
+    let plan = plan([
+        Draft::sh("g/a", "exit 1").output("o"),
+        Draft::sh("g/b", ":").from("o", "g/a", "o"),
+        Draft::sh("g/c", "echo x > o").output("o"),
+        Draft::sh("g/d", ":").from("o", "g/c", "o"),
+    ]);
+    let mut request = world.request(plan.build());
+    request.keep_going = false;
+    request.jobs = NonZeroUsize::new(1);
+    let report = world.execute(request).unwrap();
+    assert_eq!(report.counts, counts(0, 0, 0, 1, 3));
+    assert_eq!(reason(&report, "g/b"), Reason::ProducerFailed { addr: "g/a".into() });
+    assert_eq!(reason(&report, "g/d"), Reason::Cancelled);
+    assert!(!report.cancelled, "the user did not");
+}
+
+#[test]
+fn order_alone_does_not_feed_keys() {
+    let world = World::new();
+    world.write("a.txt", "1");
+    let plan = plan([
+        Draft::sh("g/a", "cat a.txt > o").input("a.txt").output("o"),
+        Draft::sh("g/b", "echo b > o").after("g/a").output("o"),
+    ]);
+    assert_eq!(world.run(&plan).counts, counts(2, 0, 0, 0, 0));
+    world.write("a.txt", "2");
+    let report = world.run(&plan);
+    assert_eq!(outcome(&report, "g/b"), Outcome::Cached, "nothing that it takes in ran");
+}
+
+#[test]
+fn events_are_numbered_and_every_action_ends_once() {
+    let world = World::new();
+    let drafts = (0..40).map(|n| {
+        let draft = Draft::new(&format!("g/{n:02}"), ActionKind::Write { text: format!("{n}") }).output("o");
+        if n == 0 { draft } else { draft.after(&format!("g/{:02}", (n - 1) / 2)) }
+    });
+    let report = world.run(&plan(drafts));
+    assert_eq!(report.counts, counts(40, 0, 0, 0, 0));
+    let envelopes = world.sink.events();
+    assert!(envelopes.iter().enumerate().all(|(index, envelope)| envelope.seq == index as u64 + 1));
+    assert!(matches!(envelopes[0].event, Event::RunStarted { actions: 40, .. }));
+    let mut ended: Vec<&str> = Vec::new();
+    for envelope in &envelopes {
+        match &envelope.event {
+            Event::ActionStarted { addr, .. } => {
+                let n: usize = addr[2..].parse().unwrap();
+                assert!(n == 0 || ended.contains(&format!("g/{:02}", (n - 1) / 2).as_str()));
+            }
+            Event::ActionFinished { addr, .. } => ended.push(addr),
+            _ => {}
+        }
+    }
+    assert_eq!(ended.len(), 40);
+    let Some(Event::RunFinished { counts: last, .. }) = world.events().last().cloned() else { panic!() };
+    assert_eq!(last, report.counts);
+}

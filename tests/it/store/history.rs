@@ -1,0 +1,175 @@
+//! The history of a workspace: what it keeps, and that nothing about it is fatal.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use partita::base::{Clock, Digest};
+use partita::event::{Counts, Event, Outcome, Reason};
+use partita::store::{Brief, History, LatestRow, RunStatus};
+
+use super::{Bench, key, names};
+
+fn path(bench: &Bench) -> PathBuf {
+    bench.dir.path().join("history.sqlite")
+}
+
+fn open(bench: &Bench) -> History {
+    let options = bench.options(partita::store::Durability::Batch);
+    History::open(&path(bench), options.clock, options.notify).unwrap()
+}
+
+fn row(addr: &str, number: u8) -> LatestRow {
+    LatestRow {
+        addr: addr.into(),
+        def: Digest::of_blob(&[number]),
+        key: key(number),
+        manifest: format!("[{number}]"),
+        outcome_ok: number.is_multiple_of(2),
+        outcome: if number.is_multiple_of(2) { Outcome::Ran } else { Outcome::Failed },
+        reason: Reason::InputChanged { path: "a".into() },
+        at: partita::base::Timestamp(i64::from(number)),
+        run: format!("run{number}"),
+        duration_ms: u64::from(number) * 10,
+    }
+}
+
+#[test]
+fn the_latest_row_of_an_address_and_of_a_definition() {
+    let bench = Bench::new();
+    let history = open(&bench);
+    assert_eq!(history.latest("a").unwrap(), None);
+    history.record(vec![row("a", 1), row("b", 2)]).unwrap();
+    for flushed in [false, true] {
+        assert_eq!(history.latest("a").unwrap(), Some(row("a", 1)), "{flushed}");
+        assert_eq!(history.by_def(row("b", 2).def).unwrap(), Some(row("b", 2)));
+        assert_eq!(history.duration_ms("b").unwrap(), Some(20));
+        assert_eq!(history.duration_ms("c").unwrap(), None);
+        assert_eq!(history.brief().unwrap().keys().collect::<Vec<_>>(), ["a", "b"]);
+        history.flush().unwrap();
+    }
+    // The same definition elsewhere, later; and the address with another definition.
+    history.record(vec![row("c", 2), row("a", 3), row("a", 4)]).unwrap();
+    drop(history);
+    let history = open(&bench);
+    assert_eq!(history.by_def(row("b", 2).def).unwrap(), Some(row("c", 2)));
+    assert_eq!(history.latest("a").unwrap(), Some(row("a", 4)));
+    assert_eq!(history.by_def(row("a", 1).def).unwrap(), None, "the address moved on");
+    let brief = Brief { key: key(4), outcome_ok: true, duration_ms: 40 };
+    assert_eq!(history.brief().unwrap()["a"], brief);
+    assert_eq!(bench.told(), []);
+}
+
+#[test]
+fn a_kill_loses_little() {
+    let bench = Bench::new();
+    let history = open(&bench);
+    history.record((0..255).map(|n| row(&format!("a{n}"), n)).collect()).unwrap();
+    // As many as a batch holds are written at once.
+    history.record(vec![row("last", 255)]).unwrap();
+    history.record(vec![row("young", 1)]).unwrap();
+    bench.clock.advance(Duration::from_secs(2));
+    history.record(vec![row("younger", 2)]).unwrap();
+    history.record(vec![row("lost", 3)]).unwrap();
+    std::mem::forget(history);
+    let history = open(&bench);
+    for addr in ["a0", "a254", "last", "young", "younger"] {
+        assert!(history.latest(addr).unwrap().is_some(), "{addr}");
+    }
+    assert_eq!(history.latest("lost").unwrap(), None);
+}
+
+#[test]
+fn runs_are_listed_newest_first() {
+    let bench = Bench::new();
+    let history = open(&bench);
+    let counts = Counts { ran: 2, failed: 1, ..Counts::default() };
+    history.start_run("r1", "app").unwrap();
+    history.record(vec![row("a", 1)]).unwrap();
+    history.finish_run("r1", RunStatus::Failed, counts, 1234).unwrap();
+    bench.clock.advance(Duration::from_secs(1));
+    history.start_run("r2", "app/node").unwrap();
+    let runs = open(&bench).runs().unwrap();
+    assert_eq!(runs.len(), 2);
+    assert_eq!((runs[0].id.as_str(), runs[0].target.as_str()), ("r2", "app/node"));
+    assert_eq!((runs[0].status, runs[0].duration_ms, runs[0].counts), (RunStatus::Started, None, Counts::default()));
+    assert_eq!((runs[1].status, runs[1].duration_ms, runs[1].counts), (RunStatus::Failed, Some(1234), counts));
+    assert_eq!(runs[0].started, bench.clock.now());
+    assert!(open(&bench).latest("a").unwrap().is_some(), "the end of a run writes what waits");
+}
+
+#[test]
+fn a_damaged_or_newer_file_is_set_aside() {
+    let bench = Bench::new();
+    let newer = |bench: &Bench| {
+        let connection = rusqlite::Connection::open(path(bench)).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+    };
+    let garbage = |bench: &Bench| {
+        for suffix in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(bench.dir.path().join(format!("history.sqlite{suffix}")));
+        }
+        std::fs::write(path(bench), [0x5a; 5000]).unwrap();
+    };
+    for (word, harm) in [("newer", &newer as &dyn Fn(&Bench)), ("damaged", &garbage)] {
+        let history = open(&bench);
+        history.record(vec![row("a", 1)]).unwrap();
+        drop(history);
+        harm(&bench);
+        bench.clock.advance(Duration::from_secs(1));
+        let history = open(&bench);
+        assert!(matches!(&bench.told()[..], [Event::Notice { text }] if text.contains(word)), "{word}");
+        assert_eq!(history.latest("a").unwrap(), None);
+        history.record(vec![row("a", 2)]).unwrap();
+        drop(history);
+        assert_eq!(open(&bench).latest("a").unwrap(), Some(row("a", 2)));
+    }
+    let aside = names(bench.dir.path()).into_iter().filter(|name| name.contains(".aside-") && !name.ends_with("-wal"));
+    assert!(aside.count() >= 2);
+}
+
+#[test]
+fn damage_found_late_does_not_fail_the_run() {
+    let bench = Bench::new();
+    let history = open(&bench);
+    history.record((0..200).map(|n| row(&format!("addr{n}"), n)).collect()).unwrap();
+    history.flush().unwrap();
+    drop(history);
+    {
+        let connection = rusqlite::Connection::open(path(&bench)).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    }
+    let mut bytes = std::fs::read(path(&bench)).unwrap();
+    // All but the first page, which alone is looked at when opening.
+    bytes[4096..].fill(0x11);
+    std::fs::write(path(&bench), bytes).unwrap();
+    let history = open(&bench);
+    assert_eq!(history.latest("addr7").unwrap(), None);
+    assert!(matches!(&bench.told()[..], [Event::Notice { text }] if text.contains("damaged")));
+    history.record(vec![row("addr7", 7)]).unwrap();
+    history.finish_run("r", RunStatus::Succeeded, Counts::default(), 1).unwrap();
+    assert_eq!(history.latest("addr7").unwrap(), Some(row("addr7", 7)));
+    drop(history);
+    assert_eq!(open(&bench).latest("addr7").unwrap(), Some(row("addr7", 7)));
+}
+
+#[test]
+fn histories_opened_at_once_share_the_file() {
+    let bench = Bench::new();
+    let bench = Arc::new(bench);
+    std::thread::scope(|scope| {
+        for worker in 0..4_u8 {
+            let bench = Arc::clone(&bench);
+            scope.spawn(move || {
+                let history = open(&bench);
+                history.start_run(&format!("r{worker}"), "t").unwrap();
+                history.record((0..100).map(|n| row(&format!("{worker}/{n}"), n)).collect()).unwrap();
+                history.finish_run(&format!("r{worker}"), RunStatus::Succeeded, Counts::default(), 1).unwrap();
+            });
+        }
+    });
+    let history = open(&bench);
+    assert_eq!(history.runs().unwrap().len(), 4);
+    assert_eq!(history.brief().unwrap().len(), 400);
+    assert_eq!(bench.told(), []);
+}
