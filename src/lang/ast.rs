@@ -8,7 +8,7 @@ use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
 
 /// A name with its place.
-pub type Name = Spanned<String>;
+pub(crate) type Name = Spanned<String>;
 
 /// A value position.
 #[derive(Clone, Debug)]

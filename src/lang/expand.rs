@@ -74,6 +74,12 @@ struct PendingAction<'a> {
     after: BTreeMap<usize, Span>,
 }
 
+/// A list that was checked: kept, so that its address stays its own.
+struct Checked {
+    list: Arc<[Val]>,
+    fits: bool,
+}
+
 struct Expander<'a, 'd> {
     program: &'a Program,
     diagnostics: &'d mut Diagnostics,
@@ -89,7 +95,7 @@ struct Expander<'a, 'd> {
     /// Defaults of parameters, evaluated, by the place of the parameter.
     defaults: BTreeMap<Span, Option<Val>>,
     /// Lists checked against a parameter, with the answer.
-    checked: BTreeMap<(Span, usize), (Arc<[Val]>, bool)>,
+    checked: BTreeMap<(Span, usize), Checked>,
     tools: BTreeMap<String, ToolIr>,
     tool_names: BTreeMap<DeclId, String>,
     /// The timeout of nodes that set none.

@@ -21,7 +21,7 @@ const EDITION: i128 = 1;
 const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
-pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
+pub(crate) fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
     let mut loader =
         Loader { world, program: Program::default(), known: BTreeMap::new(), stack: Vec::new(), diagnostics };
     for root in roots {
@@ -224,7 +224,7 @@ impl Loader<'_> {
         if written.starts_with("<std>/") {
             return Some(written.to_owned());
         }
-        if written.starts_with("git+") || !written.ends_with(".kdl") {
+        if written.starts_with("git+") || written.strip_suffix(".kdl").is_none() {
             self.diagnostics.push(
                 Diagnostic::new(
                     Code::P0111,

@@ -231,7 +231,7 @@ impl Program {
         if let Some(found) = suggestion.as_ref().and_then(|name| self.lookup(file, kind, name)) {
             diagnostic = diagnostic.with_suggestion(suggestion.as_deref());
             diagnostic = diagnostic.with_secondary(self.name_span(kind, found), "defined here");
-        } else if let Some(import) = self.behind_some_import(kind, &name.value) {
+        } else if let Some(import) = behind_some_import(kind, &name.value) {
             diagnostic = diagnostic.with_help(format!("`{import}` has one: add `import \"{import}\" as=…`"));
         } else if kind == DeclKind::Tool {
             diagnostic = diagnostic.with_help(format!("declare it: `tool {} {{ exec {} }}`", name.value, name.value));
@@ -275,12 +275,13 @@ impl Program {
     pub fn name_span(&self, kind: DeclKind, id: DeclId) -> Span {
         names_of(&self.file(id.file).decls, kind)[id.index].span
     }
+}
 
-    fn behind_some_import(&self, kind: DeclKind, name: &str) -> Option<String> {
-        let bare = name.rsplit('.').next().unwrap_or(name);
-        let declares = |text: &str| text.contains(&format!("\n{} {bare} ", kind.word()));
-        crate::lang::stdlib::FILES.iter().find(|(_, text)| declares(text)).map(|(path, _)| (*path).to_owned())
-    }
+/// The file of the standard library that declares a name.
+fn behind_some_import(kind: DeclKind, name: &str) -> Option<String> {
+    let bare = name.rsplit('.').next().unwrap_or(name);
+    let declares = |text: &str| text.contains(&format!("\n{} {bare} ", kind.word()));
+    crate::lang::stdlib::FILES.iter().find(|(_, text)| declares(text)).map(|(path, _)| (*path).to_owned())
 }
 
 fn indices(file: FileId, count: usize) -> impl Iterator<Item = DeclId> {

@@ -17,7 +17,7 @@ pub(crate) fn enough(diagnostics: &Diagnostics) -> bool {
 
 /// What kind of value may stand somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub(crate) enum Takes {
     /// A name or literal text: no annotation, no holes.
     Name,
     /// Text, with holes where the surroundings have variables.
@@ -51,7 +51,7 @@ impl Takes {
 
 /// A property of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Prop {
+pub(crate) struct Prop {
     /// Its name.
     pub name: &'static str,
     /// Its value.
@@ -64,7 +64,7 @@ pub struct Prop {
 
 /// The arguments of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// The fewest.
     pub min: usize,
     /// The most; `usize::MAX` for any number.
@@ -79,7 +79,7 @@ pub struct Args {
 
 /// A child with whether it may be repeated.
 #[derive(Clone, Copy, Debug)]
-pub struct Child {
+pub(crate) struct Child {
     /// Its shape.
     pub shape: &'static Shape,
     /// Whether it may appear more than once.
@@ -88,7 +88,7 @@ pub struct Child {
 
 /// The shape of a node.
 #[derive(Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// The node's name.
     pub name: &'static str,
     /// One paragraph for people.
@@ -107,65 +107,65 @@ pub struct Shape {
 
 impl Shape {
     /// A shape without arguments, properties and children.
-    pub const fn new(name: &'static str, doc: &'static str) -> Self {
+    pub(crate) const fn new(name: &'static str, doc: &'static str) -> Self {
         let args = Args { min: 0, max: 0, first: Takes::Any, rest: Takes::Any, usage: name };
         Self { name, doc, args, props: &[], open_props: None, children: &[], reserved: false }
     }
 
     /// With arguments.
-    pub const fn args(mut self, min: usize, max: usize, first: Takes, rest: Takes, usage: &'static str) -> Self {
+    pub(crate) const fn args(mut self, min: usize, max: usize, first: Takes, rest: Takes, usage: &'static str) -> Self {
         self.args = Args { min, max, first, rest, usage };
         self
     }
 
     /// With properties.
-    pub const fn props(mut self, props: &'static [Prop]) -> Self {
+    pub(crate) const fn props(mut self, props: &'static [Prop]) -> Self {
         self.props = props;
         self
     }
 
     /// With any further properties.
-    pub const fn open(mut self, takes: Takes) -> Self {
+    pub(crate) const fn open(mut self, takes: Takes) -> Self {
         self.open_props = Some(takes);
         self
     }
 
     /// With children.
-    pub const fn children(mut self, children: &'static [Child]) -> Self {
+    pub(crate) const fn children(mut self, children: &'static [Child]) -> Self {
         self.children = children;
         self
     }
 
     /// Known to the language, not yet run.
-    pub const fn reserved(mut self) -> Self {
+    pub(crate) const fn reserved(mut self) -> Self {
         self.reserved = true;
         self
     }
 }
 
 /// A property that may be left out.
-pub const fn prop(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
+pub(crate) const fn prop(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
     Prop { name, takes, required: false, doc }
 }
 
 /// A property that must be given.
-pub const fn needed(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
+pub(crate) const fn needed(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
     Prop { name, takes, required: true, doc }
 }
 
 /// A child that may be repeated.
-pub const fn many(shape: &'static Shape) -> Child {
+pub(crate) const fn many(shape: &'static Shape) -> Child {
     Child { shape, many: true }
 }
 
 /// A child that may appear once.
-pub const fn once(shape: &'static Shape) -> Child {
+pub(crate) const fn once(shape: &'static Shape) -> Child {
     Child { shape, many: false }
 }
 
 /// Checks nodes against the children a parent accepts. `parent` is its name for messages, `all` the
 /// top of the table, by which a node that belongs elsewhere is recognised.
-pub fn check_children(
+pub(crate) fn check_children(
     nodes: &[Node],
     accepts: &[Child],
     parent: &str,
@@ -241,7 +241,8 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
         diagnostics.push(
             Diagnostic::new(Code::P0105, span, format!("`{}` takes {takes}, {given} given", shape.name))
                 .with_label(if given > args.max { "one too many" } else { "more is needed here" })
-                .with_help(format!("it is written `{}`", args.usage)),
+                .with_help(format!("it is written `{}`", args.usage))
+                .with_help(shape.doc.trim_end_matches('.')),
         );
     }
     for (index, value) in node.args.iter().enumerate().take(args.max) {
@@ -342,10 +343,9 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
     let fits = match (&value.kind, takes) {
         (Kind::Text(_), Takes::Int | Takes::Number | Takes::Bool) => referenced,
         (Kind::Text(_), _) => true,
-        (Kind::Int(_), Takes::Int | Takes::Number | Takes::Any) | (Kind::Bool(_), Takes::Bool | Takes::Any) => {
-            !referenced
-        }
-        (Kind::Decimal(_) | Kind::Null, _) | (_, _) => false,
+        (Kind::Int(_), Takes::Int | Takes::Number | Takes::Any) => !referenced,
+        (Kind::Bool(_), Takes::Bool | Takes::Any) => !referenced,
+        _ => false,
     };
     if !fits {
         let found = match &value.kind {
@@ -404,7 +404,7 @@ fn home_of(name: &str, accepts: &'static [Child], parent: &str) -> Option<String
 }
 
 /// Whether a child of this name may stand in a node of that name, anywhere in the table.
-pub fn may_stand(parent: &str, child: &str, all: &'static [Child]) -> bool {
+pub(crate) fn may_stand(parent: &str, child: &str, all: &'static [Child]) -> bool {
     all.iter().any(|entry| {
         let children = entry.shape.children;
         let here = entry.shape.name == parent && children.iter().any(|other| other.shape.name == child);

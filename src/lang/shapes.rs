@@ -274,7 +274,7 @@ reserved! {
 }
 
 /// What may stand at the top of a file.
-pub static TOP: &[Child] = &[
+pub(crate) static TOP: &[Child] = &[
     once(&EDITION),
     once(&WORKSPACE),
     many(&IMPORT),

@@ -178,7 +178,7 @@ pub struct Constraints {
 
 /// How a value breaks a type or a constraint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Breach {
+pub(crate) enum Breach {
     /// Of another type: what was found.
     Type(&'static str),
     /// Not a text of this type, with an example of one.
@@ -190,7 +190,7 @@ pub enum Breach {
 }
 
 /// Checks a text against a scalar type and constraints.
-pub fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), Breach> {
+pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), Breach> {
     match ty {
         Ty::Bool | Ty::Int | Ty::List(_) | Ty::Artifact(_) => return Err(Breach::Type("string")),
         Ty::String => {}
@@ -261,7 +261,7 @@ pub fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), 
 }
 
 /// Checks an integer against constraints.
-pub fn check_int(constraints: &Constraints, int: i128) -> Result<(), Breach> {
+pub(crate) fn check_int(constraints: &Constraints, int: i128) -> Result<(), Breach> {
     if constraints.min.is_some_and(|min| int < min) || constraints.max.is_some_and(|max| int > max) {
         let low = constraints.min.map_or_else(|| "…".to_owned(), |min| min.to_string());
         let high = constraints.max.map_or_else(|| "…".to_owned(), |max| max.to_string());

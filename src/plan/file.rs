@@ -4,7 +4,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::base::ActionKey;
+use crate::base::{ActionKey, RelPath};
 use crate::plan::{Action, ActionKind, InputSource, Plan, RenderValue, Tool, ToolExec};
 
 /// The version of the written form.
@@ -57,7 +57,7 @@ fn action(plan: &Plan, action: &Action) -> Json {
             "template": template.as_str(),
             "vars": vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect::<serde_json::Map<_, _>>(),
         }),
-        ActionKind::MergeJson { from } => json!({"from": from.iter().map(|path| path.as_str()).collect::<Vec<_>>()}),
+        ActionKind::MergeJson { from } => json!({"from": from.iter().map(RelPath::as_str).collect::<Vec<_>>()}),
     };
     let inputs: Vec<Json> = spec
         .inputs
@@ -92,7 +92,7 @@ fn action(plan: &Plan, action: &Action) -> Json {
         "def": action.def.hex(),
         "skey": action.skey.hex(),
         "body": body,
-        "cwd": spec.cwd.as_ref().map(|cwd| cwd.as_str()),
+        "cwd": spec.cwd.as_ref().map(RelPath::as_str),
         "env": spec.env,
         "tools": spec.tools,
         "inputs": inputs,

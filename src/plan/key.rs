@@ -28,7 +28,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{
-    ActionKey, Digest, DigestSink, Domain, FieldSink, Fields, Manifest, Tree, Value, digest_fields, manifest_of,
+    ActionKey, Digest, DigestSink, Domain, FieldSink, Fields, Manifest, RelPath, Tree, Value, digest_fields,
+    manifest_of,
 };
 use crate::plan::{Action, ActionKind, ActionSpec, Class, InputSource, Plan, RenderValue, Tool, ToolExec};
 
@@ -196,7 +197,7 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying, s
             let vars = vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect();
             sink.field(23, "vars", &Value::Map(vars));
         }
-        ActionKind::MergeJson { from } => sink.field(24, "merge", &Value::texts(from.iter().map(|path| path.as_str()))),
+        ActionKind::MergeJson { from } => sink.field(24, "merge", &Value::texts(from.iter().map(RelPath::as_str))),
     }
 }
 

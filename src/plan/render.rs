@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::base::format_duration;
+use crate::base::{RelPath, format_duration};
 use crate::plan::{Action, ActionKind, InputSource, Plan};
 
 /// A plan for people: a line for each action, then what it takes and leaves.
@@ -62,7 +62,7 @@ fn body(action: &Action) -> String {
             format!("render {template} with {}", vars.keys().cloned().collect::<Vec<_>>().join(", "))
         }
         ActionKind::MergeJson { from } => {
-            format!("merge-json {}", from.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(" "))
+            format!("merge-json {}", from.iter().map(RelPath::as_str).collect::<Vec<_>>().join(" "))
         }
     }
 }

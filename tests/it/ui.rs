@@ -281,35 +281,3 @@ fn markers_are_read() {
     assert!(found.is_superset(&BTreeSet::from(wanted)));
     assert!(found.contains(&("f".to_owned(), 0, "P0003".to_owned())));
 }
-
-#[test]
-fn zz_dump() {
-    for case in cases() {
-        let compiled = case.compile();
-        let src = &compiled.program.sources;
-        eprintln!("=== {}", case.name);
-        for item in compiled.diagnostics.sorted() {
-            let f = src.file(item.primary.span.source);
-            let (l, c) = f.line_column(item.primary.span.start as usize);
-            eprintln!(
-                "{}:{l}:{c} {} {:?} | {} [{}]",
-                f.name,
-                item.code,
-                src.text(item.primary.span),
-                item.message,
-                item.primary.text
-            );
-            for s in &item.secondary {
-                eprintln!(
-                    "      @{} {:?} {}",
-                    src.place(s.span),
-                    src.text(s.span).lines().next().unwrap_or(""),
-                    s.text
-                );
-            }
-            for h in &item.help {
-                eprintln!("      help: {h}");
-            }
-        }
-    }
-}

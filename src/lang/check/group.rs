@@ -155,7 +155,9 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
 fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostics) {
     match condition {
         Cond::All(all) | Cond::Any(all) | Cond::Not(all) => {
-            all.iter().for_each(|inner| check_condition(inner, scope, diagnostics));
+            for inner in all {
+                check_condition(inner, scope, diagnostics);
+            }
         }
         Cond::Triple(path, _, value) => {
             let Some((ty, declared)) = scope.resolve(&path.value, path.span, diagnostics) else { return };

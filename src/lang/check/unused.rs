@@ -35,7 +35,9 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         {
             let mut own = Uses::default();
             own.group(group);
-            timeout.into_iter().for_each(|text| own.text(text));
+            if let Some(text) = timeout {
+                own.text(text);
+            }
             report_params(&group.params, &own, shown, diagnostics);
             all.extend(own);
         }
@@ -124,7 +126,9 @@ impl Uses {
     }
 
     fn exprs(&mut self, exprs: &[Expr]) {
-        exprs.iter().for_each(|expr| self.expr(expr));
+        for expr in exprs {
+            self.expr(expr);
+        }
     }
 
     fn params(&mut self, params: &[Param]) {

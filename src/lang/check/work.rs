@@ -178,7 +178,9 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
     match &work.body {
         Some(Body::Exec { tool: name, args }) => {
             tool(program, file, name, diagnostics);
-            args.iter().for_each(|arg| check_argument(arg, scope, diagnostics));
+            for arg in args {
+                check_argument(arg, scope, diagnostics);
+            }
         }
         Some(Body::Copy(text)) => check_operand(text, scope, diagnostics),
         Some(Body::Write(text)) => scope.check_text(text, diagnostics),

@@ -8,7 +8,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Expr, Group, Name, Param};
 use crate::lang::check::{Scope, check_values};
 use crate::lang::eval::{Env, Evaluator, Val};
-use crate::lang::expand::Expander;
+use crate::lang::expand::{Checked, Expander};
 use crate::lang::program::FileId;
 use crate::lang::text::Text;
 use crate::lang::ty::Ty;
@@ -136,10 +136,10 @@ impl Expander<'_, '_> {
             Val::List(items) => {
                 let key = (param.name.span, items.as_ptr().addr());
                 match self.checked.get(&key) {
-                    Some((_, fits)) => *fits,
+                    Some(known) => known.fits && Arc::ptr_eq(&known.list, items),
                     None => {
                         let fits = self.fits(param, &bound, value.span());
-                        self.checked.insert(key, (Arc::clone(items), fits));
+                        self.checked.insert(key, Checked { list: Arc::clone(items), fits });
                         fits
                     }
                 }

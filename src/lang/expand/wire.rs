@@ -1,7 +1,8 @@
 //! Inputs and order of actions, once all instances are known, and the checks of the whole graph:
 //! places, cycles. Gives the finished expansion. Leaves out keys.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use petgraph::algo::tarjan_scc;
@@ -116,7 +117,9 @@ impl Expander<'_, '_> {
                 if self.spend(16 * before.len(), decl.target.span, &target).is_none() {
                     return;
                 }
-                before.into_iter().for_each(|before| drop(after.entry(before).or_insert(decl.target.span)));
+                for before in before {
+                    after.entry(before).or_insert(decl.target.span);
+                }
             }
         }
         self.actions[index].ir.after = after.keys().copied().collect();
@@ -166,7 +169,7 @@ impl Expander<'_, '_> {
         // written at the node, and is relative to its group.
         if let (Some(steps), Expr::Ref(_)) = (self.actions[index].steps.clone(), from) {
             let (action, output) = self.step_output(&steps, &text, span)?;
-            let dest = dest(&evaluator.text(place, self.diagnostics)?, place, self.diagnostics)?;
+            let dest = dest(&evaluator.text(place, self.diagnostics)?, place, self.diagnostics).ok()?;
             inputs.push(InputIr::Output { dest, action, output, select, span: input.span });
             return Some(());
         }
@@ -175,7 +178,7 @@ impl Expander<'_, '_> {
             let evaluator = Evaluator { instance: Some(&keys), ..Evaluator::new(&env, placed) };
             let value = evaluator.text(place, self.diagnostics)?;
             self.spend(value.len() + target.output.len() + 96, input.span, &text)?;
-            let dest = dest(&value, place, self.diagnostics)?;
+            let dest = dest(&value, place, self.diagnostics).ok()?;
             inputs.push(InputIr::Output {
                 dest,
                 action: target.action,
@@ -321,8 +324,8 @@ fn shortest_cycle(
         let mut leading: Vec<_> = edges.edges(node).filter(|edge| members.contains(&edge.target())).collect();
         leading.reverse();
         for edge in leading {
-            if !reached.contains_key(&edge.target()) {
-                reached.insert(edge.target(), (node, *edge.weight()));
+            if let Entry::Vacant(entry) = reached.entry(edge.target()) {
+                entry.insert((node, *edge.weight()));
                 todo.push_back(edge.target());
             }
         }
@@ -364,10 +367,13 @@ fn operands(work: &Work, body: &BodyIr) -> Vec<(RelPath, Span)> {
     }
 }
 
-/// A destination: a path, or `.` for the action's folder itself.
-fn dest(value: &str, place: &Text, diagnostics: &mut Diagnostics) -> Option<Option<RelPath>> {
+/// A destination: a path, or nothing for `.`, the action's folder itself.
+fn dest(value: &str, place: &Text, diagnostics: &mut Diagnostics) -> Result<Option<RelPath>, Reported> {
     if value == "." {
-        return Some(None);
+        return Ok(None);
     }
-    path(value, place.span, diagnostics).map(Some)
+    path(value, place.span, diagnostics).map(Some).ok_or(Reported)
 }
+
+/// Something is wrong and has been reported.
+struct Reported;

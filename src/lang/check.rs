@@ -23,7 +23,7 @@ pub(crate) use unused::check_unused;
 pub(crate) use work::{no_output, not_a_reference};
 
 /// Checks every declaration of every file.
-pub fn check(program: &Program, diagnostics: &mut Diagnostics) {
+pub(crate) fn check(program: &Program, diagnostics: &mut Diagnostics) {
     for index in 0..program.files.len() {
         if enough(diagnostics) {
             return;
