@@ -8,7 +8,7 @@ use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
 
 /// A name with its place.
-pub type Name = Spanned<String>;
+pub(crate) type Name = Spanned<String>;
 
 /// A value position.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ pub struct WorkspaceDecl {
     pub out: Option<Name>,
     /// The folder inputs are relative to.
     pub root: Option<Name>,
+    /// The node's name; `None` without the node.
+    pub span: Option<Span>,
 }
 
 /// `let`.
@@ -225,6 +227,8 @@ pub struct Work {
     pub retry: Option<RetryDecl>,
     /// What it holds.
     pub holds: Vec<HoldsDecl>,
+    /// Whether all its outputs were understood; if not, one that is missing is no second mistake.
+    pub outputs_known: bool,
     /// The name of the node or step.
     pub span: Span,
 }
@@ -249,6 +253,10 @@ pub struct RecipeDecl {
     pub returns: Vec<ReturnsDecl>,
     /// Its steps.
     pub steps: Vec<StepDecl>,
+    /// Whether all its parameters were understood.
+    pub params_known: bool,
+    /// Whether all that it returns was understood.
+    pub returns_known: bool,
     /// The whole declaration.
     pub span: Span,
 }
@@ -348,6 +356,10 @@ pub struct Group {
     pub nodes: Vec<NodeDecl>,
     /// Templates used.
     pub uses: Vec<UseDecl>,
+    /// Whether all its parameters were understood.
+    pub params_known: bool,
+    /// Whether the names of all its nodes were understood.
+    pub nodes_known: bool,
     /// The whole declaration.
     pub span: Span,
 }
@@ -416,4 +428,8 @@ pub struct FileDecls {
     pub graphs: Vec<GraphDecl>,
     /// Bundles.
     pub bundles: Vec<BundleDecl>,
+    /// Whether a declaration was not understood, so that a name may be missing for that reason.
+    pub incomplete: bool,
+    /// Whether an import was not understood.
+    pub imports_incomplete: bool,
 }

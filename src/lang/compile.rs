@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::RelPath;
 use crate::diag::Diagnostics;
-use crate::lang::check::check;
+use crate::lang::check::{check, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
@@ -20,13 +20,20 @@ pub struct Compiled {
     pub diagnostics: Diagnostics,
 }
 
-/// Compiles root files and all they import. Every graph whose parameters have defaults, and every
-/// bundle of one, is expanded as well, so that what depends on values is found here too.
+/// Compiles root files and all they import. Every graph of a root file whose parameters have
+/// defaults, and every bundle of one, is expanded as well, so that what depends on values is found
+/// here too.
 pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
     let mut diagnostics = Diagnostics::default();
     let program = load(world, roots, &mut diagnostics);
     check(&program, &mut diagnostics);
-    for id in program.root_graphs() {
+    let mut graphs = program.root_graphs();
+    for bundle in program.root_bundles() {
+        // A bundle may be of a graph that another file declares.
+        let from = program.lookup(bundle.file, DeclKind::Graph, &program.bundle(bundle).from.value);
+        graphs.extend(from.filter(|id| !graphs.contains(id)));
+    }
+    for id in graphs {
         if poisoned(&program, id, &diagnostics) {
             continue;
         }
@@ -41,6 +48,9 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
                 expand_bundle(&program, bundle, &expansion, &mut diagnostics);
             }
         }
+    }
+    if !diagnostics.has_errors() {
+        check_unused(&program, &mut diagnostics);
     }
     Compiled { program, diagnostics }
 }

@@ -2,25 +2,35 @@
 //! kind here has been reported already and its declaration is left out in silence; what only decoding
 //! can see (types, units, digests, words of a closed set) is reported here. Leaves out names.
 
-use crate::base::{Digest, parse_duration_ms, parse_size_bytes};
+mod work;
+
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
-    AfterDecl, Body, BundleDecl, Cond, Expr, FileDecls, ForEach, GraphDecl, Group, HoldsDecl, ImportDecl, IncludeDecl,
-    InputDecl, LetDecl, Name, NodeDecl, Op, OutputDecl, Param, RecipeDecl, RenderVar, RetryDecl, ReturnsDecl, StepDecl,
-    ToolDecl, UseDecl, Work, WorkspaceDecl,
+    AfterDecl, Body, BundleDecl, Cond, Expr, FileDecls, ForEach, GraphDecl, Group, ImportDecl, IncludeDecl, LetDecl,
+    Name, NodeDecl, Op, Param, RecipeDecl, ReturnsDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
 };
+use crate::lang::shape::may_stand;
+use crate::lang::shapes::TOP;
 use crate::lang::text::Text;
-use crate::lang::ty::{ArtifactKind, Constraints, Ty};
+use crate::lang::ty::{Constraints, Ty};
 use crate::lang::{Kind, Node, Spanned, Value};
 
 /// Decodes the nodes of a file.
-pub fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls {
+pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls {
     let mut file = FileDecls::default();
     let mut decoder = Decoder { diagnostics };
     for node in nodes {
-        match node.name.value.as_str() {
+        let name = node.name.value.as_str();
+        match name {
             "workspace" => file.workspace = Some(workspace(node)),
-            "import" => file.imports.extend(import(node)),
+            "import" => match import(node) {
+                Some(import) => file.imports.push(import),
+                None => file.imports_incomplete = true,
+            },
+            "partita" => {}
+            _ => file.incomplete |= first_name(node).is_none() || !TOP.iter().any(|child| child.shape.name == name),
+        }
+        match name {
             "let" => file.lets.extend(decoder.constant(node)),
             "tool" => file.tools.extend(decoder.tool(node)),
             "recipe" => file.recipes.extend(decoder.recipe(node)),
@@ -35,7 +45,13 @@ pub fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls {
 
 fn workspace(node: &Node) -> WorkspaceDecl {
     let get = |name| child(node, name).and_then(|node| name_of(node.args.first()?));
-    WorkspaceDecl { store: get("store"), state: get("state"), out: get("out"), root: get("root") }
+    WorkspaceDecl {
+        store: get("store"),
+        state: get("state"),
+        out: get("out"),
+        root: get("root"),
+        span: Some(node.name.span),
+    }
 }
 
 fn import(node: &Node) -> Option<ImportDecl> {
@@ -48,12 +64,22 @@ struct Decoder<'a> {
 
 impl Decoder<'_> {
     fn constant(&mut self, node: &Node) -> Option<LetDecl> {
-        let ty = self.ty(node)?;
+        let ty = self.ty(node);
+        if let Ty::Enum | Ty::Artifact(_) = ty {
+            let span = prop(node, "type").map_or(node.name.span, |value| value.span);
+            let help =
+                if ty == Ty::Enum { "write `type=string`" } else { "artifacts come from nodes: `(ref)node.output`" };
+            self.push(
+                Diagnostic::new(Code::P0301, span, format!("a constant cannot be of type `{ty}`")).with_help(help),
+            );
+            return Some(LetDecl { name: first_name(node)?, ty: Ty::Poison, values: Vec::new() });
+        }
+        let sound = self.sound(node);
         let mut values: Vec<Expr> = node.args.iter().skip(1).filter_map(|value| self.expr(value)).collect();
         let given = values.len();
         values.extend(self.dashes(node));
         let list = matches!(ty, Ty::List(_));
-        if !list && values.len() != 1 || list && given > 0 {
+        if sound && ty != Ty::Poison && (!list && values.len() != 1 || list && given > 0) {
             let help = if list {
                 "write its elements as `-` children: `{ - a; - b }`"
             } else {
@@ -68,23 +94,24 @@ impl Decoder<'_> {
                 )
                 .with_help(help),
             );
-            return None;
+            return Some(LetDecl { name: first_name(node)?, ty, values: Vec::new() });
         }
         Some(LetDecl { name: first_name(node)?, ty, values })
     }
 
     fn tool(&mut self, node: &Node) -> Option<ToolDecl> {
         let name = first_name(node)?;
-        let Some(exec_node) = child(node, "exec") else {
+        let exec = child(node, "exec");
+        if exec.is_none() && self.sound(node) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("tool `{}` needs `exec`", name.value))
                     .with_help(format!("add `exec {}` to its block", name.value)),
             );
-            return None;
-        };
-        let fingerprint = prop_name(exec_node, "fingerprint");
+        }
+        let fingerprint = exec.and_then(|exec| prop_name(exec, "fingerprint"));
         Some(ToolDecl {
-            exec: first_name(exec_node)?,
+            // Without a name of its own the tool stays known, and is never run.
+            exec: exec.and_then(first_name).unwrap_or_else(|| name.clone()),
             fingerprint: fingerprint.map(|text| text.value.split_whitespace().map(str::to_owned).collect()),
             uses: names_of_children(node, "uses"),
             pass_env: names_of_children(node, "pass-env").into_iter().map(|name| name.value).collect(),
@@ -100,17 +127,26 @@ impl Decoder<'_> {
 
     fn param(&mut self, node: &Node) -> Option<Param> {
         let name = first_name(node)?;
-        let ty = self.ty(node)?;
+        let ty = self.ty(node);
         let int = |prop_name| match prop(node, prop_name).map(|value| &value.kind) {
             Some(Kind::Int(int)) => Some(*int),
             _ => None,
         };
+        self.constraints_fit(node, &name, &ty);
         let one_of: Vec<String> = names_of_children(node, "one-of").into_iter().map(|name| name.value).collect();
-        if ty == Ty::Enum && one_of.is_empty() {
+        let closed = |ty: &Ty| matches!(ty, Ty::Enum) || matches!(ty, Ty::List(inner) if **inner == Ty::Enum);
+        if closed(&ty) && one_of.is_empty() && self.sound(node) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("`{}` of type `enum` needs `one-of`", name.value))
-                    .with_help("list its values in the block: `one-of debug release`"),
+                    .with_help("list its values in the block: `{ one-of debug release }`"),
             );
+            // Its default would be reported as none of no values.
+            return Some(Param {
+                name,
+                ty: Ty::Poison,
+                default: Some(Vec::new()),
+                constraints: Constraints::default(),
+            });
         }
         let matches = prop_name(node, "matches").and_then(|pattern| match regex::Regex::new(&pattern.value) {
             Ok(regex) => Some(regex),
@@ -144,20 +180,44 @@ impl Decoder<'_> {
         Some(Param { name, ty, default, constraints })
     }
 
+    /// Reports a constraint that says nothing about values of the parameter's type.
+    fn constraints_fit(&mut self, node: &Node, name: &Name, ty: &Ty) {
+        let scalar = if let Ty::List(inner) = ty { inner } else { ty };
+        for (words, fits, what) in [
+            (["min", "max"].as_slice(), *scalar == Ty::Int, "an integer"),
+            (&["min-length", "max-length", "matches"], scalar.textual(), "a text"),
+            (&["distinct"], matches!(ty, Ty::List(_)), "a list"),
+        ] {
+            let given = words.iter().find_map(|word| node.props.iter().find(|property| property.name.value == **word));
+            if let (Some(given), false, true) = (given, fits, *scalar != Ty::Poison) {
+                let word = &given.name.value;
+                self.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        given.name.span,
+                        format!("`{word}` constrains {what}, and `{}` is a `{ty}`", name.value),
+                    )
+                    .with_help(format!("remove `{word}`, or change the type")),
+                );
+            }
+        }
+    }
+
     fn recipe(&mut self, node: &Node) -> Option<RecipeDecl> {
         let name = first_name(node)?;
+        let (params_known, returns_known) = (self.intact(node, "param"), self.intact(node, "returns"));
         let params = self.params(node);
         let returns = children(node, "returns")
-            .filter_map(|node| Some(ReturnsDecl { name: first_name(node)?, ty: self.ty(node)? }))
+            .filter_map(|node| Some(ReturnsDecl { name: first_name(node)?, ty: self.ty(node) }))
             .collect();
         let steps: Vec<StepDecl> = children(node, "step").filter_map(|node| self.step(node)).collect();
-        if steps.is_empty() && child(node, "step").is_none() {
+        if child(node, "step").is_none() && self.sound(node) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("recipe `{}` needs a `step`", name.value))
                     .with_help("a recipe is made of steps: `step compile tool=cc { … }`"),
             );
         }
-        Some(RecipeDecl { name, params, returns, steps, span: node.span })
+        Some(RecipeDecl { name, params, returns, steps, params_known, returns_known, span: node.span })
     }
 
     fn step(&mut self, node: &Node) -> Option<StepDecl> {
@@ -167,14 +227,14 @@ impl Decoder<'_> {
             let args =
                 children(node, "arg").flat_map(|arg| arg.args.iter()).filter_map(|value| self.expr(value)).collect();
             self.one_body(&mut work, Body::Exec { tool, args });
-        } else if let Some(arg) = child(node, "arg") {
+        } else if let (Some(arg), None) = (child(node, "arg"), prop(node, "tool")) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("step `{}` has arguments but no tool", name.value))
                     .with_secondary(arg.name.span, "arguments here")
                     .with_help("add `tool=NAME`"),
             );
         }
-        if work.body.is_none() && child(node, "arg").is_none() {
+        if work.body.is_none() && child(node, "arg").is_none() && !has_body(node) && self.sound(node) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("step `{}` does nothing", name.value))
                     .with_help("add `tool=NAME`, or one of `copy`, `write`, `render`, `merge-json`"),
@@ -183,184 +243,15 @@ impl Decoder<'_> {
         Some(StepDecl { name, work })
     }
 
-    fn one_body(&mut self, work: &mut Work, body: Body) {
-        if work.body.is_some() {
-            self.push(
-                Diagnostic::new(Code::P0106, work.span, "this does two things")
-                    .with_help("an action runs a tool, or is one of `copy`, `write`, `render`, `merge-json`"),
-            );
-        }
-        work.body = Some(body);
-    }
-
-    fn work(&mut self, node: &Node) -> Work {
-        let mut work = Work {
-            body: None,
-            class: prop_name(node, "class"),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            env: Vec::new(),
-            tools: names_of_children(node, "tools"),
-            cwd: self.child_text(node, "cwd"),
-            timeout: self.timeout(node),
-            retry: self.retry(node),
-            holds: Vec::new(),
-            span: node.args.first().map_or(node.name.span, |name| name.span),
-        };
-        for child in node.children.iter().flatten() {
-            match child.name.value.as_str() {
-                "run" => {
-                    if let Some(tool) = first_name(child) {
-                        let args = child.args.iter().skip(1).filter_map(|value| self.expr(value)).collect();
-                        self.one_body(&mut work, Body::Exec { tool, args });
-                    }
-                }
-                "copy" => {
-                    if let Some(from) = self.first_text(child) {
-                        self.one_body(&mut work, Body::Copy(from));
-                    }
-                }
-                "write" => {
-                    if let Some(text) = self.first_text(child) {
-                        self.one_body(&mut work, Body::Write(text));
-                    }
-                }
-                "render" => {
-                    if let Some(template) = self.first_text(child) {
-                        let vars = self.render_vars(child);
-                        self.one_body(&mut work, Body::Render { template, vars });
-                    }
-                }
-                "merge-json" => {
-                    let from = child.args.iter().map(|value| Text::parse(value, self.diagnostics)).collect();
-                    self.one_body(&mut work, Body::MergeJson(from));
-                }
-                "input" => work.inputs.extend(self.input(child)),
-                "output" => work.outputs.extend(self.output(child)),
-                "env" => {
-                    for property in &child.props {
-                        if let Some(value) = self.expr(&property.value) {
-                            work.env.push((property.name.clone(), value));
-                        }
-                    }
-                }
-                "holds" => {
-                    if let Some(pool) = first_name(child) {
-                        let amount = prop(child, "amount").and_then(|value| self.expr(value));
-                        let amount = amount.unwrap_or(Expr::Int(1, pool.span));
-                        work.holds.push(HoldsDecl { pool, amount, machine: false });
-                    }
-                }
-                "resources" => self.machine_holds(child, &mut work),
-                _ => {}
-            }
-        }
-        work
-    }
-
-    fn machine_holds(&mut self, node: &Node, work: &mut Work) {
-        if let Some(amount) = prop(node, "cpu").and_then(|value| self.expr(value)) {
-            let pool = Spanned { value: "cpu".to_owned(), span: amount.span() };
-            work.holds.push(HoldsDecl { pool, amount, machine: true });
-        }
-        if let Some(value) = prop(node, "memory") {
-            let pool = Spanned { value: "memory".to_owned(), span: value.span };
-            match &value.kind {
-                Kind::Text(text) if value.note.is_none() => match parse_size_bytes(text) {
-                    Some(bytes) => {
-                        let amount = Expr::Int(i128::from(bytes), value.span);
-                        work.holds.push(HoldsDecl { pool, amount, machine: true });
-                    }
-                    None => self.bad_unit(value.span, text, "size", "`512MiB` or `4GiB`"),
-                },
-                _ => {}
-            }
-        }
-    }
-
-    fn render_vars(&mut self, node: &Node) -> Vec<(Name, RenderVar)> {
-        let mut vars = Vec::new();
-        for child in node.children.iter().flatten() {
-            match child.name.value.as_str() {
-                "set" => {
-                    for property in &child.props {
-                        if let Some(value) = self.expr(&property.value) {
-                            vars.push((property.name.clone(), RenderVar::Value(value)));
-                        }
-                    }
-                }
-                word @ ("file" | "json") => {
-                    if let (Some(name), Some(path)) = (first_name(child), child.args.get(1)) {
-                        let path = Text::parse(path, self.diagnostics);
-                        let var = if word == "file" { RenderVar::File(path) } else { RenderVar::Json(path) };
-                        vars.push((name, var));
-                    }
-                }
-                _ => {}
-            }
-        }
-        vars
-    }
-
-    fn input(&mut self, node: &Node) -> Option<InputDecl> {
-        let paths: Vec<Text> = node.args.iter().map(|value| Text::parse(value, self.diagnostics)).collect();
-        let from = prop(node, "from").and_then(|value| self.expr(value));
-        if from.is_some() && paths.len() > 1 {
-            self.push(
-                Diagnostic::new(
-                    Code::P0105,
-                    paths[1].span,
-                    "an input taken from an output has one place, several given",
-                )
-                .with_help("write one `input PLACE from=…` for each"),
-            );
-            return None;
-        }
-        if let (None, Some(select)) = (&from, prop(node, "select")) {
-            self.push(
-                Diagnostic::new(
-                    Code::P0102,
-                    select.span,
-                    "`select` narrows an output that is a folder, and there is no `from`",
-                )
-                .with_help("for files of the workspace write the pattern itself: `input \"src/*.h\"`"),
-            );
-        }
-        let select = prop(node, "select").map(|value| Text::parse(value, self.diagnostics));
-        Some(InputDecl { paths, from, select, optional: is_true(node, "optional"), span: node.span })
-    }
-
-    fn output(&mut self, node: &Node) -> Option<OutputDecl> {
-        let name = self.first_text(node)?;
-        let ty = if prop(node, "type").is_some() { self.ty(node)? } else { Ty::Artifact(ArtifactKind::File) };
-        if !matches!(ty, Ty::Artifact(_)) {
-            let span = prop(node, "type").map_or(node.name.span, |value| value.span);
-            self.push(
-                Diagnostic::new(Code::P0301, span, format!("an output is an artifact, not a `{ty}`"))
-                    .with_help("write `type=artifact.file` or `type=artifact.dir`"),
-            );
-            return None;
-        }
-        let digest = match prop(node, "digest").map(|value| (&value.kind, value.span)) {
-            Some((Kind::Text(text), span)) => match text.parse::<Digest>() {
-                Ok(value) => Some(Spanned { value, span }),
-                Err(error) => {
-                    self.push(Diagnostic::new(Code::P0301, span, error.to_string()));
-                    None
-                }
-            },
-            _ => None,
-        };
-        let path = prop(node, "path").map(|value| Text::parse(value, self.diagnostics));
-        Some(OutputDecl { name, path, ty, digest, span: node.span })
-    }
-
     fn group(&mut self, node: &Node) -> Option<Group> {
+        let (params_known, nodes_known) = (self.intact(node, "param"), self.named(node));
         Some(Group {
             name: first_name(node)?,
             params: self.params(node),
             nodes: children(node, "node").filter_map(|node| self.node(node)).collect(),
             uses: children(node, "use").filter_map(|node| self.use_(node)).collect(),
+            params_known,
+            nodes_known,
             span: node.span,
         })
     }
@@ -386,9 +277,9 @@ impl Decoder<'_> {
         let group = self.group(node)?;
         let defaults = child(node, "defaults");
         let resources = children(node, "resource")
-            .filter_map(|node| Some((first_name(node)?, self.natural(prop(node, "capacity")?)?)))
+            .filter_map(|node| Some((first_name(node)?, self.natural(prop(node, "capacity")?, 0).unwrap_or(u64::MAX))))
             .collect();
-        let concurrency = child(node, "concurrency").and_then(|node| self.natural(node.args.first()?));
+        let concurrency = child(node, "concurrency").and_then(|node| self.natural(node.args.first()?, 1));
         Some(GraphDecl {
             group,
             concurrency,
@@ -401,25 +292,28 @@ impl Decoder<'_> {
     fn node(&mut self, node: &Node) -> Option<NodeDecl> {
         let name = first_name(node)?;
         let recipe = prop_name(node, "recipe");
-        let work = self.work(node);
+        let mut work = self.work(node);
         let with = self.with(node);
         match (&recipe, &work.body) {
-            (Some(recipe), Some(_)) => self.push(
-                Diagnostic::new(
-                    Code::P0106,
-                    name.span,
-                    format!("node `{}` names a recipe and also says what to do", name.value),
-                )
-                .with_secondary(recipe.span, "the recipe")
-                .with_help("keep one of the two"),
-            ),
-            (None, None) => self.push(
+            (Some(recipe), Some(_)) => {
+                self.push(
+                    Diagnostic::new(
+                        Code::P0106,
+                        name.span,
+                        format!("node `{}` names a recipe and also says what to do", name.value),
+                    )
+                    .with_secondary(recipe.span, "the recipe")
+                    .with_help("keep one of the two"),
+                );
+                work.body = None;
+            }
+            (None, None) if !has_body(node) && self.sound(node) => self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("node `{}` does nothing", name.value))
                     .with_help("add `recipe=NAME`, `run TOOL ARG…`, or one of `copy`, `write`, `render`, `merge-json`"),
             ),
             _ => {}
         }
-        if let (None, Some(with)) = (&recipe, child(node, "with")) {
+        if let (None, Some(with), true) = (&recipe, child(node, "with"), work.body.is_some() || self.sound(node)) {
             self.push(
                 Diagnostic::new(
                     Code::P0107,
@@ -429,12 +323,8 @@ impl Decoder<'_> {
                 .with_help("for variables of the environment use `env`"),
             );
         }
-        if let (Some(recipe), Some(output)) = (&recipe, work.outputs.first()) {
-            self.push(
-                Diagnostic::new(Code::P0107, output.span, "a node that applies a recipe has the recipe's outputs")
-                    .with_secondary(recipe.span, "the recipe")
-                    .with_help("declare it in the recipe, by `returns` and by a step's `output`"),
-            );
+        if let Some(recipe) = &recipe {
+            self.of_the_recipe(node, recipe);
         }
         let mut when = Vec::new();
         if let Some(child) = child(node, "when") {
@@ -447,10 +337,49 @@ impl Decoder<'_> {
         }
         let for_each = children(node, "for-each").filter_map(|node| self.for_each(node)).collect();
         let after = children(node, "after")
-            .flat_map(|node| node.args.iter().map(|value| (value, is_true(node, "optional"))).collect::<Vec<_>>())
-            .map(|(value, optional)| AfterDecl { target: Text::parse(value, self.diagnostics), optional })
+            .flat_map(|node| {
+                let optional = is_true(node, "optional");
+                self.texts(node).into_iter().map(move |target| AfterDecl { target, optional })
+            })
             .collect();
         Some(NodeDecl { name, recipe, with, for_each, when, after, work, span: node.span })
+    }
+
+    /// Reports what a node cannot say because the steps of its recipe say it.
+    fn of_the_recipe(&mut self, node: &Node, recipe: &Name) {
+        if let Some(output) = child(node, "output") {
+            self.push(
+                Diagnostic::new(Code::P0107, output.name.span, "a node that applies a recipe has the recipe's outputs")
+                    .with_secondary(recipe.span, "the recipe")
+                    .with_help("declare it in the recipe, by `returns` and by a step's `output`"),
+            );
+        }
+        for word in ["input", "env", "tools", "cwd"] {
+            if let Some(child) = child(node, word) {
+                self.push(
+                    Diagnostic::new(
+                        Code::P0107,
+                        child.name.span,
+                        format!("`{word}` belongs in the steps of the recipe that this node applies"),
+                    )
+                    .with_secondary(recipe.span, "the recipe")
+                    .with_help(
+                        "move it there; what differs from node to node is a `param` of the recipe, given by `with`",
+                    ),
+                );
+            }
+        }
+        if let Some(class) = prop(node, "class") {
+            self.push(
+                Diagnostic::new(
+                    Code::P0107,
+                    class.span,
+                    "the class belongs to the steps of the recipe that this node applies",
+                )
+                .with_secondary(recipe.span, "the recipe")
+                .with_help("write `class=` there"),
+            );
+        }
     }
 
     fn for_each(&mut self, node: &Node) -> Option<ForEach> {
@@ -466,14 +395,12 @@ impl Decoder<'_> {
                     )
                     .with_help("lists are literals, `let` or parameters"),
                 );
-                return None;
             }
             other => {
                 self.push(
                     Diagnostic::new(Code::P0301, other.span(), "`for-each` needs a list")
                         .with_help("name one: `in=(var)files`, declared by `let files type=list<string> { - a; - b }`"),
                 );
-                return None;
             }
         }
         Some(ForEach { var: first_name(node)?, list, optional: is_true(node, "optional") })
@@ -531,71 +458,34 @@ impl Decoder<'_> {
     fn bundle(&mut self, node: &Node) -> Option<BundleDecl> {
         let includes: Vec<IncludeDecl> = children(node, "include")
             .filter_map(|node| {
-                let to = prop(node, "to").map(|value| Text::parse(value, self.diagnostics));
+                let to = self.prop_text(node, "to");
                 Some(IncludeDecl { node: first_name(node)?, output: prop_name(node, "output"), to, span: node.span })
             })
             .collect();
         let name = first_name(node)?;
-        if child(node, "include").is_none() {
+        if child(node, "include").is_none() && self.sound(node) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("bundle `{}` needs an `include`", name.value))
                     .with_help("say what goes in: `include NODE output=NAME to=\"PATH\"`"),
             );
         }
-        let version = prop(node, "version").map(|value| Text::parse(value, self.diagnostics));
+        let version = self.prop_text(node, "version");
         let key = child(node, "sign").and_then(|node| prop_name(node, "key"));
         Some(BundleDecl { name, from: prop_name(node, "from")?, version, includes, key, span: node.span })
     }
 
-    fn timeout(&mut self, node: &Node) -> Option<Text> {
-        let text = self.child_text(node, "timeout")?;
-        if let Some(literal) = text.as_literal()
-            && parse_duration_ms(literal).is_none()
-        {
-            self.bad_unit(text.span, literal, "duration", "`90s`, `20m` or `1h30m`");
-            return None;
-        }
-        Some(text)
-    }
-
-    fn retry(&mut self, node: &Node) -> Option<RetryDecl> {
-        let node = child(node, "retry")?;
-        let max = self.natural(prop(node, "max")?)?;
-        let backoff_ms = match prop(node, "backoff").map(|value| (&value.kind, value.span)) {
-            Some((Kind::Text(text), span)) => match parse_duration_ms(text) {
-                Some(ms) => ms,
-                None => {
-                    self.bad_unit(span, text, "duration", "`500ms` or `5s`");
-                    return None;
+    fn natural(&mut self, value: &Value, least: u64) -> Option<u64> {
+        match &value.kind {
+            Kind::Int(int) => match u64::try_from(*int) {
+                Ok(number) if number >= least => Some(number),
+                _ => {
+                    self.push(
+                        Diagnostic::new(Code::P0304, value.span, format!("{int} is out of bounds"))
+                            .with_help(format!("write a whole number from {least}")),
+                    );
+                    None
                 }
             },
-            _ => 1_000,
-        };
-        let on = self.word(node, "on", &["transient", "timeout", "any"])?;
-        let exponential = self.word(node, "strategy", &["exponential", "fixed"])? == "exponential";
-        Some(RetryDecl { max: u32::try_from(max).unwrap_or(u32::MAX), on, backoff_ms, exponential })
-    }
-
-    /// A property that is one of a closed set of words; the first is the default.
-    fn word(&mut self, node: &Node, name: &str, words: &[&str]) -> Option<String> {
-        let Some(given) = prop_name(node, name) else { return words.first().map(|word| (*word).to_owned()) };
-        if words.contains(&given.value.as_str()) {
-            return Some(given.value);
-        }
-        self.push(
-            Diagnostic::new(Code::P0305, given.span, format!("`{}` is not one of {}", given.value, words.join(", ")))
-                .with_suggestion(did_you_mean(&given.value, words.iter().copied())),
-        );
-        None
-    }
-
-    fn natural(&mut self, value: &Value) -> Option<u64> {
-        match &value.kind {
-            Kind::Int(int) if *int >= 0 => u64::try_from(*int).ok(),
-            Kind::Int(int) => {
-                self.push(Diagnostic::new(Code::P0304, value.span, format!("{int} is outside 0..")));
-                None
-            }
             _ => None,
         }
     }
@@ -607,8 +497,9 @@ impl Decoder<'_> {
         );
     }
 
-    fn ty(&mut self, node: &Node) -> Option<Ty> {
-        let written = prop_name(node, "type")?;
+    /// The type as written; poison where it has been reported as missing or wrong.
+    fn ty(&mut self, node: &Node) -> Ty {
+        let Some(written) = prop_name(node, "type") else { return Ty::Poison };
         let ty = Ty::parse(&written.value);
         if ty.is_none() {
             let names = Ty::names();
@@ -618,7 +509,32 @@ impl Decoder<'_> {
                     .with_help(format!("types: {}", names.join(", "))),
             );
         }
-        ty
+        ty.unwrap_or(Ty::Poison)
+    }
+
+    /// Whether nothing is wrong with a node so far. Where something is, what seems to be missing may
+    /// only be misspelt.
+    fn sound(&self, node: &Node) -> bool {
+        !self.diagnostics.has_error_within(node.span)
+    }
+
+    /// Whether all children of a kind were understood: none has a mistake, and none is misspelt.
+    fn intact(&self, node: &Node, kind: &str) -> bool {
+        self.sound(node)
+            || node.children.iter().flatten().all(|child| {
+                let name = child.name.value.as_str();
+                if name == kind { self.sound(child) } else { may_stand(&node.name.value, name, TOP) }
+            })
+    }
+
+    /// Whether all nodes of a group have names.
+    fn named(&self, node: &Node) -> bool {
+        self.sound(node)
+            || node.children.iter().flatten().all(|child| match child.name.value.as_str() {
+                "node" => first_name(child).is_some(),
+                "use" => prop_name(child, "as").is_some(),
+                other => may_stand(&node.name.value, other, TOP),
+            })
     }
 
     fn dashes(&mut self, node: &Node) -> Vec<Expr> {
@@ -632,6 +548,17 @@ impl Decoder<'_> {
             .map(|value| Text::parse(value, self.diagnostics))
     }
 
+    fn texts(&mut self, node: &Node) -> Vec<Text> {
+        let texts = node.args.iter().filter(|value| matches!(value.kind, Kind::Text(_)));
+        texts.map(|value| Text::parse(value, self.diagnostics)).collect()
+    }
+
+    fn prop_text(&mut self, node: &Node, name: &str) -> Option<Text> {
+        prop(node, name)
+            .filter(|value| matches!(value.kind, Kind::Text(_)))
+            .map(|value| Text::parse(value, self.diagnostics))
+    }
+
     fn child_text(&mut self, node: &Node, name: &str) -> Option<Text> {
         child(node, name).and_then(|node| self.first_text(node))
     }
@@ -641,16 +568,23 @@ impl Decoder<'_> {
             (Kind::Text(text), Some("var")) => Some(Expr::Var(Spanned { value: text.clone(), span: value.span })),
             (Kind::Text(_), Some("ref")) => Some(Expr::Ref(Text::parse(value, self.diagnostics))),
             (Kind::Text(text), Some("secret")) => Some(Expr::Secret(Spanned { value: text.clone(), span: value.span })),
-            (Kind::Text(_), _) => Some(Expr::Text(Text::parse(value, self.diagnostics))),
+            (Kind::Text(_), None | Some("dur" | "size")) => Some(Expr::Text(Text::parse(value, self.diagnostics))),
             (Kind::Int(int), _) => Some(Expr::Int(*int, value.span)),
             (Kind::Bool(flag), _) => Some(Expr::Bool(*flag, value.span)),
-            (Kind::Decimal(_) | Kind::Null, _) => None,
+            (Kind::Decimal(_) | Kind::Null, _) | (Kind::Text(_), Some(_)) => None,
         }
     }
 
     fn push(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
+}
+
+/// The nodes that say what an action does.
+const BODIES: &[&str] = &["run", "copy", "write", "render", "merge-json"];
+
+fn has_body(node: &Node) -> bool {
+    BODIES.iter().any(|word| child(node, word).is_some())
 }
 
 fn children<'a>(node: &'a Node, name: &'a str) -> impl Iterator<Item = &'a Node> {
@@ -670,8 +604,10 @@ fn is_true(node: &Node, name: &str) -> bool {
 }
 
 fn name_of(value: &Value) -> Option<Name> {
+    // A reference in the place of a name has been reported.
+    let plain = value.note.as_ref().is_none_or(|note| matches!(note.value.as_str(), "dur" | "size"));
     match &value.kind {
-        Kind::Text(text) => Some(Spanned { value: text.clone(), span: value.span }),
+        Kind::Text(text) if plain => Some(Spanned { value: text.clone(), span: value.span }),
         _ => None,
     }
 }

@@ -18,8 +18,8 @@ pub(crate) enum Val {
     Int(i128),
     /// A truth value.
     Bool(bool),
-    /// A list of scalars.
-    List(Vec<Val>),
+    /// A list of scalars, shared: every instance of a loop may hold it.
+    List(Arc<[Val]>),
     /// A reference, resolved when all instances are known: its text, the group of nodes it is
     /// relative to, and its place.
     Ref(String, usize, Span),
@@ -86,20 +86,14 @@ impl<'a> Evaluator<'a> {
         for part in &text.parts {
             match part {
                 Part::Literal(literal) => out.push_str(literal),
+                Part::Broken => return None,
                 Part::Hole { path, filters, span } => {
                     let value = self.hole(path, filters, *span, diagnostics)?;
                     out.push_str(&if self.slugged { slug(&value) } else { value });
                 }
             }
-            if out.len() > Limits::STRING_BYTES && text.parts.len() > 1 {
-                diagnostics.push(
-                    Diagnostic::new(
-                        Code::P0405,
-                        text.span,
-                        format!("the string grows beyond {} bytes", Limits::STRING_BYTES),
-                    )
-                    .with_help("long texts belong in files: use `input` or `render`"),
-                );
+            if out.len() > Limits::STRING_BYTES && text.as_literal().is_none() {
+                diagnostics.push(too_long(text.span));
                 return None;
             }
         }
@@ -130,7 +124,18 @@ impl<'a> Evaluator<'a> {
         for filter in filters {
             value = match (filter, value) {
                 (Filter::Join(separator), Val::List(items)) => {
-                    Val::Text(items.iter().filter_map(Val::text).collect::<Vec<_>>().join(separator))
+                    let mut joined = String::new();
+                    for (index, item) in items.iter().enumerate() {
+                        if index > 0 {
+                            joined.push_str(separator);
+                        }
+                        joined.push_str(&item.text()?);
+                        if joined.len() > Limits::STRING_BYTES {
+                            diagnostics.push(too_long(span));
+                            return None;
+                        }
+                    }
+                    Val::Text(joined)
                 }
                 (Filter::Lower, value) => Val::Text(value.text()?.to_lowercase()),
                 (Filter::Upper, value) => Val::Text(value.text()?.to_uppercase()),
@@ -199,6 +204,11 @@ impl<'a> Evaluator<'a> {
             }
         }
     }
+}
+
+fn too_long(span: Span) -> Diagnostic {
+    Diagnostic::new(Code::P0405, span, format!("the string grows beyond {} bytes", Limits::STRING_BYTES))
+        .with_help("long texts belong in files: use `input` or `render`")
 }
 
 /// Checks a path or pattern of the workspace: relative, no `..`, no empty segments. `*`, `?`, `[…]`

@@ -3,22 +3,33 @@
 
 mod actions;
 mod bundle;
+mod params;
 mod refs;
+mod tools;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{Limits, slug};
+use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
-use crate::lang::ast::{Expr, Group, Name, NodeDecl, Param, Work};
-use crate::lang::check::{Scope, check_values};
+use crate::lang::ast::{GraphDecl, Group, NodeDecl, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ToolIr};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
-use crate::lang::text::Text;
 use crate::lang::ty::Ty;
 
 pub use bundle::expand_bundle;
+
+/// Templates that may stand inside each other: far more than anyone can follow, and little enough
+/// for the stack.
+const TEMPLATE_DEPTH: usize = 100;
+
+/// Combinations of loops looked at for each node that may exist: conditions can refuse most.
+const TRIED_PER_NODE: usize = 10;
+
+/// Addresses compared with patterns.
+const COMPARISONS: usize = 5_000_000;
 
 /// Expands a graph. `given` are parameters as text; those not given take their defaults. `None` if
 /// something is wrong, which has then been reported.
@@ -59,6 +70,14 @@ struct PendingAction<'a> {
     instance: usize,
     /// For a step: the actions of the steps of its recipe, by name.
     steps: Option<Arc<BTreeMap<String, usize>>>,
+    /// The places of `after` by the action that comes before.
+    after: BTreeMap<usize, Span>,
+}
+
+/// A list that was checked: kept, so that its address stays its own.
+struct Checked {
+    list: Arc<[Val]>,
+    fits: bool,
 }
 
 struct Expander<'a, 'd> {
@@ -69,8 +88,25 @@ struct Expander<'a, 'd> {
     actions: Vec<PendingAction<'a>>,
     by_addr: BTreeMap<String, usize>,
     by_node: BTreeMap<String, Vec<usize>>,
+    /// The file of the graph.
+    home: FileId,
+    /// Constants by file.
+    constants: BTreeMap<FileId, Arc<Env>>,
+    /// Defaults of parameters, evaluated, by the place of the parameter.
+    defaults: BTreeMap<Span, Option<Val>>,
+    /// Lists checked against a parameter, with the answer.
+    checked: BTreeMap<(Span, usize), Checked>,
     tools: BTreeMap<String, ToolIr>,
     tool_names: BTreeMap<DeclId, String>,
+    /// The timeout of nodes that set none.
+    timeout_ms: Option<u64>,
+    /// What patterns matched, while they are asked for again and again.
+    matched: BTreeMap<String, Arc<[usize]>>,
+    /// Combinations of loops looked at.
+    tried: usize,
+    /// Addresses compared with patterns.
+    compared: usize,
+    /// Bytes of text made.
     bytes: usize,
     exhausted: bool,
 }
@@ -91,157 +127,74 @@ impl<'a, 'd> Expander<'a, 'd> {
             actions: Vec::new(),
             by_addr: BTreeMap::new(),
             by_node: BTreeMap::new(),
+            home: id.file,
+            constants: BTreeMap::new(),
+            defaults: BTreeMap::new(),
+            checked: BTreeMap::new(),
             tools: BTreeMap::new(),
             tool_names: BTreeMap::new(),
+            timeout_ms: None,
+            matched: BTreeMap::new(),
+            tried: 0,
+            compared: 0,
             bytes: 0,
             exhausted: false,
         };
         let vars = expander.graph_params(id.file, &graph.group, given)?;
-        let params = vars.iter().map(|(name, value)| (name.clone(), show(value))).collect();
+        let params = vars.iter().map(|(name, value)| (name.clone(), value.show())).collect();
         let env = Env::inside(&expander.constants(id.file), vars);
-        expander.place(&graph.group, id.file, &env, graph.group.name.value.clone());
+        expander.timeout_ms = expander.default_timeout(graph, &env);
+        expander.place(&graph.group, id.file, &env, graph.group.name.value.clone(), 0, graph.group.name.span);
         if expander.exhausted {
             return None;
         }
         expander.make_actions(graph);
+        if expander.exhausted {
+            return None;
+        }
         expander.wire();
         expander.finish(graph, params)
     }
 
+    fn default_timeout(&mut self, graph: &GraphDecl, env: &Env) -> Option<u64> {
+        let text = graph.timeout.as_ref()?;
+        let value = Evaluator::new(env, 0).text(text, self.diagnostics)?;
+        self.duration(&value, text.span)
+    }
+
+    fn duration(&mut self, value: &str, span: Span) -> Option<u64> {
+        let found = parse_duration_ms(value);
+        if found.is_none() {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0306, span, format!("`{value}` is not a duration"))
+                    .with_help("write it with its unit, as `90s` or `20m`"),
+            );
+        }
+        found
+    }
+
     /// The constants of a file, evaluated.
     fn constants(&mut self, file: FileId) -> Arc<Env> {
-        let mut vars = BTreeMap::new();
-        let empty = Env::default();
-        for name in self.program.visible(file, DeclKind::Let) {
-            let Some(id) = self.program.lookup(file, DeclKind::Let, &name) else { continue };
-            let decl = self.program.constant(id);
-            let evaluator = Evaluator::new(&empty, 0);
-            let values: Vec<Val> =
-                decl.values.iter().filter_map(|value| evaluator.expr(value, self.diagnostics)).collect();
-            let value =
-                if matches!(decl.ty, Ty::List(_)) { Some(Val::List(values)) } else { values.into_iter().next() };
-            if let Some(value) = value {
-                vars.insert(name, value);
-            }
+        if let Some(known) = self.constants.get(&file) {
+            return Arc::clone(known);
         }
-        Env::outermost(vars)
-    }
-
-    /// Values of a graph's parameters: given as text, or the default.
-    fn graph_params(
-        &mut self,
-        file: FileId,
-        group: &Group,
-        given: &BTreeMap<String, String>,
-    ) -> Option<BTreeMap<String, Val>> {
-        let mut fine = true;
-        for name in given.keys() {
-            if !group.params.iter().any(|param| param.name.value == *name) {
-                let known: Vec<&str> = group.params.iter().map(|param| param.name.value.as_str()).collect();
-                self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::P0303,
-                        group.name.span,
-                        format!("graph `{}` has no parameter `{name}`", group.name.value),
-                    )
-                    .with_suggestion_text(crate::diag::did_you_mean(name, known.iter().copied()))
-                    .with_help(if known.is_empty() {
-                        "it takes none".to_owned()
-                    } else {
-                        format!("it takes: {}", known.join(", "))
-                    }),
-                );
-                fine = false;
-            }
-        }
-        let with: Vec<(Name, Expr)> = group
-            .params
-            .iter()
-            .filter_map(|param| Some((param.name.clone(), from_text(param, given.get(&param.name.value)?))))
-            .collect();
-        let lists: BTreeMap<String, Val> = group
-            .params
-            .iter()
-            .filter(|param| matches!(param.ty, Ty::List(_)))
-            .filter_map(|param| {
-                let text = given.get(&param.name.value)?;
-                let items =
-                    text.split(',').filter(|item| !item.is_empty()).map(|item| Val::Text(item.to_owned())).collect();
-                Some((param.name.value.clone(), Val::List(items)))
-            })
-            .collect();
-        let constants = self.constants(file);
-        let mut vars = BTreeMap::new();
-        for param in &group.params {
-            if let Some(list) = lists.get(&param.name.value) {
-                vars.insert(param.name.value.clone(), list.clone());
-                continue;
-            }
-            let value = with.iter().find(|(name, _)| name.value == param.name.value).map(|(_, value)| value);
-            match self.bind(param, value, &constants, &constants, 0) {
-                Some(value) => drop(vars.insert(param.name.value.clone(), value)),
-                None => {
-                    if value.is_none() && param.default.is_none() {
-                        self.diagnostics.push(
-                            Diagnostic::new(
-                                Code::P0302,
-                                param.name.span,
-                                format!("graph `{}` needs a value for `{}`", group.name.value, param.name.value),
-                            )
-                            .with_help(format!("give one: `-p {}=…`", param.name.value)),
-                        );
-                    }
-                    fine = false;
-                }
-            }
-        }
-        fine.then_some(vars)
-    }
-
-    /// The value of one parameter: what is given, evaluated where it is given, or the default.
-    fn bind(
-        &mut self,
-        param: &Param,
-        value: Option<&Expr>,
-        at: &Arc<Env>,
-        home: &Arc<Env>,
-        placed: usize,
-    ) -> Option<Val> {
-        let list = matches!(param.ty, Ty::List(_));
-        let bound = match value {
-            Some(value) => Evaluator::new(at, placed).expr(value, self.diagnostics)?,
-            None => {
-                let evaluator = Evaluator::new(home, placed);
-                let default = param.default.as_ref()?;
-                if let (true, [Expr::Var(_)]) | (false, [_]) = (list, default.as_slice()) {
-                    evaluator.expr(&default[0], self.diagnostics)?
-                } else {
-                    Val::List(default.iter().filter_map(|value| evaluator.expr(value, self.diagnostics)).collect())
-                }
-            }
-        };
-        // A single scalar where a list is wanted: only by a literal default of one element.
-        let bound = match bound {
-            Val::List(items) => Val::List(items),
-            scalar if list && !matches!(scalar, Val::Ref(..)) => Val::List(vec![scalar]),
-            scalar => scalar,
-        };
-        // A text with holes could not be checked before its value was known.
-        if let (Some(Expr::Text(text)), Val::Text(known)) = (value, &bound) {
-            let mut found = Diagnostics::default();
-            let expr = Expr::Text(Text::literal(known.clone(), text.span));
-            check_values(&[expr], &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
-            if found.has_errors() {
-                self.diagnostics.extend(found);
-                return None;
-            }
-        }
-        Some(bound)
+        let env = constants(self.program, file, self.diagnostics);
+        self.constants.insert(file, Arc::clone(&env));
+        env
     }
 
     /// Puts a group of nodes at a prefix: enumerates its instances and those of templates it uses.
-    fn place(&mut self, group: &'a Group, file: FileId, env: &Arc<Env>, prefix: String) {
+    fn place(&mut self, group: &'a Group, file: FileId, env: &Arc<Env>, prefix: String, depth: usize, at: Span) {
         let placed = self.placed.len();
+        if placed > Limits::EXPANDED_NODES || depth > TEMPLATE_DEPTH {
+            let what = if depth > TEMPLATE_DEPTH {
+                format!("templates are nested more than {TEMPLATE_DEPTH} deep")
+            } else {
+                format!("templates are used more than {} times", Limits::EXPANDED_NODES)
+            };
+            self.too_large(at, what, "this is one more");
+            return;
+        }
         self.placed.push(Placed { prefix: prefix.clone(), group });
         for node in &group.nodes {
             self.enumerate(node, file, env, placed, &prefix);
@@ -253,14 +206,16 @@ impl<'a, 'd> Expander<'a, 'd> {
             let Some(id) = self.program.lookup(file, DeclKind::Template, &decl.template.value) else { continue };
             let template = self.program.template(id);
             let home = self.constants(id.file);
-            let mut vars = BTreeMap::new();
-            for param in &template.params {
-                let value = decl.with.iter().find(|(name, _)| name.value == param.name.value).map(|(_, value)| value);
-                if let Some(value) = self.bind(param, value, env, &home, placed) {
-                    vars.insert(param.name.value.clone(), value);
-                }
-            }
-            self.place(template, id.file, &Env::inside(&home, vars), format!("{prefix}/{}", decl.alias.value));
+            let vars = self.bind_all(&template.params, &decl.with, env, &home, placed);
+            let inner = Env::inside(&home, vars);
+            self.place(
+                template,
+                id.file,
+                &inner,
+                format!("{prefix}/{}", decl.alias.value),
+                depth + 1,
+                decl.template.span,
+            );
             if self.exhausted {
                 return;
             }
@@ -269,7 +224,7 @@ impl<'a, 'd> Expander<'a, 'd> {
 
     fn enumerate(&mut self, node: &'a NodeDecl, file: FileId, env: &Arc<Env>, placed: usize, prefix: &str) {
         let base = format!("{prefix}/{}", node.name.value);
-        let mut lists: Vec<Vec<Val>> = Vec::new();
+        let mut lists: Vec<Arc<[Val]>> = Vec::new();
         for each in &node.for_each {
             let Some(Val::List(items)) = Evaluator::new(env, placed).expr(&each.list, self.diagnostics) else { return };
             if items.is_empty() && !each.optional {
@@ -285,17 +240,28 @@ impl<'a, 'd> Expander<'a, 'd> {
                     .with_help("add `optional=#true` if that is intended"),
                 );
             }
-            self.check_keys(&items, each.list.span());
             lists.push(items);
         }
         let total = lists.iter().try_fold(1usize, |product, list| product.checked_mul(list.len()));
-        if total.is_none_or(|total| total.saturating_add(self.instances.len()) > Limits::EXPANDED_NODES) {
+        let factors = || {
             let factors: Vec<String> = lists.iter().map(|list| list.len().to_string()).collect();
-            self.too_large(
-                node.name.span,
-                &format!("`{base}`: {}", if factors.is_empty() { "1".to_owned() } else { factors.join(" × ") }),
-            );
+            format!("`{base}` is {}", if factors.is_empty() { "1 more".to_owned() } else { factors.join(" × ") })
+        };
+        if total.is_none_or(|total| total.saturating_add(self.instances.len()) > Limits::EXPANDED_NODES) {
+            let what = format!("the expansion exceeds {} nodes", Limits::EXPANDED_NODES);
+            let factors = factors();
+            self.too_large(node.name.span, what, &factors);
             return;
+        }
+        self.tried += total.unwrap_or(0) + lists.iter().map(|list| list.len()).sum::<usize>();
+        if self.tried > Limits::EXPANDED_NODES * TRIED_PER_NODE {
+            let what = format!("the loops have more than {} combinations", Limits::EXPANDED_NODES * TRIED_PER_NODE);
+            let factors = factors();
+            self.too_large(node.name.span, what, &factors);
+            return;
+        }
+        for (each, items) in node.for_each.iter().zip(&lists) {
+            self.check_keys(items, each.list.span());
         }
         for mut number in 0..total.unwrap_or(0) {
             // The last loop turns fastest.
@@ -325,9 +291,8 @@ impl<'a, 'd> Expander<'a, 'd> {
                 continue;
             }
             let addr = keys.iter().fold(base.clone(), |addr, (_, value)| format!("{addr}/{}", slug(value)));
-            self.bytes += addr.len() * 2;
-            if self.bytes > Limits::EXPANDED_BYTES {
-                self.too_large(node.name.span, &format!("`{base}`: its addresses alone pass 64 MiB"));
+            let bytes = keys.iter().map(|(name, value)| name.len() + 2 * value.len()).sum::<usize>() + 3 * addr.len();
+            if self.spend(bytes, node.name.span, &base).is_none() {
                 return;
             }
             let index = self.instances.len();
@@ -345,6 +310,16 @@ impl<'a, 'd> Expander<'a, 'd> {
         for (index, item) in items.iter().enumerate() {
             let Some(text) = item.text() else { continue };
             let key = slug(&text);
+            if key.is_empty() {
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        span,
+                        format!("element {} of the list is empty and cannot name an instance", index + 1),
+                    )
+                    .with_help("an element becomes a segment of the address"),
+                );
+            }
             if let Some(first) = seen.insert(key.clone(), index) {
                 self.diagnostics.push(
                     Diagnostic::new(Code::P0407, span, format!("two instances share the key `{key}`")).with_help(
@@ -359,56 +334,44 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
     }
 
-    fn too_large(&mut self, span: Span, what: &str) {
-        self.exhausted = true;
-        self.diagnostics.push(
-            Diagnostic::new(Code::P0405, span, format!("the expansion exceeds {} nodes", Limits::EXPANDED_NODES))
-                .with_label(what)
-                .with_help("split the graph, or shorten the lists"),
-        );
+    /// Counts text made for an address. `None` once it is too much, which is then reported.
+    fn spend(&mut self, bytes: usize, span: Span, addr: &str) -> Option<()> {
+        self.bytes += bytes;
+        if self.bytes > Limits::EXPANDED_BYTES {
+            let what = format!("the expansion exceeds {} MiB of text", Limits::EXPANDED_BYTES >> 20);
+            self.too_large(span, what, &format!("reached at `{addr}`"));
+            return None;
+        }
+        Some(())
     }
 
-    /// The name a tool is known under in the plan: its own, or with the file where that is taken.
-    fn plan_tool(&mut self, id: DeclId) -> String {
-        if let Some(name) = self.tool_names.get(&id) {
-            return name.clone();
+    fn too_large(&mut self, span: Span, what: String, label: &str) {
+        // The first limit that is passed is the one to tell of.
+        if !self.exhausted {
+            self.exhausted = true;
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0405, span, what)
+                    .with_label(label)
+                    .with_help("split the graph, or shorten the lists"),
+            );
         }
-        let decl = self.program.tool(id);
-        let bare = decl.name.value.clone();
-        let name =
-            if self.tools.contains_key(&bare) { format!("{}#{bare}", self.program.file(id.file).path) } else { bare };
-        self.tool_names.insert(id, name.clone());
-        self.tools.insert(name.clone(), ToolIr { decl: id, uses: Vec::new() });
-        let mut uses: Vec<String> = decl
-            .uses
-            .iter()
-            .filter_map(|used| self.program.lookup(id.file, DeclKind::Tool, &used.value))
-            .filter(|used| *used != id)
-            .map(|used| self.plan_tool(used))
-            .collect();
-        uses.sort();
-        uses.dedup();
-        if let Some(tool) = self.tools.get_mut(&name) {
-            tool.uses = uses;
-        }
-        name
     }
 }
 
-/// A parameter given as text on the command line, as an expression of its type.
-fn from_text(param: &Param, text: &str) -> Expr {
-    let span = param.name.span;
-    match param.ty {
-        Ty::Int => text.parse().map_or_else(|_| Expr::Text(Text::literal(text, span)), |int| Expr::Int(int, span)),
-        Ty::Bool if text == "true" || text == "false" => Expr::Bool(text == "true", span),
-        _ => Expr::Text(Text::literal(text, span)),
+/// The constants of a file, evaluated.
+fn constants(program: &Program, file: FileId, diagnostics: &mut Diagnostics) -> Arc<Env> {
+    let mut vars = BTreeMap::new();
+    let empty = Env::default();
+    for name in program.visible(file, DeclKind::Let) {
+        let Some(id) = program.lookup(file, DeclKind::Let, &name) else { continue };
+        let decl = program.constant(id);
+        let evaluator = Evaluator::new(&empty, 0);
+        let values: Vec<Val> = decl.values.iter().filter_map(|value| evaluator.expr(value, diagnostics)).collect();
+        let value =
+            if matches!(decl.ty, Ty::List(_)) { Some(Val::List(values.into())) } else { values.into_iter().next() };
+        if let Some(value) = value {
+            vars.insert(name, value);
+        }
     }
-}
-
-fn show(value: &Val) -> String {
-    match value {
-        Val::List(items) => items.iter().filter_map(Val::text).collect::<Vec<_>>().join(","),
-        Val::Ref(text, ..) => text.clone(),
-        scalar => scalar.text().unwrap_or_default(),
-    }
+    Env::outermost(vars)
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::base::{Limits, RelPath};
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::ImportDecl;
+use crate::lang::check::unique;
 use crate::lang::decode::decode;
 use crate::lang::program::{FileId, Program, ProgramFile};
 use crate::lang::shape::check_children;
@@ -20,7 +21,7 @@ const EDITION: i128 = 1;
 const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
-pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
+pub(crate) fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
     let mut loader =
         Loader { world, program: Program::default(), known: BTreeMap::new(), stack: Vec::new(), diagnostics };
     for root in roots {
@@ -53,15 +54,19 @@ impl Loader<'_> {
         let source = self.program.sources.add(path, text);
         let text = self.program.sources.file(source).text.clone();
         let nodes = parse(source, &text, self.diagnostics);
+        let lost = self.diagnostics.has_error_within(Span::new(source, 0, text.len()));
         self.edition(source, &nodes, &text);
         check_children(&nodes, TOP, "a file", TOP, self.diagnostics);
-        let decls = decode(&nodes, self.diagnostics);
+        let mut decls = decode(&nodes, self.diagnostics);
+        decls.incomplete |= lost;
+        decls.imports_incomplete |= lost;
         let imports = decls.imports.clone();
         let file = ProgramFile::new(source, path.to_owned(), decls, self.diagnostics);
         self.program.files.push(file);
         let id = FileId(self.program.files.len() - 1);
         self.known.insert(path.to_owned(), Some(id));
         self.stack.push(path.to_owned());
+        unique(imports.iter().map(|import| &import.alias), "alias", self.diagnostics);
         for import in &imports {
             self.import(id, path, import);
         }
@@ -181,6 +186,7 @@ impl Loader<'_> {
                 )
                 .with_help("choose another `as=`"),
             );
+            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
             return;
         }
         if alias.value.is_empty() || alias.value.contains(['.', '/']) {
@@ -188,9 +194,13 @@ impl Loader<'_> {
                 Diagnostic::new(Code::P0301, alias.span, format!("`{}` cannot be an alias", alias.value))
                     .with_help("an alias is a name without `.` and `/`"),
             );
+            self.program.files[file.0].decls.imports_incomplete = true;
             return;
         }
-        let Some(target) = self.import_path(path, import) else { return };
+        let Some(target) = self.import_path(path, import) else {
+            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
+            return;
+        };
         if self.stack.contains(&target) {
             let from = self.stack.iter().position(|path| *path == target).unwrap_or(0);
             let mut chain: Vec<&str> = self.stack[from..].iter().map(String::as_str).collect();
@@ -199,15 +209,14 @@ impl Loader<'_> {
                 Diagnostic::new(Code::P0206, import.path.span, format!("imports form a cycle: {}", chain.join(" → ")))
                     .with_help("move what both need to a third file"),
             );
+            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
             return;
         }
-        let Some(target) = self.file(&target, Some(import.path.span)) else { return };
-        if self.program.files[file.0].aliases.insert(alias.value.clone(), target).is_some() {
-            self.diagnostics.push(
-                Diagnostic::new(Code::P0202, alias.span, format!("alias `{}` is defined twice", alias.value))
-                    .with_help("rename one"),
-            );
-        }
+        let Some(target) = self.file(&target, Some(import.path.span)) else {
+            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
+            return;
+        };
+        self.program.files[file.0].aliases.entry(alias.value.clone()).or_insert(target);
     }
 
     fn import_path(&mut self, from: &str, import: &ImportDecl) -> Option<String> {
@@ -215,7 +224,7 @@ impl Loader<'_> {
         if written.starts_with("<std>/") {
             return Some(written.to_owned());
         }
-        if written.starts_with("git+") || !written.ends_with(".kdl") {
+        if written.starts_with("git+") || written.strip_suffix(".kdl").is_none() {
             self.diagnostics.push(
                 Diagnostic::new(
                     Code::P0111,

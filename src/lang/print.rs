@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use crate::base::RelPath;
 use crate::diag::SourceMap;
 use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
 
@@ -21,7 +22,11 @@ pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
     for instance in &expansion.instances {
         for index in &instance.actions {
             let action = &expansion.actions[*index];
-            let keys: String = instance.keys.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            let mut keys = String::new();
+            for (name, value) in &instance.keys {
+                // A comment ends with its line, so that the value must not hold one.
+                let _ = write!(keys, " {name}={}", quote(value));
+            }
             let recipe = instance.recipe.as_ref().map_or(String::new(), |recipe| format!(" by recipe {recipe}"));
             let _ = writeln!(out, "\n    // from {}{recipe}{keys}", sources.place(instance.span));
             node(&mut out, action, expansion);
@@ -36,8 +41,7 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
     let _ = writeln!(out, "    node {}{class} {{", quote(&action.addr));
     match &action.body {
         BodyIr::Exec { tool, args } => {
-            let args: String = args.iter().map(|arg| format!(" {}", quote(arg))).collect();
-            let _ = writeln!(out, "        run {}{args}", quote(tool));
+            let _ = writeln!(out, "        run {}{}", quote(tool), quoted(args));
         }
         BodyIr::Copy(from) => drop(writeln!(out, "        copy {}", quote(from.as_str()))),
         BodyIr::Write(text) => drop(writeln!(out, "        write {}", quote(text))),
@@ -56,16 +60,14 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
             out.push_str("        }\n");
         }
         BodyIr::MergeJson(files) => {
-            let files: String = files.iter().map(|file| format!(" {}", quote(file.as_str()))).collect();
-            let _ = writeln!(out, "        merge-json{files}");
+            let _ = writeln!(out, "        merge-json{}", quoted(files.iter().map(RelPath::as_str)));
         }
     }
     for (name, value) in &action.env {
         let _ = writeln!(out, "        env {}={}", quote(name), quote(value));
     }
     if !action.tools.is_empty() {
-        let tools: String = action.tools.iter().map(|tool| format!(" {}", quote(tool))).collect();
-        let _ = writeln!(out, "        tools{tools}");
+        let _ = writeln!(out, "        tools{}", quoted(&action.tools));
     }
     if let Some(cwd) = &action.cwd {
         let _ = writeln!(out, "        cwd {}", quote(cwd.as_str()));
@@ -114,6 +116,11 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
     out.push_str("    }\n");
 }
 
+/// Arguments of a node, each after a space.
+fn quoted<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    texts.into_iter().fold(String::new(), |out, text| out + " " + &quote(text.as_ref()))
+}
+
 /// A KDL string: bare where it is surely one datum, else quoted.
 fn quote(text: &str) -> String {
     let bare = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
@@ -130,7 +137,11 @@ fn quote(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() || ('\u{2066}'..='\u{2069}').contains(&c) || ('\u{200e}'..='\u{202e}').contains(&c) => {
+            c if c.is_control()
+                || c == '\u{feff}'
+                || ('\u{2066}'..='\u{2069}').contains(&c)
+                || ('\u{200e}'..='\u{202e}').contains(&c) =>
+            {
                 let _ = write!(out, "\\u{{{:x}}}", c as u32);
             }
             c => out.push(c),

@@ -1,7 +1,7 @@
 //! The program: all files of a compilation with their declarations, and the resolution of names to
 //! declarations. Leaves out types: see `check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
 use crate::lang::ast::{BundleDecl, FileDecls, GraphDecl, Group, LetDecl, Name, RecipeDecl, ToolDecl};
@@ -53,6 +53,20 @@ impl DeclKind {
     }
 }
 
+/// Names a misspelt one is compared with.
+pub(crate) const COMPARED: usize = 1_000;
+
+/// Whether a name may be missing because of a mistake that has been reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// All declarations are known: the name itself is the mistake.
+    No,
+    /// Some declarations could not be read; report a name only where it is near to one that is known.
+    Perhaps,
+    /// The import it comes from failed.
+    Yes,
+}
+
 /// A file with its declarations.
 #[derive(Clone, Debug)]
 pub struct ProgramFile {
@@ -64,6 +78,8 @@ pub struct ProgramFile {
     pub decls: FileDecls,
     /// Which file each alias stands for.
     pub aliases: BTreeMap<String, FileId>,
+    /// Aliases whose import failed, which has been reported.
+    pub failed_aliases: BTreeSet<String>,
     names: BTreeMap<(DeclKind, String), usize>,
 }
 
@@ -90,7 +106,7 @@ impl ProgramFile {
                 }
             }
         }
-        Self { source, path, decls, aliases: BTreeMap::new(), names }
+        Self { source, path, decls, aliases: BTreeMap::new(), failed_aliases: BTreeSet::new(), names }
     }
 }
 
@@ -178,6 +194,11 @@ impl Program {
             .or_else(|| own(self.prelude?, name))
     }
 
+    /// Whether a file itself declares a name.
+    pub(crate) fn declares(&self, file: FileId, kind: DeclKind, name: &str) -> bool {
+        self.file(file).names.contains_key(&(kind, name.to_owned()))
+    }
+
     /// As `lookup`, and reports a name that stands for nothing of the kind.
     pub fn resolve(&self, file: FileId, kind: DeclKind, name: &Name, diagnostics: &mut Diagnostics) -> Option<DeclId> {
         if let Some(found) = self.lookup(file, kind, &name.value) {
@@ -200,12 +221,17 @@ impl Program {
             }
         }
         let mut diagnostic = Diagnostic::new(Code::P0201, name.span, format!("cannot find {word} `{}`", name.value));
-        let known = self.visible(file, kind);
+        let known: Vec<String> = self.visible(file, kind).take(COMPARED).collect();
         let suggestion = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
+        match self.lost(file, &name.value) {
+            Lost::No => {}
+            Lost::Perhaps if suggestion.is_some() => {}
+            Lost::Perhaps | Lost::Yes => return None,
+        }
         if let Some(found) = suggestion.as_ref().and_then(|name| self.lookup(file, kind, name)) {
             diagnostic = diagnostic.with_suggestion(suggestion.as_deref());
             diagnostic = diagnostic.with_secondary(self.name_span(kind, found), "defined here");
-        } else if let Some(import) = self.behind_some_import(kind, &name.value) {
+        } else if let Some(import) = behind_some_import(kind, &name.value) {
             diagnostic = diagnostic.with_help(format!("`{import}` has one: add `import \"{import}\" as=…`"));
         } else if kind == DeclKind::Tool {
             diagnostic = diagnostic.with_help(format!("declare it: `tool {} {{ exec {} }}`", name.value, name.value));
@@ -220,33 +246,42 @@ impl Program {
         None
     }
 
-    /// Names of a kind that a file can use, nearest scope first.
-    pub fn visible(&self, file: FileId, kind: DeclKind) -> Vec<String> {
-        let own = |file: FileId| {
-            self.file(file).names.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.clone()).collect()
+    /// Whether a name that is not found may stand in what could not be read.
+    pub(crate) fn lost(&self, file: FileId, name: &str) -> Lost {
+        let this = self.file(file);
+        let incomplete = match name.split_once('.') {
+            Some((alias, _)) => match this.aliases.get(alias) {
+                Some(other) => self.file(*other).decls.incomplete,
+                None if this.failed_aliases.contains(alias) || this.decls.imports_incomplete => return Lost::Yes,
+                None => this.decls.incomplete,
+            },
+            None => this.decls.incomplete,
         };
-        let mut all: Vec<String> = own(file);
-        for (alias, other) in &self.file(file).aliases {
-            let theirs: Vec<String> = own(*other);
-            all.extend(theirs.into_iter().map(|name| format!("{alias}.{name}")));
-        }
-        if let Some(prelude) = self.prelude.filter(|prelude| *prelude != file) {
-            let theirs: Vec<String> = own(prelude);
-            all.extend(theirs);
-        }
-        all
+        if incomplete { Lost::Perhaps } else { Lost::No }
+    }
+
+    /// Names of a kind that a file can use, nearest scope first.
+    pub fn visible(&self, file: FileId, kind: DeclKind) -> impl Iterator<Item = String> {
+        let own = move |file: FileId| {
+            let names = self.file(file).names.range((kind, String::new())..);
+            names.take_while(move |((other, _), _)| *other == kind).map(|((_, name), _)| name.clone())
+        };
+        let aliases = self.file(file).aliases.iter();
+        let imported = aliases.flat_map(move |(alias, other)| own(*other).map(move |name| format!("{alias}.{name}")));
+        own(file).chain(imported).chain(self.prelude.filter(|prelude| *prelude != file).into_iter().flat_map(own))
     }
 
     /// The place of a declaration's name.
     pub fn name_span(&self, kind: DeclKind, id: DeclId) -> Span {
         names_of(&self.file(id.file).decls, kind)[id.index].span
     }
+}
 
-    fn behind_some_import(&self, kind: DeclKind, name: &str) -> Option<String> {
-        let bare = name.rsplit('.').next().unwrap_or(name);
-        let declares = |text: &str| text.contains(&format!("\n{} {bare} ", kind.word()));
-        crate::lang::stdlib::FILES.iter().find(|(_, text)| declares(text)).map(|(path, _)| (*path).to_owned())
-    }
+/// The file of the standard library that declares a name.
+fn behind_some_import(kind: DeclKind, name: &str) -> Option<String> {
+    let bare = name.rsplit('.').next().unwrap_or(name);
+    let declares = |text: &str| text.contains(&format!("\n{} {bare} ", kind.word()));
+    crate::lang::stdlib::FILES.iter().find(|(_, text)| declares(text)).map(|(path, _)| (*path).to_owned())
 }
 
 fn indices(file: FileId, count: usize) -> impl Iterator<Item = DeclId> {

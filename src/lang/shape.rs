@@ -2,12 +2,22 @@
 //! or repeated property, and wrong number or kind of arguments, in one pass. The same table serves
 //! the reference pages and completion. Leaves out names and types: see `check`.
 
+use std::collections::BTreeMap;
+
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::{Kind, Node, Value};
 
+/// Mistakes after which a pass stops looking for more: fifty are shown.
+const ENOUGH: usize = 1_000;
+
+/// Whether so much is wrong that looking further would only cost time.
+pub(crate) fn enough(diagnostics: &Diagnostics) -> bool {
+    diagnostics.sorted().len() > ENOUGH
+}
+
 /// What kind of value may stand somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub(crate) enum Takes {
     /// A name or literal text: no annotation, no holes.
     Name,
     /// Text, with holes where the surroundings have variables.
@@ -16,25 +26,32 @@ pub enum Takes {
     Any,
     /// An integer, or `(var)`.
     Int,
+    /// An integer that is read before there are values: no `(var)`.
+    Number,
     /// `#true` or `#false`.
     Bool,
 }
 
 impl Takes {
-    fn word(self) -> &'static str {
+    fn words(self) -> &'static str {
         match self {
-            Self::Name => "name",
-            Self::Text => "string",
-            Self::Any => "value",
-            Self::Int => "integer",
+            Self::Name => "a name",
+            Self::Text => "a string",
+            Self::Any => "a value",
+            Self::Int | Self::Number => "an integer",
             Self::Bool => "`#true` or `#false`",
         }
+    }
+
+    /// Whether what stands there is evaluated, so that a variable may stand there.
+    fn varies(self) -> bool {
+        matches!(self, Self::Text | Self::Any | Self::Int)
     }
 }
 
 /// A property of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Prop {
+pub(crate) struct Prop {
     /// Its name.
     pub name: &'static str,
     /// Its value.
@@ -47,7 +64,7 @@ pub struct Prop {
 
 /// The arguments of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Args {
+pub(crate) struct Args {
     /// The fewest.
     pub min: usize,
     /// The most; `usize::MAX` for any number.
@@ -62,7 +79,7 @@ pub struct Args {
 
 /// A child with whether it may be repeated.
 #[derive(Clone, Copy, Debug)]
-pub struct Child {
+pub(crate) struct Child {
     /// Its shape.
     pub shape: &'static Shape,
     /// Whether it may appear more than once.
@@ -71,7 +88,7 @@ pub struct Child {
 
 /// The shape of a node.
 #[derive(Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// The node's name.
     pub name: &'static str,
     /// One paragraph for people.
@@ -90,65 +107,65 @@ pub struct Shape {
 
 impl Shape {
     /// A shape without arguments, properties and children.
-    pub const fn new(name: &'static str, doc: &'static str) -> Self {
+    pub(crate) const fn new(name: &'static str, doc: &'static str) -> Self {
         let args = Args { min: 0, max: 0, first: Takes::Any, rest: Takes::Any, usage: name };
         Self { name, doc, args, props: &[], open_props: None, children: &[], reserved: false }
     }
 
     /// With arguments.
-    pub const fn args(mut self, min: usize, max: usize, first: Takes, rest: Takes, usage: &'static str) -> Self {
+    pub(crate) const fn args(mut self, min: usize, max: usize, first: Takes, rest: Takes, usage: &'static str) -> Self {
         self.args = Args { min, max, first, rest, usage };
         self
     }
 
     /// With properties.
-    pub const fn props(mut self, props: &'static [Prop]) -> Self {
+    pub(crate) const fn props(mut self, props: &'static [Prop]) -> Self {
         self.props = props;
         self
     }
 
     /// With any further properties.
-    pub const fn open(mut self, takes: Takes) -> Self {
+    pub(crate) const fn open(mut self, takes: Takes) -> Self {
         self.open_props = Some(takes);
         self
     }
 
     /// With children.
-    pub const fn children(mut self, children: &'static [Child]) -> Self {
+    pub(crate) const fn children(mut self, children: &'static [Child]) -> Self {
         self.children = children;
         self
     }
 
     /// Known to the language, not yet run.
-    pub const fn reserved(mut self) -> Self {
+    pub(crate) const fn reserved(mut self) -> Self {
         self.reserved = true;
         self
     }
 }
 
 /// A property that may be left out.
-pub const fn prop(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
+pub(crate) const fn prop(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
     Prop { name, takes, required: false, doc }
 }
 
 /// A property that must be given.
-pub const fn needed(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
+pub(crate) const fn needed(name: &'static str, takes: Takes, doc: &'static str) -> Prop {
     Prop { name, takes, required: true, doc }
 }
 
 /// A child that may be repeated.
-pub const fn many(shape: &'static Shape) -> Child {
+pub(crate) const fn many(shape: &'static Shape) -> Child {
     Child { shape, many: true }
 }
 
 /// A child that may appear once.
-pub const fn once(shape: &'static Shape) -> Child {
+pub(crate) const fn once(shape: &'static Shape) -> Child {
     Child { shape, many: false }
 }
 
 /// Checks nodes against the children a parent accepts. `parent` is its name for messages, `all` the
 /// top of the table, by which a node that belongs elsewhere is recognised.
-pub fn check_children(
+pub(crate) fn check_children(
     nodes: &[Node],
     accepts: &[Child],
     parent: &str,
@@ -156,6 +173,9 @@ pub fn check_children(
     diagnostics: &mut Diagnostics,
 ) {
     for (index, node) in nodes.iter().enumerate() {
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
         let name = node.name.value.as_str();
         let Some(child) = accepts.iter().find(|child| child.shape.name == name) else {
             diagnostics.push(unknown_node(node, accepts, parent, all));
@@ -221,7 +241,8 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
         diagnostics.push(
             Diagnostic::new(Code::P0105, span, format!("`{}` takes {takes}, {given} given", shape.name))
                 .with_label(if given > args.max { "one too many" } else { "more is needed here" })
-                .with_help(format!("it is written `{}`", args.usage)),
+                .with_help(format!("it is written `{}`", args.usage))
+                .with_help(shape.doc.trim_end_matches('.')),
         );
     }
     for (index, value) in node.args.iter().enumerate().take(args.max) {
@@ -230,17 +251,22 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
 }
 
 fn check_props(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
     for (index, property) in node.props.iter().enumerate() {
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
         let name = property.name.value.as_str();
-        if let Some(first) = node.props[..index].iter().find(|other| other.name.value == name) {
+        if let Some(first) = seen.get(name) {
             diagnostics.push(
                 Diagnostic::new(Code::P0103, property.name.span, format!("property `{name}` is given twice"))
                     .with_label("given again here")
-                    .with_secondary(first.name.span, "first given here")
+                    .with_secondary(*first, "first given here")
                     .with_help("keep one"),
             );
             continue;
         }
+        seen.insert(name, property.name.span);
         match (shape.props.iter().find(|prop| prop.name == name), shape.open_props) {
             (Some(prop), _) => check_value(&property.value, prop.takes, diagnostics),
             (None, Some(takes)) => check_value(&property.value, takes, diagnostics),
@@ -270,7 +296,7 @@ fn check_props(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
         }
     }
     for prop in shape.props.iter().filter(|prop| prop.required) {
-        if !node.props.iter().any(|given| given.name.value == prop.name) {
+        if !seen.contains_key(prop.name) {
             diagnostics.push(
                 Diagnostic::new(Code::P0104, node.name.span, format!("`{}` needs `{}`", shape.name, prop.name))
                     .with_help(format!("add `{}=…`: {}", prop.name, prop.doc)),
@@ -299,24 +325,27 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
                     .with_help(format!("remove `({name})`"))
                     .with_fix(Applicability::MachineApplicable, whole, ""),
             );
-        } else if takes == Takes::Name || (name != "var" && takes != Takes::Any) {
+        } else if !takes.varies() {
             diagnostics.push(
-                Diagnostic::new(
-                    Code::P0108,
-                    note.span,
-                    format!("a plain {} is needed here, not `({name})`", takes.word()),
-                )
-                .with_help("write it literally: this place is read before there are values"),
+                Diagnostic::new(Code::P0108, note.span, format!("expected {}, found `({name})`", takes.words()))
+                    .with_help("write it literally: this place is read before there are values"),
+            );
+            return;
+        } else if name != "var" && takes != Takes::Any {
+            diagnostics.push(
+                Diagnostic::new(Code::P0108, note.span, format!("expected {}, found `({name})`", takes.words()))
+                    .with_help("write it literally, or as `(var)NAME`"),
             );
             return;
         }
     }
     let referenced = value.note.as_ref().is_some_and(|note| matches!(note.value.as_str(), "var" | "ref" | "secret"));
     let fits = match (&value.kind, takes) {
-        (Kind::Text(_), Takes::Int | Takes::Bool) => referenced,
+        (Kind::Text(_), Takes::Int | Takes::Number | Takes::Bool) => referenced,
         (Kind::Text(_), _) => true,
-        (Kind::Int(_), Takes::Int | Takes::Any) | (Kind::Bool(_), Takes::Bool | Takes::Any) => !referenced,
-        (Kind::Decimal(_) | Kind::Null, _) | (_, _) => false,
+        (Kind::Int(_), Takes::Int | Takes::Number | Takes::Any) => !referenced,
+        (Kind::Bool(_), Takes::Bool | Takes::Any) => !referenced,
+        _ => false,
     };
     if !fits {
         let found = match &value.kind {
@@ -327,12 +356,21 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
             Kind::Null => "`#null`",
         };
         let mut diagnostic =
-            Diagnostic::new(Code::P0108, value.span, format!("expected a {}, found {found}", takes.word()));
+            Diagnostic::new(Code::P0108, value.span, format!("expected {}, found {found}", takes.words()));
         diagnostic = match (&value.kind, takes) {
-            (Kind::Text(_), Takes::Int) => diagnostic.with_help("write the number without quotes"),
+            (Kind::Text(text), Takes::Int | Takes::Number) if text.parse::<i128>().is_ok() => {
+                diagnostic.with_help("write the number without quotes")
+            }
+            (Kind::Text(text), Takes::Int) if !text.is_empty() => {
+                diagnostic.with_help(format!("write a number, or `(var){text}` if that is a variable"))
+            }
+            (Kind::Text(_), Takes::Int | Takes::Number) => diagnostic.with_help("write a number, without quotes"),
+            (Kind::Text(_), Takes::Bool) => diagnostic.with_help("write `#true` or `#false`"),
             (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Any) => {
                 diagnostic.with_help("put it in quotes if it is text: numbers are not turned into text by themselves")
             }
+            (Kind::Bool(_), Takes::Text | Takes::Name) => diagnostic.with_help("put it in quotes if it is text"),
+            (Kind::Null, _) => diagnostic.with_help("there is no value that stands for none: leave it out"),
             _ => diagnostic,
         };
         diagnostics.push(diagnostic);
@@ -343,8 +381,14 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
     let name = node.name.value.as_str();
     let known: Vec<&str> = accepts.iter().map(|child| child.shape.name).collect();
     if let Some(home) = home_of(name, all, "a file") {
+        // The two ways to start a tool are the likeliest to be confused.
+        let help = match name {
+            "run" if known.contains(&"arg") => "a step says `tool=NAME` beside its own name, and `arg …` in its block",
+            "arg" if known.contains(&"run") => "a node says `run TOOL ARG…`",
+            _ => "move it",
+        };
         return Diagnostic::new(Code::P0107, node.name.span, format!("`{name}` belongs in {home}, not in {parent}"))
-            .with_help("move it");
+            .with_help(help);
     }
     Diagnostic::new(Code::P0101, node.name.span, format!("unknown node `{name}` in {parent}"))
         .with_suggestion(did_you_mean(name, known.iter().copied()))
@@ -357,6 +401,15 @@ fn home_of(name: &str, accepts: &'static [Child], parent: &str) -> Option<String
         return Some(parent.to_owned());
     }
     accepts.iter().find_map(|child| home_of(name, child.shape.children, &format!("`{}`", child.shape.name)))
+}
+
+/// Whether a child of this name may stand in a node of that name, anywhere in the table.
+pub(crate) fn may_stand(parent: &str, child: &str, all: &'static [Child]) -> bool {
+    all.iter().any(|entry| {
+        let children = entry.shape.children;
+        let here = entry.shape.name == parent && children.iter().any(|other| other.shape.name == child);
+        here || may_stand(parent, child, children)
+    })
 }
 
 fn plural(count: usize) -> &'static str {

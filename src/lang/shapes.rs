@@ -3,11 +3,11 @@
 use crate::lang::shape::{Child, Shape, Takes, many, needed, once, prop};
 
 const MANY: usize = usize::MAX;
-use Takes::{Any, Bool, Int, Name, Text};
+use Takes::{Any, Bool, Int, Name, Number, Text};
 
 static EDITION: Shape =
     Shape::new("partita", "The first node of every file: the edition of the language it is written in.")
-        .props(&[needed("edition", Int, "the edition, 1")]);
+        .props(&[needed("edition", Number, "the edition, 1")]);
 
 static DASH: Shape = Shape::new("-", "An element of a list.").args(1, MANY, Any, Any, "- VALUE…");
 
@@ -68,10 +68,10 @@ static PARAM: Shape = Shape::new("param", "A typed parameter.")
     .props(&[
         needed("type", Name, "the type, as `string` or `artifact.file`"),
         prop("default", Any, "the value when none is given"),
-        prop("min", Int, "smallest integer"),
-        prop("max", Int, "largest integer"),
-        prop("min-length", Int, "fewest characters"),
-        prop("max-length", Int, "most characters"),
+        prop("min", Number, "smallest integer"),
+        prop("max", Number, "largest integer"),
+        prop("min-length", Number, "fewest characters"),
+        prop("max-length", Number, "most characters"),
         prop("matches", Name, "a regular expression the whole text matches"),
         prop("distinct", Bool, "whether the elements of a list differ"),
         prop("doc", Name, "one line for people"),
@@ -128,7 +128,7 @@ static HOLDS: Shape = Shape::new("holds", "A share of a resource, held while it 
 static TIMEOUT: Shape =
     Shape::new("timeout", "The longest an attempt may take.").args(1, 1, Text, Text, "timeout \"20m\"");
 static RETRY: Shape = Shape::new("retry", "When to try again.").props(&[
-    needed("max", Int, "how many times after the first"),
+    needed("max", Number, "how many times after the first"),
     prop("on", Name, "`transient` (default), `timeout` or `any`"),
     prop("backoff", Text, "how long to wait, 1s if not given"),
     prop("strategy", Name, "`exponential` (default) or `fixed`"),
@@ -214,13 +214,18 @@ static USE: Shape = Shape::new("use", "Puts the nodes of a template here, under 
 static TEMPLATE: Shape = Shape::new("template", "A reusable group of nodes.")
     .args(1, 1, Name, Name, "template NAME")
     .children(&[many(&PARAM), many(&NODE), many(&USE)]);
-static CONCURRENCY: Shape =
-    Shape::new("concurrency", "How many actions of this graph may run at once.").args(1, 1, Int, Int, "concurrency N");
+static CONCURRENCY: Shape = Shape::new("concurrency", "How many actions of this graph may run at once.").args(
+    1,
+    1,
+    Number,
+    Number,
+    "concurrency N",
+);
 static DEFAULTS: Shape =
     Shape::new("defaults", "Policies of nodes that do not set their own.").children(&[once(&TIMEOUT), once(&RETRY)]);
 static RESOURCE: Shape = Shape::new("resource", "A pool that nodes hold shares of.")
     .args(1, 1, Name, Name, "resource NAME capacity=N")
-    .props(&[needed("capacity", Int, "how much there is")]);
+    .props(&[needed("capacity", Number, "how much there is")]);
 static SERVICE: Shape = Shape::new("service", "A process that lives while its dependants run.").reserved();
 static GRAPH: Shape = Shape::new("graph", "What to run.").args(1, 1, Name, Name, "graph NAME").children(&[
     many(&PARAM),
@@ -269,8 +274,8 @@ reserved! {
 }
 
 /// What may stand at the top of a file.
-pub static TOP: &[Child] = &[
-    many(&EDITION),
+pub(crate) static TOP: &[Child] = &[
+    once(&EDITION),
     once(&WORKSPACE),
     many(&IMPORT),
     many(&LET),

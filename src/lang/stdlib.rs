@@ -2,13 +2,13 @@
 //! point somewhere. Leaves out what its declarations mean.
 
 /// The file whose declarations are visible everywhere without an import.
-pub const PRELUDE: &str = "<std>/posix";
+pub(crate) const PRELUDE: &str = "<std>/posix";
 
 /// Every file of the standard library: pseudo path and text.
-pub const FILES: &[(&str, &str)] =
+pub(crate) const FILES: &[(&str, &str)] =
     &[("<std>/posix", include_str!("../../stdlib/posix.kdl")), ("<std>/cc", include_str!("../../stdlib/cc.kdl"))];
 
 /// The text of a pseudo path.
-pub fn find(path: &str) -> Option<&'static str> {
+pub(crate) fn find(path: &str) -> Option<&'static str> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
 }

@@ -35,6 +35,8 @@ pub enum Part {
         /// The place of the path.
         span: Span,
     },
+    /// A hole with a mistake, which has been reported.
+    Broken,
 }
 
 /// A parsed string.
@@ -65,16 +67,20 @@ impl Text {
     pub fn holes(&self) -> impl Iterator<Item = (&[String], &[Filter], Span)> {
         self.parts.iter().filter_map(|part| match part {
             Part::Hole { path, filters, span } => Some((path.as_slice(), filters.as_slice(), *span)),
-            Part::Literal(_) => None,
+            Part::Literal(_) | Part::Broken => None,
         })
     }
 
-    /// Parses the text of a value. Mistakes inside a hole are reported and the hole left out.
+    /// Parses the text of a value; `(var)x` is one hole. Mistakes inside a hole are reported.
     pub fn parse(value: &Value, diagnostics: &mut Diagnostics) -> Self {
         let text = match &value.kind {
             Kind::Text(text) => text.as_str(),
             _ => return Self { parts: Vec::new(), span: value.span },
         };
+        if value.note.as_ref().is_some_and(|note| note.value == "var") {
+            let path = text.split('.').map(str::to_owned).collect();
+            return Self { parts: vec![Part::Hole { path, filters: Vec::new(), span: value.span }], span: value.span };
+        }
         let mut parts = Vec::new();
         let mut at = 0;
         while let Some(open) = text[at..].find("{{").map(|i| i + at) {
@@ -97,7 +103,7 @@ impl Text {
             let span = place(start, start + path_text.len());
             match parse_hole(inside, span, diagnostics) {
                 Some((path, filters)) => parts.push(Part::Hole { path, filters, span }),
-                None => parts.push(Part::Literal(String::new())),
+                None => parts.push(Part::Broken),
             }
             at = close + 2;
         }

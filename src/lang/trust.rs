@@ -13,9 +13,9 @@ static SIGNER: Shape = Shape::new("signer", "Keys by name.").args(1, MANY, Takes
 static BUILDER_NAME: Shape =
     Shape::new("builder", "Builders by URI.").args(1, MANY, Takes::Name, Takes::Name, "builder \"URI\"");
 static VALID: Shape = Shape::new("valid", "The epochs of the policy in which the key counts.")
-    .props(&[prop("from-epoch", Takes::Int, "the first"), prop("until-epoch", Takes::Int, "the last")]);
+    .props(&[prop("from-epoch", Takes::Number, "the first"), prop("until-epoch", Takes::Number, "the last")]);
 static REVOKED: Shape = Shape::new("revoked", "The key counts no more.")
-    .props(&[needed("at-epoch", Takes::Int, "from which epoch on"), needed("reason", Takes::Name, "why")]);
+    .props(&[needed("at-epoch", Takes::Number, "from which epoch on"), needed("reason", Takes::Name, "why")]);
 static KEY: Shape = Shape::new("key", "A key that is known.")
     .args(1, 1, Takes::Name, Takes::Name, "key NAME file=\"NAME.pub.pem\"")
     .props(&[
@@ -28,7 +28,7 @@ static BUILDER: Shape = Shape::new("builder", "A builder, and who may sign for i
     .children(&[many(&SIGNER)]);
 static REQUIRE: Shape = Shape::new("require", "An attestation that must be there.")
     .args(1, 1, Takes::Name, Takes::Name, "require \"PREDICATE-TYPE\"")
-    .props(&[prop("threshold", Takes::Int, "how many different keys must have signed, 1 if not given")])
+    .props(&[prop("threshold", Takes::Number, "how many different keys must have signed, 1 if not given")])
     .children(&[many(&SIGNER), many(&BUILDER_NAME)]);
 static SOURCE: Shape = Shape::new("source", "Where specs may come from.")
     .args(1, 1, Takes::Name, Takes::Name, "source \"git+https://…\"")
@@ -48,8 +48,8 @@ static TENANT: Shape = Shape::new("tenant", "What bundles of a tenant must show.
     .children(&[many(&REQUIRE), many(&SOURCE), many(&MINIMUM), many(&LOG)]);
 static TRUST: Shape = Shape::new("trust", "Who is believed what. What is not allowed is refused.")
     .props(&[
-        needed("version", Takes::Int, "the version of this form, 1"),
-        prop("epoch", Takes::Int, "only rises; 0 if not given"),
+        needed("version", Takes::Number, "the version of this form, 1"),
+        prop("epoch", Takes::Number, "only rises; 0 if not given"),
     ])
     .children(&[many(&KEY), many(&BUILDER), many(&TENANT)]);
 static TOP: &[Child] = &[once(&TRUST)];

@@ -40,6 +40,9 @@ pub enum Ty {
     List(Box<Ty>),
     /// Something an action leaves.
     Artifact(ArtifactKind),
+    /// Of a declaration whose type was reported as wrong or missing: fits everywhere, so that one
+    /// mistake is not reported again at every use.
+    Poison,
 }
 
 /// What kind of artifact.
@@ -102,9 +105,10 @@ impl Ty {
     /// Reads a type as written: `string`, `list<ident>`, `artifact.file`.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(inner) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
-            // One level: lists of lists have no use in argument positions and no written form.
+            // One level: lists of lists have no use in argument positions and no written form. A
+            // reference to a node with `for-each` is already several artifacts.
             return match Self::parse(inner)? {
-                Self::List(_) => None,
+                Self::List(_) | Self::Artifact(_) => None,
                 inner => Some(Self::List(Box::new(inner))),
             };
         }
@@ -126,6 +130,7 @@ impl Ty {
         match (self, wanted) {
             (Self::Artifact(have), Self::Artifact(want)) => have.fits(*want),
             (Self::List(have), Self::List(want)) => have.fits(want),
+            (Self::Poison, _) | (_, Self::Poison) => true,
             // Texts are checked by value: every textual type is a set of texts.
             (have, want) if have.textual() && want.textual() => true,
             (have, want) => have == want,
@@ -146,6 +151,7 @@ impl fmt::Display for Ty {
                 let name = ARTIFACTS.iter().find(|(_, k)| k == kind).map_or("file", |(name, _)| name);
                 write!(f, "artifact.{name}")
             }
+            Self::Poison => f.write_str("unknown"),
             scalar => f.write_str(SCALARS.iter().find(|(_, ty)| ty == scalar).map_or("string", |(name, _)| name)),
         }
     }
@@ -172,7 +178,7 @@ pub struct Constraints {
 
 /// How a value breaks a type or a constraint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Breach {
+pub(crate) enum Breach {
     /// Of another type: what was found.
     Type(&'static str),
     /// Not a text of this type, with an example of one.
@@ -184,10 +190,11 @@ pub enum Breach {
 }
 
 /// Checks a text against a scalar type and constraints.
-pub fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), Breach> {
+pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), Breach> {
     match ty {
         Ty::Bool | Ty::Int | Ty::List(_) | Ty::Artifact(_) => return Err(Breach::Type("string")),
         Ty::String => {}
+        Ty::Poison => return Ok(()),
         Ty::Ident => {
             let mut chars = text.chars();
             let head = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_');
@@ -254,7 +261,7 @@ pub fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), 
 }
 
 /// Checks an integer against constraints.
-pub fn check_int(constraints: &Constraints, int: i128) -> Result<(), Breach> {
+pub(crate) fn check_int(constraints: &Constraints, int: i128) -> Result<(), Breach> {
     if constraints.min.is_some_and(|min| int < min) || constraints.max.is_some_and(|max| int > max) {
         let low = constraints.min.map_or_else(|| "…".to_owned(), |min| min.to_string());
         let high = constraints.max.map_or_else(|| "…".to_owned(), |max| max.to_string());
@@ -279,6 +286,7 @@ mod tests {
             assert_eq!(Ty::parse(&name).unwrap().to_string(), name);
         }
         assert_eq!(Ty::parse("list<list<int>>"), None);
+        assert_eq!(Ty::parse("list<artifact.file>"), None);
         assert_eq!(Ty::parse("strin"), None);
     }
 

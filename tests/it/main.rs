@@ -10,3 +10,4 @@ mod store;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
 mod support;
 mod tidy;
+mod ui;

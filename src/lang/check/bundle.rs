@@ -1,16 +1,24 @@
 //! Checks of bundles that need no values. Leaves out paths with holes and patterns: see `expand`.
 
+use std::collections::BTreeSet;
+
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::lang::ast::BundleDecl;
 use crate::lang::check::Scope;
+use crate::lang::check::scope::some;
 use crate::lang::check::work::{check_path, check_segment};
-use crate::lang::program::{DeclKind, FileId, Program};
+use crate::lang::program::{COMPARED, DeclKind, FileId, Program};
 
-pub(super) fn check_bundle(program: &Program, file: FileId, bundle: &BundleDecl, diagnostics: &mut Diagnostics) {
+pub(super) fn check_bundle(
+    program: &Program,
+    file: FileId,
+    bundle: &BundleDecl,
+    constants: &Scope,
+    diagnostics: &mut Diagnostics,
+) {
     let mut name = bundle.name.clone();
     name.value = name.value.replace('.', "-");
     check_segment(&name, "bundle", diagnostics);
-    let constants = Scope::of_file(program, file);
     if let Some(version) = &bundle.version {
         constants.check_text(version, diagnostics);
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
@@ -26,10 +34,16 @@ pub(super) fn check_bundle(program: &Program, file: FileId, bundle: &BundleDecl,
         }
     }
     let graph = program.resolve(file, DeclKind::Graph, &bundle.from, diagnostics);
+    let group = graph.map(|id| &program.graph(id).group);
+    let known: Vec<&str> = group
+        .iter()
+        .flat_map(|group| group.nodes.iter().map(|n| &n.name).chain(group.uses.iter().map(|u| &u.alias)))
+        .map(|name| name.value.as_str())
+        .collect();
+    let names: BTreeSet<&str> = known.iter().copied().collect();
+    let scope = constants.of_instances();
     for include in &bundle.includes {
         if let Some(to) = &include.to {
-            let mut scope = constants.clone();
-            scope.instance = true;
             scope.check_text(to, diagnostics);
             if let Some(literal) = to.as_literal()
                 && !literal.ends_with('/')
@@ -37,25 +51,23 @@ pub(super) fn check_bundle(program: &Program, file: FileId, bundle: &BundleDecl,
                 check_archive_path(to, diagnostics);
             }
         }
-        let Some(group) = graph.map(|id| &program.graph(id).group) else { continue };
+        let Some(group) = group else { continue };
         let head = include.node.value.split('/').next().unwrap_or_default();
-        let known: Vec<&str> = group
-            .nodes
-            .iter()
-            .map(|n| &n.name)
-            .chain(group.uses.iter().map(|u| &u.alias))
-            .map(|n| n.value.as_str())
-            .collect();
-        if !head.contains('*') && !known.contains(&head) {
+        let suggestion = || did_you_mean(head, known.iter().take(COMPARED).copied());
+        if !head.contains('*') && !names.contains(head) && (group.nodes_known || suggestion().is_some()) {
             diagnostics.push(
                 Diagnostic::new(
                     Code::P0201,
                     include.node.span,
                     format!("cannot find node `{head}` in graph `{}`", group.name.value),
                 )
-                .with_suggestion_text(did_you_mean(head, known.iter().copied()))
+                .with_suggestion_text(suggestion())
                 .with_secondary(group.name.span, "the graph")
-                .with_help(format!("its nodes: {}", known.join(", "))),
+                .with_help(if known.is_empty() {
+                    "it has no nodes".to_owned()
+                } else {
+                    format!("its nodes: {}", some(&known))
+                }),
             );
         }
     }

@@ -1,102 +1,150 @@
 //! Checks of graphs and templates: nodes, loops, arguments, references between nodes, and templates
 //! that use each other. Leaves out what depends on values: see `expand`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
-use crate::lang::ast::{Cond, Expr, Group, NodeDecl};
-use crate::lang::check::work::{check_segment, check_work, no_output, not_a_reference};
-use crate::lang::check::{Scope, check_arguments, check_params, unique};
-use crate::lang::program::{DeclId, DeclKind, FileId, Program};
+use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Param};
+use crate::lang::check::scope::some;
+use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
+use crate::lang::check::{Callee, Scope, check_arguments, check_params, unique};
+use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
+use crate::lang::shape::enough;
 use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
+
+/// Checks a graph: its own settings, then the group of its nodes.
+pub(super) fn check_graph(
+    program: &Program,
+    file: FileId,
+    graph: &GraphDecl,
+    constants: &Scope,
+    diagnostics: &mut Diagnostics,
+) {
+    unique(graph.resources.iter().map(|(name, _)| name), "resource", diagnostics);
+    for param in &graph.group.params {
+        if let Ty::Artifact(_) = param.ty {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0301,
+                    param.name.span,
+                    format!("a graph is given values, and `{}` is a `{}`", param.name.value, param.ty),
+                )
+                .with_help("nothing outside a graph makes artifacts: take files by `input`"),
+            );
+        }
+    }
+    if let Some(timeout) = &graph.timeout {
+        constants.with_params(&graph.group.params, graph.group.params_known).check_text(timeout, diagnostics);
+    }
+    let pools: Vec<&str> = graph.resources.iter().map(|(name, _)| name.value.as_str()).collect();
+    check_group(program, file, &graph.group, constants, &pools, "graph", diagnostics);
+}
+
+/// The nodes of a group, as its references need them.
+struct Nodes<'a> {
+    program: &'a Program,
+    file: FileId,
+    group: &'a Group,
+    by_name: BTreeMap<&'a str, &'a NodeDecl>,
+    aliases: BTreeSet<&'a str>,
+    /// The outputs of recipes and nodes asked for so far, with their types.
+    outputs: BTreeMap<(Option<DeclId>, &'a str), BTreeMap<&'a str, &'a Ty>>,
+}
 
 pub(super) fn check_group(
     program: &Program,
     file: FileId,
     group: &Group,
+    constants: &Scope,
     pools: &[&str],
     what: &str,
     diagnostics: &mut Diagnostics,
 ) {
     check_segment(&group.name, what, diagnostics);
-    let constants = Scope::of_file(program, file);
-    check_params(&group.params, &constants, diagnostics);
-    let scope = constants.with_params(&group.params);
+    check_params(&group.params, constants, diagnostics);
+    let scope = constants.with_params(&group.params, group.params_known);
+    let mut nodes = Nodes {
+        program,
+        file,
+        group,
+        by_name: group.nodes.iter().map(|node| (node.name.value.as_str(), node)).collect(),
+        aliases: group.uses.iter().map(|decl| decl.alias.value.as_str()).collect(),
+        outputs: BTreeMap::new(),
+    };
+    unique(group.nodes.iter().map(|n| &n.name).chain(group.uses.iter().map(|u| &u.alias)), "node", diagnostics);
     for (index, node) in group.nodes.iter().enumerate() {
-        unique(
-            &group.nodes[..index].iter().map(|other| &other.name).collect::<Vec<_>>(),
-            &node.name,
-            "node",
-            diagnostics,
-        );
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
         check_segment(&node.name, "node", diagnostics);
-        check_node(program, file, group, node, &scope, pools, diagnostics);
+        check_node(&mut nodes, node, &scope, pools, diagnostics);
     }
     for (index, decl) in group.uses.iter().enumerate() {
-        let earlier: Vec<_> =
-            group.nodes.iter().map(|n| &n.name).chain(group.uses[..index].iter().map(|u| &u.alias)).collect();
-        unique(&earlier, &decl.alias, "node", diagnostics);
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
         check_segment(&decl.alias, "node", diagnostics);
         if let Some(id) = program.resolve(file, DeclKind::Template, &decl.template, diagnostics) {
-            let template = program.template(id);
-            let callee = ("template", &template.name, template.params.as_slice());
-            check_arguments(callee, &decl.with, &decl.template, &scope, diagnostics);
+            let Group { name, params, params_known, .. } = program.template(id);
+            let callee = Callee { what: "template", name, params, known: *params_known };
+            check_arguments(&callee, &decl.with, &decl.template, &scope, diagnostics);
+            nodes.check_refs(&decl.with, params, diagnostics);
         }
     }
 }
 
-fn check_node(
-    program: &Program,
-    file: FileId,
-    group: &Group,
-    node: &NodeDecl,
-    outer: &Scope,
-    pools: &[&str],
-    diagnostics: &mut Diagnostics,
-) {
-    let mut scope = outer.clone();
+fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&str], diagnostics: &mut Diagnostics) {
+    let (program, file) = (nodes.program, nodes.file);
+    let mut scope = outer.inner();
+    unique(node.for_each.iter().map(|each| &each.var), "loop variable", diagnostics);
     for each in &node.for_each {
-        let Expr::Var(list) = &each.list else { continue };
-        match outer.resolve(&list.value, list.span, diagnostics) {
-            Some((Ty::List(inner), _)) => scope.insert(&each.var, (**inner).clone()),
-            Some((Ty::Artifact(_), declared)) => diagnostics.push(
-                Diagnostic::new(
-                    Code::P0406,
-                    list.span,
-                    format!("`{}` is an artifact, whose content is known only at run time", list.value),
-                )
-                .with_secondary(*declared, "declared here")
-                .with_help("lists are literals, `let` or parameters"),
-            ),
-            Some((ty, declared)) => diagnostics.push(
-                Diagnostic::new(Code::P0301, list.span, format!("expected a list, found `{ty}`"))
-                    .with_secondary(*declared, "declared here"),
-            ),
-            // Poison: the loop's variable would be reported again at every use.
-            None => scope.insert(&each.var, Ty::String),
-        }
+        let Expr::Var(list) = &each.list else {
+            scope.insert(&each.var, Ty::Poison);
+            continue;
+        };
+        let ty = match outer.resolve(&list.value, list.span, diagnostics) {
+            Some((Ty::List(inner), _)) => (**inner).clone(),
+            Some((Ty::Artifact(_), declared)) => {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0406,
+                        list.span,
+                        format!("`{}` is an artifact, whose content is known only at run time", list.value),
+                    )
+                    .with_secondary(declared, "declared here")
+                    .with_help("lists are literals, `let` or parameters"),
+                );
+                Ty::Poison
+            }
+            // Reported already, as poison or as not in scope.
+            Some((Ty::Poison, _)) | None => Ty::Poison,
+            Some((ty, declared)) => {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0301, list.span, format!("expected a list, found `{ty}`"))
+                        .with_secondary(declared, "declared here")
+                        .with_help("declare it as `type=list<string>`, its elements as `-` children"),
+                );
+                Ty::Poison
+            }
+        };
+        scope.insert(&each.var, ty);
     }
     for condition in &node.when {
         check_condition(condition, &scope, diagnostics);
     }
-    check_work(program, file, &node.work, &scope, pools, diagnostics);
+    check_work(&Place { program, file, pools }, &node.work, &scope, diagnostics);
     if let Some(recipe) = &node.recipe
         && let Some(id) = program.resolve(file, DeclKind::Recipe, recipe, diagnostics)
     {
         let decl = program.recipe(id);
-        let callee = ("recipe", &decl.name, decl.params.as_slice());
-        check_arguments(callee, &node.with, recipe, &scope, diagnostics);
-        for (name, value) in &node.with {
-            if let Expr::Ref(text) = value {
-                let wanted = decl.params.iter().find(|param| param.name.value == name.value).map(|param| &param.ty);
-                check_ref(program, file, group, text, wanted, diagnostics);
-            }
-        }
+        let callee = Callee { what: "recipe", name: &decl.name, params: &decl.params, known: decl.params_known };
+        check_arguments(&callee, &node.with, recipe, &scope, diagnostics);
+        nodes.check_refs(&node.with, &decl.params, diagnostics);
     }
     for input in &node.work.inputs {
         if let Some(Expr::Ref(text)) = &input.from {
-            check_ref(program, file, group, text, None, diagnostics);
+            nodes.check_ref(text, None, diagnostics);
         }
     }
     for after in &node.after {
@@ -107,7 +155,9 @@ fn check_node(
 fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostics) {
     match condition {
         Cond::All(all) | Cond::Any(all) | Cond::Not(all) => {
-            all.iter().for_each(|inner| check_condition(inner, scope, diagnostics));
+            for inner in all {
+                check_condition(inner, scope, diagnostics);
+            }
         }
         Cond::Triple(path, _, value) => {
             let Some((ty, declared)) = scope.resolve(&path.value, path.span, diagnostics) else { return };
@@ -118,7 +168,7 @@ fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostic
                         path.span,
                         format!("`{}` is a `{ty}` and cannot be compared", path.value),
                     )
-                    .with_secondary(*declared, "declared here"),
+                    .with_secondary(declared, "declared here"),
                 );
                 return;
             }
@@ -129,107 +179,139 @@ fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostic
     }
 }
 
-/// Checks a reference whose text is known: the node and its output exist. `wanted` is the type it is
-/// given to.
-fn check_ref(
-    program: &Program,
-    file: FileId,
-    group: &Group,
-    text: &Text,
-    wanted: Option<&Ty>,
-    diagnostics: &mut Diagnostics,
-) {
-    let Some(literal) = text.as_literal() else { return };
-    let Some((path, output)) = literal.split_once('.') else {
-        diagnostics.push(not_a_reference(text.span, literal));
-        return;
-    };
-    let head = path.split('/').next().unwrap_or(path);
-    if head.contains('*') || group.uses.iter().any(|decl| decl.alias.value == head) {
-        return;
-    }
-    let Some(node) = group.nodes.iter().find(|node| node.name.value == head) else {
-        let names: Vec<&str> = group.nodes.iter().map(|node| node.name.value.as_str()).collect();
-        diagnostics.push(
-            Diagnostic::new(Code::P0201, text.span, format!("cannot find node `{head}`"))
-                .with_suggestion_text(did_you_mean(head, names.iter().copied()))
-                .with_help(format!("nodes here: {}", names.join(", "))),
-        );
-        return;
-    };
-    let outputs = node_outputs(program, file, node);
-    match outputs.get(output) {
-        Some(ty) => {
-            if let Some(wanted) = wanted
-                && !ty.fits(wanted)
-                && matches!(wanted, Ty::Artifact(_))
-            {
-                diagnostics.push(
-                    Diagnostic::new(Code::P0301, text.span, format!("expected `{wanted}`, found `{ty}`"))
-                        .with_secondary(node.name.span, "the node that makes it"),
-                );
-            }
-        }
-        // Names with holes, and recipes that could not be resolved, are not known here.
-        None if outputs.contains_key("") => {}
-        None => {
-            let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
-            diagnostics
-                .push(no_output(text.span, output, head, &names).with_secondary(node.name.span, "declared here"));
-        }
-    }
-}
-
-/// The outputs of a node by name, with their types. The empty name stands for what is not known.
-fn node_outputs(program: &Program, file: FileId, node: &NodeDecl) -> BTreeMap<String, Ty> {
-    let unknown = || BTreeMap::from([(String::new(), Ty::String)]);
-    if let Some(recipe) = &node.recipe {
-        return program.lookup(file, DeclKind::Recipe, &recipe.value).map_or_else(unknown, |id| {
-            program.recipe(id).returns.iter().map(|returns| (returns.name.value.clone(), returns.ty.clone())).collect()
-        });
-    }
-    let name = |text: &Text| text.as_literal().unwrap_or_default().to_owned();
-    node.work.outputs.iter().map(|output| (name(&output.name), output.ty.clone())).collect()
-}
-
-/// Reports templates that use each other in a cycle.
-pub(super) fn check_template_cycles(program: &Program, diagnostics: &mut Diagnostics) {
-    fn visit(
-        program: &Program,
-        id: DeclId,
-        stack: &mut Vec<DeclId>,
-        done: &mut Vec<DeclId>,
-        diagnostics: &mut Diagnostics,
-    ) {
-        if done.contains(&id) {
+impl<'a> Nodes<'a> {
+    /// Checks the references among arguments.
+    fn check_refs(&mut self, with: &[(Name, Expr)], params: &[Param], diagnostics: &mut Diagnostics) {
+        if !with.iter().any(|(_, value)| matches!(value, Expr::Ref(_))) {
             return;
         }
-        stack.push(id);
-        for decl in &program.template(id).uses {
-            let Some(next) = program.lookup(id.file, DeclKind::Template, &decl.template.value) else { continue };
-            if let Some(from) = stack.iter().position(|other| *other == next) {
-                let mut chain: Vec<&str> =
-                    stack[from..].iter().map(|id| program.template(*id).name.value.as_str()).collect();
-                chain.push(&program.template(next).name.value);
-                diagnostics.push(
-                    Diagnostic::new(
-                        Code::P0403,
-                        decl.template.span,
-                        format!("templates use each other in a cycle: {}", chain.join(" → ")),
-                    )
-                    .with_help("a template may use others, never itself: its expansion would not end"),
-                );
-            } else {
-                visit(program, next, stack, done, diagnostics);
+        let wanted: BTreeMap<&str, &Ty> = params.iter().map(|param| (param.name.value.as_str(), &param.ty)).collect();
+        for (name, value) in with {
+            if let Expr::Ref(text) = value {
+                self.check_ref(text, wanted.get(name.value.as_str()).copied(), diagnostics);
             }
         }
-        stack.pop();
-        done.push(id);
     }
-    let mut done = Vec::new();
+
+    /// Checks a reference whose text is known: the node and its output exist. `wanted` is the type it
+    /// is given to.
+    fn check_ref(&mut self, text: &Text, wanted: Option<&Ty>, diagnostics: &mut Diagnostics) {
+        let Some(literal) = text.as_literal() else { return };
+        let Some((path, output)) = literal.split_once('.') else {
+            diagnostics.push(not_a_reference(text.span, literal));
+            return;
+        };
+        let head = path.split('/').next().unwrap_or(path);
+        if head.contains('*') || self.aliases.contains(head) {
+            return;
+        }
+        let Some(node) = self.by_name.get(head).copied() else {
+            let names: Vec<&str> = self.group.nodes.iter().map(|node| node.name.value.as_str()).collect();
+            let suggestion = did_you_mean(head, names.iter().take(COMPARED).copied());
+            if self.group.nodes_known || suggestion.is_some() {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0201, text.span, format!("cannot find node `{head}`"))
+                        .with_suggestion_text(suggestion)
+                        .with_help(format!("nodes here: {}", some(&names))),
+                );
+            }
+            return;
+        };
+        let Some(outputs) = self.outputs_of(node) else { return };
+        match outputs.get(output) {
+            Some(ty) => {
+                if let Some(wanted) = wanted
+                    && !ty.fits(wanted)
+                    && matches!(wanted, Ty::Artifact(_))
+                {
+                    diagnostics.push(
+                        Diagnostic::new(Code::P0301, text.span, format!("expected `{wanted}`, found `{ty}`"))
+                            .with_secondary(node.name.span, "the node that makes it"),
+                    );
+                }
+            }
+            None => {
+                let names: Vec<&str> = outputs.keys().copied().collect();
+                diagnostics
+                    .push(no_output(text.span, output, head, &names).with_secondary(node.name.span, "declared here"));
+            }
+        }
+    }
+
+    /// The outputs of a node by name, with their types. `None` where some are not known before values
+    /// are, or were not understood.
+    fn outputs_of(&mut self, node: &'a NodeDecl) -> Option<&BTreeMap<&'a str, &'a Ty>> {
+        let recipe = match &node.recipe {
+            Some(recipe) => Some(self.program.lookup(self.file, DeclKind::Recipe, &recipe.value)?),
+            None => None,
+        };
+        let complete = match recipe {
+            Some(id) => self.program.recipe(id).returns_known,
+            None => {
+                node.work.outputs_known && node.work.outputs.iter().all(|output| output.name.as_literal().is_some())
+            }
+        };
+        if !complete {
+            return None;
+        }
+        // Nodes that apply one recipe share its outputs.
+        let key = (recipe, if recipe.is_some() { "" } else { node.name.value.as_str() });
+        let program = self.program;
+        Some(self.outputs.entry(key).or_insert_with(|| match recipe {
+            Some(id) => {
+                program.recipe(id).returns.iter().map(|returns| (returns.name.value.as_str(), &returns.ty)).collect()
+            }
+            None => {
+                node.work.outputs.iter().filter_map(|output| Some((output.name.as_literal()?, &output.ty))).collect()
+            }
+        }))
+    }
+}
+
+/// Reports templates that use each other in a cycle. Keeps its own stack: a chain of templates may be
+/// as long as a file allows.
+pub(super) fn check_template_cycles(program: &Program, diagnostics: &mut Diagnostics) {
+    let mut done: BTreeSet<DeclId> = BTreeSet::new();
     for (index, file) in program.files.iter().enumerate() {
         for template in 0..file.decls.templates.len() {
-            visit(program, DeclId { file: FileId(index), index: template }, &mut Vec::new(), &mut done, diagnostics);
+            // Each level: a template, and which of its uses comes next.
+            let mut stack = vec![(DeclId { file: FileId(index), index: template }, 0)];
+            let mut open: BTreeMap<DeclId, usize> = BTreeMap::from([(stack[0].0, 0)]);
+            while let Some((id, at)) = stack.last_mut() {
+                let id = *id;
+                let uses = &program.template(id).uses;
+                if done.contains(&id) || *at >= uses.len() {
+                    done.insert(id);
+                    open.remove(&id);
+                    stack.pop();
+                    continue;
+                }
+                let decl = &uses[*at];
+                *at += 1;
+                let Some(next) = program.lookup(id.file, DeclKind::Template, &decl.template.value) else { continue };
+                if let Some(from) = open.get(&next) {
+                    let mut chain: Vec<&str> = stack[*from..]
+                        .iter()
+                        .take(6)
+                        .map(|(id, _)| program.template(*id).name.value.as_str())
+                        .collect();
+                    if stack.len() - from > 6 {
+                        chain.push("…");
+                    }
+                    chain.push(&program.template(next).name.value);
+                    diagnostics.push(
+                        Diagnostic::new(
+                            Code::P0403,
+                            decl.template.span,
+                            format!("templates use each other in a cycle: {}", chain.join(" → ")),
+                        )
+                        .with_help("a template may use others, never itself: its expansion would not end"),
+                    );
+                } else if !done.contains(&next) {
+                    open.insert(next, stack.len());
+                    stack.push((next, 0));
+                }
+            }
         }
     }
 }

@@ -5,59 +5,106 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param};
-use crate::lang::program::{DeclKind, FileId, Program};
+use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
 use crate::lang::text::{Filter, Text};
 use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_text};
 
-/// Variables in scope.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Scope {
-    vars: BTreeMap<String, (Ty, Span)>,
+/// Variables in scope: its own, those of the scope around it, and the constants of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Scope<'a> {
+    outer: Option<&'a Scope<'a>>,
+    constants: Option<(&'a Program, FileId)>,
+    vars: BTreeMap<&'a str, (Ty, Span)>,
     /// Whether `node.VARIABLE` may be used: in places evaluated for each instance taken.
-    pub(crate) instance: bool,
+    instance: bool,
+    /// Whether a parameter of it was not understood, so that its name may be missing.
+    incomplete: bool,
 }
 
-impl Scope {
+impl<'a> Scope<'a> {
     /// The constants of a file, also those behind aliases.
-    pub(crate) fn of_file(program: &Program, file: FileId) -> Self {
-        let mut scope = Self::default();
-        for name in program.visible(file, DeclKind::Let) {
-            if let Some(id) = program.lookup(file, DeclKind::Let, &name) {
-                let decl = program.constant(id);
-                scope.vars.insert(name, (decl.ty.clone(), decl.name.span));
-            }
-        }
-        scope
+    pub(crate) fn of_file(program: &'a Program, file: FileId) -> Self {
+        Self { constants: Some((program, file)), ..Self::default() }
     }
 
-    /// This scope with parameters.
-    pub(crate) fn with_params(mut self, params: &[Param]) -> Self {
-        for param in params {
-            self.vars.insert(param.name.value.clone(), (param.ty.clone(), param.name.span));
-        }
-        self
+    /// A scope inside this one, with nothing of its own yet.
+    pub(crate) fn inner(&'a self) -> Self {
+        Self { outer: Some(self), ..Self::default() }
+    }
+
+    /// A scope inside this one in which `node.VARIABLE` may be used.
+    pub(crate) fn of_instances(&'a self) -> Self {
+        Self { instance: true, ..self.inner() }
+    }
+
+    /// A scope inside this one, with parameters. `known`: whether they are all that were written.
+    pub(crate) fn with_params(&'a self, params: &'a [Param], known: bool) -> Self {
+        // Of two of one name the first counts; the second has been reported.
+        let vars =
+            params.iter().rev().map(|param| (param.name.value.as_str(), (param.ty.clone(), param.name.span))).collect();
+        Self { vars, incomplete: !known, ..self.inner() }
     }
 
     /// Adds a variable.
-    pub(crate) fn insert(&mut self, name: &Name, ty: Ty) {
-        self.vars.insert(name.value.clone(), (ty, name.span));
+    pub(crate) fn insert(&mut self, name: &'a Name, ty: Ty) {
+        self.vars.insert(&name.value, (ty, name.span));
+    }
+
+    fn get(&self, name: &str) -> Option<(&Ty, Span)> {
+        if let Some((ty, span)) = self.vars.get(name) {
+            return Some((ty, *span));
+        }
+        if let Some((program, file)) = self.constants {
+            let decl = program.constant(program.lookup(file, DeclKind::Let, name)?);
+            return Some((&decl.ty, decl.name.span));
+        }
+        self.outer?.get(name)
+    }
+
+    /// Names in scope, nearest first.
+    fn names(&self, out: &mut Vec<String>) {
+        out.extend(self.vars.keys().map(|name| (*name).to_owned()));
+        if let Some((program, file)) = self.constants {
+            out.extend(program.visible(file, DeclKind::Let).take(COMPARED));
+        }
+        if let Some(outer) = self.outer {
+            outer.names(out);
+        }
+    }
+
+    /// Whether a name that is not found may be one that could not be read.
+    fn lost(&self, name: &str) -> Lost {
+        match (self.constants, self.outer) {
+            _ if self.incomplete => Lost::Perhaps,
+            (Some((program, file)), _) => program.lost(file, name),
+            (None, Some(outer)) => outer.lost(name),
+            (None, None) => Lost::No,
+        }
     }
 
     /// The type of a variable; one that is not in scope is reported.
-    pub(crate) fn resolve(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<&(Ty, Span)> {
-        let found = self.vars.get(name);
-        if found.is_none() {
-            let known: Vec<&str> = self.vars.keys().map(String::as_str).collect();
-            let mut diagnostic = Diagnostic::new(Code::P0308, span, format!("variable `{name}` is not in scope"))
-                .with_suggestion_text(did_you_mean(name, known.iter().copied()));
-            diagnostic = diagnostic.with_help(if known.is_empty() {
-                "nothing is in scope here: declare a `param`, a `let` or a `for-each`".to_owned()
-            } else {
-                format!("in scope here: {}", known.join(", "))
-            });
-            diagnostics.push(diagnostic);
+    pub(crate) fn resolve(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<(&Ty, Span)> {
+        if let Some(found) = self.get(name) {
+            return Some(found);
         }
-        found
+        let mut known = Vec::new();
+        self.names(&mut known);
+        let suggestion = did_you_mean(name, known.iter().map(String::as_str));
+        match self.lost(name) {
+            Lost::No => {}
+            Lost::Perhaps if suggestion.is_some() => {}
+            Lost::Perhaps | Lost::Yes => return None,
+        }
+        let diagnostic = Diagnostic::new(Code::P0308, span, format!("variable `{name}` is not in scope"))
+            .with_suggestion_text(suggestion);
+        diagnostics.push(diagnostic.with_help(if name.starts_with("node.") {
+            "`node.…` stands for the keys of the node taken, in the place of an `input … from=` and in `to=`".to_owned()
+        } else if known.is_empty() {
+            "nothing is in scope here: declare a `param`, a `let` or a `for-each`".to_owned()
+        } else {
+            format!("in scope here: {}", some(&known))
+        }));
+        None
     }
 
     /// Checks the holes of a text: names in scope, nothing that cannot be text.
@@ -68,7 +115,8 @@ impl Scope {
                 continue;
             }
             let Some((ty, declared)) = self.resolve(&name, span, diagnostics) else { continue };
-            let joined = filters.iter().any(|filter| matches!(filter, Filter::Join(_)));
+            // Only `join` makes a list a text, and every other filter wants a text.
+            let joined = matches!(filters.first(), Some(Filter::Join(_)));
             let bad = match ty {
                 Ty::List(_) => !joined,
                 Ty::Artifact(_) => true,
@@ -85,12 +133,22 @@ impl Scope {
                         span,
                         format!("`{name}` is a `{ty}` and cannot be put inside a string"),
                     )
-                    .with_secondary(*declared, "declared here")
+                    .with_secondary(declared, "declared here")
                     .with_help(help),
                 );
             }
         }
     }
+}
+
+/// Names for a message: the first few.
+pub(crate) fn some<T: AsRef<str>>(names: &[T]) -> String {
+    const SHOWN: usize = 12;
+    let mut shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    if names.len() > SHOWN {
+        shown.push("…");
+    }
+    shown.join(", ")
 }
 
 /// Checks values against a type and constraints. One value stands for a scalar or names a list;
@@ -107,18 +165,25 @@ pub(crate) fn check_values(
     match (ty, values) {
         (Ty::List(_), [Expr::Var(_)]) => check.one(&values[0], ty, diagnostics),
         (Ty::List(inner), values) => {
-            for (index, value) in values.iter().enumerate() {
+            let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+            for value in values {
                 check.one(value, inner, diagnostics);
-                let same = |other: &&Expr| literal(other).is_some() && literal(other) == literal(value);
-                if constraints.distinct && values[..index].iter().any(|other| same(&other)) {
-                    diagnostics.push(Diagnostic::new(
-                        Code::P0304,
-                        value.span(),
-                        "the elements must differ, and this one is there already",
-                    ));
+                let Some(literal) = literal(value).filter(|_| constraints.distinct) else { continue };
+                if let Some(first) = seen.get(&literal) {
+                    diagnostics.push(
+                        Diagnostic::new(
+                            Code::P0304,
+                            value.span(),
+                            format!("the elements must differ, and `{literal}` is there already"),
+                        )
+                        .with_secondary(*first, "first here"),
+                    );
+                } else {
+                    seen.insert(literal, value.span());
                 }
             }
         }
+        (Ty::Poison, values) => values.iter().for_each(|value| check.one(value, ty, diagnostics)),
         (ty, [value]) => check.one(value, ty, diagnostics),
         (ty, values) => {
             if let (Some(first), Some(last)) = (values.first(), values.last()) {
@@ -142,7 +207,7 @@ fn literal(expr: &Expr) -> Option<String> {
 }
 
 struct Check<'a> {
-    scope: &'a Scope,
+    scope: &'a Scope<'a>,
     param: Option<&'a Param>,
     constraints: &'a Constraints,
 }
@@ -150,6 +215,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn one(&self, value: &Expr, ty: &Ty, diagnostics: &mut Diagnostics) {
         match value {
+            Expr::Int(..) | Expr::Bool(..) if *ty == Ty::Poison => {}
             Expr::Text(text) => {
                 self.scope.check_text(text, diagnostics);
                 if let Some(literal) = text.as_literal() {
@@ -184,12 +250,12 @@ impl Check<'_> {
                     && !found.fits(ty)
                 {
                     let found = self.mismatch(name.span, ty, &found.to_string());
-                    diagnostics.push(found.with_secondary(*declared, "the variable is declared here"));
+                    diagnostics.push(found.with_secondary(declared, "the variable is declared here"));
                 }
             }
             Expr::Ref(text) => {
                 self.scope.check_text(text, diagnostics);
-                if !matches!(ty, Ty::Artifact(_)) {
+                if !matches!(ty, Ty::Artifact(_) | Ty::Poison) {
                     diagnostics.push(self.mismatch(text.span, ty, "artifact"));
                 }
             }

@@ -6,28 +6,44 @@ use std::collections::BTreeMap;
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, InputDecl, Name, OutputDecl, RecipeDecl, RenderVar, Work};
+use crate::lang::check::scope::some;
 use crate::lang::check::{Scope, check_params, tool, unique};
 use crate::lang::program::{FileId, Program};
+use crate::lang::shape::enough;
 use crate::lang::text::Text;
 use crate::lang::ty::{ArtifactKind, Ty};
 
 const CLASSES: &[&str] = &["pure", "fixed", "volatile"];
 const RESERVED_CLASSES: &[&str] = &["record", "effect"];
 
-pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl, diagnostics: &mut Diagnostics) {
-    let constants = Scope::of_file(program, file);
-    check_params(&recipe.params, &constants, diagnostics);
-    let scope = constants.with_params(&recipe.params);
+/// Where work stands: what its names mean.
+pub(super) struct Place<'a> {
+    pub(super) program: &'a Program,
+    pub(super) file: FileId,
+    /// Resources of the graph around it.
+    pub(super) pools: &'a [&'a str],
+}
+
+pub(super) fn check_recipe(
+    program: &Program,
+    file: FileId,
+    recipe: &RecipeDecl,
+    constants: &Scope,
+    diagnostics: &mut Diagnostics,
+) {
+    check_params(&recipe.params, constants, diagnostics);
+    let scope = constants.with_params(&recipe.params, recipe.params_known);
+    let place = Place { program, file, pools: &[] };
     let mut returned: BTreeMap<&str, Vec<(&OutputDecl, Span)>> = BTreeMap::new();
+    unique(recipe.steps.iter().map(|step| &step.name), "step", diagnostics);
+    let steps: BTreeMap<&str, usize> =
+        recipe.steps.iter().enumerate().rev().map(|(index, step)| (step.name.value.as_str(), index)).collect();
     for (index, step) in recipe.steps.iter().enumerate() {
-        unique(
-            &recipe.steps[..index].iter().map(|other| &other.name).collect::<Vec<_>>(),
-            &step.name,
-            "step",
-            diagnostics,
-        );
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
         check_segment(&step.name, "step", diagnostics);
-        check_work(program, file, &step.work, &scope, &[], diagnostics);
+        check_work(&place, &step.work, &scope, diagnostics);
         for output in &step.work.outputs {
             if let Some(name) = output.name.as_literal() {
                 returned.entry(name).or_default().push((output, output.name.span));
@@ -35,18 +51,15 @@ pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl,
         }
         for input in &step.work.inputs {
             if let Some(Expr::Ref(text)) = &input.from {
-                check_step_ref(recipe, index, text, diagnostics);
+                check_step_ref(recipe, &steps, index, text, diagnostics);
             }
         }
     }
-    for (index, returns) in recipe.returns.iter().enumerate() {
-        unique(
-            &recipe.returns[..index].iter().map(|other| &other.name).collect::<Vec<_>>(),
-            &returns.name,
-            "artifact",
-            diagnostics,
-        );
+    unique(recipe.returns.iter().map(|returns| &returns.name), "artifact", diagnostics);
+    let outputs_known = recipe.steps.iter().all(|step| step.work.outputs_known);
+    for returns in &recipe.returns {
         match returned.get(returns.name.value.as_str()).map_or(&[][..], Vec::as_slice) {
+            [] if !outputs_known => {}
             [] => {
                 let known: Vec<&str> = returned.keys().copied().collect();
                 diagnostics.push(
@@ -84,16 +97,22 @@ pub(super) fn check_recipe(program: &Program, file: FileId, recipe: &RecipeDecl,
     }
 }
 
-fn check_step_ref(recipe: &RecipeDecl, at: usize, text: &Text, diagnostics: &mut Diagnostics) {
+fn check_step_ref(
+    recipe: &RecipeDecl,
+    steps: &BTreeMap<&str, usize>,
+    at: usize,
+    text: &Text,
+    diagnostics: &mut Diagnostics,
+) {
     let Some(literal) = text.as_literal() else { return };
     let Some((step, output)) = literal.split_once('.') else {
         diagnostics.push(not_a_reference(text.span, literal));
         return;
     };
-    match recipe.steps.iter().position(|other| other.name.value == step) {
+    match steps.get(step) {
         Some(index) => {
-            let target = &recipe.steps[index];
-            if index >= at {
+            let target = &recipe.steps[*index];
+            if *index >= at {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::P0501,
@@ -108,7 +127,8 @@ fn check_step_ref(recipe: &RecipeDecl, at: usize, text: &Text, diagnostics: &mut
                 );
             }
             let names: Vec<&str> = target.work.outputs.iter().filter_map(|output| output.name.as_literal()).collect();
-            if !names.contains(&output) {
+            let known = target.work.outputs_known && target.work.outputs.len() == names.len();
+            if known && !names.contains(&output) {
                 diagnostics.push(no_output(text.span, output, step, &names));
             }
         }
@@ -133,7 +153,7 @@ pub(crate) fn not_a_reference(span: Span, text: &str) -> Diagnostic {
 
 /// The diagnostic for an output that a node does not have.
 pub(crate) fn no_output(span: Span, output: &str, node: &str, known: &[&str]) -> Diagnostic {
-    let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", known.join(", ")) };
+    let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", some(known)) };
     Diagnostic::new(Code::P0401, span, format!("output `{output}` is not produced by `{node}`"))
         .with_suggestion_text(did_you_mean(output, known.iter().copied()))
         .with_help(help)
@@ -151,37 +171,35 @@ pub(crate) fn check_segment(name: &Name, what: &str, diagnostics: &mut Diagnosti
 }
 
 /// Checks what nodes and steps have in common.
-pub(super) fn check_work(
-    program: &Program,
-    file: FileId,
-    work: &Work,
-    scope: &Scope,
-    pools: &[&str],
-    diagnostics: &mut Diagnostics,
-) {
-    let mut instance = scope.clone();
-    instance.instance = true;
+pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
+    let Place { program, file, pools } = *place;
+    let instance = scope.of_instances();
     check_class(work, diagnostics);
     match &work.body {
         Some(Body::Exec { tool: name, args }) => {
             tool(program, file, name, diagnostics);
-            args.iter().for_each(|arg| check_argument(arg, scope, diagnostics));
+            for arg in args {
+                check_argument(arg, scope, diagnostics);
+            }
         }
-        Some(Body::Copy(text) | Body::Write(text)) => scope.check_text(text, diagnostics),
+        Some(Body::Copy(text)) => check_operand(text, scope, diagnostics),
+        Some(Body::Write(text)) => scope.check_text(text, diagnostics),
         Some(Body::Render { template, vars }) => {
-            scope.check_text(template, diagnostics);
+            check_operand(template, scope, diagnostics);
+            unique(vars.iter().map(|(name, _)| name), "variable", diagnostics);
             for (_, var) in vars {
                 match var {
                     RenderVar::Value(expr) => check_argument(expr, scope, diagnostics),
-                    RenderVar::File(text) | RenderVar::Json(text) => scope.check_text(text, diagnostics),
+                    RenderVar::File(text) | RenderVar::Json(text) => check_operand(text, scope, diagnostics),
                 }
             }
         }
-        Some(Body::MergeJson(texts)) => texts.iter().for_each(|text| scope.check_text(text, diagnostics)),
+        Some(Body::MergeJson(texts)) => texts.iter().for_each(|text| check_operand(text, scope, diagnostics)),
         None => {}
     }
     if let Some(Body::Copy(_) | Body::Write(_) | Body::Render { .. } | Body::MergeJson(_)) = &work.body
         && work.outputs.len() != 1
+        && work.outputs_known
     {
         diagnostics.push(
             Diagnostic::new(
@@ -195,6 +213,7 @@ pub(super) fn check_work(
     for name in &work.tools {
         tool(program, file, name, diagnostics);
     }
+    unique(work.env.iter().map(|(name, _)| name), "variable", diagnostics);
     for (name, value) in &work.env {
         check_env(name, value, scope, diagnostics);
     }
@@ -213,12 +232,24 @@ pub(super) fn check_work(
                 diagnostic.with_help(format!("declare it in the graph: `resource {} capacity=1`", hold.pool.value)),
             );
         }
-        if let Expr::Var(name) = &hold.amount {
-            scope.resolve(&name.value, name.span, diagnostics);
+        match &hold.amount {
+            Expr::Var(name) => drop(scope.resolve(&name.value, name.span, diagnostics)),
+            Expr::Text(text) => scope.check_text(text, diagnostics),
+            Expr::Int(amount, span) if *amount < 1 => diagnostics.push(
+                Diagnostic::new(Code::P0304, *span, "the amount is not a whole number from 1")
+                    .with_help("to hold nothing, leave it out"),
+            ),
+            _ => {}
         }
     }
     work.inputs.iter().for_each(|input| check_input(input, scope, &instance, diagnostics));
     check_outputs(work, scope, diagnostics);
+}
+
+/// A file that a built-in action reads.
+fn check_operand(text: &Text, scope: &Scope, diagnostics: &mut Diagnostics) {
+    scope.check_text(text, diagnostics);
+    check_path(text, "the place of an input", diagnostics);
 }
 
 fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
@@ -239,7 +270,7 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
         });
     }
     for output in &work.outputs {
-        if class == "fixed" && output.digest.is_none() {
+        if class == "fixed" && output.digest.is_none() && !diagnostics.has_error_within(output.span) {
             let zeros = format!("b3:{}", "0".repeat(64));
             diagnostics.push(
                 Diagnostic::new(Code::P0508, output.span, "an output of a `fixed` action does not declare its digest")
@@ -262,7 +293,7 @@ fn check_argument(expr: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
         Expr::Text(text) => scope.check_text(text, diagnostics),
         Expr::Var(name) => {
             if let Some((Ty::Artifact(_), declared)) = scope.resolve(&name.value, name.span, diagnostics) {
-                diagnostics.push(artifact_argument(name.span, &name.value).with_secondary(*declared, "declared here"));
+                diagnostics.push(artifact_argument(name.span, &name.value).with_secondary(declared, "declared here"));
             }
         }
         Expr::Ref(text) => diagnostics.push(artifact_argument(text.span, text.as_literal().unwrap_or("…"))),
@@ -310,7 +341,7 @@ fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &mut Diagnos
                         var.span,
                         format!("`{}` cannot be the value of a variable", var.value),
                     )
-                    .with_secondary(*declared, "declared here")
+                    .with_secondary(declared, "declared here")
                     .with_help("the environment holds text"),
                 );
             }
@@ -340,7 +371,7 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
                     {
                         diagnostics.push(
                             Diagnostic::new(Code::P0301, name.span, format!("expected an artifact, found `{ty}`"))
-                                .with_secondary(*declared, "declared here"),
+                                .with_secondary(declared, "declared here"),
                         );
                     }
                 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::check::no_output;
-use crate::lang::eval::{Env, Evaluator, address_matches};
+use crate::lang::eval::{Evaluator, address_matches};
+use crate::lang::expand::{COMPARISONS, constants};
 use crate::lang::ir::{BundleIr, Expansion, IncludeIr, InstanceIr};
-use crate::lang::program::{DeclId, DeclKind, Program};
+use crate::lang::program::{DeclId, Program};
 
 /// Resolves what goes into a bundle. `None` if something is wrong, which has then been reported.
 pub fn expand_bundle(
@@ -17,33 +18,35 @@ pub fn expand_bundle(
     diagnostics: &mut Diagnostics,
 ) -> Option<BundleIr> {
     let decl = program.bundle(id);
-    let mut vars = BTreeMap::new();
-    for name in program.visible(id.file, DeclKind::Let) {
-        if let Some(constant) = program.lookup(id.file, DeclKind::Let, &name)
-            && let [value] = program.constant(constant).values.as_slice()
-            && let Some(value) = Evaluator::new(&Env::default(), 0).expr(value, diagnostics)
-        {
-            vars.insert(name, value);
-        }
-    }
-    let env = Env::outermost(vars);
+    let env = constants(program, id.file, diagnostics);
+    let mut compared = 0;
     let mut includes = Vec::new();
     let mut taken: BTreeMap<RelPath, Span> = BTreeMap::new();
     let mut fine = true;
     for include in &decl.includes {
         let pattern = format!("{}/{}", expansion.graph, include.node.value);
-        let all_of_node = format!("{pattern}/**");
-        let matched: Vec<&InstanceIr> = expansion
-            .instances
-            .iter()
-            .filter(|instance| {
-                address_matches(&pattern, &instance.addr)
-                    || !include.node.value.contains('*')
-                        && !instance.keys.is_empty()
-                        && address_matches(&all_of_node, &instance.addr)
-                        && node_of(instance) == pattern
-            })
-            .collect();
+        let literal = pattern.split('*').next().unwrap_or_default().trim_end_matches('/');
+        let from = expansion.instances.partition_point(|instance| instance.addr.as_str() < literal);
+        let near: Vec<&InstanceIr> =
+            expansion.instances[from..].iter().take_while(|instance| instance.addr.starts_with(literal)).collect();
+        compared += near.len();
+        if compared > COMPARISONS {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0405,
+                    include.node.span,
+                    format!("patterns are compared with more than {COMPARISONS} addresses"),
+                )
+                .with_help("name fewer nodes in more general patterns"),
+            );
+            return None;
+        }
+        let whole = !include.node.value.contains('*');
+        let matched = near.into_iter().filter(|instance| {
+            address_matches(&pattern, &instance.addr)
+                || whole && !instance.keys.is_empty() && node_of(instance) == pattern
+        });
+        let matched: Vec<&InstanceIr> = matched.collect();
         if matched.is_empty() {
             diagnostics.push(
                 Diagnostic::new(

@@ -1,0 +1,212 @@
+//! The static checks, in order: constants, tools, recipes, templates, graphs, bundles. Everything is
+//! checked without parameter values, so that a mistake is found even in what is never run. Leaves out
+//! what depends on values: see `expand`.
+
+mod bundle;
+mod group;
+mod scope;
+mod unused;
+mod work;
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::lang::ast::{Expr, Name, Param};
+use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
+use crate::lang::shape::enough;
+use crate::lang::ty::{Constraints, Ty};
+
+use scope::some;
+
+pub(crate) use scope::{Scope, check_values};
+pub(crate) use unused::check_unused;
+pub(crate) use work::{no_output, not_a_reference};
+
+/// Checks every declaration of every file.
+pub(crate) fn check(program: &Program, diagnostics: &mut Diagnostics) {
+    for index in 0..program.files.len() {
+        if enough(diagnostics) {
+            return;
+        }
+        check_file(program, FileId(index), diagnostics);
+    }
+    group::check_template_cycles(program, diagnostics);
+}
+
+fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
+    let decls = &program.file(file).decls;
+    if let (Some(span), false) =
+        (decls.workspace.as_ref().and_then(|workspace| workspace.span), program.roots.contains(&file))
+    {
+        diagnostics.push(
+            Diagnostic::new(Code::P0107, span, "`workspace` belongs in the root file, not in an imported one")
+                .with_help("move it to the root file, or remove it"),
+        );
+    }
+    for decl in &decls.lets {
+        check_values(&decl.values, &decl.ty, &Constraints::default(), &Scope::default(), None, diagnostics);
+    }
+    for decl in &decls.tools {
+        for name in &decl.uses {
+            program.resolve(file, DeclKind::Tool, name, diagnostics);
+        }
+    }
+    let constants = Scope::of_file(program, file);
+    for recipe in &decls.recipes {
+        work::check_recipe(program, file, recipe, &constants, diagnostics);
+    }
+    for template in &decls.templates {
+        group::check_group(program, file, template, &constants, &[], "template", diagnostics);
+    }
+    for graph in &decls.graphs {
+        group::check_graph(program, file, graph, &constants, diagnostics);
+    }
+    for bundle in &decls.bundles {
+        bundle::check_bundle(program, file, bundle, &constants, diagnostics);
+    }
+}
+
+/// Checks parameters: distinct names and defaults that satisfy their own types.
+pub(crate) fn check_params(params: &[Param], scope: &Scope, diagnostics: &mut Diagnostics) {
+    unique(params.iter().map(|param| &param.name), "parameter", diagnostics);
+    for param in params {
+        let Some(default) = &param.default else { continue };
+        let mut found = Diagnostics::default();
+        check_values(default, &param.ty, &param.constraints, scope, Some(param), &mut found);
+        // The same breach, but the author of the declaration is to blame, not a caller.
+        for item in found.sorted() {
+            let mut item = item.clone();
+            if matches!(item.code, Code::P0301 | Code::P0304 | Code::P0305 | Code::P0306) {
+                item.message = format!(
+                    "the default of `{}` does not satisfy its own declaration: {}",
+                    param.name.value, item.message
+                );
+                item.code = Code::P0314;
+                item.secondary.clear();
+            }
+            diagnostics.push(item);
+        }
+    }
+}
+
+/// Reports names that an earlier one of the same kind has.
+pub(crate) fn unique<'a>(names: impl IntoIterator<Item = &'a Name>, what: &str, diagnostics: &mut Diagnostics) {
+    let mut seen: BTreeMap<&str, &Name> = BTreeMap::new();
+    for name in names {
+        let first = *seen.entry(&name.value).or_insert(name);
+        if first.span != name.span {
+            diagnostics.push(
+                Diagnostic::new(Code::P0202, name.span, format!("{what} `{}` is defined twice", name.value))
+                    .with_label("defined again here")
+                    .with_secondary(first.span, "first defined here")
+                    .with_help(if matches!(what, "argument" | "variable") { "keep one" } else { "rename one" }),
+            );
+        }
+    }
+}
+
+/// What arguments are given to.
+pub(crate) struct Callee<'a> {
+    /// `recipe` or `template`.
+    pub(crate) what: &'static str,
+    pub(crate) name: &'a Name,
+    pub(crate) params: &'a [Param],
+    /// Whether these are all its parameters.
+    pub(crate) known: bool,
+}
+
+/// Checks the arguments given to parameters: unknown, missing, of the wrong type.
+pub(crate) fn check_arguments(
+    callee: &Callee<'_>,
+    with: &[(Name, Expr)],
+    at: &Name,
+    scope: &Scope,
+    diagnostics: &mut Diagnostics,
+) {
+    let Callee { what, name: callee_name, params, known: all_known } = callee;
+    unique(with.iter().map(|(name, _)| name), "argument", diagnostics);
+    let by_name: BTreeMap<&str, &Param> = params.iter().rev().map(|param| (param.name.value.as_str(), param)).collect();
+    let mut given: BTreeMap<&str, Option<&Param>> = BTreeMap::new();
+    for (name, value) in with {
+        let param = by_name.get(name.value.as_str()).copied();
+        given.insert(&name.value, param);
+        match param {
+            Some(param) => {
+                if let (Ty::List(_), Expr::Text(_) | Expr::Int(..) | Expr::Bool(..)) = (&param.ty, value) {
+                    diagnostics.push(
+                        Diagnostic::new(Code::P0301, value.span(), format!("expected `{}`, found one value", param.ty))
+                            .with_label("given here")
+                            .with_secondary(param.name.span, "the parameter is declared here")
+                            .with_help(
+                                "name a list, as `(var)files`, declared by `let files type=list<string> { - a; - b }`",
+                            ),
+                    );
+                    continue;
+                }
+                check_values(
+                    std::slice::from_ref(value),
+                    &param.ty,
+                    &param.constraints,
+                    scope,
+                    Some(param),
+                    diagnostics,
+                );
+            }
+            None => {
+                let known: Vec<&str> = params.iter().take(COMPARED).map(|param| param.name.value.as_str()).collect();
+                let suggestion = did_you_mean(&name.value, known.iter().copied());
+                if *all_known || suggestion.is_some() {
+                    diagnostics.push(
+                        Diagnostic::new(
+                            Code::P0303,
+                            name.span,
+                            format!("{what} `{}` has no parameter `{}`", callee_name.value, name.value),
+                        )
+                        .with_secondary(callee_name.span, "declared here")
+                        .with_suggestion(suggestion)
+                        .with_help(if known.is_empty() {
+                            "it takes none".to_owned()
+                        } else {
+                            format!("it takes: {}", some(&known))
+                        }),
+                    );
+                }
+                // What is given must still make sense.
+                check_values(
+                    std::slice::from_ref(value),
+                    &Ty::Poison,
+                    &Constraints::default(),
+                    scope,
+                    None,
+                    diagnostics,
+                );
+            }
+        }
+    }
+    // A misspelt name is one mistake: the parameter it was meant for is not missing as well.
+    let misspelt: Vec<&str> = given.iter().filter(|(_, param)| param.is_none()).map(|(name, _)| *name).collect();
+    for param in params.iter().filter(|param| param.default.is_none()) {
+        let meant = misspelt.iter().any(|name| did_you_mean(name, [param.name.value.as_str()]).is_some());
+        if !given.contains_key(param.name.value.as_str()) && *all_known && !meant {
+            let value = match &param.ty {
+                Ty::Artifact(_) => "(ref)node.output",
+                Ty::List(_) => "(var)list",
+                _ => "…",
+            };
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0302,
+                    at.span,
+                    format!("missing argument `{}` of {what} `{}`", param.name.value, callee_name.value),
+                )
+                .with_secondary(param.name.span, "declared here, without a default")
+                .with_help(format!("add `with {}={value}`", param.name.value)),
+            );
+        }
+    }
+}
+
+/// The declaration of a tool, reported when missing.
+pub(crate) fn tool(program: &Program, file: FileId, name: &Name, diagnostics: &mut Diagnostics) -> Option<DeclId> {
+    program.resolve(file, DeclKind::Tool, name, diagnostics)
+}

@@ -1,0 +1,209 @@
+//! The lint for what is declared and never used: parameters and imports of every file, and in a root
+//! file that holds a graph also its constants, tools, recipes and templates; what another file
+//! declares is there for whoever imports it. Leaves out loop variables, which name instances.
+
+use std::collections::BTreeSet;
+
+use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix};
+use crate::lang::ast::{Body, BundleDecl, Cond, Expr, Group, InputDecl, Name, NodeDecl, Param, RenderVar, Work};
+use crate::lang::program::{DeclId, DeclKind, FileId, Program};
+use crate::lang::text::Text;
+
+/// Reports what no declaration of the program uses. For a program without errors: a misspelt use is
+/// a use.
+pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
+    let mut used: BTreeSet<(DeclKind, DeclId)> = BTreeSet::new();
+    for index in 0..program.files.len() {
+        let file = FileId(index);
+        let shown = !program.file(file).path.starts_with("<std>/");
+        let mut all = Uses::default();
+        let decls = &program.file(file).decls;
+        decls.lets.iter().for_each(|decl| all.exprs(&decl.values));
+        decls.tools.iter().flat_map(|decl| &decl.uses).for_each(|name| all.name(DeclKind::Tool, name));
+        for decl in &decls.recipes {
+            let mut own = Uses::default();
+            decl.steps.iter().for_each(|step| own.work(&step.work));
+            own.params(&decl.params);
+            report_params(&decl.params, &own, shown, diagnostics);
+            all.extend(own);
+        }
+        for (group, timeout) in decls
+            .templates
+            .iter()
+            .map(|group| (group, None))
+            .chain(decls.graphs.iter().map(|graph| (&graph.group, graph.timeout.as_ref())))
+        {
+            let mut own = Uses::default();
+            own.group(group);
+            if let Some(text) = timeout {
+                own.text(text);
+            }
+            report_params(&group.params, &own, shown, diagnostics);
+            all.extend(own);
+        }
+        decls.bundles.iter().for_each(|bundle| all.bundle(bundle));
+        for (kind, name) in &all.names {
+            used.extend(program.lookup(file, *kind, name).map(|id| (*kind, id)));
+        }
+        for import in decls.imports.iter().filter(|_| shown) {
+            let alias = &import.alias;
+            let behind = |name: &str| name.strip_prefix(alias.value.as_str()).is_some_and(|rest| rest.starts_with('.'));
+            if !all.names.iter().any(|(_, name)| behind(name)) {
+                report("import", alias, false, diagnostics);
+            }
+        }
+    }
+    for file in program.roots.iter().copied() {
+        let decls = &program.file(file).decls;
+        if decls.graphs.is_empty() {
+            continue;
+        }
+        let names: [(DeclKind, Vec<&Name>); 4] = [
+            (DeclKind::Let, decls.lets.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Tool, decls.tools.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Recipe, decls.recipes.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Template, decls.templates.iter().map(|decl| &decl.name).collect()),
+        ];
+        for (kind, names) in names {
+            for (index, name) in names.into_iter().enumerate() {
+                if !used.contains(&(kind, DeclId { file, index })) {
+                    report(kind.word(), name, true, diagnostics);
+                }
+            }
+        }
+    }
+}
+
+fn report_params(params: &[Param], uses: &Uses, shown: bool, diagnostics: &mut Diagnostics) {
+    for param in params.iter().filter(|_| shown) {
+        if !uses.names.contains(&(DeclKind::Let, param.name.value.clone())) {
+            // Renaming it would change what callers write.
+            report("param", &param.name, false, diagnostics);
+        }
+    }
+}
+
+fn report(what: &str, name: &Name, renameable: bool, diagnostics: &mut Diagnostics) {
+    if name.value.starts_with('_') {
+        return;
+    }
+    let mut found = Diagnostic::new(Code::P1001, name.span, format!("{what} `{}` is never used", name.value))
+        .with_help("remove it, or begin its name with `_` to keep it");
+    if renameable {
+        let edits = vec![Edit { span: name.span, text: format!("_{}", name.value) }];
+        found.fixes.push(Fix { applicability: Applicability::MaybeIncorrect, edits });
+    }
+    diagnostics.push(found);
+}
+
+/// Names mentioned. Variables count as constants, whichever they turn out to be.
+#[derive(Default)]
+struct Uses {
+    names: BTreeSet<(DeclKind, String)>,
+}
+
+impl Uses {
+    fn extend(&mut self, other: Uses) {
+        self.names.extend(other.names);
+    }
+
+    fn name(&mut self, kind: DeclKind, name: &Name) {
+        self.names.insert((kind, name.value.clone()));
+    }
+
+    fn text(&mut self, text: &Text) {
+        for (path, _, _) in text.holes() {
+            self.names.insert((DeclKind::Let, path.join(".")));
+        }
+    }
+
+    fn expr(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Text(text) | Expr::Ref(text) => self.text(text),
+            Expr::Var(name) => self.name(DeclKind::Let, name),
+            Expr::Int(..) | Expr::Bool(..) | Expr::Secret(_) => {}
+        }
+    }
+
+    fn exprs(&mut self, exprs: &[Expr]) {
+        for expr in exprs {
+            self.expr(expr);
+        }
+    }
+
+    fn params(&mut self, params: &[Param]) {
+        params.iter().filter_map(|param| param.default.as_ref()).for_each(|default| self.exprs(default));
+    }
+
+    fn condition(&mut self, condition: &Cond) {
+        match condition {
+            Cond::Triple(name, _, value) => {
+                self.name(DeclKind::Let, name);
+                self.expr(value);
+            }
+            Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().for_each(|inner| self.condition(inner)),
+        }
+    }
+
+    fn input(&mut self, input: &InputDecl) {
+        input.paths.iter().chain(&input.select).for_each(|text| self.text(text));
+        input.from.iter().for_each(|from| self.expr(from));
+    }
+
+    fn work(&mut self, work: &Work) {
+        match &work.body {
+            Some(Body::Exec { tool, args }) => {
+                self.name(DeclKind::Tool, tool);
+                self.exprs(args);
+            }
+            Some(Body::Copy(text) | Body::Write(text)) => self.text(text),
+            Some(Body::Render { template, vars }) => {
+                self.text(template);
+                for (_, var) in vars {
+                    match var {
+                        RenderVar::Value(expr) => self.expr(expr),
+                        RenderVar::File(text) | RenderVar::Json(text) => self.text(text),
+                    }
+                }
+            }
+            Some(Body::MergeJson(texts)) => texts.iter().for_each(|text| self.text(text)),
+            None => {}
+        }
+        work.inputs.iter().for_each(|input| self.input(input));
+        for output in &work.outputs {
+            self.text(&output.name);
+            output.path.iter().for_each(|path| self.text(path));
+        }
+        work.env.iter().for_each(|(_, value)| self.expr(value));
+        work.tools.iter().for_each(|name| self.name(DeclKind::Tool, name));
+        work.cwd.iter().chain(&work.timeout).for_each(|text| self.text(text));
+        work.holds.iter().for_each(|hold| self.expr(&hold.amount));
+    }
+
+    fn node(&mut self, node: &NodeDecl) {
+        node.recipe.iter().for_each(|name| self.name(DeclKind::Recipe, name));
+        node.with.iter().for_each(|(_, value)| self.expr(value));
+        node.for_each.iter().for_each(|each| self.expr(&each.list));
+        node.when.iter().for_each(|condition| self.condition(condition));
+        node.after.iter().for_each(|after| self.text(&after.target));
+        self.work(&node.work);
+    }
+
+    fn group(&mut self, group: &Group) {
+        self.params(&group.params);
+        group.nodes.iter().for_each(|node| self.node(node));
+        for decl in &group.uses {
+            self.name(DeclKind::Template, &decl.template);
+            decl.with.iter().for_each(|(_, value)| self.expr(value));
+        }
+    }
+
+    fn bundle(&mut self, bundle: &BundleDecl) {
+        self.name(DeclKind::Graph, &bundle.from);
+        bundle
+            .version
+            .iter()
+            .chain(bundle.includes.iter().filter_map(|include| include.to.as_ref()))
+            .for_each(|text| self.text(text));
+    }
+}

@@ -1,0 +1,211 @@
+//! Values of parameters: given as text, given by expressions, or the default; each checked against
+//! the type and the constraints it was declared with. Leaves out types of expressions: see `check`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::lang::ast::{Expr, Group, Name, Param};
+use crate::lang::check::{Scope, check_values};
+use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::expand::{Checked, Expander};
+use crate::lang::program::FileId;
+use crate::lang::text::Text;
+use crate::lang::ty::Ty;
+
+impl Val {
+    /// The value for people: a list with commas.
+    pub(super) fn show(&self) -> String {
+        match self {
+            Self::List(items) => items.iter().filter_map(Self::text).collect::<Vec<_>>().join(","),
+            Self::Ref(text, ..) => text.clone(),
+            scalar => scalar.text().unwrap_or_default(),
+        }
+    }
+
+    /// Bytes it takes that it does not share.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Ref(text, ..) => text.len() + 64,
+            Self::Int(_) | Self::Bool(_) | Self::List(_) => 64,
+        }
+    }
+}
+
+impl Expander<'_, '_> {
+    /// Values of a graph's parameters: given as text, or the default.
+    pub(super) fn graph_params(
+        &mut self,
+        file: FileId,
+        group: &Group,
+        given: &BTreeMap<String, String>,
+    ) -> Option<BTreeMap<String, Val>> {
+        let mut fine = true;
+        for name in given.keys() {
+            if !group.params.iter().any(|param| param.name.value == *name) {
+                let known: Vec<&str> = group.params.iter().map(|param| param.name.value.as_str()).collect();
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0303,
+                        group.name.span,
+                        format!("graph `{}` has no parameter `{name}`", group.name.value),
+                    )
+                    .with_suggestion_text(did_you_mean(name, known.iter().copied()))
+                    .with_help(if known.is_empty() {
+                        "it takes none".to_owned()
+                    } else {
+                        format!("it takes: {}", known.join(", "))
+                    }),
+                );
+                fine = false;
+            }
+        }
+        let constants = self.constants(file);
+        let mut vars = BTreeMap::new();
+        for param in &group.params {
+            let value = match given.get(&param.name.value) {
+                Some(text) => {
+                    let value = from_text(&param.ty, text);
+                    self.fits(param, &value, param.name.span).then_some(value)
+                }
+                None => self.bind(param, None, &constants, &constants, 0),
+            };
+            match value {
+                Some(value) => drop(vars.insert(param.name.value.clone(), value)),
+                None => {
+                    if !given.contains_key(&param.name.value) && param.default.is_none() {
+                        self.diagnostics.push(
+                            Diagnostic::new(
+                                Code::P0302,
+                                param.name.span,
+                                format!("graph `{}` needs a value for `{}`", group.name.value, param.name.value),
+                            )
+                            .with_help(format!("give one: `-p {}=…`", param.name.value)),
+                        );
+                    }
+                    fine = false;
+                }
+            }
+        }
+        fine.then_some(vars)
+    }
+
+    /// Values of all parameters of a recipe or template, for a use of it at a node or group.
+    pub(super) fn bind_all(
+        &mut self,
+        params: &[Param],
+        with: &[(Name, Expr)],
+        at: &Arc<Env>,
+        home: &Arc<Env>,
+        placed: usize,
+    ) -> BTreeMap<String, Val> {
+        let given: BTreeMap<&str, &Expr> = with.iter().map(|(name, value)| (name.value.as_str(), value)).collect();
+        let mut vars = BTreeMap::new();
+        for param in params {
+            let value = given.get(param.name.value.as_str()).copied();
+            if let Some(value) = self.bind(param, value, at, home, placed)
+                && self.spend(value.bytes(), param.name.span, &param.name.value).is_some()
+            {
+                vars.insert(param.name.value.clone(), value);
+            }
+        }
+        vars
+    }
+
+    /// The value of one parameter: what is given, evaluated where it is given, or the default.
+    fn bind(
+        &mut self,
+        param: &Param,
+        value: Option<&Expr>,
+        at: &Arc<Env>,
+        home: &Arc<Env>,
+        placed: usize,
+    ) -> Option<Val> {
+        let Some(value) = value else {
+            if let Some(known) = self.defaults.get(&param.name.span) {
+                return known.clone();
+            }
+            let bound = self.default(param, home, placed);
+            self.defaults.insert(param.name.span, bound.clone());
+            return bound;
+        };
+        let bound = Evaluator::new(at, placed).expr(value, self.diagnostics)?;
+        // What a variable or a text with holes holds is known only now. A list is shared by all that
+        // take it, so that one look at it is enough.
+        let fits = match &bound {
+            Val::List(items) => {
+                let key = (param.name.span, items.as_ptr().addr());
+                match self.checked.get(&key) {
+                    Some(known) => known.fits && Arc::ptr_eq(&known.list, items),
+                    None => {
+                        let fits = self.fits(param, &bound, value.span());
+                        self.checked.insert(key, Checked { list: Arc::clone(items), fits });
+                        fits
+                    }
+                }
+            }
+            scalar => self.fits(param, scalar, value.span()),
+        };
+        fits.then_some(bound)
+    }
+
+    fn default(&mut self, param: &Param, home: &Arc<Env>, placed: usize) -> Option<Val> {
+        let evaluator = Evaluator::new(home, placed);
+        let default = param.default.as_ref()?;
+        // A default of one element is a list of one, unless it names a list.
+        let bound = match (&param.ty, default.as_slice()) {
+            (Ty::List(_), [Expr::Var(_)]) => evaluator.expr(&default[0], self.diagnostics)?,
+            (Ty::List(_), values) => {
+                Val::List(values.iter().filter_map(|value| evaluator.expr(value, self.diagnostics)).collect())
+            }
+            (_, values) => evaluator.expr(values.first()?, self.diagnostics)?,
+        };
+        let span = default.first().map_or(param.name.span, Expr::span);
+        self.fits(param, &bound, span).then_some(bound)
+    }
+
+    /// Whether a value satisfies a parameter. Reports one that does not.
+    fn fits(&mut self, param: &Param, value: &Val, span: Span) -> bool {
+        let exprs: Vec<Expr> = match value {
+            Val::Ref(..) => return true,
+            Val::List(items) => items.iter().filter_map(|item| literal(item, span)).collect(),
+            scalar => literal(scalar, span).into_iter().collect(),
+        };
+        let mut found = Diagnostics::default();
+        check_values(&exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
+        let fits = !found.has_errors();
+        self.diagnostics.extend(found);
+        fits
+    }
+}
+
+fn literal(value: &Val, span: Span) -> Option<Expr> {
+    match value {
+        Val::Text(text) => Some(Expr::Text(Text::literal(text.clone(), span))),
+        Val::Int(int) => Some(Expr::Int(*int, span)),
+        Val::Bool(flag) => Some(Expr::Bool(*flag, span)),
+        Val::List(_) | Val::Ref(..) => None,
+    }
+}
+
+/// A value given as text. What is not of the type stays text, which the check then reports.
+fn from_text(ty: &Ty, text: &str) -> Val {
+    match ty {
+        Ty::List(inner) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(|item| from_text(inner, item))
+            .collect::<Vec<_>>()
+            .into(),
+        Ty::Int => text.parse().map_or_else(|_| Val::Text(text.to_owned()), Val::Int),
+        Ty::Bool if text == "true" || text == "false" => Val::Bool(text == "true"),
+        _ => Val::Text(text.to_owned()),
+    }
+}
+
+impl From<Vec<Val>> for Val {
+    fn from(items: Vec<Val>) -> Self {
+        Self::List(items.into())
+    }
+}

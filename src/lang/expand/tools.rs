@@ -1,0 +1,50 @@
+//! The tools that actions name, and the names they are known under in the plan. Leaves out what they
+//! are on a machine.
+
+use crate::lang::expand::Expander;
+use crate::lang::ir::ToolIr;
+use crate::lang::program::{DeclId, DeclKind, FileId};
+
+impl Expander<'_, '_> {
+    /// The name of a tool in the plan; the tool and those it starts are added to the expansion.
+    pub(super) fn plan_tool(&mut self, id: DeclId) -> String {
+        if let Some(known) = self.tool_names.get(&id) {
+            return known.clone();
+        }
+        let name = self.tool_name(id);
+        self.tool_names.insert(id, name.clone());
+        // A list of its own instead of recursion: tools may start each other in long chains.
+        let mut todo = vec![(id, name.clone())];
+        while let Some((id, name)) = todo.pop() {
+            if self.tools.contains_key(&name) {
+                continue;
+            }
+            let decl = self.program.tool(id);
+            let mut uses: Vec<String> = Vec::new();
+            for used in &decl.uses {
+                let Some(used) = self.program.lookup(id.file, DeclKind::Tool, &used.value) else { continue };
+                if used != id {
+                    let name = self.tool_name(used);
+                    uses.push(name.clone());
+                    todo.push((used, name));
+                }
+            }
+            uses.sort();
+            uses.dedup();
+            self.tools.insert(name, ToolIr { decl: id, uses });
+        }
+        name
+    }
+
+    /// Its own name, and with the file where another file has the better claim to that: the graph's
+    /// own, then the prelude, then by path. Does not depend on the order in which tools are met.
+    fn tool_name(&self, id: DeclId) -> String {
+        let bare = &self.program.tool(id).name.value;
+        let rank =
+            |file: FileId| (file != self.home, Some(file) != self.program.prelude, &self.program.file(file).path);
+        let better = (0..self.program.files.len())
+            .map(FileId)
+            .any(|file| rank(file) < rank(id.file) && self.program.declares(file, DeclKind::Tool, bare));
+        if better { format!("{}#{bare}", self.program.file(id.file).path) } else { bare.clone() }
+    }
+}

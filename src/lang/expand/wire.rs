@@ -1,0 +1,379 @@
+//! Inputs and order of actions, once all instances are known, and the checks of the whole graph:
+//! places, cycles. Gives the finished expansion. Leaves out keys.
+
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+
+use crate::base::RelPath;
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::lang::ast::{Body, Expr, GraphDecl, InputDecl, RenderVar, Work};
+use crate::lang::check::no_output;
+use crate::lang::eval::{self, Evaluator, Val, address_matches};
+use crate::lang::expand::Expander;
+use crate::lang::expand::actions::path;
+use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
+use crate::lang::text::Text;
+
+/// Members of a cycle that are named in its message.
+const SHOWN: usize = 6;
+
+impl Expander<'_, '_> {
+    /// Wires inputs and order.
+    pub(super) fn wire(&mut self) {
+        for index in 0..self.actions.len() {
+            let work = self.actions[index].work;
+            let mut inputs = Vec::new();
+            let mut complete = true;
+            for input in &work.inputs {
+                if self.exhausted {
+                    return;
+                }
+                complete &= self.input(index, input, &mut inputs).is_some();
+            }
+            self.check_places(&inputs);
+            if complete {
+                self.check_operands(work, &self.actions[index].ir.body.clone(), &inputs);
+            }
+            self.actions[index].ir.inputs = inputs;
+            self.wire_order(index);
+        }
+    }
+
+    /// Reports two inputs at one place.
+    fn check_places(&mut self, inputs: &[InputIr]) {
+        let mut dests: BTreeMap<&RelPath, Span> = BTreeMap::new();
+        for input in inputs {
+            let InputIr::Output { dest: Some(dest), span, select: None, .. } = input else { continue };
+            let Some(first) = dests.insert(dest, *span) else { continue };
+            let diagnostic = Diagnostic::new(Code::P0504, *span, format!("two inputs claim `{dest}`"));
+            self.diagnostics.push(if first == *span {
+                diagnostic
+                    .with_help("it takes several instances: give each its own place, as `\"obj/{{ node.file }}.o\"`")
+            } else {
+                diagnostic
+                    .with_label("this one")
+                    .with_secondary(first, "the other")
+                    .with_help("change one of the places")
+            });
+            return;
+        }
+    }
+
+    /// Reports a file that a built-in action reads and no input stages.
+    fn check_operands(&mut self, work: &Work, body: &BodyIr, inputs: &[InputIr]) {
+        for (place, span) in operands(work, body) {
+            let staged = inputs.iter().any(|input| match input {
+                InputIr::Output { dest: None, .. } => true,
+                InputIr::Output { dest: Some(dest), .. } => place.starts_with(dest),
+                InputIr::Workspace { pattern, .. } => {
+                    // Only `*` is told apart here; other patterns are given the benefit of the doubt.
+                    let below = place.as_str().strip_prefix(pattern.trim_end_matches('/'));
+                    pattern.contains(['?', '[', '{'])
+                        || address_matches(pattern, place.as_str())
+                        || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                }
+            });
+            if !staged {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::P0201, span, format!("no input puts a file at `{place}`"))
+                        .with_label("read here")
+                        .with_help(format!("add `input \"{place}\"` for a file of the workspace"))
+                        .with_help(format!(
+                            "for the output of another node add `input \"{place}\" from=(ref)node.output`"
+                        )),
+                );
+            }
+        }
+    }
+
+    fn wire_order(&mut self, index: usize) {
+        let instance = self.actions[index].instance;
+        let node = self.instances[instance].node;
+        let placed = self.instances[instance].placed;
+        let env = Arc::clone(&self.instances[instance].env);
+        let mut after: BTreeMap<usize, Span> = BTreeMap::new();
+        for decl in &node.after {
+            let evaluator = Evaluator { slugged: true, ..Evaluator::new(&env, placed) };
+            let Some(target) = evaluator.text(&decl.target, self.diagnostics) else { continue };
+            let found = self.instances_at(placed, &target, decl.target.span);
+            if found.is_empty() && !decl.optional {
+                self.no_node(&target, placed, decl.target.span, Code::P0502);
+            }
+            for other in found.iter().copied() {
+                if other == instance {
+                    let addr = &self.instances[instance].ir.addr;
+                    self.diagnostics.push(
+                        Diagnostic::new(Code::P0501, decl.target.span, format!("`{addr}` comes after itself"))
+                            .with_help(if target.contains('*') { "narrow the pattern" } else { "remove it" }),
+                    );
+                    continue;
+                }
+                let before = self.instances[other].ir.actions.clone();
+                if self.spend(16 * before.len(), decl.target.span, &target).is_none() {
+                    return;
+                }
+                for before in before {
+                    after.entry(before).or_insert(decl.target.span);
+                }
+            }
+        }
+        self.actions[index].ir.after = after.keys().copied().collect();
+        self.actions[index].after = after;
+    }
+
+    /// Adds what one declaration of an input stands for. `None` if something is wrong with it, which
+    /// has then been reported.
+    fn input(&mut self, index: usize, input: &InputDecl, inputs: &mut Vec<InputIr>) -> Option<()> {
+        let env = Arc::clone(&self.actions[index].env);
+        let placed = self.actions[index].placed;
+        let evaluator = Evaluator::new(&env, placed);
+        let Some(from) = &input.from else {
+            let mut fine = Some(());
+            for text in &input.paths {
+                let pattern = evaluator.text(text, self.diagnostics)?;
+                self.spend(pattern.len() + 96, text.span, &pattern)?;
+                match eval::pattern(&pattern) {
+                    Ok(()) => inputs.push(InputIr::Workspace { pattern, optional: input.optional, span: text.span }),
+                    Err(error) => {
+                        self.diagnostics.push(Diagnostic::new(Code::P0507, text.span, error).with_help(
+                            "inputs are files of the workspace: write a path or pattern relative to its root",
+                        ));
+                        fine = None;
+                    }
+                }
+            }
+            return fine;
+        };
+        let select = match &input.select {
+            Some(text) => {
+                let select = evaluator.text(text, self.diagnostics)?;
+                if let Err(error) = eval::pattern(&select) {
+                    self.diagnostics.push(
+                        Diagnostic::new(Code::P0507, text.span, error)
+                            .with_help("write a pattern relative to the folder that is taken"),
+                    );
+                    return None;
+                }
+                Some(select)
+            }
+            None => None,
+        };
+        let Val::Ref(text, group, span) = evaluator.expr(from, self.diagnostics)? else { return None };
+        let place = input.paths.first()?;
+        // Inside a recipe, a reference written there names a step; one bound to a parameter was
+        // written at the node, and is relative to its group.
+        if let (Some(steps), Expr::Ref(_)) = (self.actions[index].steps.clone(), from) {
+            let (action, output) = self.step_output(&steps, &text, span)?;
+            let dest = dest(&evaluator.text(place, self.diagnostics)?, place, self.diagnostics).ok()?;
+            inputs.push(InputIr::Output { dest, action, output, select, span: input.span });
+            return Some(());
+        }
+        for target in self.targets(&text, group, span, input.optional)? {
+            let keys = self.instances[target.instance].ir.keys.clone();
+            let evaluator = Evaluator { instance: Some(&keys), ..Evaluator::new(&env, placed) };
+            let value = evaluator.text(place, self.diagnostics)?;
+            self.spend(value.len() + target.output.len() + 96, input.span, &text)?;
+            let dest = dest(&value, place, self.diagnostics).ok()?;
+            inputs.push(InputIr::Output {
+                dest,
+                action: target.action,
+                output: target.output,
+                select: select.clone(),
+                span: input.span,
+            });
+        }
+        Some(())
+    }
+
+    /// The action and output that a reference inside a recipe names. Reports one that names none,
+    /// which only a reference with holes still can.
+    fn step_output(&mut self, steps: &BTreeMap<String, usize>, text: &str, span: Span) -> Option<(usize, String)> {
+        let (name, output) = text.split_once('.')?;
+        let Some(action) = steps.get(name) else {
+            let known: Vec<&str> = steps.keys().map(String::as_str).collect();
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0201, span, format!("cannot find step `{name}`"))
+                    .with_suggestion_text(did_you_mean(name, known.iter().copied()))
+                    .with_help(format!("steps here: {}", known.join(", "))),
+            );
+            return None;
+        };
+        let ir = &self.actions[*action].ir;
+        if !ir.outputs.iter().any(|other| other.name == output) {
+            let known: Vec<&str> = ir.outputs.iter().map(|output| output.name.as_str()).collect();
+            self.diagnostics.push(no_output(span, output, name, &known).with_secondary(ir.span, "declared here"));
+            return None;
+        }
+        Some((*action, output.to_owned()))
+    }
+
+    /// Checks the whole graph and gives the expansion, sorted by address.
+    pub(super) fn finish(mut self, graph: &GraphDecl, params: BTreeMap<String, String>) -> Option<Expansion> {
+        self.check_cycles();
+        if self.diagnostics.has_errors() {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..self.actions.len()).collect();
+        order.sort_by(|a, b| self.actions[*a].ir.addr.cmp(&self.actions[*b].ir.addr));
+        let mut rank = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            rank[*old] = new;
+        }
+        let mut actions: Vec<Option<ActionIr>> = self.actions.into_iter().map(|pending| Some(pending.ir)).collect();
+        let actions = order
+            .iter()
+            .filter_map(|old| actions[*old].take())
+            .map(|mut ir| {
+                for input in &mut ir.inputs {
+                    if let InputIr::Output { action, .. } = input {
+                        *action = rank[*action];
+                    }
+                }
+                ir.after.iter_mut().for_each(|index| *index = rank[*index]);
+                ir.after.sort_unstable();
+                ir
+            })
+            .collect();
+        let mut instances: Vec<_> = self
+            .instances
+            .into_iter()
+            .map(|pending| {
+                let mut ir = pending.ir;
+                ir.actions.iter_mut().for_each(|index| *index = rank[*index]);
+                ir.outputs.values_mut().for_each(|(index, _)| *index = rank[*index]);
+                ir
+            })
+            .collect();
+        instances.sort_by(|a, b| a.addr.cmp(&b.addr));
+        Some(Expansion {
+            graph: graph.group.name.value.clone(),
+            params,
+            instances,
+            actions,
+            tools: self.tools,
+            pools: graph.resources.iter().map(|(name, capacity)| (name.value.clone(), *capacity)).collect(),
+            concurrency: graph.concurrency,
+        })
+    }
+
+    /// Reports each knot of dependencies by one shortest cycle in it.
+    fn check_cycles(&mut self) {
+        let mut edges: DiGraph<usize, Span> = DiGraph::with_capacity(self.actions.len(), self.actions.len());
+        let nodes: Vec<_> = (0..self.actions.len()).map(|index| edges.add_node(index)).collect();
+        for (index, pending) in self.actions.iter().enumerate() {
+            for input in &pending.ir.inputs {
+                if let InputIr::Output { action, span, .. } = input {
+                    edges.add_edge(nodes[index], nodes[*action], *span);
+                }
+            }
+            for (before, span) in &pending.after {
+                edges.add_edge(nodes[index], nodes[*before], *span);
+            }
+        }
+        for component in tarjan_scc(&edges) {
+            let alone = component.len() < 2 && component.iter().all(|node| edges.find_edge(*node, *node).is_none());
+            // A cycle through the first address, so that the same one is told of every time.
+            let addr = |node: NodeIndex| self.actions[edges[node]].ir.addr.as_str();
+            let Some(first) = component.iter().copied().min_by_key(|node| addr(*node)).filter(|_| !alone) else {
+                continue;
+            };
+            let members: BTreeSet<NodeIndex> = component.iter().copied().collect();
+            let cycle = shortest_cycle(&edges, first, &members);
+            let mut chain: Vec<&str> = cycle.iter().take(SHOWN).map(|(node, _)| addr(*node)).collect();
+            if cycle.len() > SHOWN {
+                chain.push("…");
+            }
+            chain.push(addr(first));
+            let label = |at: usize| {
+                let next = cycle.get(at + 1).map_or(first, |(node, _)| *node);
+                format!("`{}` needs `{}`", addr(cycle[at].0), addr(next))
+            };
+            let Some((_, span)) = cycle.first() else { continue };
+            let mut diagnostic =
+                Diagnostic::new(Code::P0501, *span, format!("dependencies form a cycle: {}", chain.join(" → ")))
+                    .with_label(label(0));
+            for (at, (_, span)) in cycle.iter().enumerate().take(SHOWN).skip(1) {
+                diagnostic = diagnostic.with_secondary(*span, label(at));
+            }
+            let diagnostic = diagnostic.with_help(if cycle.len() == 1 { "remove it" } else { "remove one of these" });
+            self.diagnostics.push(diagnostic);
+        }
+    }
+}
+
+/// The nodes of a shortest cycle from a node within its component, each with the place of the edge
+/// that leads on.
+fn shortest_cycle(
+    edges: &DiGraph<usize, Span>,
+    first: NodeIndex,
+    members: &BTreeSet<NodeIndex>,
+) -> Vec<(NodeIndex, Span)> {
+    // By whom each node was reached, and over which edge.
+    let mut reached: BTreeMap<NodeIndex, (NodeIndex, Span)> = BTreeMap::new();
+    let mut todo = VecDeque::from([first]);
+    while let Some(node) = todo.pop_front() {
+        if reached.contains_key(&first) {
+            break;
+        }
+        // The edges of a node are given newest first.
+        let mut leading: Vec<_> = edges.edges(node).filter(|edge| members.contains(&edge.target())).collect();
+        leading.reverse();
+        for edge in leading {
+            if let Entry::Vacant(entry) = reached.entry(edge.target()) {
+                entry.insert((node, *edge.weight()));
+                todo.push_back(edge.target());
+            }
+        }
+    }
+    let mut cycle = Vec::new();
+    let mut at = first;
+    while let Some((from, span)) = reached.get(&at) {
+        cycle.push((*from, *span));
+        at = *from;
+        if at == first {
+            break;
+        }
+    }
+    cycle.reverse();
+    cycle
+}
+
+/// The staged files that a built-in action reads, with the places they are named at.
+fn operands(work: &Work, body: &BodyIr) -> Vec<(RelPath, Span)> {
+    match (&work.body, body) {
+        (Some(Body::Copy(text)), BodyIr::Copy(from)) => vec![(from.clone(), text.span)],
+        (Some(Body::MergeJson(texts)), BodyIr::MergeJson(from)) => {
+            from.iter().zip(texts).map(|(from, text)| (from.clone(), text.span)).collect()
+        }
+        (Some(Body::Render { template, vars }), BodyIr::Render(from, values)) => {
+            let mut all = vec![(from.clone(), template.span)];
+            for (name, var) in vars {
+                if let (
+                    RenderVar::File(text) | RenderVar::Json(text),
+                    Some(RenderIr::File(from) | RenderIr::Json(from)),
+                ) = (var, values.get(&name.value))
+                {
+                    all.push((from.clone(), text.span));
+                }
+            }
+            all
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A destination: a path, or nothing for `.`, the action's folder itself.
+fn dest(value: &str, place: &Text, diagnostics: &mut Diagnostics) -> Result<Option<RelPath>, Reported> {
+    if value == "." {
+        return Ok(None);
+    }
+    path(value, place.span, diagnostics).map(Some).ok_or(Reported)
+}
+
+/// Something is wrong and has been reported.
+struct Reported;
