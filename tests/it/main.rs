@@ -7,7 +7,7 @@ mod bundle;
 mod exec;
 mod guard;
 mod store;
-#[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
-mod support;
 mod tidy;
 mod ui;
+#[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
+mod support;
