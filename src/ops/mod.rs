@@ -3,11 +3,13 @@
 
 mod bundles;
 mod check;
+mod diff;
 mod doctor;
 mod error;
 mod format;
 mod history;
 mod ports;
+mod revision;
 mod run;
 mod trust;
 mod workspace;
@@ -22,11 +24,13 @@ pub use bundles::{
     BundleReply, DEFAULT_KEY, DEFAULT_TENANT, VerifyProblem, default_dir, key_dir, make, public_keys, verify,
 };
 pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, init, plan, write_plan};
+pub use diff::{DiffErrors, DiffFormat, DiffRequest, compare, read_plan, write_diff};
 pub use doctor::{Finding, Health, doctor};
 pub use error::Error;
 pub use format::{Formatted, format_files, format_text};
 pub use history::{LogEntry, Why, describe, log, runs, why};
 pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
+pub use revision::{Repository, RevisionWorld};
 pub use run::{Chosen, RunContext, RunOptions, RunReply, run, run_dir};
 pub use trust::{PolicyErrors, read_policy};
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};
