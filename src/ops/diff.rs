@@ -142,6 +142,7 @@ pub fn compare(locations: &Locations, request: &DiffRequest) -> Result<Result<Re
         skipped: Vec::new(),
         cosmetic: Vec::new(),
         inputs: Vec::new(),
+        prefix: repository.as_ref().map_or(String::new(), |found| found.prefix().to_owned()),
     };
     review.before = shown(&review.before);
     let names = graphs(request, &before, &after)?;
@@ -352,11 +353,6 @@ fn inputs(
     new: &Specs,
     patterns: &BTreeMap<String, usize>,
 ) -> Result<Vec<(String, usize)>, Error> {
-    let changed = match (&old.commit, &new.commit) {
-        (Some(before), Some(after)) => repository.changed(before, Some(after))?,
-        (Some(commit), None) | (None, Some(commit)) => repository.changed(commit, None)?,
-        (None, None) => return Ok(Vec::new()),
-    };
     let matchers: Vec<(GlobMatcher, usize)> = patterns
         .iter()
         .filter_map(|(pattern, count)| {
@@ -364,6 +360,12 @@ fn inputs(
             Some((glob.compile_matcher(), *count))
         })
         .collect();
+    let wanted = |path: &str| matchers.iter().any(|(glob, _)| glob.is_match(path));
+    let changed = match (&old.commit, &new.commit) {
+        (Some(before), Some(after)) => repository.changed(before, Some(after), &wanted)?,
+        (Some(commit), None) | (None, Some(commit)) => repository.changed(commit, None, &wanted)?,
+        (None, None) => return Ok(Vec::new()),
+    };
     let taken = changed.into_iter().filter_map(|path| {
         let count: usize = matchers.iter().filter(|(glob, _)| glob.is_match(&path)).map(|(_, count)| count).sum();
         (count > 0).then_some((path, count))

@@ -5,9 +5,12 @@
 //! fetch of missing objects; and the environment of `git` holds only what is named here.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use walkdir::WalkDir;
 
 use crate::base::{Environment, Limits, RelPath};
 use crate::lang::{World, WorldError};
@@ -40,6 +43,11 @@ impl Repository {
         Ok(repository)
     }
 
+    /// Where the workspace lies below the top, with a `/` at the end; empty at the top.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The commit that a revision stands for.
     pub fn commit(&self, revision: &str) -> Result<String, Error> {
         let wanted = format!("{revision}^{{commit}}");
@@ -53,24 +61,58 @@ impl Repository {
         })
     }
 
-    /// Files below the workspace that differ between two commits, or a commit and the working tree.
-    /// Relative to the workspace.
-    pub fn changed(&self, before: &str, after: Option<&str>) -> Result<Vec<String>, Error> {
-        let mut args =
-            vec!["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--relative"];
-        args.push(before);
-        args.extend(after);
-        args.push("--");
-        let mut out = self.ask(&args).map_err(|why| Error::usage(format!("git cannot compare: {why}")))?;
-        if after.is_none() {
-            let untracked = ["ls-files", "-z", "--others", "--exclude-standard"];
-            out.extend(self.ask(&untracked).map_err(|why| Error::usage(format!("git cannot list files: {why}")))?);
+    /// Files below the workspace that differ between two commits, or a commit and the working tree;
+    /// only those that are wanted are looked at. Relative to the workspace, sorted.
+    pub fn changed(
+        &self,
+        before: &str,
+        after: Option<&str>,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<String>, Error> {
+        let refused = |why: String| Error::usage(format!("git cannot compare `{before}`: {why}"));
+        if let Some(after) = after {
+            let args = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", "--relative", before, after, "--"];
+            let out = self.ask(&args).map_err(refused)?;
+            let mut names: Vec<String> = split(&out).filter(|name| wanted(name)).collect();
+            names.sort_unstable();
+            return Ok(names);
         }
-        let names = out.split(|byte| *byte == 0).filter_map(|name| String::from_utf8(name.to_vec()).ok());
-        let mut names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
+        let out = self.ask(&["ls-tree", "-r", "-z", before]).map_err(refused)?;
+        let entries = split(&out).filter_map(|entry| {
+            let (facts, path) = entry.split_once('\t')?;
+            let hash = facts.rsplit(' ').next()?.to_owned();
+            wanted(path).then(|| (path.to_owned(), hash))
+        });
+        let committed: BTreeMap<String, String> = entries.collect();
+        let present: Vec<String> = self.files().filter(|path| wanted(path)).collect();
+        // Porcelain would run the filters of the repository to compare; this hashes plain bytes.
+        let mut asked = String::new();
+        for path in present.iter().filter(|path| committed.contains_key(*path)) {
+            asked.push_str(path);
+            asked.push('\n');
+        }
+        let hashes = self
+            .answer(&["hash-object", "--no-filters", "--stdin-paths"], asked.as_bytes())
+            .map_err(|why| Error::usage(format!("git cannot read the working tree: {why}")))?;
+        let hashes = String::from_utf8_lossy(&hashes).into_owned();
+        let now: BTreeMap<&str, &str> = asked.lines().zip(hashes.lines()).collect();
+        let gone = committed.iter().filter(|(path, hash)| now.get(path.as_str()) != Some(&hash.as_str()));
+        let fresh = present.iter().filter(|path| !committed.contains_key(*path));
+        let mut names: Vec<String> = gone.map(|(path, _)| path.clone()).chain(fresh.cloned()).collect();
         names.sort_unstable();
-        names.dedup();
         Ok(names)
+    }
+
+    /// Files of the working tree, relative to the workspace.
+    fn files(&self) -> impl Iterator<Item = String> {
+        let walk = WalkDir::new(&self.dir).sort_by_file_name().into_iter();
+        let walk = walk.filter_entry(|entry| {
+            entry.file_name() != ".git" && !(entry.depth() == 1 && entry.file_name() == ".partita")
+        });
+        walk.filter_map(Result::ok).filter(|entry| !entry.file_type().is_dir()).filter_map(|entry| {
+            let path = entry.path().strip_prefix(&self.dir).ok()?.to_str()?;
+            RelPath::new(path).is_ok().then(|| path.to_owned())
+        })
     }
 
     /// The spec files of a commit as the compiler's world.
@@ -84,11 +126,24 @@ impl Repository {
     }
 
     fn ask(&self, args: &[&str]) -> Result<Vec<u8>, String> {
-        let mut child = self.git(args).stdin(Stdio::null()).spawn().map_err(|error| error.to_string())?;
+        self.answer(args, b"")
+    }
+
+    /// What git prints for these arguments and this standard input.
+    fn answer(&self, args: &[&str], asked: &[u8]) -> Result<Vec<u8>, String> {
+        let mut child = self.git(args).stdin(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let mut out = Vec::new();
-        if let Some(stdout) = child.stdout.take() {
-            stdout.take(ANSWER_BYTES).read_to_end(&mut out).map_err(|error| error.to_string())?;
-        }
+        let read = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                if let Some(mut stdin) = stdin {
+                    // Whether it read all of it, its answer and its status tell.
+                    let _ = stdin.write_all(asked);
+                }
+            });
+            stdout.map_or(Ok(0), |stdout| stdout.take(ANSWER_BYTES).read_to_end(&mut out))
+        });
+        read.map_err(|error| error.to_string())?;
         let mut said = String::new();
         if let Some(stderr) = child.stderr.take() {
             let _ = stderr.take(4096).read_to_string(&mut said);
@@ -126,6 +181,12 @@ impl Repository {
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
+}
+
+/// Names between NULs.
+fn split(out: &[u8]) -> impl Iterator<Item = String> {
+    let names = out.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.filter_map(|name| String::from_utf8(name.to_vec()).ok())
 }
 
 struct Pipe {

@@ -228,6 +228,9 @@ pub struct Review {
     pub cosmetic: Vec<String>,
     /// Files of the workspace whose bytes differ and that actions take in, with how many do.
     pub inputs: Vec<(String, usize)>,
+    /// Where the workspace lies below the top of its repository, with a `/` at the end unless it is
+    /// the top: services that show findings want paths from there.
+    pub prefix: String,
 }
 
 impl Review {

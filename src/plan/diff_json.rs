@@ -113,7 +113,7 @@ const PLAIN: &[(&str, &str)] = &[
 pub fn review_sarif(review: &Review) -> String {
     let mut results = Vec::new();
     for graph in &review.graphs {
-        sarif_results(graph, &mut results);
+        sarif_results(graph, &review.prefix, &mut results);
     }
     let rule = |id: &str, text: &str, level: &str| {
         json!({
@@ -141,7 +141,10 @@ pub fn review_sarif(review: &Review) -> String {
     format!("{log:#}\n")
 }
 
-fn sarif_results(graph: &PlanDiff, results: &mut Vec<Json>) {
+fn sarif_results(graph: &PlanDiff, prefix: &str, results: &mut Vec<Json>) {
+    let result = |rule: &str, level, text: &str, members: &[String], before, after| {
+        result(prefix, rule, level, text, members, before, after)
+    };
     for item in &graph.privileged {
         for (way, text) in &item.ways {
             let text = format!("{}: {}", members(&item.members), safe(text));
@@ -189,6 +192,7 @@ fn root_text(root: &Root) -> String {
 }
 
 fn result(
+    prefix: &str,
     rule: &str,
     level: &str,
     text: &str,
@@ -196,7 +200,7 @@ fn result(
     before: Option<&Place>,
     after: Option<&Place>,
 ) -> Json {
-    let physical = |place: &Place| json!({"artifactLocation": {"uri": uri(&place.file)}, "region": {"startLine": place.line.max(1)}});
+    let physical = |place: &Place| json!({"artifactLocation": {"uri": uri(prefix, &place.file)}, "region": {"startLine": place.line.max(1)}});
     let named = members.first().map(|name| json!({"fullyQualifiedName": name}));
     let mut location = serde_json::Map::new();
     if let Some(place) = after.or(before) {
@@ -222,9 +226,11 @@ fn result(
 }
 
 /// A path as a relative URI.
-fn uri(name: &str) -> String {
+fn uri(prefix: &str, name: &str) -> String {
+    // The standard library is in no repository.
+    let prefix = if name.starts_with('<') { "" } else { prefix };
     let mut out = String::new();
-    for byte in name.bytes() {
+    for byte in prefix.bytes().chain(name.bytes()) {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
             out.push(char::from(byte));
         } else {

@@ -201,6 +201,9 @@ pub fn from_json_lines(text: &str) -> Result<Plan, ReadError> {
     let (_, first) = lines.next().ok_or_else(|| ReadError::NotAPlan("it is empty".to_owned()))?;
     bounded(first).map_err(|why| ReadError::NotAPlan(why.to_owned()))?;
     let header: Header = parse_header(first)?;
+    if header.key_schema == 0 {
+        return Err(at(1, "schemas of keys count from 1"));
+    }
     if header.actions > ACTIONS {
         return Err(ReadError::TooLarge("more than 1,000,000 actions"));
     }

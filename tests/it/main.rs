@@ -4,6 +4,7 @@
 //! The integration tests, one binary. Leaves out what can be tested beside the code.
 
 mod bundle;
+mod diff;
 mod guard;
 mod store;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
