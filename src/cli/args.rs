@@ -151,6 +151,15 @@ pub(crate) enum Command {
         #[arg(long)]
         full: bool,
     },
+    /// Tell what a run would do: what is known, what runs, and why
+    Forecast {
+        /// A graph, or addresses in one
+        #[arg(required = true)]
+        targets: Vec<String>,
+        /// Take this address as not known; may be given several times
+        #[arg(long, value_name = "ADDR")]
+        refresh: Vec<String>,
+    },
     /// Run what is not already known
     Run {
         /// Graphs, or addresses such as `graph/node`

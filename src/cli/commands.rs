@@ -47,6 +47,9 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             };
             review::diff(&locations, &request, cli.global.format, *exit_code, *full, output)
         }
+        Command::Forecast { targets, refresh } => with_workspace(&locations, output, |workspace| {
+            review::forecast(cli, &locations, workspace, targets, refresh, output)
+        }),
         Command::Run { targets, options: args } => run_targets(cli, locations, targets, args, output),
         Command::Why { addr, run } => {
             with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))

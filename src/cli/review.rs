@@ -1,11 +1,12 @@
-//! The reviewer's commands: differences. Leaves out comparing.
+//! The reviewer's commands: differences and forecasts. Leaves out comparing and looking ahead.
 
 use std::io::IsTerminal;
 
 use crate::base::ErrorKind;
-use crate::cli::args::Format;
+use crate::cli::args::{Cli, Format, RunOptions as RunArgs};
 use crate::cli::output::Output;
-use crate::ops::{self, DiffFormat, DiffRequest, Error, Locations};
+use crate::cli::running::{context, options, params};
+use crate::ops::{self, DiffFormat, DiffRequest, Error, Locations, Workspace};
 
 /// The exit status of `diff --exit-code` where something changed.
 const CHANGED: u8 = 5;
@@ -46,4 +47,24 @@ pub(super) fn diff(
         (true, false, _) => PRIVILEGED,
         _ => 0,
     })
+}
+
+/// Tells what a run would do.
+pub(super) fn forecast(
+    cli: &Cli,
+    locations: &Locations,
+    workspace: &mut Workspace,
+    targets: &[String],
+    refresh: &[String],
+    output: &Output,
+) -> Result<u8, Error> {
+    let args = RunArgs { refresh: refresh.to_vec(), ..RunArgs::default() };
+    let context = context(cli, locations, output)?;
+    let forecast = ops::forecast(workspace, targets, &params(cli)?, &options(cli, &args, false)?, &context)?;
+    if output.json {
+        output.data(&format!("{}\n", ops::forecast_json(&forecast)));
+    } else {
+        output.data(&ops::forecast_text(&forecast));
+    }
+    Ok(0)
 }

@@ -6,6 +6,7 @@ mod check;
 mod diff;
 mod doctor;
 mod error;
+mod forecast;
 mod format;
 mod history;
 mod ports;
@@ -16,7 +17,7 @@ mod workspace;
 
 // What fronts need of the modules below, so that they name this module alone.
 pub use crate::bundle::{Status as CheckStatus, Verdict, generate_key};
-pub use crate::exec::{CancelToken, RunReport};
+pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
 pub use crate::plan::Isolation;
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
@@ -27,6 +28,7 @@ pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, i
 pub use diff::{DiffErrors, DiffFormat, DiffRequest, compare, read_plan, write_diff};
 pub use doctor::{Finding, Health, doctor};
 pub use error::Error;
+pub use forecast::{FORECAST_FORMAT, forecast, forecast_json, forecast_text};
 pub use format::{Formatted, format_files, format_text};
 pub use history::{LogEntry, Why, describe, log, runs, why};
 pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};

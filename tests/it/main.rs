@@ -5,6 +5,7 @@
 
 mod bundle;
 mod diff;
+mod forecast;
 mod guard;
 mod store;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
