@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::base::{Clock, ErrorKind, SystemClock, format_bytes, parse_duration_ms, parse_size_bytes};
 use crate::cli::args::{Cli, Command, Format, KeyCommand, Progress, RunOptions as RunArgs, StoreCommand};
 use crate::cli::output::Output;
+use crate::cli::review;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
 use crate::ops::{
     self, CheckStatus, Error, GcOptions, Locations, PlanFormat, RunReply, Verdict, VerifyProblem, Workspace,
@@ -37,6 +38,18 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             Ok(0)
         }
         Command::Plan { graph, output: file } => plan(cli, &locations, graph, file.as_deref(), output),
+        Command::Diff { before, after, graph, exit_code, full } => {
+            let request = ops::DiffRequest {
+                before: before.clone(),
+                after: after.clone(),
+                graph: graph.clone(),
+                params: params(cli)?,
+            };
+            review::diff(&locations, &request, cli.global.format, *exit_code, *full, output)
+        }
+        Command::Forecast { targets, refresh } => with_workspace(&locations, output, |workspace| {
+            review::forecast(cli, &locations, workspace, targets, refresh, output)
+        }),
         Command::Run { targets, options: args } => run_targets(cli, locations, targets, args, output),
         Command::Why { addr, run } => {
             with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
@@ -123,6 +136,9 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
             (Some(Format::Json), _) | (None, Some(_)) => PlanFormat::Json,
             (Some(Format::Dot), _) => PlanFormat::Dot,
             (Some(Format::Mermaid), _) => PlanFormat::Mermaid,
+            (Some(Format::Markdown | Format::Sarif), _) => {
+                return Err(Error::usage("a plan is written as human, json, dot or mermaid"));
+            }
         };
         let text = ops::write_plan(&planned.plan, format);
         match file {

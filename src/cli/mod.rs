@@ -6,6 +6,7 @@ mod commands;
 mod entry;
 mod output;
 mod progress;
+mod review;
 mod running;
 
 pub use entry::main;

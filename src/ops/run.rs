@@ -272,7 +272,7 @@ pub(super) fn resolve_targets(plan: &Plan, targets: &[String]) -> Result<Chosen,
 }
 
 /// The actions at or below an address.
-fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
+pub(super) fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
     let addr = addr.trim_end_matches('/');
     let below = format!("{addr}/");
     let found: Vec<ActionId> = plan
@@ -291,7 +291,7 @@ fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
     Err(Error::usage_help(format!("there is no action at `{addr}`"), help))
 }
 
-fn forced(plan: &Plan, refresh: &[String]) -> Result<BTreeSet<String>, Error> {
+pub(super) fn forced(plan: &Plan, refresh: &[String]) -> Result<BTreeSet<String>, Error> {
     let mut all = BTreeSet::new();
     for addr in refresh {
         all.extend(find_actions(plan, addr)?.into_iter().map(|id| plan.action(id).addr.clone()));

@@ -4,7 +4,9 @@
 //! The integration tests, one binary. Leaves out what can be tested beside the code.
 
 mod bundle;
+mod diff;
 mod exec;
+mod forecast;
 mod guard;
 mod store;
 mod tidy;
