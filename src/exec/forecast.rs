@@ -234,7 +234,7 @@ impl Pass<'_> {
                     Ok(Resolution::Miss(prepared)) => {
                         let volatile = prepared.reason == Reason::Volatile;
                         forecast.prospect = if volatile { Prospect::Volatile } else { Prospect::Run };
-                        forecast.reason = Some(prepared.reason);
+                        forecast.reason = Some(prepared.reason.clone());
                         forecast.key = Some(prepared.key);
                     }
                     Err(Trouble::Fail(failure)) => {
