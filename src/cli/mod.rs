@@ -3,9 +3,11 @@
 
 mod args;
 mod commands;
+mod delivery;
 mod entry;
 mod output;
 mod progress;
 mod running;
+mod upkeep;
 
 pub use entry::main;

@@ -11,6 +11,7 @@ use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
 use crate::exec::{CancelToken, Ports, ProcessRunner, Request, RunReport, execute};
 use crate::ops::Error;
 use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
 use crate::ops::workspace::Workspace;
 use crate::plan::{ActionId, InputSource, Isolation, Plan};
@@ -52,6 +53,8 @@ pub struct RunReply {
     pub reports: Vec<RunReport>,
     /// Where outputs of the targets appeared.
     pub outputs: Vec<PathBuf>,
+    /// The actions that failed, in the order of the graphs and of addresses.
+    pub failures: Vec<FailedAction>,
     /// The counts of all.
     pub counts: Counts,
     /// Milliseconds of all.
@@ -103,7 +106,7 @@ pub fn run(
     }
     let mut reply = RunReply::default();
     for ((_, targets), (compiled, chosen)) in by_graph.iter().zip(&planned) {
-        run_one(workspace, &compiled.plan, targets, chosen, options, context, &mut reply)?;
+        run_one(workspace, compiled, targets, chosen, options, context, &mut reply)?;
         if reply.error().is_some() && !options.keep_going {
             break;
         }
@@ -114,13 +117,15 @@ pub fn run(
 /// Runs one plan whose targets are known.
 pub(super) fn run_one(
     workspace: &Workspace,
-    plan: &Arc<Plan>,
+    planned: &Planned,
     targets: &[String],
     chosen: &Chosen,
     options: &RunOptions,
     context: &RunContext,
     reply: &mut RunReply,
 ) -> Result<(), Error> {
+    let plan = &planned.plan;
+    let sources = &workspace.compiled.program.sources;
     let id = uuid::Uuid::now_v7().simple().to_string();
     let target = targets.join(" ");
     let notify = notices(&context.sink, &context.clock, &id);
@@ -151,7 +156,19 @@ pub(super) fn run_one(
         cancel: context.cancel.clone(),
         runner: Arc::new(ProcessRunner::default()),
     };
-    let report = execute(request, ports)?;
+    let report = execute(request, ports).map_err(|error| {
+        let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
+        Error::Exec { error, place }
+    });
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => {
+            // It did not get far enough to be counted. That it ended is on record all the same; where
+            // even that cannot be written, the error that comes first is the one to tell.
+            let _ = history.finish_run(&id, RunStatus::Failed, Counts::default(), 0);
+            return Err(error);
+        }
+    };
     journal.finish()?;
     let report_file = run_dir(&workspace.state, &id).join("report.json");
     write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
@@ -168,6 +185,7 @@ pub(super) fn run_one(
     }
     keep.snapshots.inner.save()?;
     keep.store.flush()?;
+    reply.failures.extend(failed_actions(&report, &planned.expansion, sources));
     add(&mut reply.counts, report.counts);
     reply.duration_ms += report.duration_ms;
     reply.reports.push(report);
