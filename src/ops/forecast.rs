@@ -62,7 +62,7 @@ pub fn forecast(
         cancel: context.cancel.clone(),
         runner: Arc::new(ProcessRunner::default()),
     };
-    let found = look_ahead(&request, &ports)?;
+    let found = look_ahead(&request, &ports).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;
     keep.store.flush()?;
     Ok(found)
