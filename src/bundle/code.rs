@@ -52,6 +52,7 @@ codes! {
     B0207 "a key of this name exists";
     B0301 "the trust policy contradicts itself";
     B0302 "a file to verify cannot be read";
+    B0303 "a bundle cannot be understood";
     B0401 "the envelopes are not in canonical form";
     B0402 "the Sigstore bundle is not canonical, or not that of the envelopes";
     B0403 "an envelope holds no in-toto statement";
@@ -74,6 +75,7 @@ codes! {
     B0602 "the archive is not in canonical form";
     B0603 "the archive holds a name that is not allowed";
     B0604 "the archive is beyond a limit";
+    B0605 "the compressed archive is damaged, or larger than what was signed";
     B0701 "the list of checksums does not fit";
     B0702 "the manifest does not fit";
     B0703 "the SPDX document does not fit";

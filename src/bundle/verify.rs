@@ -3,6 +3,7 @@
 //! No network, no clock. Leaves out reading the policy's text.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
@@ -22,6 +23,7 @@ use crate::bundle::policy::Policy;
 use crate::bundle::provenance::{ExternalParameters, Provenance, Subject, parse_statement};
 use crate::bundle::scan::{Contents, scan};
 use crate::bundle::spdx::check_spdx;
+use crate::bundle::transport::{Unpacked, plain_path};
 use crate::bundle::uri;
 use crate::bundle::verdict::{CheckName, Checks, Facts, Refusal, Verdict, VerifyLimits};
 
@@ -49,18 +51,33 @@ struct Signed {
     subject: Vec<Subject>,
     external: ExternalParameters,
     plan_hash: String,
+    /// The size of the archive in bytes.
+    size: u64,
 }
 
-/// Verifies an archive with the two files beside it. An error means that it could not be checked;
+/// Verifies an archive with the two files beside it. One that is compressed (`.zip.zst`) is unpacked as it is
+/// read, once its signatures have passed, and no further than the size that was signed. An error means that it could not be checked;
 /// a refusal is in the verdict.
 pub fn verify(zip: &Path, policy: &Policy, options: &VerifyOptions) -> Result<Verdict, Error> {
     policy.check()?;
     // Opened before anything is judged, and read through this handle alone.
     let file = File::open(zip).map_err(Error::read("open", zip))?;
     let mut checks = Checks::default();
-    let Some(signed) = verify_signed(&mut checks, zip, policy, options)? else { return Ok(checks.verdict(None)) };
+    let (plain, compressed) = plain_path(zip);
+    let Some(signed) = verify_signed(&mut checks, &plain, policy, options)? else { return Ok(checks.verdict(None)) };
     let facts = signed.facts();
-    let found = scan(file, &options.limits).map_err(Error::read("read", zip))?;
+    let found = if compressed {
+        match Unpacked::new(file, signed.size).and_then(|unpacked| scan(unpacked, &options.limits)) {
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                checks.record::<()>(CheckName::Archive, Err(Refusal::new(Code::B0605, error.to_string())));
+                return Ok(checks.verdict(Some(facts)));
+            }
+            found => found,
+        }
+    } else {
+        scan(file, &options.limits)
+    };
+    let found = found.map_err(Error::read("read", zip))?;
     let sha256 = HEXLOWER.encode(&found.sha256);
     let archive = if sha256 == signed.subject[0].digest.sha256 {
         Ok(((), format!("sha256:{sha256}")))
@@ -163,8 +180,9 @@ fn verify_signed(
         return Ok(None);
     }
     let (external, plan_hash) = (provenance.build.external.clone(), provenance.build.internal.plan_hash.clone());
+    let size = provenance.build.internal.archive_size;
     let subject = opened[0].statement.subject.clone();
-    Ok(Some(Signed { opened, subject, external, plan_hash }))
+    Ok(Some(Signed { opened, subject, external, plan_hash, size }))
 }
 
 fn judge_by_policy(

@@ -8,16 +8,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::base::{Clock, ErrorKind, SystemClock, format_bytes, parse_duration_ms, parse_size_bytes};
-use crate::cli::args::{Cli, Command, Format, KeyCommand, RunOptions as RunArgs, StoreCommand};
+use crate::cli::args::{Cli, Command, Format, RunOptions as RunArgs, StoreCommand};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
-use crate::ops::{
-    self, CheckStatus, Error, GcOptions, Locations, PlanFormat, RunReply, Verdict, VerifyProblem, Workspace,
-};
+use crate::cli::{bundles, keys, transport};
+use crate::ops::{self, Error, GcOptions, Locations, PlanFormat, RunReply, Workspace};
 
-type Status8 = Result<u8, Error>;
+pub(super) type Status8 = Result<u8, Error>;
 
-fn clock() -> Arc<dyn Clock> {
+pub(super) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::new())
 }
 
@@ -45,24 +44,26 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Log { run, addr } => {
             with_workspace(&locations, output, |workspace| log(workspace, run.as_deref(), addr.as_deref(), output))
         }
-        Command::Bundle { name, output: dir } => {
-            let args = RunArgs { require_cached: true, ..RunArgs::default() };
-            bundle(cli, locations, name, dir.as_deref(), &args, output)
+        Command::Bundle(args) => bundles::bundle(cli, locations, args, output),
+        Command::Deliver(args) => bundles::deliver(cli, locations, args, output),
+        Command::Verify(args) => bundles::verify(&locations, args, output),
+        Command::Rebuild(args) => transport::rebuild(cli, &locations, args, output),
+        Command::DiffBundles { before, after, exit_code } => {
+            transport::diff(&locations, before, after, *exit_code, output)
         }
-        Command::Deliver { name, output: dir, options: args } => {
-            bundle(cli, locations, name, dir.as_deref(), args, output)
-        }
-        Command::Verify { file, policy, tenant } => {
-            verify(&locations, file, policy.as_deref(), tenant.as_deref(), output)
-        }
-        Command::Key(command) => key(&locations, command, output),
+        Command::Report(args) => bundles::report(cli, &locations, args, output),
+        Command::Key(command) => keys::key(&locations, command, output),
         Command::Store(command) => store(&locations, command, output),
         Command::Doctor => doctor(&locations, output),
     }
 }
 
 /// Opens the workspace, and writes what was found in its specs whatever becomes of the command.
-fn with_workspace(locations: &Locations, output: &Output, act: impl FnOnce(&mut Workspace) -> Status8) -> Status8 {
+pub(super) fn with_workspace(
+    locations: &Locations,
+    output: &Output,
+    act: impl FnOnce(&mut Workspace) -> Status8,
+) -> Status8 {
     let mut workspace = ops::open(locations)?;
     let result = act(&mut workspace);
     let compiled = &workspace.compiled;
@@ -162,7 +163,7 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     })
 }
 
-fn status_of(reply: &RunReply) -> u8 {
+pub(super) fn status_of(reply: &RunReply) -> u8 {
     match (stopped_by(), reply.error()) {
         (Some(signal), Some(Error::Signal(_))) => ErrorKind::Signal(signal).exit_status(),
         (_, Some(error)) => error.kind().exit_status(),
@@ -170,7 +171,12 @@ fn status_of(reply: &RunReply) -> u8 {
     }
 }
 
-fn finish_run(locations: &Locations, args: &RunArgs, reply: &RunReply, output: &Output) -> Result<(), Error> {
+pub(super) fn finish_run(
+    locations: &Locations,
+    args: &RunArgs,
+    reply: &RunReply,
+    output: &Output,
+) -> Result<(), Error> {
     if let Some(file) = &args.report {
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;
@@ -182,7 +188,7 @@ fn finish_run(locations: &Locations, args: &RunArgs, reply: &RunReply, output: &
 }
 
 /// A path as a person in the current directory would write it.
-fn relative(path: &Path, current: &Path) -> String {
+pub(super) fn relative(path: &Path, current: &Path) -> String {
     path.strip_prefix(current).unwrap_or(path).display().to_string()
 }
 
@@ -259,171 +265,6 @@ fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, output: &Ou
         }
     }
     Ok(0)
-}
-
-fn bundle(
-    cli: &Cli,
-    mut locations: Locations,
-    name: &str,
-    dir: Option<&Path>,
-    args: &RunArgs,
-    output: &Output,
-) -> Status8 {
-    locations.out.clone_from(&args.out);
-    let deliver = matches!(cli.command, Command::Deliver { .. });
-    with_workspace(&locations, output, |workspace| {
-        let context = context(cli, &locations, output)?;
-        let dir = dir.map_or_else(|| ops::default_dir(workspace), |dir| locations.current.join(dir));
-        let made = ops::make(workspace, name, &params(cli)?, &dir, &options(cli, args, deliver)?, &context)?;
-        let reply = match made {
-            Ok(reply) => reply,
-            Err(run) => {
-                finish_run(&locations, args, &run, output)?;
-                output.note(&summary(&run));
-                if !deliver && matches!(run.error(), Some(Error::NotCached { .. })) {
-                    output.note(&format!("run it first, or in one go: `partita deliver {name}`"));
-                }
-                return Ok(status_of(&run));
-            }
-        };
-        finish_run(&locations, args, &reply.run, output)?;
-        let here = |path: &Path| relative(path, &locations.current);
-        if reply.key_is_new {
-            output.note(&format!("note: made the key `default`, whose public half is {}", here(&reply.key)));
-        }
-        for path in &reply.run.outputs {
-            output.note(&format!("  -> {}", here(path)));
-        }
-        let built = &reply.built;
-        output.note(&format!(
-            "bundle {} ({} files, {})",
-            here(&built.zip.path),
-            built.files,
-            format_bytes(built.zip.size)
-        ));
-        output.note(&format!("  sha256 {}", built.zip.sha256));
-        output.note(&format!("  signed {}", here(&built.intoto.path)));
-        let mut status = 0;
-        if deliver {
-            let keys = ops::key_dir(workspace);
-            match ops::verify(&built.zip.path, None, None, Some(&keys))? {
-                Ok(verdict) => {
-                    status = if verdict.accepted() { 0 } else { ErrorKind::Signature.exit_status() };
-                    let word = if verdict.accepted() { "verified" } else { "REFUSED" };
-                    output.note(&format!("{word}: {} checks by the key {}", verdict.checks.len(), here(&reply.key)));
-                    if !verdict.accepted() {
-                        output.note(&verdict_text(&verdict));
-                    }
-                }
-                Err(VerifyProblem::Policy(_)) => return Err(Error::Internal("a policy without a text".to_owned())),
-            }
-        }
-        if output.json {
-            let object = json!({
-                "bundle": built.zip.path, "size": built.zip.size, "sha256": built.zip.sha256,
-                "attestations": built.intoto.path, "sigstore": built.sigstore.path, "files": built.files,
-                "keyids": built.keyids, "run": report_json(&reply.run),
-            });
-            output.data(&format!("{object}\n"));
-        }
-        output.note(&summary(&reply.run));
-        Ok(status)
-    })
-}
-
-fn verify(locations: &Locations, file: &Path, policy: Option<&Path>, tenant: Option<&str>, output: &Output) -> Status8 {
-    let file = locations.current.join(file);
-    let policy = policy.map(|policy| locations.current.join(policy));
-    let own = if policy.is_none() { ops::open(locations).ok().map(|workspace| ops::key_dir(&workspace)) } else { None };
-    match ops::verify(&file, policy.as_deref(), tenant, own.as_deref())? {
-        Ok(verdict) => {
-            if output.json {
-                output.data(&format!("{}\n", verdict_json(&verdict)));
-            } else {
-                output.data(&format!("{}\n", verdict_text(&verdict)));
-            }
-            Ok(if verdict.accepted() { 0 } else { ErrorKind::CheckFailed.exit_status() })
-        }
-        Err(VerifyProblem::Policy(errors)) => {
-            output.diagnostics(&errors.diagnostics, &errors.sources);
-            Err(Error::Spec)
-        }
-    }
-}
-
-/// A line for each check, and the line of the policy that refused.
-fn verdict_text(verdict: &Verdict) -> String {
-    let mut lines = Vec::new();
-    for check in &verdict.checks {
-        lines.push(match &check.status {
-            CheckStatus::Passed(note) if note.is_empty() => format!("ok       {}", check.name.title()),
-            CheckStatus::Passed(note) => format!("ok       {}: {note}", check.name.title()),
-            CheckStatus::Refused(refusal) => {
-                let place = refusal.place.as_ref().map_or(String::new(), |place| format!("\n         policy {place}"));
-                format!("REFUSED  {}: {refusal}{place}", check.name.word())
-            }
-            CheckStatus::Skipped => format!("skipped  {}", check.name.title()),
-        });
-    }
-    lines.push(if verdict.accepted() { "accepted".to_owned() } else { "refused".to_owned() });
-    lines.join("\n")
-}
-
-fn verdict_json(verdict: &Verdict) -> serde_json::Value {
-    let checks: Vec<_> = verdict
-        .checks
-        .iter()
-        .map(|check| match &check.status {
-            CheckStatus::Passed(note) => json!({"check": check.name.word(), "status": "ok", "note": note}),
-            CheckStatus::Refused(refusal) => json!({
-                "check": check.name.word(), "status": "refused", "code": refusal.code.to_string(), "reason": refusal.reason,
-                "policy_line": refusal.place.as_ref().map(|place| place.line),
-            }),
-            CheckStatus::Skipped => json!({"check": check.name.word(), "status": "skipped"}),
-        })
-        .collect();
-    let facts = verdict.facts.as_ref().map(|facts| {
-        json!({
-            "name": facts.name, "version": facts.version, "tenant": facts.tenant, "graph": facts.graph,
-            "plan": facts.plan, "builders": facts.builders, "signers": facts.signers,
-            "predicates": facts.predicates, "sha256": facts.sha256,
-        })
-    });
-    json!({"accepted": verdict.accepted(), "checks": checks, "facts": facts})
-}
-
-fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 {
-    let dir = |out: Option<&PathBuf>| match out {
-        Some(out) => Ok(locations.current.join(out)),
-        None => ops::open(locations).map(|workspace| ops::key_dir(&workspace)),
-    };
-    match command {
-        KeyCommand::Generate { name, out } => {
-            let files = ops::generate_key(&dir(out.as_ref())?, name)?;
-            output.note(&format!("private {}", relative(&files.private, &locations.current)));
-            output.note(&format!("public  {}", relative(&files.public, &locations.current)));
-            output.note(&format!("keyid   {}", files.key.keyid()));
-            Ok(0)
-        }
-        KeyCommand::Show { name } => {
-            let dir = dir(None)?;
-            let keys = ops::public_keys(&dir)?;
-            let shown: Vec<_> =
-                keys.iter().filter(|(known, _)| name.as_ref().is_none_or(|name| name == *known)).collect();
-            if let (Some(name), true) = (name, shown.is_empty()) {
-                return Err(Error::KeyMissing { name: name.clone(), path: dir.join(format!("{name}.pub.pem")) });
-            }
-            for (name, key) in shown {
-                if output.json {
-                    let object = json!({"name": name, "keyid": key.keyid(), "algorithm": key.algorithm().word(), "pem": key.to_pem()});
-                    output.data(&format!("{object}\n"));
-                } else {
-                    output.data(&format!("{name}  {}  {}\n{}", key.algorithm().word(), key.keyid(), key.to_pem()));
-                }
-            }
-            Ok(0)
-        }
-    }
 }
 
 fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Status8 {

@@ -2,10 +2,14 @@
 //! everything an operation does.
 
 mod args;
+mod bundle_args;
+mod bundles;
 mod commands;
 mod entry;
+mod keys;
 mod output;
 mod progress;
 mod running;
+mod transport;
 
 pub use entry::main;

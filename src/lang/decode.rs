@@ -543,8 +543,8 @@ impl Decoder<'_> {
             );
         }
         let version = prop(node, "version").map(|value| Text::parse(value, self.diagnostics));
-        let key = child(node, "sign").and_then(|node| prop_name(node, "key"));
-        Some(BundleDecl { name, from: prop_name(node, "from")?, version, includes, key, span: node.span })
+        let keys = children(node, "sign").filter_map(|node| prop_name(node, "key")).collect();
+        Some(BundleDecl { name, from: prop_name(node, "from")?, version, includes, keys, span: node.span })
     }
 
     fn timeout(&mut self, node: &Node) -> Option<Text> {

@@ -115,7 +115,7 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
 }
 
 /// A KDL string: bare where it is surely one datum, else quoted.
-fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let bare = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         && !matches!(text, "true" | "false" | "null" | "inf" | "nan");

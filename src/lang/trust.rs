@@ -20,7 +20,7 @@ static KEY: Shape = Shape::new("key", "A key that is known.")
     .args(1, 1, Takes::Name, Takes::Name, "key NAME file=\"NAME.pub.pem\"")
     .props(&[
         needed("file", Takes::Name, "the public key, relative to the policy"),
-        prop("alg", Takes::Name, "`ed25519`"),
+        prop("alg", Takes::Name, "`ed25519` or `p256`; the file must hold such a key"),
     ])
     .children(&[once(&VALID), once(&REVOKED)]);
 static BUILDER: Shape = Shape::new("builder", "A builder, and who may sign for it.")

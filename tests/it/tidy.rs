@@ -65,7 +65,7 @@ const AWAITED: &[(&str, &str)] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("blake3", &["base"]),
     ("clap", &["cli"]),
-    ("data_encoding", &["base", "bundle"]),
+    ("data_encoding", &["base", "bundle", "ops"]),
     ("ed25519_dalek", &["bundle"]),
     ("getrandom", &["base", "bundle", "exec"]),
     ("globset", &["lang", "plan", "store", "exec", "ops"]),
@@ -74,6 +74,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("kdl", &["lang"]),
     ("miette", &["diag", "cli"]),
     ("minijinja", &["exec", "ops"]),
+    ("p256", &["bundle"]),
     ("petgraph", &["plan", "lang"]),
     ("pkcs8", &["bundle"]),
     ("regex", &["lang"]),
@@ -95,6 +96,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("uuid", &["base", "bundle", "exec"]),
     ("walkdir", &["store", "exec", "ops"]),
     ("zip", &["bundle"]),
+    ("zstd", &["bundle"]),
 ];
 
 /// What may stand at the root, besides what `.gitignore` names.
