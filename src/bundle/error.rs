@@ -159,6 +159,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A transparency log that does not hold together.
+    #[error("the transparency log cannot be used: `{}`: {why}", path.display())]
+    Log {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A file to verify cannot be read.
     #[error("cannot {what} `{}`: {source}", path.display())]
     Read {
@@ -212,6 +220,7 @@ impl Error {
             Self::Policy { .. } => Code::B0301,
             Self::Read { .. } => Code::B0302,
             Self::Malformed { .. } => Code::B0303,
+            Self::Log { .. } => Code::B0304,
         }
     }
 
@@ -236,6 +245,7 @@ impl Error {
             | Self::Passphrase { .. }
             | Self::Signing { .. }
             | Self::KeyExists { .. } => ErrorKind::Signature,
+            Self::Log { .. } => ErrorKind::CheckFailed,
             Self::Policy { .. } | Self::Read { .. } => ErrorKind::Usage,
             _ => ErrorKind::Bundle,
         }

@@ -9,6 +9,7 @@
 //! Arrows only point down: signature, statement, SHA-256 of the archive and of `META/SHA256SUMS`,
 //! entries, bytes. Nothing in the archive names its own hash, a signature or a key.
 
+mod audit;
 mod build;
 mod code;
 mod compare;
@@ -32,6 +33,7 @@ mod scan;
 mod spdx;
 mod spec;
 mod summary;
+mod tlog;
 mod transport;
 mod uri;
 mod verdict;
@@ -39,6 +41,10 @@ mod verify;
 mod version;
 mod writer;
 
+pub use audit::{
+    Audit, AuditFinding, Compared, Coverage, Database, Severity, Vex, VexStatus, audit, hash_database, load_database,
+    vex_document,
+};
 pub use build::{Built, BuiltFile, build, build_archive, proof_file, side_files};
 pub use code::Code;
 pub use compare::{Change, Parts};
@@ -60,10 +66,11 @@ pub use spec::{BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Sou
 pub use summary::{
     BUILD_LEVEL_1, REPRODUCED, SUMMARY_TYPE, Summary, VULNS_TYPE, verification_summary, vulns_statement,
 };
+pub use tlog::{Checkpoint, Hash, Log, LogKey, LogState, TlogProof, consistent, entry_of, key_id, leaf_hash};
 pub use transport::{compress, is_single, pack_single, unpack_single};
 pub use uri::{
     BUILD_TYPE, CYCLONEDX_TYPE, MANIFEST_SCHEMA, PAYLOAD_TYPE, PROVENANCE_TYPE, SIGSTORE_MEDIA_TYPE, SPDX_TYPE,
-    STATEMENT_TYPE, builder_id,
+    STATEMENT_TYPE, builder_id, purl,
 };
 pub use verdict::{Check, CheckName, Facts, Refusal, Status, Verdict, VerifyLimits};
 pub use verify::{VerifyOptions, verify, verify_extracted};

@@ -132,8 +132,10 @@ pub struct MinimumVersion {
 pub struct LogRule {
     /// The log's name.
     pub name: String,
-    /// Whether a bundle needs a proof of it. This version cannot check one, so it refuses.
+    /// Whether a bundle needs a proof of it.
     pub required: bool,
+    /// Its key. Without one no proof of it can be checked, so if one is required all is refused.
+    pub key: Option<PublicKey>,
     /// Where that is said.
     pub place: Option<Place>,
 }
@@ -260,6 +262,17 @@ impl Policy {
         for (tenant, policy) in &self.tenants {
             for requirement in &policy.requires {
                 self.check_requirement(tenant, requirement)?;
+            }
+            for log in &policy.logs {
+                // A key has one purpose: who may sign bundles with it could forge a log, and the other way round.
+                if let Some(key) = &log.key
+                    && let Some(name) = seen.get(key.spki_der())
+                {
+                    return fail(
+                        format!("the log `{}` has the key `{name}`, which signs bundles", log.name),
+                        &log.place,
+                    );
+                }
             }
             for (bundle, minimum) in &policy.minimums {
                 if Version::parse(&minimum.version).is_none() {

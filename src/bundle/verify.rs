@@ -9,7 +9,7 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
-use crate::bundle::build::side_files;
+use crate::bundle::build::{proof_file, side_files};
 use crate::bundle::code::Code;
 use crate::bundle::content::sha256_hex;
 use crate::bundle::cyclonedx::check_cyclonedx;
@@ -23,6 +23,7 @@ use crate::bundle::policy::Policy;
 use crate::bundle::provenance::{ExternalParameters, Provenance, Subject, parse_statement};
 use crate::bundle::scan::{Contents, scan};
 use crate::bundle::spdx::check_spdx;
+use crate::bundle::tlog;
 use crate::bundle::transport::{Unpacked, plain_path};
 use crate::bundle::uri;
 use crate::bundle::verdict::{CheckName, Checks, Facts, Refusal, Verdict, VerifyLimits};
@@ -44,6 +45,9 @@ impl VerifyOptions {
         Self { tenant: tenant.to_owned(), file_name: None, limits: VerifyLimits::default() }
     }
 }
+
+/// More than any proof of a log, in bytes.
+const PROOF_BYTES: u64 = 64 * 1024;
 
 /// What the signed part says, once it has passed.
 struct Signed {
@@ -159,6 +163,8 @@ fn verify_signed(
     };
     let Some(signers) = checks.record(CheckName::Signatures, signatures) else { return Ok(None) };
 
+    let keyids: Vec<String> = envelopes[0].0.signatures.iter().map(|signature| signature.keyid.clone()).collect();
+    let payload_sha256 = sha256_hex(&envelopes[0].1);
     let payloads = envelopes.into_iter().map(|(_, payload)| payload).zip(signers).collect();
     let name = match (&options.file_name, zip.file_name().and_then(|name| name.to_str())) {
         (Some(name), _) => name.clone(),
@@ -175,7 +181,11 @@ fn verify_signed(
         (provenance, format!("`{}` {} of `{}`", external.bundle.name, external.bundle.version, external.tenant))
     });
     let Some(provenance) = checks.record(CheckName::Provenance, provenance) else { return Ok(None) };
-    judge_by_policy(checks, policy, options, &opened, provenance);
+    let tlog_entry = tlog::entry(&opened[0].statement.subject[0].digest.sha256, &payload_sha256, &keyids);
+    let proof = File::open(proof_file(zip)).ok().and_then(|file| read_bounded(file, PROOF_BYTES).ok().flatten());
+    let proof = proof.and_then(|bytes| String::from_utf8(bytes).ok());
+    let published = (tlog_entry, proof);
+    judge_by_policy(checks, policy, options, &opened, provenance, &published);
     if !checks.clean() {
         return Ok(None);
     }
@@ -191,6 +201,7 @@ fn judge_by_policy(
     options: &VerifyOptions,
     opened: &[Opened],
     provenance: &Provenance,
+    (entry, proof): &(Vec<u8>, Option<String>),
 ) {
     let tenant = match judge::tenant(policy, &options.tenant) {
         Ok(tenant) => tenant,
@@ -203,7 +214,7 @@ fn judge_by_policy(
     checks.record(CheckName::Trust, note(judge::trust(policy, tenant, opened)));
     checks.record(CheckName::Source, note(judge::source(tenant, provenance)));
     checks.record(CheckName::Version, note(judge::version(tenant, provenance)));
-    checks.record(CheckName::Log, note(judge::log(tenant)));
+    checks.record(CheckName::Log, note(judge::log(tenant, entry, proof.as_deref())));
 }
 
 /// Reads the lines of the file of envelopes, each with its payload's bytes.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::cli::bundle_args::{BundleArgs, DeliverArgs, KeyCommand, RebuildArgs, ReportArgs, VerifyArgs};
+use crate::cli::bundle_args::{
+    AuditArgs, BundleArgs, DeliverArgs, KeyCommand, RebuildArgs, ReportArgs, TlogCommand, VerifyArgs,
+};
 
 /// Compiles KDL specs into a content-addressed plan and runs only what is not already known.
 #[derive(Debug, Parser)]
@@ -166,6 +168,11 @@ pub(crate) enum Command {
     Deliver(DeliverArgs),
     /// Write the report of a bundle, for those who get it
     Report(ReportArgs),
+    /// Look for known vulnerabilities in a bundle
+    Audit(AuditArgs),
+    /// Transparency logs, as static files
+    #[command(subcommand)]
+    Tlog(TlogCommand),
     /// Make a bundle again from its provenance, and compare
     Rebuild(RebuildArgs),
     /// Tell what differs between two bundles

@@ -41,6 +41,11 @@ pub(crate) struct DeliverArgs {
     pub(crate) options: RunOptions,
     #[command(flatten)]
     pub(crate) transport: TransportArgs,
+    /// Look for known vulnerabilities too, in this folder of OSV data
+    #[arg(long, value_name = "DIR")]
+    pub(crate) osv_db: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) scan: ScanArgs,
 }
 
 /// `report`.
@@ -151,5 +156,89 @@ pub(crate) enum KeyCommand {
         /// To this file instead of standard output
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SeverityArg {
+    /// From low on
+    Low,
+    /// From medium on
+    Medium,
+    /// From high on
+    High,
+    /// Critical alone
+    Critical,
+    /// Not at all
+    Never,
+}
+
+/// How to look for vulnerabilities.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// An OpenVEX document that says what concerns the bundle; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vex: Vec<PathBuf>,
+    /// From which severity on an open finding is refused; what has none counts as every one
+    #[arg(long, value_enum, default_value_t = SeverityArg::High, value_name = "SEVERITY")]
+    pub(crate) fail_on: SeverityArg,
+}
+
+/// `audit`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The bundle's archive
+    pub(crate) file: PathBuf,
+    /// A folder of OSV data: records as JSON, or exports named `all.zip`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) osv_db: PathBuf,
+    #[command(flatten)]
+    pub(crate) scan: ScanArgs,
+    /// Write an OpenVEX document about what was found, to be filled in
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vex_out: Option<PathBuf>,
+    /// Write what was found to this file as a statement signed by a key of this workspace
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attest: Option<PathBuf>,
+    /// The key that signs the statement
+    #[arg(long, value_name = "NAME", default_value = "default", requires = "attest")]
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TlogCommand {
+    /// Append a bundle to a log, and write the proof beside its archive
+    Append {
+        /// The folder of the log, made if missing
+        dir: PathBuf,
+        /// The bundle's archive
+        file: PathBuf,
+        /// The key of the log, one that signs nothing else
+        #[arg(long, value_name = "NAME")]
+        key: String,
+        /// The name of a new log: a URL without its scheme
+        #[arg(long, value_name = "NAME")]
+        origin: Option<String>,
+    },
+    /// Check a log: its signature, every entry and every tile
+    Check {
+        /// The folder of the log
+        dir: PathBuf,
+        /// The log's public key, a file
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// An earlier checkpoint or proof: the log must still begin with what it said
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
+    },
+    /// Write the proof that a log holds a bundle beside its archive
+    Prove {
+        /// The folder of the log
+        dir: PathBuf,
+        /// The bundle's archive
+        file: PathBuf,
+        /// The log's public key, a file
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
     },
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::base::{ErrorKind, format_bytes, format_duration};
 use crate::cli::args::{Cli, RunOptions as RunArgs};
+use crate::cli::audit::{audit_json, audit_text, scan};
 use crate::cli::bundle_args::{BundleArgs, DeliverArgs, ReportArgs, VerifyArgs};
 use crate::cli::commands::{Status8, clock, finish_run, relative, status_of, with_workspace};
 use crate::cli::output::Output;
@@ -41,7 +42,7 @@ pub(super) fn deliver(cli: &Cli, mut locations: Locations, args: &DeliverArgs, o
     locations.out.clone_from(&args.options.out);
     with_workspace(&locations, output, |workspace| {
         let clock = clock();
-        let mut steps = Steps { output, last: clock.elapsed(), clock: clock.as_ref(), total: Vec::new() };
+        let mut steps = Steps { last: clock.elapsed(), clock: clock.as_ref(), total: Vec::new() };
         let asked = Asked { name: &args.name, dir: args.output.as_deref(), run: &args.options, materialize: true };
         let reply = match make(cli, workspace, &locations, &asked, output)? {
             Ok(reply) => reply,
@@ -61,8 +62,26 @@ pub(super) fn deliver(cli: &Cli, mut locations: Locations, args: &DeliverArgs, o
             output.note(&verdict_text(&verdict));
             return Ok(ErrorKind::Signature.exit_status());
         }
+        let scanned = match &args.osv_db {
+            Some(database) => {
+                let state = workspace.state.clone();
+                let scanned = scan(&reply.built.zip.path, &args.scan, database, Some(&state), &locations)?;
+                output.note(audit_text(&scanned).trim_end());
+                steps.done("audit", None);
+                Some(scanned)
+            }
+            None => None,
+        };
         let run = reply.run.reports.first().map(|report| report.run.clone());
-        let report = ops::report(workspace, &reply.built.zip.path, &verdict, &judged_by, run.as_deref(), &clock)?;
+        let report = ops::report(
+            workspace,
+            &reply.built.zip.path,
+            &verdict,
+            &judged_by,
+            run.as_deref(),
+            scanned.as_ref(),
+            &clock,
+        )?;
         output.note(&format!("report {}", relative(&report, &locations.current)));
         steps.done("report", None);
         if output.json {
@@ -71,17 +90,18 @@ pub(super) fn deliver(cli: &Cli, mut locations: Locations, args: &DeliverArgs, o
             object["verified"] = json!(verdict.accepted());
             object["transport"] = transport;
             object["steps"] = steps.json();
+            object["audit"] = scanned.as_ref().map_or(serde_json::Value::Null, audit_json);
             output.data(&format!("{object}\n"));
         }
         output.note(&format!("delivered in {}", steps.text()));
         output.note(&summary(&reply.run));
-        Ok(0)
+        let refused = scanned.is_some_and(|scanned| !scanned.accepted());
+        Ok(if refused { ErrorKind::Audit.exit_status() } else { 0 })
     })
 }
 
 /// The steps of a delivery and how long each took.
 struct Steps<'a> {
-    output: &'a Output,
     clock: &'a dyn crate::base::Clock,
     last: Duration,
     total: Vec<(&'static str, Duration)>,
@@ -180,7 +200,7 @@ pub(super) fn report(cli: &Cli, locations: &Locations, args: &ReportArgs, output
         let by = verdict.facts.as_ref().map_or_else(Vec::new, |facts| facts.signers.clone());
         let judged_by =
             if by.is_empty() { "no key of this workspace".to_owned() } else { format!("the key {}", by.join(" and ")) };
-        let path = ops::report(workspace, &zip, &verdict, &judged_by, args.run.as_deref(), &clock())?;
+        let path = ops::report(workspace, &zip, &verdict, &judged_by, args.run.as_deref(), None, &clock())?;
         if output.json {
             output.data(&format!("{}\n", json!({"report": path, "verified": verdict.accepted()})));
         } else {

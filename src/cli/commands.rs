@@ -11,7 +11,7 @@ use crate::base::{Clock, ErrorKind, SystemClock, format_bytes, parse_duration_ms
 use crate::cli::args::{Cli, Command, Format, RunOptions as RunArgs, StoreCommand};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
-use crate::cli::{bundles, keys, transport};
+use crate::cli::{audit, bundles, keys, transport};
 use crate::ops::{self, Error, GcOptions, Locations, PlanFormat, RunReply, Workspace};
 
 pub(super) type Status8 = Result<u8, Error>;
@@ -47,6 +47,8 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Bundle(args) => bundles::bundle(cli, locations, args, output),
         Command::Deliver(args) => bundles::deliver(cli, locations, args, output),
         Command::Verify(args) => bundles::verify(&locations, args, output),
+        Command::Audit(args) => audit::audit(&locations, args, output),
+        Command::Tlog(command) => audit::tlog(&locations, command, output),
         Command::Rebuild(args) => transport::rebuild(cli, &locations, args, output),
         Command::DiffBundles { before, after, exit_code } => {
             transport::diff(&locations, before, after, *exit_code, output)

@@ -2,6 +2,7 @@
 //! everything an operation does.
 
 mod args;
+mod audit;
 mod bundle_args;
 mod bundles;
 mod commands;

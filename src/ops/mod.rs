@@ -2,6 +2,7 @@
 //! terminals and exit statuses, which are the fronts'.
 
 mod attest;
+mod audit;
 mod bundles;
 mod check;
 mod doctor;
@@ -13,13 +14,14 @@ mod ports;
 mod rebuild;
 mod report;
 mod run;
+mod tlog;
 mod trust;
 mod workspace;
 
 // What fronts need of the modules below, so that they name this module alone.
 pub use crate::bundle::{
-    Algorithm, BUILD_LEVEL_1, BuiltFile, Change, PublicKey, REPRODUCED, Status as CheckStatus, Verdict, compress,
-    pack_single,
+    Algorithm, BUILD_LEVEL_1, BuiltFile, Change, PublicKey, REPRODUCED, Severity, Status as CheckStatus, Verdict,
+    compress, pack_single,
 };
 pub use crate::exec::{CancelToken, RunReport};
 pub use crate::lang::SignerDecl;
@@ -27,6 +29,7 @@ pub use crate::plan::Isolation;
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
 pub use attest::{Attest, attest_summary, attest_verified};
+pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
 pub use bundles::{
     BundleReply, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify, verify_made,
 };
@@ -42,5 +45,6 @@ pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use run::{Chosen, RunContext, RunOptions, RunReply, run, run_dir};
+pub use tlog::{Logged, tlog_append, tlog_check, tlog_prove};
 pub use trust::{PolicyErrors, read_policy};
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::base::Clock;
 use crate::bundle::{Inspected, PublicKey, Verdict, inspect};
 use crate::ops::Error;
+use crate::ops::audit::AuditReply;
 use crate::ops::keys::{key_dir, public_keys};
 use crate::ops::run::write_atomically;
 use crate::ops::workspace::Workspace;
@@ -32,6 +33,8 @@ pub struct ReportData<'a> {
     pub keys: &'a BTreeMap<String, (String, PublicKey)>,
     /// Images among the files.
     pub images: &'a BTreeMap<String, Vec<u8>>,
+    /// What an audit found, if one was made.
+    pub audit: Option<&'a AuditReply>,
 }
 
 /// The report beside an archive: `NAME-VERSION.report.html`.
@@ -47,6 +50,7 @@ pub fn report(
     verdict: &Verdict,
     judged_by: &str,
     run: Option<&str>,
+    audit: Option<&AuditReply>,
     clock: &Arc<dyn Clock>,
 ) -> Result<PathBuf, Error> {
     let inspected = inspect(zip)?;
@@ -61,8 +65,15 @@ pub fn report(
     };
     let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
     let steps = run.map(|run| read_steps(&workspace.state, &run, Some(&store))).transpose()?;
-    let data =
-        ReportData { inspected: &inspected, verdict, judged_by, steps: steps.as_ref(), keys: &keys, images: &images };
+    let data = ReportData {
+        inspected: &inspected,
+        verdict,
+        judged_by,
+        steps: steps.as_ref(),
+        keys: &keys,
+        images: &images,
+        audit,
+    };
     let html = page::render(&data)?;
     let path = report_path(zip);
     write_atomically(&path, html.as_bytes())?;

@@ -77,12 +77,16 @@ fn convert(decl: &TrustDecl, dir: &Path, sources: &SourceMap) -> Result<Policy, 
         policy.builders.push(TrustedBuilder { uri: uri.value.clone(), signers, place: place(uri.span) });
     }
     for tenant in &decl.tenants {
-        policy = policy.tenant(&tenant.name.value, convert_tenant(tenant, &place));
+        policy = policy.tenant(&tenant.name.value, convert_tenant(tenant, dir, &place)?);
     }
     Ok(policy)
 }
 
-fn convert_tenant(decl: &TrustTenant, place: &dyn Fn(Span) -> Option<Place>) -> TenantPolicy {
+fn convert_tenant(
+    decl: &TrustTenant,
+    dir: &Path,
+    place: &dyn Fn(Span) -> Option<Place>,
+) -> Result<TenantPolicy, Error> {
     let requires = decl
         .requires
         .iter()
@@ -113,7 +117,10 @@ fn convert_tenant(decl: &TrustTenant, place: &dyn Fn(Span) -> Option<Place>) -> 
     let logs = decl
         .logs
         .iter()
-        .map(|(name, required)| LogRule { name: name.value.clone(), required: *required, place: place(name.span) })
-        .collect();
-    TenantPolicy { requires, sources, minimums, logs, place: place(decl.name.span) }
+        .map(|(name, required, file)| {
+            let key = file.as_ref().map(|file| PublicKey::from_pem_file(&dir.join(&file.value))).transpose()?;
+            Ok(LogRule { name: name.value.clone(), required: *required, key, place: place(name.span) })
+        })
+        .collect::<Result<Vec<LogRule>, Error>>()?;
+    Ok(TenantPolicy { requires, sources, minimums, logs, place: place(decl.name.span) })
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::base::{format_bytes, format_duration};
 use crate::bundle::{Inspected, Status, read_files};
 use crate::ops::Error;
+use crate::ops::audit::AuditReply;
 use crate::ops::report::ReportData;
 use crate::ops::report::steps::{Step, Steps};
 
@@ -149,7 +150,7 @@ fn context(data: &ReportData<'_>) -> Value {
         "components": inspected.components.iter().map(|component| component.name.clone()).collect::<Vec<_>>(),
         "tools": tools,
         "run": data.steps.map(run),
-        "audit": null,
+        "audit": data.audit.map(audit),
         "commands": commands(&inspected.file_name, data),
         "policy": policy(data),
     })
@@ -246,6 +247,24 @@ fn row(step: &Step, scale: u64) -> Value {
     json!({
         "addr": step.addr, "class": class, "outcome": outcome, "why": why, "label": label, "x": x, "width": width,
         "time": step.duration_ms.map_or_else(|| "\u{2013}".to_owned(), time),
+    })
+}
+
+fn audit(reply: &AuditReply) -> Value {
+    let findings: Vec<Value> = reply
+        .audit
+        .findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "id": finding.id, "package": format!("{} {}", finding.package, finding.version),
+                "severity": finding.severity.word(), "state": finding.state(),
+            })
+        })
+        .collect();
+    json!({
+        "ok": reply.accepted(), "count": reply.open().count(), "coverage": reply.coverage_line(),
+        "sentence": reply.sentence(), "findings": findings,
     })
 }
 
