@@ -36,7 +36,7 @@ impl FileFacts {
         HEXLOWER.encode(&self.sha1)
     }
 
-    pub(crate) fn sha256_hex(&self) -> String {
+    pub fn sha256_hex(&self) -> String {
         HEXLOWER.encode(&self.sha256)
     }
 }
@@ -74,7 +74,7 @@ impl Hashes {
 }
 
 /// The lower-case hexadecimal SHA-256 of bytes.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
 }
 

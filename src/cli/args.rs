@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::bundle_args::{
+    AuditArgs, BundleArgs, DeliverArgs, KeyCommand, RebuildArgs, ReportArgs, TlogCommand, VerifyArgs,
+};
+
 /// Compiles KDL specs into a content-addressed plan and runs only what is not already known.
 #[derive(Debug, Parser)]
 #[command(name = "partita", version, about, long_about = None, max_term_width = 100, disable_help_subcommand = true)]
@@ -187,33 +191,29 @@ pub(crate) enum Command {
         addr: Option<String>,
     },
     /// Make a bundle from results that are known
-    Bundle {
-        /// The bundle
-        name: String,
-        /// Where to put it; else `bundles` in the outputs' folder
-        #[arg(short, long, value_name = "DIR")]
-        output: Option<PathBuf>,
-    },
+    Bundle(BundleArgs),
     /// Check a bundle against a trust policy
-    Verify {
-        /// The archive, `NAME-VERSION.zip`, with its signatures beside it
-        file: PathBuf,
-        /// The policy, a KDL file; else the bundle must be signed by a key of this workspace
-        #[arg(long, value_name = "FILE")]
-        policy: Option<PathBuf>,
-        /// The tenant it must be for
-        #[arg(long, value_name = "NAME")]
-        tenant: Option<String>,
-    },
-    /// Run, bundle and verify
-    Deliver {
-        /// The bundle
-        name: String,
-        /// Where to put it; else `bundles` in the outputs' folder
-        #[arg(short, long, value_name = "DIR")]
-        output: Option<PathBuf>,
-        #[command(flatten)]
-        options: RunOptions,
+    Verify(VerifyArgs),
+    /// Run, bundle, verify, and write a report
+    Deliver(DeliverArgs),
+    /// Write the report of a bundle, for those who get it
+    Report(ReportArgs),
+    /// Look for known vulnerabilities in a bundle
+    Audit(AuditArgs),
+    /// Transparency logs, as static files
+    #[command(subcommand)]
+    Tlog(TlogCommand),
+    /// Make a bundle again from its provenance, and compare
+    Rebuild(RebuildArgs),
+    /// Tell what differs between two bundles
+    DiffBundles {
+        /// The one before
+        before: PathBuf,
+        /// The one after
+        after: PathBuf,
+        /// Exit 5 if something differs
+        #[arg(long)]
+        exit_code: bool,
     },
     /// Signing keys
     #[command(subcommand)]
@@ -256,23 +256,6 @@ pub(crate) enum IsolationArg {
     Landlock,
     /// Nothing is enforced
     None,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Make a key pair: NAME.key.pem and NAME.pub.pem
-    Generate {
-        /// The name
-        name: String,
-        /// Where; else `keys` in the state directory
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-    /// Show the public keys of this workspace
-    Show {
-        /// Only this one
-        name: Option<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,11 +8,11 @@ use serde_json::json;
 
 use crate::base::{Clock, ErrorKind, SystemClock};
 use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
-use crate::cli::delivery::{bundle, key, verify};
 use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
 use crate::cli::upkeep::{doctor, store};
+use crate::cli::{audit, bundles, keys, transport};
 use crate::diag::Severity;
 use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
 
@@ -60,17 +60,17 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Log { run, addr } => {
             with_workspace(&locations, output, |workspace| log(workspace, run.as_deref(), addr.as_deref(), output))
         }
-        Command::Bundle { name, output: dir } => {
-            let args = RunArgs { require_cached: true, ..RunArgs::default() };
-            bundle(cli, locations, name, dir.as_deref(), &args, output)
+        Command::Bundle(args) => bundles::bundle(cli, locations, args, output),
+        Command::Deliver(args) => bundles::deliver(cli, locations, args, output),
+        Command::Verify(args) => bundles::verify(&locations, args, output),
+        Command::Audit(args) => audit::audit(&locations, args, output),
+        Command::Tlog(command) => audit::tlog(&locations, command, output),
+        Command::Rebuild(args) => transport::rebuild(cli, &locations, args, output),
+        Command::DiffBundles { before, after, exit_code } => {
+            transport::diff(&locations, before, after, *exit_code, output)
         }
-        Command::Deliver { name, output: dir, options: args } => {
-            bundle(cli, locations, name, dir.as_deref(), args, output)
-        }
-        Command::Verify { file, policy, tenant } => {
-            verify(&locations, file, policy.as_deref(), tenant.as_deref(), output)
-        }
-        Command::Key(command) => key(&locations, command, output),
+        Command::Report(args) => bundles::report(cli, &locations, args, output),
+        Command::Key(command) => keys::key(&locations, command, output),
         Command::Store(command) => store(&locations, command, output),
         Command::Doctor => doctor(&locations, output),
     }

@@ -66,6 +66,12 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The report could not be made.
+    #[error("the report could not be made: {0}")]
+    Report(String),
+    /// An audit said no.
+    #[error("{0}")]
+    Audit(String),
     /// A defect of ours.
     #[error("internal error: {0}")]
     Internal(String),
@@ -112,6 +118,8 @@ impl Error {
             Self::Bundle(error) => error.kind(),
             Self::Failed { kind, .. } => *kind,
             Self::KeyMissing { .. } => ErrorKind::Signature,
+            Self::Report(_) => ErrorKind::Report,
+            Self::Audit(_) => ErrorKind::Audit,
             Self::Internal(_) => ErrorKind::Internal,
             Self::NotCached { .. } | Self::CheckFailed(_) => ErrorKind::CheckFailed,
             Self::Signal(number) => ErrorKind::Signal(*number),
@@ -130,6 +138,8 @@ impl Error {
             Self::Bundle(error) => error.code().to_string(),
             Self::Failed { .. } => "action-failed".to_owned(),
             Self::KeyMissing { .. } => "key-missing".to_owned(),
+            Self::Report(_) => "report".to_owned(),
+            Self::Audit(_) => "audit".to_owned(),
             Self::Internal(_) => "internal".to_owned(),
             Self::NotCached { .. } => "not-cached".to_owned(),
             Self::CheckFailed(_) => "check-failed".to_owned(),

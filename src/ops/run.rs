@@ -181,7 +181,11 @@ pub(super) fn run_one(
     let request = Request {
         target: target.clone(),
         targets: chosen.actions.clone(),
-        excluded: vec![workspace.store.clone(), workspace.state.clone(), workspace.out.clone()],
+        excluded: [&workspace.store, &workspace.state, &workspace.out]
+            .into_iter()
+            .chain(&workspace.excluded)
+            .cloned()
+            .collect(),
         jobs: NonZeroUsize::new(options.jobs),
         keep_going: options.keep_going,
         isolation: options.isolation,
