@@ -240,6 +240,13 @@ fn every_code_has_a_page_with_the_title_of_the_registry() {
 }
 
 #[test]
+fn the_index_of_the_book_lists_every_code() {
+    let index = read(&repository("book/src/reference/diagnostics.md"));
+    let row = |code: &Code| format!("| [{code}](codes/{code}.md) | {} |", code.info().title);
+    report(&Code::ALL.iter().map(row).filter(|row| !index.contains(row.as_str())).collect::<Vec<_>>());
+}
+
+#[test]
 fn every_page_has_examples_that_do_as_they_say() {
     let mut faults = Vec::new();
     for code in Code::ALL {
