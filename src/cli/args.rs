@@ -56,6 +56,10 @@ pub(crate) enum Format {
     Dot,
     /// Mermaid (plans)
     Mermaid,
+    /// Markdown for a pull request (differences)
+    Markdown,
+    /// SARIF 2.1.0 (differences)
+    Sarif,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -129,6 +133,32 @@ pub(crate) enum Command {
         /// Write it to a file instead of standard output
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Tell what a change really does: privileged changes first, then root causes
+    Diff {
+        /// A git revision, a plan file, or `.` for the working tree
+        before: String,
+        /// The same
+        #[arg(default_value = ".")]
+        after: String,
+        /// Only this graph; else all that either side has
+        #[arg(long, value_name = "NAME")]
+        graph: Option<String>,
+        /// Exit with 5 if there are changes, with 6 if some are privileged
+        #[arg(long)]
+        exit_code: bool,
+        /// Show everything: all addresses, all fields, whole values
+        #[arg(long)]
+        full: bool,
+    },
+    /// Tell what a run would do: what is known, what runs, and why
+    Forecast {
+        /// A graph, or addresses in one
+        #[arg(required = true)]
+        targets: Vec<String>,
+        /// Take this address as not known; may be given several times
+        #[arg(long, value_name = "ADDR")]
+        refresh: Vec<String>,
     },
     /// Run what is not already known
     Run {

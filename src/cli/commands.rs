@@ -1,23 +1,25 @@
 //! One function for each command: call the operation, print the reply. Leaves out the operations.
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 
-use crate::base::{Clock, ErrorKind, SystemClock, format_bytes, parse_duration_ms, parse_size_bytes};
-use crate::cli::args::{Cli, Command, Format, KeyCommand, Progress, RunOptions as RunArgs, StoreCommand};
+use crate::base::{Clock, ErrorKind, SystemClock};
+use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
+use crate::cli::delivery::{bundle, key, verify};
 use crate::cli::output::Output;
+use crate::cli::review;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
-use crate::ops::{
-    self, CheckStatus, Error, GcOptions, Locations, PlanFormat, RunReply, Verdict, VerifyProblem, Workspace,
-};
+use crate::cli::upkeep::{doctor, store};
+use crate::diag::Severity;
+use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
 
-type Status8 = Result<u8, Error>;
+/// An exit status, or the error that decides it.
+pub(super) type Status8 = Result<u8, Error>;
 
-fn clock() -> Arc<dyn Clock> {
+pub(super) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::new())
 }
 
@@ -29,14 +31,27 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Fmt { files, check } => fmt(&locations, files, *check, output),
         Command::Expand { graph } => with_workspace(&locations, output, |workspace| {
             let text = ops::expand_graph(workspace, graph, &params(cli)?)?;
-            output.data(&text);
+            output.text_or(&text, || json!({"graph": graph, "kdl": text}));
             Ok(0)
         }),
         Command::Explain { code } => {
-            output.data(ops::explain(code)?);
+            let page = ops::explain(code)?;
+            output.text_or(page, || json!({"code": code.to_ascii_uppercase(), "page": page}));
             Ok(0)
         }
         Command::Plan { graph, output: file } => plan(cli, &locations, graph, file.as_deref(), output),
+        Command::Diff { before, after, graph, exit_code, full } => {
+            let request = ops::DiffRequest {
+                before: before.clone(),
+                after: after.clone(),
+                graph: graph.clone(),
+                params: params(cli)?,
+            };
+            review::diff(&locations, &request, cli.global.format, *exit_code, *full, output)
+        }
+        Command::Forecast { targets, refresh } => with_workspace(&locations, output, |workspace| {
+            review::forecast(cli, &locations, workspace, targets, refresh, output)
+        }),
         Command::Run { targets, options: args } => run_targets(cli, locations, targets, args, output),
         Command::Why { addr, run } => {
             with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
@@ -62,7 +77,11 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
 }
 
 /// Opens the workspace, and writes what was found in its specs whatever becomes of the command.
-fn with_workspace(locations: &Locations, output: &Output, act: impl FnOnce(&mut Workspace) -> Status8) -> Status8 {
+pub(super) fn with_workspace(
+    locations: &Locations,
+    output: &Output,
+    act: impl FnOnce(&mut Workspace) -> Status8,
+) -> Status8 {
     let mut workspace = ops::open(locations)?;
     let result = act(&mut workspace);
     let compiled = &workspace.compiled;
@@ -77,12 +96,17 @@ fn init(locations: &Locations, dir: &Path, output: &Output) -> Status8 {
     let file = ops::init(locations, dir)?;
     output.note(&format!("made {}", file.display()));
     output.note("it says at its top what to try next");
+    output.text_or("", || json!({"made": file}));
     Ok(0)
 }
 
 fn check(locations: &Locations, files: &[PathBuf], output: &Output) -> Status8 {
     let compiled = ops::check(locations, files)?;
     output.diagnostics(&compiled.diagnostics, &compiled.program.sources);
+    output.text_or("", || {
+        let count = |severity| compiled.diagnostics.count(severity);
+        json!({"errors": count(Severity::Error), "warnings": count(Severity::Warning)})
+    });
     Ok(if compiled.diagnostics.has_errors() { ErrorKind::Spec.exit_status() } else { 0 })
 }
 
@@ -108,6 +132,7 @@ fn fmt(locations: &Locations, files: &[PathBuf], check: bool, output: &Output) -
     for file in &formatted.changed {
         output.note(&format!("{} {}", if check { "not formatted:" } else { "formatted" }, file.display()));
     }
+    output.text_or("", || json!({"changed": formatted.changed, "written": !check}));
     if formatted.diagnostics.has_errors() {
         output.diagnostics(&formatted.diagnostics, &formatted.sources);
         return Err(Error::Spec);
@@ -123,6 +148,9 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
             (Some(Format::Json), _) | (None, Some(_)) => PlanFormat::Json,
             (Some(Format::Dot), _) => PlanFormat::Dot,
             (Some(Format::Mermaid), _) => PlanFormat::Mermaid,
+            (Some(Format::Markdown | Format::Sarif), _) => {
+                return Err(Error::usage("a plan is written as human, json, dot or mermaid"));
+            }
         };
         let text = ops::write_plan(&planned.plan, format);
         match file {
@@ -154,7 +182,7 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     let context = context(cli, &locations, output)?;
     with_workspace(&locations, output, |workspace| {
         let reply = ops::run(workspace, targets, &params, &options, &context)?;
-        finish_run(&locations, args, &reply, output)?;
+        finish_run(cli, &locations, args, &reply, output)?;
         if output.json {
             output.data(&format!("{}\n", report_json(&reply)));
         }
@@ -175,7 +203,8 @@ fn print_outputs(reply: &RunReply, locations: &Locations, output: &Output) {
     }
 }
 
-fn status_of(reply: &RunReply) -> u8 {
+/// The exit status of a run.
+pub(super) fn status_of(reply: &RunReply) -> u8 {
     match (stopped_by(), reply.error()) {
         (Some(signal), Some(Error::Signal(_))) => ErrorKind::Signal(signal).exit_status(),
         (_, Some(error)) => error.kind().exit_status(),
@@ -183,7 +212,19 @@ fn status_of(reply: &RunReply) -> u8 {
     }
 }
 
-fn finish_run(locations: &Locations, args: &RunArgs, reply: &RunReply, output: &Output) -> Result<(), Error> {
+/// Writes the report if it was asked for, and what failed with the places where it can be mended.
+pub(super) fn finish_run(
+    cli: &Cli,
+    locations: &Locations,
+    args: &RunArgs,
+    reply: &RunReply,
+    output: &Output,
+) -> Result<(), Error> {
+    // Lines of progress have shown all that a failure has to say.
+    let is_new = matches!(cli.global.progress, Progress::Json | Progress::None);
+    for failed in &reply.failures {
+        output.failure(failed, is_new);
+    }
     if let Some(file) = &args.report {
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;
@@ -195,7 +236,7 @@ fn finish_run(locations: &Locations, args: &RunArgs, reply: &RunReply, output: &
 }
 
 /// A path as a person in the current directory would write it.
-fn relative(path: &Path, current: &Path) -> String {
+pub(super) fn relative(path: &Path, current: &Path) -> String {
     path.strip_prefix(current).unwrap_or(path).display().to_string()
 }
 
@@ -272,303 +313,4 @@ fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, output: &Ou
         }
     }
     Ok(0)
-}
-
-fn bundle(
-    cli: &Cli,
-    mut locations: Locations,
-    name: &str,
-    dir: Option<&Path>,
-    args: &RunArgs,
-    output: &Output,
-) -> Status8 {
-    locations.out.clone_from(&args.out);
-    let deliver = matches!(cli.command, Command::Deliver { .. });
-    with_workspace(&locations, output, |workspace| {
-        let context = context(cli, &locations, output)?;
-        let dir = dir.map_or_else(|| ops::default_dir(workspace), |dir| locations.current.join(dir));
-        let made = ops::make(workspace, name, &params(cli)?, &dir, &options(cli, args, deliver)?, &context)?;
-        let reply = match made {
-            Ok(reply) => reply,
-            Err(run) => {
-                finish_run(&locations, args, &run, output)?;
-                output.note(&summary(&run));
-                if !deliver && matches!(run.error(), Some(Error::NotCached { .. })) {
-                    output.note(&format!("run it first, or in one go: `partita deliver {name}`"));
-                }
-                return Ok(status_of(&run));
-            }
-        };
-        finish_run(&locations, args, &reply.run, output)?;
-        let here = |path: &Path| relative(path, &locations.current);
-        if reply.key_is_new {
-            output.note(&format!("note: made the key `default`, whose public half is {}", here(&reply.key)));
-        }
-        for path in &reply.run.outputs {
-            output.note(&format!("  -> {}", here(path)));
-        }
-        let built = &reply.built;
-        output.note(&format!(
-            "bundle {} ({} files, {})",
-            here(&built.zip.path),
-            built.files,
-            format_bytes(built.zip.size)
-        ));
-        output.note(&format!("  sha256 {}", built.zip.sha256));
-        output.note(&format!("  signed {}", here(&built.intoto.path)));
-        let mut status = 0;
-        if deliver {
-            let keys = ops::key_dir(workspace);
-            match ops::verify(&built.zip.path, None, None, Some(&keys))? {
-                Ok(verdict) => {
-                    status = if verdict.accepted() { 0 } else { ErrorKind::Signature.exit_status() };
-                    let word = if verdict.accepted() { "verified" } else { "REFUSED" };
-                    output.note(&format!("{word}: {} checks by the key {}", verdict.checks.len(), here(&reply.key)));
-                    if !verdict.accepted() {
-                        output.note(&verdict_text(&verdict));
-                    }
-                }
-                Err(VerifyProblem::Policy(_)) => return Err(Error::Internal("a policy without a text".to_owned())),
-            }
-        }
-        if output.json {
-            let object = json!({
-                "bundle": built.zip.path, "size": built.zip.size, "sha256": built.zip.sha256,
-                "attestations": built.intoto.path, "sigstore": built.sigstore.path, "files": built.files,
-                "keyids": built.keyids, "run": report_json(&reply.run),
-            });
-            output.data(&format!("{object}\n"));
-        }
-        output.note(&summary(&reply.run));
-        Ok(status)
-    })
-}
-
-fn verify(locations: &Locations, file: &Path, policy: Option<&Path>, tenant: Option<&str>, output: &Output) -> Status8 {
-    let file = locations.current.join(file);
-    let policy = policy.map(|policy| locations.current.join(policy));
-    let own = if policy.is_none() { ops::open(locations).ok().map(|workspace| ops::key_dir(&workspace)) } else { None };
-    match ops::verify(&file, policy.as_deref(), tenant, own.as_deref())? {
-        Ok(verdict) => {
-            if output.json {
-                output.data(&format!("{}\n", verdict_json(&verdict)));
-            } else {
-                output.data(&format!("{}\n", verdict_text(&verdict)));
-            }
-            Ok(if verdict.accepted() { 0 } else { ErrorKind::CheckFailed.exit_status() })
-        }
-        Err(VerifyProblem::Policy(errors)) => {
-            output.diagnostics(&errors.diagnostics, &errors.sources);
-            Err(Error::Spec)
-        }
-    }
-}
-
-/// A line for each check, and the line of the policy that refused.
-fn verdict_text(verdict: &Verdict) -> String {
-    let mut lines = Vec::new();
-    for check in &verdict.checks {
-        lines.push(match &check.status {
-            CheckStatus::Passed(note) if note.is_empty() => format!("ok       {}", check.name.title()),
-            CheckStatus::Passed(note) => format!("ok       {}: {note}", check.name.title()),
-            CheckStatus::Refused(refusal) => {
-                let place = refusal.place.as_ref().map_or(String::new(), |place| format!("\n         policy {place}"));
-                format!("REFUSED  {}: {refusal}{place}", check.name.word())
-            }
-            CheckStatus::Skipped => format!("skipped  {}", check.name.title()),
-        });
-    }
-    lines.push(if verdict.accepted() { "accepted".to_owned() } else { "refused".to_owned() });
-    lines.join("\n")
-}
-
-fn verdict_json(verdict: &Verdict) -> serde_json::Value {
-    let checks: Vec<_> = verdict
-        .checks
-        .iter()
-        .map(|check| match &check.status {
-            CheckStatus::Passed(note) => json!({"check": check.name.word(), "status": "ok", "note": note}),
-            CheckStatus::Refused(refusal) => json!({
-                "check": check.name.word(), "status": "refused", "code": refusal.code.to_string(), "reason": refusal.reason,
-                "policy_line": refusal.place.as_ref().map(|place| place.line),
-            }),
-            CheckStatus::Skipped => json!({"check": check.name.word(), "status": "skipped"}),
-        })
-        .collect();
-    let facts = verdict.facts.as_ref().map(|facts| {
-        json!({
-            "name": facts.name, "version": facts.version, "tenant": facts.tenant, "graph": facts.graph,
-            "plan": facts.plan, "builders": facts.builders, "signers": facts.signers,
-            "predicates": facts.predicates, "sha256": facts.sha256,
-        })
-    });
-    json!({"accepted": verdict.accepted(), "checks": checks, "facts": facts})
-}
-
-fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 {
-    let dir = |out: Option<&PathBuf>| match out {
-        Some(out) => Ok(locations.current.join(out)),
-        None => ops::open(locations).map(|workspace| ops::key_dir(&workspace)),
-    };
-    match command {
-        KeyCommand::Generate { name, out } => {
-            let files = ops::generate_key(&dir(out.as_ref())?, name)?;
-            output.note(&format!("private {}", relative(&files.private, &locations.current)));
-            output.note(&format!("public  {}", relative(&files.public, &locations.current)));
-            output.note(&format!("keyid   {}", files.key.keyid()));
-            Ok(0)
-        }
-        KeyCommand::Show { name } => {
-            let dir = dir(None)?;
-            let keys = ops::public_keys(&dir)?;
-            let shown: Vec<_> =
-                keys.iter().filter(|(known, _)| name.as_ref().is_none_or(|name| name == *known)).collect();
-            if let (Some(name), true) = (name, shown.is_empty()) {
-                return Err(Error::KeyMissing { name: name.clone(), path: dir.join(format!("{name}.pub.pem")) });
-            }
-            for (name, key) in shown {
-                if output.json {
-                    let object = json!({"name": name, "keyid": key.keyid(), "algorithm": key.algorithm().word(), "pem": key.to_pem()});
-                    output.data(&format!("{object}\n"));
-                } else {
-                    output.data(&format!("{name}  {}  {}\n{}", key.algorithm().word(), key.keyid(), key.to_pem()));
-                }
-            }
-            Ok(0)
-        }
-    }
-}
-
-fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Status8 {
-    let dir = ops::store_dir(locations)?;
-    let store = ops::open_store(&dir, clock())?;
-    match command {
-        StoreCommand::Stat => {
-            let stat = store.stat()?;
-            if output.json {
-                let object = json!({
-                    "dir": dir, "objects": stat.objects, "bytes": stat.bytes, "claims": stat.claims,
-                    "quarantined": stat.quarantined, "quarantined_bytes": stat.quarantined_bytes,
-                });
-                output.data(&format!("{object}\n"));
-            } else {
-                output.data(&format!("store {}\n", dir.display()));
-                output.data(&format!("  objects      {} ({})\n", stat.objects, format_bytes(stat.bytes)));
-                output.data(&format!("  results      {}\n", stat.claims));
-                output.data(&format!(
-                    "  quarantined  {} ({})\n",
-                    stat.quarantined,
-                    format_bytes(stat.quarantined_bytes)
-                ));
-            }
-            Ok(0)
-        }
-        StoreCommand::Verify => {
-            let report = store.verify()?;
-            let sound = report.is_sound();
-            if output.json {
-                let object = json!({
-                    "sound": sound, "objects": report.objects, "bytes": report.bytes, "claims": report.claims,
-                    "corrupt": report.corrupt.iter().map(|d| d.hex()).collect::<Vec<_>>(), "strays": report.strays,
-                    "claims_dropped": report.claims_dropped,
-                    "missing": report.missing.iter().map(|d| d.hex()).collect::<Vec<_>>(),
-                    "orphans_removed": report.orphans_removed,
-                });
-                output.data(&format!("{object}\n"));
-            } else {
-                output.data(&format!(
-                    "read {} objects ({}) and {} results: {}\n",
-                    report.objects,
-                    format_bytes(report.bytes),
-                    report.claims,
-                    if sound { "all sound" } else { "NOT sound" }
-                ));
-                for digest in &report.corrupt {
-                    output.data(&format!("  corrupt, now in quarantine: b3:{digest}\n"));
-                }
-                for name in &report.strays {
-                    output.data(&format!("  not ours, now in quarantine: {name}\n"));
-                }
-                for digest in &report.missing {
-                    output.data(&format!("  missing: b3:{digest}\n"));
-                }
-                if report.claims_dropped > 0 {
-                    output.data(&format!(
-                        "  {} results dropped; they are made anew when needed\n",
-                        report.claims_dropped
-                    ));
-                }
-            }
-            Ok(if sound { 0 } else { ErrorKind::CheckFailed.exit_status() })
-        }
-        StoreCommand::Gc { max_age, max_size, dry_run } => {
-            let bad = |what: &str, text: &str, example: &str| {
-                Error::usage_help(format!("`{text}` is not a {what}"), format!("write it as {example}"))
-            };
-            let age = max_age
-                .as_ref()
-                .map(|text| parse_duration_ms(text).ok_or_else(|| bad("duration", text, "`30d` or `12h`")))
-                .transpose()?;
-            let size = max_size
-                .as_ref()
-                .map(|text| parse_size_bytes(text).ok_or_else(|| bad("size", text, "`10GiB`")))
-                .transpose()?;
-            let options = GcOptions {
-                max_age: age.map(Duration::from_millis),
-                max_bytes: size,
-                roots: Vec::new(),
-                dry_run: *dry_run,
-            };
-            let report = store.gc(&options)?;
-            if output.json {
-                let object = json!({
-                    "dry_run": dry_run, "claims": report.claims, "objects": report.objects, "bytes": report.bytes,
-                    "leftovers": report.leftovers, "kept_objects": report.kept_objects,
-                    "kept_bytes": report.kept_bytes, "kept_claims": report.kept_claims,
-                });
-                output.data(&format!("{object}\n"));
-            } else {
-                let verb = if *dry_run { "would remove" } else { "removed" };
-                output.data(&format!(
-                    "{verb} {} results, {} objects ({}) and {} leftovers\n",
-                    report.claims,
-                    report.objects,
-                    format_bytes(report.bytes),
-                    report.leftovers
-                ));
-                output.data(&format!(
-                    "kept {} results and {} objects ({})\n",
-                    report.kept_claims,
-                    report.kept_objects,
-                    format_bytes(report.kept_bytes)
-                ));
-            }
-            Ok(0)
-        }
-    }
-}
-
-fn doctor(locations: &Locations, output: &Output) -> Status8 {
-    let workspace = ops::open(locations).ok();
-    let store = workspace.as_ref().map(|w| w.store.clone()).or_else(|| ops::store_dir(locations).ok());
-    let state = workspace.as_ref().map(|w| w.state.as_path());
-    let findings = ops::doctor(store.as_deref(), state, &locations.environment);
-    let bad = findings.iter().any(|finding| finding.health == ops::Health::Bad);
-    for finding in &findings {
-        let word = match finding.health {
-            ops::Health::Good => "ok",
-            ops::Health::Less => "less",
-            ops::Health::Bad => "BAD",
-        };
-        if output.json {
-            let object = json!({"what": finding.what, "health": word.to_lowercase(), "seen": finding.seen});
-            output.data(&format!("{object}\n"));
-        } else {
-            output.data(&format!("{word:5} {:11} {}\n", finding.what, finding.seen));
-        }
-    }
-    if workspace.is_none() && std::io::stderr().is_terminal() {
-        output.note("not in a workspace, so its state directory was not looked at");
-    }
-    Ok(if bad { ErrorKind::CheckFailed.exit_status() } else { 0 })
 }

@@ -3,9 +3,12 @@
 
 mod args;
 mod commands;
+mod delivery;
 mod entry;
 mod output;
 mod progress;
+mod review;
 mod running;
+mod upkeep;
 
 pub use entry::main;

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use crate::base::Environment;
 use crate::cli::args::{Color, Format, Global, Messages};
 use crate::diag::{Diagnostics, MessageFormat, RenderOptions, SourceMap, render_all};
-use crate::ops::Error;
+use crate::ops::{Error, FailedAction, SpecPlace};
 
 /// How output looks.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,15 @@ impl Output {
         let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     }
 
+    /// Writes data to standard output: a text, or one JSON document if that was asked for.
+    pub(crate) fn text_or(&self, text: &str, document: impl FnOnce() -> serde_json::Value) {
+        if self.json {
+            self.data(&format!("{}\n", document()));
+        } else if !text.is_empty() {
+            self.data(text);
+        }
+    }
+
     /// Writes bytes as they are to standard output.
     #[expect(clippy::unused_self, reason = "all output goes through here")]
     pub(crate) fn bytes(&self, bytes: &[u8]) {
@@ -76,20 +85,51 @@ impl Output {
         }
     }
 
+    /// Writes an action that failed: code, what went wrong, and where its author can mend it. `whole`
+    /// says whether all lines of the text are wanted, or only the first as the rest was shown before.
+    pub(crate) fn failure(&self, failed: &FailedAction, whole: bool) {
+        let text = if whole { failed.text.as_str() } else { failed.text.lines().next().unwrap_or_default() };
+        let mut stderr = std::io::stderr().lock();
+        let (red, cyan, off) = self.paint();
+        let text = text.replace('\n', "\n  ");
+        let _ = writeln!(stderr, "{red}error[{}]{off}: `{}` failed: {text}", failed.code, failed.addr);
+        if let Some(place) = &failed.place {
+            let _ = writeln!(stderr, "  {cyan}-->{off} {place}");
+        }
+        if let Some(applied) = &failed.applied {
+            let _ = writeln!(stderr, "  {cyan}:::{off} {applied}: the recipe is applied here");
+        }
+    }
+
+    fn paint(&self) -> (&'static str, &'static str, &'static str) {
+        if self.color { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") }
+    }
+
     /// Writes an error.
     pub(crate) fn error(&self, error: &Error) {
         if self.json {
             let object = serde_json::json!({
-                "error": { "code": error.code(), "message": error.to_string(), "help": error.help() },
+                "error": {
+                    "code": error.code(), "message": error.to_string(), "help": error.help(),
+                    "place": error.place().map(place_json),
+                },
             });
             self.data(&format!("{object}\n"));
             return;
         }
         let mut stderr = std::io::stderr().lock();
-        let (red, cyan, off) = if self.color { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+        let (red, cyan, off) = self.paint();
         let _ = writeln!(stderr, "{red}error[{}]{off}: {error}", error.code());
+        if let Some(place) = error.place() {
+            let _ = writeln!(stderr, "  {cyan}-->{off} {place}");
+        }
         if let Some(help) = error.help() {
             let _ = writeln!(stderr, "  {cyan}help{off}: {help}");
         }
     }
+}
+
+/// A place in a spec as JSON.
+pub(crate) fn place_json(place: &SpecPlace) -> serde_json::Value {
+    serde_json::json!({"file": place.file, "line": place.line, "column": place.column})
 }

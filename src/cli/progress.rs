@@ -1,7 +1,7 @@
 //! Progress on standard error: a live view on a terminal, plain lines elsewhere, events as JSON. A
 //! sink of the event stream like any other. Leaves out the summary, which is the command's.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -81,7 +81,7 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
 /// The live view of a terminal: a bar with what runs, and lines above it.
 pub(crate) struct LiveProgress {
     bar: ProgressBar,
-    state: Mutex<(Plain, BTreeMap<String, ()>)>,
+    state: Mutex<(Plain, BTreeSet<String>)>,
 }
 
 impl LiveProgress {
@@ -101,14 +101,16 @@ impl Sink for LiveProgress {
         let (plain, running) = &mut *state;
         match &envelope.event {
             Event::RunStarted { actions, .. } => self.bar.set_length(*actions),
-            Event::ActionStarted { addr, .. } => drop(running.insert(addr.clone(), ())),
+            Event::ActionStarted { addr, .. } => {
+                running.insert(addr.clone());
+            }
             Event::ActionFinished { addr, .. } => {
                 running.remove(addr);
                 self.bar.inc(1);
             }
             _ => {}
         }
-        let shown: Vec<&str> = running.keys().map(String::as_str).take(4).collect();
+        let shown: Vec<&str> = running.iter().map(String::as_str).take(4).collect();
         let more = running.len().saturating_sub(shown.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         self.bar.set_message(format!("{}{more}", shown.join(", ")));

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::base::{SystemClock, format_duration};
 use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, place_json};
 use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
 use crate::event::{NullSink, Sink};
 use crate::ops::{CancelToken, Error, Isolation, Locations, RunContext, RunOptions, RunReply};
@@ -127,17 +129,30 @@ pub(super) fn summary(reply: &RunReply) -> String {
 
 /// The reply of a run as one JSON document.
 pub(super) fn report_json(reply: &RunReply) -> serde_json::Value {
+    let failures: Vec<_> = reply
+        .failures
+        .iter()
+        .map(|failed| {
+            json!({
+                "addr": failed.addr, "code": failed.code, "text": failed.text,
+                "place": failed.place.as_ref().map(place_json), "applied": failed.applied.as_ref().map(place_json),
+            })
+        })
+        .collect();
     if let [only] = reply.reports.as_slice() {
-        return only.to_json();
+        let mut report = only.to_json();
+        report["failures"] = failures.into();
+        return report;
     }
     let counts = reply.counts;
-    serde_json::json!({
+    json!({
         "ran": counts.ran,
         "cached": counts.cached,
         "cut_off": counts.cut_off,
         "failed": counts.failed,
         "skipped": counts.skipped,
         "duration_ms": reply.duration_ms,
+        "failures": failures,
         "runs": reply.reports.iter().map(crate::ops::RunReport::to_json).collect::<Vec<_>>(),
     })
 }

@@ -115,5 +115,4 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-#[path = "render_tests.rs"]
 mod tests;

@@ -212,6 +212,17 @@ impl Error {
         }
     }
 
+    /// The action that it is about, if it is about one.
+    pub fn addr(&self) -> Option<&str> {
+        match self {
+            Self::PoolTooSmall { addr, .. }
+            | Self::PoolUnknown { addr, .. }
+            | Self::Isolation { addr, .. }
+            | Self::StoreLoses { addr, .. } => Some(addr),
+            Self::Store(_) | Self::Io { .. } | Self::System { .. } | Self::Plan(_) => None,
+        }
+    }
+
     /// The kind, which decides the exit status.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -6,6 +6,7 @@ mod cancel;
 mod capture;
 mod engine;
 mod error;
+mod forecast;
 mod glob;
 mod hygiene;
 mod inputs;
@@ -30,6 +31,7 @@ mod workspace;
 
 pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
+pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use ports::{Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Ports, Runner, Snapshots, View};
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen};

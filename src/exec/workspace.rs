@@ -191,7 +191,9 @@ impl Workspace {
             }
             let stat = file_meta(&meta);
             let exec = stat.mode & 0o100 != 0;
-            self.note(|metas| drop(metas.files.insert(path.to_owned(), stat)));
+            self.note(|metas| {
+                metas.files.insert(path.to_owned(), stat);
+            });
             if trust_stat && let Some(digest) = self.snapshots.lookup(path, &stat) {
                 return Ok(Entry::File { digest, size: stat.size, exec });
             }
@@ -252,7 +254,9 @@ impl Workspace {
     fn list(&self, dir: &str) -> Result<Names, Shared> {
         let full = self.real_folder(dir)?;
         if let Ok(meta) = std::fs::symlink_metadata(self.root.join(dir)) {
-            self.note(|metas| drop(metas.folders.insert(dir.to_owned(), file_meta(&meta))));
+            self.note(|metas| {
+                metas.folders.insert(dir.to_owned(), file_meta(&meta));
+            });
         }
         if !full.starts_with(&self.root) {
             return Err(Shared::Input(format!("`{dir}` leads outside the workspace, to `{}`", full.display())));
@@ -292,7 +296,9 @@ impl Listing for Workspace {
             return Ok(Names::default());
         }
         if !self.root.join(dir).is_dir() {
-            self.note(|metas| drop(metas.absent.insert(dir.to_owned())));
+            self.note(|metas| {
+                metas.absent.insert(dir.to_owned());
+            });
             return Ok(Names::default());
         }
         cell(&self.listings, dir).get_or_init(|| self.list(dir)).clone()
@@ -305,7 +311,9 @@ impl Listing for Workspace {
             // A link that leads nowhere is something, and reported as such when it is read.
             Err(_) if self.root.join(path).is_symlink() => Ok(Some(Kind::Link)),
             Err(_) => {
-                self.note(|metas| drop(metas.absent.insert(path.to_owned())));
+                self.note(|metas| {
+                    metas.absent.insert(path.to_owned());
+                });
                 Ok(None)
             }
         }

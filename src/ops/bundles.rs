@@ -98,7 +98,7 @@ pub fn make(
     let (signer, key, key_is_new) = signer(workspace, ir.key.as_deref())?;
     let mut run = RunReply::default();
     let targets = [planned.plan.graph.clone()];
-    run_one(workspace, &planned.plan, &targets, &chosen, options, context, &mut run)?;
+    run_one(workspace, &planned, &targets, &chosen, options, context, &mut run)?;
     if run.error().is_some() {
         return Ok(Err(run));
     }

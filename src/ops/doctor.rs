@@ -65,10 +65,10 @@ fn directory(what: &'static str, dir: &Path) -> Finding {
             None => break,
         }
     }
-    let space = rustix::fs::statvfs(existing).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)).unwrap_or(0);
+    let space = rustix::fs::statvfs(existing).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
     let network = rustix::fs::statfs(existing).is_ok_and(|stat| {
         // NFS, SMB, CIFS, SMB2: SQLite's write-ahead log needs shared memory, which these lack.
-        [0x6969, 0x517b, 0xff53_4d42_u32 as i64, 0xfe53_4d42_u32 as i64].contains(&(stat.f_type as i64))
+        [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42].contains(&stat.f_type)
     });
     let shown = dir.display();
     match tempfile::tempfile_in(existing) {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::base::ErrorKind;
+use crate::ops::places::SpecPlace;
 use crate::{bundle, exec, store};
 
 /// Why an operation did not succeed.
@@ -35,8 +36,14 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// The executor could not run the plan.
-    #[error(transparent)]
-    Exec(#[from] exec::Error),
+    #[error("{error}")]
+    Exec {
+        /// Why.
+        #[source]
+        error: exec::Error,
+        /// The node that it is about, if it is about one.
+        place: Option<SpecPlace>,
+    },
     /// The journal of a run could not be written or read.
     #[error(transparent)]
     Journal(#[from] crate::event::JournalError),
@@ -100,7 +107,7 @@ impl Error {
             Self::Spec => ErrorKind::Spec,
             Self::Io { .. } => ErrorKind::Engine,
             Self::Store(error) => error.kind(),
-            Self::Exec(error) => error.kind(),
+            Self::Exec { error, .. } => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Bundle(error) => error.kind(),
             Self::Failed { kind, .. } => *kind,
@@ -118,7 +125,7 @@ impl Error {
             Self::Spec => "spec".to_owned(),
             Self::Io { .. } => "io".to_owned(),
             Self::Store(error) => error.code().to_owned(),
-            Self::Exec(error) => error.code().to_owned(),
+            Self::Exec { error, .. } => error.code().to_owned(),
             Self::Journal(_) => "journal".to_owned(),
             Self::Bundle(error) => error.code().to_string(),
             Self::Failed { .. } => "action-failed".to_owned(),
@@ -127,6 +134,14 @@ impl Error {
             Self::NotCached { .. } => "not-cached".to_owned(),
             Self::CheckFailed(_) => "check-failed".to_owned(),
             Self::Signal(_) => "signal".to_owned(),
+        }
+    }
+
+    /// The place in the specs where its author can mend it.
+    pub fn place(&self) -> Option<&SpecPlace> {
+        match self {
+            Self::Exec { place, .. } => place.as_ref(),
+            _ => None,
         }
     }
 

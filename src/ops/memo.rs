@@ -94,22 +94,27 @@ struct Entry {
 const NOTHING: FileStat = FileStat { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0, mode: 0 };
 
 /// The answer to a request, if the memo has one that still stands.
-pub fn recall(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Option<MemoAnswer> {
+pub(super) fn recall(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Option<MemoAnswer> {
     let file = key.file(state);
     let now = clock.now();
-    let memo = Memo::decode(&std::fs::read(&file).ok()?)?;
+    let mut memo = Memo::decode(&std::fs::read(&file).ok()?)?;
     let dir = open_dir(root)?;
-    let look = |entries: &[Entry]| -> Option<bool> {
+    let written = memo.written;
+    let look = |entries: &mut [Entry]| -> Option<bool> {
         let mut compared = false;
         for entry in entries {
-            compared |= stands(&dir, entry, memo.written)?;
+            if let Standing::Compared(stat) = stands(&dir, entry, written)? {
+                entry.stat = stat;
+                compared = true;
+            }
         }
         Some(compared)
     };
     let compared = if memo.entries.len() <= ONE_THREAD {
-        look(&memo.entries)?
+        look(&mut memo.entries)?
     } else {
-        let (left, right) = memo.entries.split_at(memo.entries.len() / 2);
+        let middle = memo.entries.len() / 2;
+        let (left, right) = memo.entries.split_at_mut(middle);
         std::thread::scope(|scope| {
             let other = scope.spawn(|| look(right));
             let mine = look(left);
@@ -117,44 +122,49 @@ pub fn recall(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Op
         })?
     };
     if compared {
-        // What was compared now need not be compared again: from here on its times tell.
-        let mut memo = memo;
+        // What was compared now need not be compared again: from here on its times tell. That this
+        // cannot be written only means that it is compared again.
         memo.written = now.0;
-        let answer = memo.answer();
         let _ = write(&file, &memo);
-        return Some(answer);
     }
     Some(memo.answer())
 }
 
-/// Whether what an entry describes is as it was; `Some(true)` if content had to be compared.
-fn stands(dir: &OwnedFd, entry: &Entry, written: i64) -> Option<bool> {
+/// How an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its metadata says that it is as it was.
+    Told,
+    /// Its content was compared and is as it was; the metadata it has now.
+    Compared(FileStat),
+}
+
+/// Whether what an entry describes is as it was; `None` if not.
+fn stands(dir: &OwnedFd, entry: &Entry, written: i64) -> Option<Standing> {
     let found = rustix::fs::statat(dir.as_fd(), entry.path.as_str(), AtFlags::SYMLINK_NOFOLLOW);
     match (entry.kind, found) {
-        (Kind::Absent, Err(_)) => Some(false),
+        (Kind::Absent, Err(_)) => Some(Standing::Told),
         (Kind::Absent, Ok(_)) | (_, Err(_)) => None,
         (kind, Ok(stat)) => {
             let stat = stat_of(&stat);
-            if stat != entry.stat {
-                return None;
+            if stat == entry.stat && stat.is_settled(Timestamp(written)) {
+                return Some(Standing::Told);
             }
-            if stat.is_settled(Timestamp(written)) {
-                return Some(false);
-            }
-            if kind == Kind::Meta {
+            // A file that was only touched holds what it held; a folder may hold something else.
+            if kind == Kind::Meta || stat.size != entry.stat.size || stat.mode != entry.stat.mode {
                 return None;
             }
             let file =
                 rustix::fs::openat(dir.as_fd(), entry.path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
             let mut bytes = Vec::new();
             std::io::Read::read_to_end(&mut std::fs::File::from(file.ok()?), &mut bytes).ok()?;
-            (Digest::of_blob(&bytes) == entry.digest).then_some(true)
+            (Digest::of_blob(&bytes) == entry.digest).then_some(Standing::Compared(stat))
         }
     }
 }
 
 /// Keeps what a run rested on, if it can be told by metadata. Called when outputs are in place.
-pub fn remember(
+pub(super) fn remember(
     workspace: &Workspace,
     plan: &Plan,
     report: &RunReport,
@@ -485,11 +495,16 @@ mod tests {
         std::fs::write(dir.path().join("a"), "x").unwrap();
         let memo = memo_of(dir.path(), "a");
         let fd = open_dir(dir.path()).unwrap();
-        let all =
-            |memo: &Memo, written| memo.entries.iter().try_fold(false, |any, e| Some(stands(&fd, e, written)? | any));
-        assert_eq!(all(&memo, i64::MAX), Some(false));
+        let all = |memo: &Memo, written| {
+            let told = |entry| Some(matches!(stands(&fd, entry, written)?, Standing::Told));
+            memo.entries.iter().try_fold(true, |all, entry| Some(told(entry)? & all))
+        };
+        assert_eq!(all(&memo, i64::MAX), Some(true));
         // Written at the same moment as the file: its content is compared, and is the same.
-        assert_eq!(all(&memo, memo.entries[0].stat.mtime_ns), Some(true));
+        assert_eq!(all(&memo, memo.entries[0].stat.mtime_ns), Some(false));
+        // Touched: the same content, whatever its times.
+        std::fs::write(dir.path().join("a"), "x").unwrap();
+        assert!(all(&memo, i64::MAX).is_some());
         std::fs::write(dir.path().join("missing"), "now there").unwrap();
         assert_eq!(all(&memo, i64::MAX), None);
         std::fs::remove_file(dir.path().join("missing")).unwrap();

@@ -23,7 +23,7 @@ pub struct Keep {
 }
 
 /// Tells the user of things that were mended or set aside, as events.
-pub fn notices(sink: &Arc<dyn Sink>, clock: &Arc<dyn Clock>, run: &str) -> Notify {
+pub(super) fn notices(sink: &Arc<dyn Sink>, clock: &Arc<dyn Clock>, run: &str) -> Notify {
     let (sink, clock, run) = (Arc::clone(sink), Arc::clone(clock), run.to_owned());
     Arc::new(move |event: Event| {
         let envelope = crate::event::Envelope {

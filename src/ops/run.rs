@@ -12,6 +12,7 @@ use crate::exec::{CancelToken, Ports, ProcessRunner, Request, RunReport, execute
 use crate::ops::Error;
 use crate::ops::check::{Planned, find_graph, plan};
 use crate::ops::memo::{MemoKey, recall, remember};
+use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
 use crate::ops::workspace::{Locations, Workspace, find};
 use crate::plan::{ActionId, InputSource, Isolation, Plan};
@@ -55,6 +56,8 @@ pub struct RunReply {
     pub reports: Vec<RunReport>,
     /// Where outputs of the targets appeared.
     pub outputs: Vec<PathBuf>,
+    /// The actions that failed, in the order of the graphs and of addresses.
+    pub failures: Vec<FailedAction>,
     /// The counts of all.
     pub counts: Counts,
     /// Milliseconds of all.
@@ -114,7 +117,7 @@ pub fn answer(
     let found = found?;
     let duration_ms = clock.elapsed().saturating_sub(begun).as_millis() as u64;
     let counts = Counts { cached: found.actions, ..Counts::default() };
-    Some(RunReply { reports: Vec::new(), outputs: found.outputs, counts, duration_ms })
+    Some(RunReply { outputs: found.outputs, counts, duration_ms, ..RunReply::default() })
 }
 
 /// Runs targets: graphs, or addresses in them.
@@ -148,7 +151,7 @@ pub fn run(
     }
     let mut reply = RunReply::default();
     for ((_, targets), (compiled, chosen)) in by_graph.iter().zip(&planned) {
-        run_one(workspace, &compiled.plan, targets, chosen, options, context, &mut reply)?;
+        run_one(workspace, compiled, targets, chosen, options, context, &mut reply)?;
         if reply.error().is_some() && !options.keep_going {
             break;
         }
@@ -159,13 +162,15 @@ pub fn run(
 /// Runs one plan whose targets are known.
 pub(super) fn run_one(
     workspace: &Workspace,
-    plan: &Arc<Plan>,
+    planned: &Planned,
     targets: &[String],
     chosen: &Chosen,
     options: &RunOptions,
     context: &RunContext,
     reply: &mut RunReply,
 ) -> Result<(), Error> {
+    let plan = &planned.plan;
+    let sources = &workspace.compiled.program.sources;
     let id = uuid::Uuid::now_v7().simple().to_string();
     let target = targets.join(" ");
     let notify = notices(&context.sink, &context.clock, &id);
@@ -196,10 +201,20 @@ pub(super) fn run_one(
         cancel: context.cancel.clone(),
         runner: Arc::new(ProcessRunner::default()),
     };
-    let report = execute(request, ports)?;
+    let report = execute(request, ports).map_err(|error| {
+        let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
+        Error::Exec { error, place }
+    });
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => {
+            // It did not get far enough to be counted. That it ended is on record all the same; where
+            // even that cannot be written, the error that comes first is the one to tell.
+            let _ = history.finish_run(&id, RunStatus::Failed, Counts::default(), 0);
+            return Err(error);
+        }
+    };
     journal.finish()?;
-    let report_file = run_dir(&workspace.state, &id).join("report.json");
-    write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
     let status = if report.cancelled {
         RunStatus::Cancelled
     } else if report.error_kind().is_some() {
@@ -217,6 +232,7 @@ pub(super) fn run_one(
     if let Some(key) = &options.memo {
         remember(workspace, plan, &report, &outputs, key, &context.environment, context.clock.as_ref())?;
     }
+    reply.failures.extend(failed_actions(&report, &planned.expansion, sources));
     add(&mut reply.counts, report.counts);
     reply.duration_ms += report.duration_ms;
     reply.reports.push(report);
@@ -274,7 +290,7 @@ pub(super) fn resolve_targets(plan: &Plan, targets: &[String]) -> Result<Chosen,
 }
 
 /// The actions at or below an address.
-fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
+pub(super) fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
     let addr = addr.trim_end_matches('/');
     let below = format!("{addr}/");
     let found: Vec<ActionId> = plan
@@ -293,7 +309,7 @@ fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Error> {
     Err(Error::usage_help(format!("there is no action at `{addr}`"), help))
 }
 
-fn forced(plan: &Plan, refresh: &[String]) -> Result<BTreeSet<String>, Error> {
+pub(super) fn forced(plan: &Plan, refresh: &[String]) -> Result<BTreeSet<String>, Error> {
     let mut all = BTreeSet::new();
     for addr in refresh {
         all.extend(find_actions(plan, addr)?.into_iter().map(|id| plan.action(id).addr.clone()));

@@ -65,7 +65,7 @@ fn action(plan: &Plan, action: &Action) -> Json {
         .map(|input| match &input.source {
             InputSource::Workspace { pattern, optional } => json!({"workspace": pattern, "optional": optional}),
             InputSource::Output { action, output, select } => json!({
-                "at": input.dest.as_ref().map_or(".", |dest| dest.as_str()),
+                "at": input.dest.as_ref().map_or(".", RelPath::as_str),
                 "from": plan.action(*action).addr,
                 "output": output,
                 "select": select,

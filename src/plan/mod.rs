@@ -1,16 +1,29 @@
 //! A checked program to a content-addressed graph of actions. Pure. Leaves out how anything is run.
 
 mod action;
+mod diff;
+mod diff_fields;
+mod diff_json;
+mod diff_privilege;
+mod diff_show;
+mod diff_text;
 mod file;
 mod key;
 mod lower;
+mod read;
 mod render;
 
 pub use action::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
     Policy, RenderValue, ResourceNeed, Retry, RetryOn, Tool, ToolExec,
 };
+pub use diff::{
+    Change, Group, Place, Places, PlanDiff, Privilege, Privileged, Propagation, Review, Root, Side, Subject, diff,
+};
+pub use diff_json::{DIFF_FORMAT, review_json, review_sarif};
+pub use diff_text::{review_markdown, review_text};
 pub use file::{PLAN_FORMAT, to_json_lines};
 pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest, platform};
 pub use lower::{lower, seal, topological};
+pub use read::{PLAN_BYTES, ReadError, from_json_lines};
 pub use render::{to_dot, to_mermaid, to_text};

@@ -4,10 +4,12 @@
 //! The integration tests, one binary. Leaves out what can be tested beside the code.
 
 mod bundle;
+mod diff;
 mod exec;
+mod forecast;
 mod guard;
 mod store;
-#[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
-mod support;
 mod tidy;
 mod ui;
+#[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
+mod support;

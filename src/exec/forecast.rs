@@ -1,0 +1,333 @@
+//! What a run would do, without doing it: keys are computed and results looked up as the executor
+//! does, by the same code, as far as that is possible before anything has run. Leaves out durations
+//! of what was never run, and everything that is not the store's, the history's or the plan's.
+//!
+//! It promises what it can keep. A `hit` is one whose key is known and whose result is there, whole
+//! where something that runs takes it in. A `run` has a key without a result. What takes in the
+//! output of something that will run has no key yet: whether it runs is decided by what comes out,
+//! so it is `maybe-cut-off` and nothing more is claimed. The store is read; what is found corrupt is
+//! set aside as in a run. Tools are asked for their identity, as without it there is no key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::{ActionKey, Digest, Entry};
+use crate::event::Reason;
+use crate::exec::engine::{Engine, Resolution};
+use crate::exec::error::{Error, Trouble};
+use crate::exec::hygiene::Hygiene;
+use crate::exec::levels::Levels;
+use crate::exec::ports::Ports;
+use crate::exec::run::Request;
+use crate::exec::sched::producers;
+use crate::exec::stage::Attempts;
+use crate::exec::stage::remove;
+use crate::exec::workspace::Workspace;
+use crate::plan::{ActionId, Class, Plan, topological};
+use crate::store::{Cas, Claim, ClaimOutput, Claims, Error as StoreError, Found};
+
+/// What an action will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Prospect {
+    /// Its result is known: it is not executed.
+    Hit,
+    /// It is executed.
+    Run,
+    /// It takes in what something above it makes anew. It is executed unless that comes out equal.
+    MaybeCutOff,
+    /// Its class is never cached: it is executed.
+    Volatile,
+    /// It cannot be executed: a tool or an input is missing, or something it needs cannot.
+    Fail,
+}
+
+impl Prospect {
+    /// The word in every form of a forecast.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Run => "run",
+            Self::MaybeCutOff => "maybe-cut-off",
+            Self::Volatile => "volatile",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// What one action will do, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionForecast {
+    /// The address.
+    pub addr: String,
+    /// What it will do.
+    pub prospect: Prospect,
+    /// Why; unknown where the key is.
+    pub reason: Option<Reason>,
+    /// The key, where it is known beforehand.
+    pub key: Option<ActionKey>,
+    /// How long it may be expected to take if it is executed, in milliseconds.
+    pub expected_ms: Option<u64>,
+    /// Why it cannot be executed.
+    pub failure: Option<String>,
+}
+
+/// What a run will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// The plan.
+    pub plan: Digest,
+    /// The actions that the targets need, in address order.
+    pub actions: Vec<ActionForecast>,
+}
+
+impl Forecast {
+    /// How many actions have a prospect.
+    pub fn count(&self, prospect: Prospect) -> usize {
+        self.actions.iter().filter(|action| action.prospect == prospect).count()
+    }
+
+    /// Milliseconds of work: of what is executed for certain, and of what may be; and how many
+    /// actions of either have no history to tell from.
+    pub fn work_ms(&self) -> (u64, u64, usize) {
+        let (mut least, mut most, mut unknown) = (0_u64, 0_u64, 0);
+        for action in &self.actions {
+            let certain = matches!(action.prospect, Prospect::Run | Prospect::Volatile);
+            if !certain && action.prospect != Prospect::MaybeCutOff {
+                continue;
+            }
+            let Some(ms) = action.expected_ms else {
+                unknown += 1;
+                continue;
+            };
+            most = most.saturating_add(ms);
+            if certain {
+                least = least.saturating_add(ms);
+            }
+        }
+        (least, most, unknown)
+    }
+}
+
+/// Claims that can be looked at only: a forecast changes nothing of what is known.
+struct ReadOnly(Arc<dyn Claims>);
+
+impl Claims for ReadOnly {
+    fn lookup(&self, key: ActionKey) -> Result<Vec<Claim>, StoreError> {
+        self.0.lookup(key)
+    }
+
+    fn record(&self, _claim: Claim) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn forget(&self, _key: ActionKey) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+/// Tells what [`crate::exec::execute`] would do with the same request, now. Blocks.
+pub fn forecast(request: &Request, ports: &Ports) -> Result<Forecast, Error> {
+    let ports = Ports { claims: Arc::new(ReadOnly(Arc::clone(&ports.claims))), ..ports.clone() };
+    let hygiene = Hygiene::enter()?;
+    let scratch = Scratch(ports.cas.scratch()?);
+    let wanted = closure(request);
+    let order: Vec<ActionId> = topological(&request.plan).into_iter().filter(|id| wanted.contains(id)).collect();
+    // Actions whose result was there and turned out not to be whole.
+    let mut lost: BTreeMap<ActionId, Reason> = BTreeMap::new();
+    let mut number = 0;
+    let found = loop {
+        let pass = scratch.0.join(number.to_string());
+        std::fs::create_dir(&pass).map_err(Error::io("make directory", &pass))?;
+        let before = lost.len();
+        let found = Pass { request, ports: &ports, scratch: &pass }.run(&order, &mut lost)?;
+        // Every other pass has lost one more action, so that this ends.
+        if lost.len() == before {
+            break found;
+        }
+        number += 1;
+    };
+    drop(scratch);
+    drop(hygiene);
+    Ok(Forecast { plan: request.plan.digest, actions: found.into_values().collect() })
+}
+
+/// The targets with all that they need.
+fn closure(request: &Request) -> BTreeSet<ActionId> {
+    let plan = &request.plan;
+    let mut open: Vec<ActionId> =
+        if request.targets.is_empty() { plan.iter().map(|(id, _)| id).collect() } else { request.targets.clone() };
+    let mut all = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        if all.insert(id) {
+            open.extend(plan.action(id).dependencies());
+        }
+    }
+    all
+}
+
+/// One look at everything, with what is known to be lost.
+struct Pass<'a> {
+    request: &'a Request,
+    ports: &'a Ports,
+    scratch: &'a std::path::Path,
+}
+
+impl Pass<'_> {
+    fn run(
+        &self,
+        order: &[ActionId],
+        lost: &mut BTreeMap<ActionId, Reason>,
+    ) -> Result<BTreeMap<ActionId, ActionForecast>, Error> {
+        let (request, ports) = (self.request, self.ports);
+        let levels = Arc::new(Levels::new(Arc::clone(&ports.cas)));
+        let workspace = Workspace::open(
+            &request.workspace,
+            &request.excluded,
+            Arc::clone(&ports.cas),
+            Arc::clone(&ports.snapshots),
+            Arc::clone(&ports.clock),
+        )?;
+        let attempts = Attempts::new(self.scratch)?;
+        let engine = Engine::new(request, ports, &workspace, self.scratch, &attempts, Arc::clone(&levels));
+        let plan: &Plan = &request.plan;
+        let mut found: BTreeMap<ActionId, ActionForecast> = BTreeMap::new();
+        let mut outputs: BTreeMap<ActionId, Vec<ClaimOutput>> = BTreeMap::new();
+        for id in order {
+            let action = plan.action(*id);
+            let mut forecast = ActionForecast {
+                addr: action.addr.clone(),
+                prospect: Prospect::MaybeCutOff,
+                reason: None,
+                key: None,
+                expected_ms: self.expected(*id),
+                failure: None,
+            };
+            let failing = action
+                .dependencies()
+                .into_iter()
+                .find(|dependency| found.get(dependency).is_some_and(|above| above.prospect == Prospect::Fail));
+            let known = producers(plan, *id)
+                .into_iter()
+                .all(|above| found.get(&above).is_some_and(|above| above.prospect == Prospect::Hit));
+            if let Some(failing) = failing {
+                let addr = plan.action(failing).addr.clone();
+                forecast.prospect = Prospect::Fail;
+                forecast.failure = Some(format!("`{addr}`, which it needs, cannot run"));
+                forecast.reason = Some(Reason::ProducerFailed { addr });
+            } else if known {
+                match engine.resolve(*id, lost.get(id).cloned()) {
+                    Ok(Resolution::Hit(hit)) => {
+                        forecast.prospect = Prospect::Hit;
+                        forecast.reason = Some(hit.prepared.reason);
+                        forecast.key = Some(hit.prepared.key);
+                        outputs.insert(*id, hit.claim.outputs);
+                    }
+                    Ok(Resolution::Miss(prepared)) => {
+                        let volatile = prepared.reason == Reason::Volatile;
+                        forecast.prospect = if volatile { Prospect::Volatile } else { Prospect::Run };
+                        forecast.reason = Some(prepared.reason.clone());
+                        forecast.key = Some(prepared.key);
+                    }
+                    Err(Trouble::Fail(failure)) => {
+                        forecast.prospect = Prospect::Fail;
+                        forecast.failure = Some(failure.text);
+                    }
+                    Err(Trouble::Lost(gone)) => {
+                        // A part of what a producer left is gone: it is made anew, and this waits.
+                        if let Some(producer) = gone.producer {
+                            let digest = gone.digest.hex();
+                            lost.insert(producer, Reason::BlobMissing { digest });
+                        }
+                    }
+                    Err(Trouble::Cancelled) => {
+                        forecast.prospect = Prospect::Fail;
+                        forecast.failure = Some("it was stopped".to_owned());
+                    }
+                    Err(Trouble::Fatal(error)) => return Err(error),
+                }
+            } else if action.spec.class == Class::Volatile {
+                forecast.prospect = Prospect::Volatile;
+                forecast.reason = Some(Reason::Volatile);
+            } else if request.is_forced(&action.addr) {
+                forecast.prospect = Prospect::Run;
+                forecast.reason = Some(Reason::Forced);
+            }
+            found.insert(*id, forecast);
+        }
+        self.look_into(&found, &outputs, lost)?;
+        Ok(found)
+    }
+
+    /// Reads what is known and will be staged: only what is whole is not made anew.
+    fn look_into(
+        &self,
+        found: &BTreeMap<ActionId, ActionForecast>,
+        outputs: &BTreeMap<ActionId, Vec<ClaimOutput>>,
+        lost: &mut BTreeMap<ActionId, Reason>,
+    ) -> Result<(), Error> {
+        let mut taken: BTreeSet<ActionId> = BTreeSet::new();
+        for (id, forecast) in found {
+            if !matches!(forecast.prospect, Prospect::Hit | Prospect::Fail) {
+                taken.extend(producers(&self.request.plan, *id));
+            }
+        }
+        let mut read = BTreeSet::new();
+        for id in taken {
+            for output in outputs.get(&id).into_iter().flatten() {
+                if let Some(reason) = broken(&*self.ports.cas, &output.entry, &mut read)? {
+                    lost.insert(id, reason);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn expected(&self, id: ActionId) -> Option<u64> {
+        let action = self.request.plan.action(id);
+        let history = &self.ports.history;
+        history.expected_ms(&action.addr).or_else(|| history.by_def(action.def).map(|row| row.duration_ms))
+    }
+}
+
+/// Why an entry of the store is not whole; `None` if it is.
+fn broken(cas: &dyn Cas, entry: &Entry, read: &mut BTreeSet<Digest>) -> Result<Option<Reason>, Error> {
+    let lost = |digest: Digest, corrupt: bool| {
+        let digest = digest.hex();
+        Ok(Some(if corrupt { Reason::BlobCorrupt { digest } } else { Reason::BlobMissing { digest } }))
+    };
+    match entry {
+        Entry::Symlink { .. } => Ok(None),
+        Entry::File { digest, .. } | Entry::Dir { digest } if read.contains(digest) => Ok(None),
+        Entry::File { digest, .. } => match cas.get(*digest)? {
+            Found::Whole(_) => {
+                read.insert(*digest);
+                Ok(None)
+            }
+            Found::Missing => lost(*digest, false),
+            Found::Corrupt => lost(*digest, true),
+        },
+        Entry::Dir { digest } => match cas.get_tree(*digest)? {
+            Found::Whole(tree) => {
+                for below in tree.entries.values() {
+                    if let Some(reason) = broken(cas, below, read)? {
+                        return Ok(Some(reason));
+                    }
+                }
+                read.insert(*digest);
+                Ok(None)
+            }
+            Found::Missing => lost(*digest, false),
+            Found::Corrupt => lost(*digest, true),
+        },
+    }
+}

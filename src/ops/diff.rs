@@ -1,0 +1,374 @@
+//! Comparing two states of a workspace: revisions of git, plan files and the working tree, both
+//! compiled by this program. Leaves out how plans are compared and shown, which is the plan's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::base::RelPath;
+use crate::diag::{Diagnostics, SourceMap, Span};
+use crate::lang::{Compiled, World, WorldError, compile, expand};
+use crate::ops::Error;
+use crate::ops::revision::Repository;
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, find};
+use crate::plan::{
+    InputSource, PLAN_BYTES, Place, Places, Plan, Review, Side, diff, from_json_lines, lower, review_json,
+    review_markdown, review_sarif, review_text,
+};
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct DiffRequest {
+    /// A git revision, a plan file, or `.`.
+    pub before: String,
+    /// The same.
+    pub after: String,
+    /// The only graph to compare; else all that either side has.
+    pub graph: Option<String>,
+    /// Values of parameters.
+    pub params: BTreeMap<String, String>,
+}
+
+/// How a difference is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiffFormat {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// For a pull request.
+    Markdown,
+    /// SARIF 2.1.0.
+    Sarif,
+}
+
+/// A difference as text. `color` counts only for people.
+pub fn write_diff(review: &Review, format: DiffFormat, full: bool, color: bool) -> String {
+    match format {
+        DiffFormat::Human => review_text(review, full, color),
+        DiffFormat::Json => format!("{}\n", review_json(review, full)),
+        DiffFormat::Markdown => review_markdown(review, full),
+        DiffFormat::Sarif => review_sarif(review),
+    }
+}
+
+/// Specs of one side that do not compile: what is wrong, and the texts.
+pub struct DiffErrors {
+    /// The side, as it was named.
+    pub side: String,
+    /// What is wrong.
+    pub diagnostics: Diagnostics,
+    /// The texts.
+    pub sources: SourceMap,
+}
+
+/// One side, taken apart.
+enum State {
+    File(Box<Plan>),
+    Specs(Box<Specs>),
+}
+
+struct Specs {
+    compiled: Compiled,
+    /// The commit; `None` for the working tree.
+    commit: Option<String>,
+    /// The bytes of every file that was read.
+    files: BTreeMap<RelPath, Vec<u8>>,
+}
+
+/// A world that remembers what was read.
+struct Recorded<'a> {
+    world: &'a dyn World,
+    files: std::cell::RefCell<BTreeMap<RelPath, Vec<u8>>>,
+}
+
+impl World for Recorded<'_> {
+    fn read(&self, path: &RelPath) -> Result<Vec<u8>, WorldError> {
+        let bytes = self.world.read(path)?;
+        self.files.borrow_mut().insert(path.clone(), bytes.clone());
+        Ok(bytes)
+    }
+}
+
+/// The files of one state with some taken from another.
+struct Mixed<'a> {
+    base: &'a BTreeMap<RelPath, Vec<u8>>,
+    other: &'a BTreeMap<RelPath, Vec<u8>>,
+    taken: &'a RelPath,
+}
+
+impl World for Mixed<'_> {
+    fn read(&self, path: &RelPath) -> Result<Vec<u8>, WorldError> {
+        let from = if path == self.taken { self.other } else { self.base };
+        from.get(path).cloned().ok_or(WorldError::NotFound)
+    }
+}
+
+/// A plan with its places; or why there is none.
+enum Made {
+    Plan(Box<(Plan, Places)>),
+    Skipped(String),
+    Absent,
+}
+
+impl Made {
+    fn side(&self) -> Option<Side<'_>> {
+        match self {
+            Self::Plan(made) => Some(Side { plan: &made.0, places: &made.1 }),
+            Self::Skipped(_) | Self::Absent => None,
+        }
+    }
+}
+
+/// Compares. The inner error tells what is wrong in the specs of a side.
+pub fn compare(locations: &Locations, request: &DiffRequest) -> Result<Result<Review, DiffErrors>, Error> {
+    let mut sides = Vec::new();
+    let mut repository = None;
+    for name in [&request.before, &request.after] {
+        match open(locations, name, &mut repository)? {
+            Ok(state) => sides.push(state),
+            Err(errors) => return Ok(Err(errors)),
+        }
+    }
+    let (Some(after), Some(before)) = (sides.pop(), sides.pop()) else {
+        return Err(Error::Internal("two sides were opened".to_owned()));
+    };
+    let mut review = Review {
+        before: request.before.clone(),
+        after: shown(&request.after),
+        graphs: Vec::new(),
+        skipped: Vec::new(),
+        cosmetic: Vec::new(),
+        inputs: Vec::new(),
+        prefix: repository.as_ref().map_or(String::new(), |found| found.prefix().to_owned()),
+    };
+    review.before = shown(&review.before);
+    let names = graphs(request, &before, &after)?;
+    let mut patterns = BTreeMap::new();
+    for name in &names {
+        let (old, new) = (made(&before, name, request), made(&after, name, request));
+        if let (Made::Skipped(why), _) | (_, Made::Skipped(why)) = (&old, &new) {
+            review.skipped.push((name.clone(), why.clone()));
+            continue;
+        }
+        if let Some(side) = new.side() {
+            count_patterns(side.plan, &mut patterns);
+        }
+        review.graphs.push(diff(old.side(), new.side()));
+    }
+    if let (State::Specs(old), State::Specs(new)) = (&before, &after) {
+        review.cosmetic = cosmetic(old, new, &review, request);
+        if let Some(repository) = &repository {
+            review.inputs = inputs(repository, old, new, &patterns)?;
+        }
+    }
+    Ok(Ok(review))
+}
+
+fn shown(name: &str) -> String {
+    if name == "." { "working tree".to_owned() } else { name.to_owned() }
+}
+
+fn open(
+    locations: &Locations,
+    name: &str,
+    repository: &mut Option<Repository>,
+) -> Result<Result<State, DiffErrors>, Error> {
+    let file = locations.current.join(name);
+    if name != "." && file.is_file() {
+        return Ok(Ok(State::File(Box::new(read_plan(&file)?))));
+    }
+    let dir = find(locations)?;
+    let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
+    if repository.is_none() {
+        match Repository::around(&dir, &locations.environment) {
+            Ok(found) => *repository = Some(found),
+            Err(error) if name != "." => return Err(error),
+            Err(_) => {}
+        }
+    }
+    let root = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
+    let (world, commit): (Box<dyn World>, _) = match repository {
+        Some(repository) if name != "." => {
+            let commit = repository.commit(name)?;
+            (Box::new(repository.world(&commit)?), Some(commit))
+        }
+        _ => (Box::new(DiskWorld::new(&dir)?), None),
+    };
+    if commit.is_some() && matches!(world.read(&root), Err(WorldError::NotFound)) {
+        // Before its first spec a workspace has no graph, which is a state like any other.
+        return Ok(Ok(State::Specs(Box::new(Specs {
+            compiled: Compiled { program: crate::lang::Program::default(), diagnostics: Diagnostics::default() },
+            commit,
+            files: BTreeMap::new(),
+        }))));
+    }
+    let recorded = Recorded { world: world.as_ref(), files: std::cell::RefCell::default() };
+    let compiled = compile(&recorded, &[root]);
+    if compiled.diagnostics.has_errors() {
+        let Compiled { program, diagnostics } = compiled;
+        return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
+    }
+    Ok(Ok(State::Specs(Box::new(Specs { compiled, commit, files: recorded.files.into_inner() }))))
+}
+
+/// Reads a plan file of bounded size.
+pub fn read_plan(path: &Path) -> Result<Plan, Error> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    file.take(PLAN_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    let refuse = |why: String| {
+        Error::usage_help(
+            format!("`{}` is not a plan that can be read: {why}", path.display()),
+            "write one: `partita plan GRAPH -o FILE`",
+        )
+    };
+    let text = String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8 text".to_owned()))?;
+    from_json_lines(&text).map_err(|error| refuse(error.to_string()))
+}
+
+fn graphs(request: &DiffRequest, before: &State, after: &State) -> Result<BTreeSet<String>, Error> {
+    let of = |state: &State| -> BTreeSet<String> {
+        match state {
+            State::File(plan) => BTreeSet::from([plan.graph.clone()]),
+            State::Specs(specs) => {
+                let program = &specs.compiled.program;
+                program.root_graphs().iter().map(|id| program.graph(*id).group.name.value.clone()).collect()
+            }
+        }
+    };
+    let (old, new) = (of(before), of(after));
+    if let Some(graph) = &request.graph {
+        if !old.contains(graph) && !new.contains(graph) {
+            let known: Vec<&str> = old.union(&new).map(String::as_str).collect();
+            let help = match crate::diag::did_you_mean(graph, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("graphs: {}", known.join(", ")),
+            };
+            return Err(Error::usage_help(format!("neither side has a graph `{graph}`"), help));
+        }
+        return Ok(BTreeSet::from([graph.clone()]));
+    }
+    // A plan file stands for its graph alone.
+    Ok(match (before, after) {
+        (State::File(_), State::Specs(_)) => old,
+        (State::Specs(_), State::File(_)) => new,
+        _ => old.union(&new).cloned().collect(),
+    })
+}
+
+fn made(state: &State, graph: &str, request: &DiffRequest) -> Made {
+    match state {
+        State::File(plan) if plan.graph == graph => Made::Plan(Box::new((plan.as_ref().clone(), Places::default()))),
+        State::File(_) => Made::Absent,
+        State::Specs(specs) => plan_of(&specs.compiled, graph, request),
+    }
+}
+
+fn plan_of(compiled: &Compiled, graph: &str, request: &DiffRequest) -> Made {
+    let program = &compiled.program;
+    let found = program.root_graphs().into_iter().find(|id| program.graph(*id).group.name.value == graph);
+    let Some(id) = found else { return Made::Absent };
+    let group = &program.graph(id).group;
+    // A parameter of one graph is none of another.
+    let declared = |name: &str| group.params.iter().any(|param| param.name.value == name);
+    let params: BTreeMap<String, String> =
+        request.params.iter().filter(|(name, _)| declared(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let mut found = Diagnostics::default();
+    let Some(expansion) = expand(program, id, &params, &mut found) else {
+        let why = found.sorted().first().map_or("it cannot be expanded".to_owned(), |first| first.message.clone());
+        return Made::Skipped(why);
+    };
+    let plan = lower(program, &expansion);
+    let place = |span: Span| {
+        let file = program.sources.file(span.source);
+        Place { file: file.name.clone(), line: file.line_column(span.start as usize).0 as u32 }
+    };
+    let places = Places {
+        actions: expansion.actions.iter().map(|action| place(action.span)).collect(),
+        tools: expansion
+            .tools
+            .iter()
+            .map(|(name, tool)| (name.clone(), place(program.tool(tool.decl).name.span)))
+            .collect(),
+        graph: Some(place(group.name.span)),
+    };
+    Made::Plan(Box::new((plan, places)))
+}
+
+/// Spec files whose bytes differ, and that change nothing if they alone are taken back.
+fn cosmetic(old: &Specs, new: &Specs, review: &Review, request: &DiffRequest) -> Vec<String> {
+    /// Files that are tried one by one; each try is a compilation.
+    const TRIED: usize = 32;
+    let paths: BTreeSet<&RelPath> = old.files.keys().chain(new.files.keys()).collect();
+    let changed: Vec<&RelPath> =
+        paths.into_iter().filter(|path| old.files.get(*path) != new.files.get(*path)).collect();
+    if review.is_empty() {
+        return changed.into_iter().map(ToString::to_string).collect();
+    }
+    if changed.len() < 2 || changed.len() > TRIED {
+        return Vec::new();
+    }
+    let Ok(root) = RelPath::new(ROOT_FILE) else { return Vec::new() };
+    let plans = |compiled: &Compiled| -> Option<Vec<Plan>> {
+        let of = |graph: &crate::plan::PlanDiff| match plan_of(compiled, &graph.graph, request) {
+            Made::Plan(made) => Some(Some(made.0)),
+            Made::Absent => Some(None),
+            Made::Skipped(_) => None,
+        };
+        let all: Option<Vec<Option<Plan>>> = review.graphs.iter().map(of).collect();
+        Some(all?.into_iter().flatten().collect())
+    };
+    let Some(now) = plans(&new.compiled) else { return Vec::new() };
+    let is_cosmetic = |path: &&RelPath| {
+        // A file that is new or gone is imported or not by another, which is then the cause.
+        if !old.files.contains_key(*path) || !new.files.contains_key(*path) {
+            return false;
+        }
+        let mixed = Mixed { base: &new.files, other: &old.files, taken: path };
+        let compiled = compile(&mixed, std::slice::from_ref(&root));
+        !compiled.diagnostics.has_errors() && plans(&compiled).is_some_and(|before| before == now)
+    };
+    changed.into_iter().filter(is_cosmetic).map(ToString::to_string).collect()
+}
+
+/// How many actions take in files of a pattern.
+fn count_patterns(plan: &Plan, patterns: &mut BTreeMap<String, usize>) {
+    for action in &plan.actions {
+        for input in &action.spec.inputs {
+            if let InputSource::Workspace { pattern, .. } = &input.source {
+                *patterns.entry(pattern.clone()).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// Files that differ and that actions take in. The pattern of an input is relative to the root of
+/// the workspace.
+fn inputs(
+    repository: &Repository,
+    old: &Specs,
+    new: &Specs,
+    patterns: &BTreeMap<String, usize>,
+) -> Result<Vec<(String, usize)>, Error> {
+    let matchers: Vec<(GlobMatcher, usize)> = patterns
+        .iter()
+        .filter_map(|(pattern, count)| {
+            let glob = GlobBuilder::new(pattern).literal_separator(true).build().ok()?;
+            Some((glob.compile_matcher(), *count))
+        })
+        .collect();
+    let wanted = |path: &str| matchers.iter().any(|(glob, _)| glob.is_match(path));
+    let changed = match (&old.commit, &new.commit) {
+        (Some(before), Some(after)) => repository.changed(before, Some(after), &wanted)?,
+        (Some(commit), None) | (None, Some(commit)) => repository.changed(commit, None, &wanted)?,
+        (None, None) => return Ok(Vec::new()),
+    };
+    let taken = changed.into_iter().filter_map(|path| {
+        let count: usize = matchers.iter().filter(|(glob, _)| glob.is_match(&path)).map(|(_, count)| count).sum();
+        (count > 0).then_some((path, count))
+    });
+    Ok(taken.collect())
+}

@@ -1,0 +1,79 @@
+//! Where in the specs an action comes from, so that a failure of it can be mended there. Leaves out
+//! how places are shown.
+
+use std::fmt;
+
+use crate::diag::{SourceMap, Span};
+use crate::exec::RunReport;
+use crate::lang::Expansion;
+
+/// A place in a spec, for people and for editors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecPlace {
+    /// The file as people know it: relative to the workspace, or `<std>/…`.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for SpecPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+impl SpecPlace {
+    pub(super) fn of(span: Span, sources: &SourceMap) -> Self {
+        let file = sources.file(span.source);
+        let (line, column) = file.line_column(span.start as usize);
+        Self { file: file.name.clone(), line, column }
+    }
+}
+
+/// An action that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAction {
+    /// The address.
+    pub addr: String,
+    /// The stable code of the way in which it failed.
+    pub code: &'static str,
+    /// What went wrong, for people; may have several lines.
+    pub text: String,
+    /// The node, or the step of a recipe, that says what the action does.
+    pub place: Option<SpecPlace>,
+    /// The node that applies the recipe, if there is one.
+    pub applied: Option<SpecPlace>,
+}
+
+/// The place of the action at an address, and of the node that applies its recipe.
+pub(super) fn places_of(
+    addr: &str,
+    expansion: &Expansion,
+    sources: &SourceMap,
+) -> (Option<SpecPlace>, Option<SpecPlace>) {
+    let Ok(index) = expansion.actions.binary_search_by(|action| action.addr.as_str().cmp(addr)) else {
+        return (None, None);
+    };
+    let place = SpecPlace::of(expansion.actions[index].span, sources);
+    let node = expansion.instances.iter().find(|instance| instance.actions.contains(&index));
+    let applied = node.map(|instance| SpecPlace::of(instance.span, sources)).filter(|applied| *applied != place);
+    (Some(place), applied)
+}
+
+/// The actions of a run that failed, in address order.
+pub(super) fn failed_actions(report: &RunReport, expansion: &Expansion, sources: &SourceMap) -> Vec<FailedAction> {
+    let failed = report.actions.iter().filter_map(|action| {
+        let failure = action.failure.as_ref()?;
+        let (place, applied) = places_of(&action.addr, expansion, sources);
+        Some(FailedAction {
+            addr: action.addr.clone(),
+            code: failure.class.code(),
+            text: failure.text.clone(),
+            place,
+            applied,
+        })
+    });
+    failed.collect()
+}

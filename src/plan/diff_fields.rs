@@ -1,0 +1,308 @@
+//! Which fields of two actions, tools or graphs differ, and how they are written for people. Leaves
+//! out which actions are compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::base::format_duration;
+use crate::plan::diff::Change;
+use crate::plan::{Action, ActionKind, InputSource, Output, Plan, RenderValue, Tool, ToolExec};
+
+/// What comparing two actions needs of the plans around them.
+pub(super) struct Context<'a> {
+    pub(super) old: &'a Plan,
+    pub(super) new: &'a Plan,
+    pub(super) old_tools: &'a BTreeMap<&'a str, &'a Tool>,
+    pub(super) new_tools: &'a BTreeMap<&'a str, &'a Tool>,
+    /// The address that a moved action has now.
+    pub(super) now_at: &'a BTreeMap<&'a str, &'a str>,
+}
+
+/// Whether producers have to be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// What is taken in is the same, whatever its address is.
+    Same,
+    /// It may come from others.
+    Compare,
+}
+
+/// Gathers changes.
+#[derive(Default)]
+struct Sink(Vec<Change>);
+
+impl Sink {
+    fn put(&mut self, field: impl Into<String>, keyed: bool, before: Option<String>, after: Option<String>) {
+        if before != after {
+            self.0.push(Change { field: field.into(), before, after, keyed });
+        }
+    }
+
+    /// Members of two maps by name.
+    fn maps<V>(
+        &mut self,
+        field: &str,
+        keyed: bool,
+        before: &BTreeMap<String, V>,
+        after: &BTreeMap<String, V>,
+        show: impl Fn(&V) -> String,
+    ) {
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        for name in names {
+            self.put(format!("{field}.{name}"), keyed, before.get(name).map(&show), after.get(name).map(&show));
+        }
+    }
+
+    /// The part of two lists between what is equal at both ends. Positions count from 1.
+    fn lists(&mut self, field: &str, before: &[String], after: &[String], between: &str) {
+        if before == after {
+            return;
+        }
+        let head = before.iter().zip(after).take_while(|(a, b)| a == b).count();
+        let rest = before.len().min(after.len()) - head;
+        let tail = before.iter().rev().zip(after.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+        let show = |all: &[String]| {
+            let part = &all[head..all.len() - tail];
+            (!part.is_empty()).then(|| part.join(between))
+        };
+        let longest = before.len().max(after.len()) - tail;
+        let range = if longest == head + 1 { format!("{longest}") } else { format!("{}..{longest}", head + 1) };
+        self.put(format!("{field}[{range}]"), true, show(before), show(after));
+    }
+}
+
+/// The fields in which an action differs itself. An action that differs only through the tools it
+/// names or through what it takes in gives none.
+pub(super) fn action_changes(
+    context: &Context<'_>,
+    old: &Action,
+    new: &Action,
+    def_differs: bool,
+    wire: Wire,
+) -> Vec<Change> {
+    let mut sink = Sink::default();
+    if def_differs {
+        definition(context, old, new, &mut sink);
+    }
+    if def_differs || wire == Wire::Compare {
+        inputs(context, old, new, &mut sink);
+    }
+    policy(context, old, new, &mut sink);
+    sink.0
+}
+
+fn definition(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
+    let (a, b) = (&old.spec, &new.spec);
+    sink.put("class", true, Some(a.class.word().to_owned()), Some(b.class.word().to_owned()));
+    sink.put("isolation", true, Some(a.isolation.word().to_owned()), Some(b.isolation.word().to_owned()));
+    body(context, &a.kind, &b.kind, sink);
+    sink.put("cwd", true, a.cwd.as_ref().map(ToString::to_string), b.cwd.as_ref().map(ToString::to_string));
+    sink.maps("env", true, &a.env, &b.env, |value| quoted(value));
+    let by_name = |outputs: &[Output]| -> BTreeMap<String, Output> {
+        outputs.iter().map(|output| (output.name.clone(), output.clone())).collect()
+    };
+    sink.maps("outputs", true, &by_name(&a.outputs), &by_name(&b.outputs), |output| {
+        let digest = output.digest.map_or(String::new(), |digest| format!(", b3:{digest}"));
+        format!("{} {}{digest}", output.kind.word(), output.path)
+    });
+    tools(context, &a.tools, &b.tools, sink);
+}
+
+fn body(context: &Context<'_>, old: &ActionKind, new: &ActionKind, sink: &mut Sink) {
+    match (old, new) {
+        (ActionKind::Exec { tool: old_tool, args: old_args }, ActionKind::Exec { tool, args }) => {
+            if !same_tool(context, old_tool, tool) {
+                sink.put("tool", true, Some(old_tool.clone()), Some(tool.clone()));
+            }
+            let shown = |args: &[String]| args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>();
+            if old_args != args {
+                sink.lists("args", &shown(old_args), &shown(args), " ");
+            }
+        }
+        (ActionKind::Copy { from: old }, ActionKind::Copy { from: new }) => {
+            sink.put("from", true, Some(old.to_string()), Some(new.to_string()));
+        }
+        (ActionKind::Write { text: old }, ActionKind::Write { text: new }) => {
+            let lines = |text: &str| text.split('\n').map(str::to_owned).collect::<Vec<_>>();
+            sink.lists("text", &lines(old), &lines(new), "\n");
+        }
+        (
+            ActionKind::Render { template: old, vars: old_vars },
+            ActionKind::Render { template: new, vars: new_vars },
+        ) => {
+            sink.put("template", true, Some(old.to_string()), Some(new.to_string()));
+            sink.maps("vars", true, old_vars, new_vars, variable);
+        }
+        (ActionKind::MergeJson { from: old }, ActionKind::MergeJson { from: new }) => {
+            let paths = |from: &[crate::base::RelPath]| from.iter().map(ToString::to_string).collect::<Vec<_>>();
+            sink.lists("merge", &paths(old), &paths(new), " ");
+        }
+        (old, new) => sink.put("kind", true, Some(brief(old)), Some(brief(new))),
+    }
+}
+
+/// Whether two names stand for the same declaration: a tool's name is not what it is.
+fn same_tool(context: &Context<'_>, old: &str, new: &str) -> bool {
+    if old == new {
+        return true;
+    }
+    let pair = context.old_tools.get(old).zip(context.new_tools.get(new));
+    pair.is_some_and(|(a, b)| (&a.exec, &a.fingerprint, &a.version) == (&b.exec, &b.fingerprint, &b.version))
+}
+
+fn tools(context: &Context<'_>, old: &[String], new: &[String], sink: &mut Sink) {
+    let gone: Vec<&String> = old.iter().filter(|name| !new.contains(name)).collect();
+    let fresh: Vec<&String> = new.iter().filter(|name| !old.contains(name)).collect();
+    for name in &gone {
+        if !fresh.iter().any(|other| same_tool(context, name, other)) {
+            sink.put(format!("tools.{name}"), true, Some("used".to_owned()), None);
+        }
+    }
+    for name in &fresh {
+        if !gone.iter().any(|other| same_tool(context, other, name)) {
+            sink.put(format!("tools.{name}"), true, None, Some("used".to_owned()));
+        }
+    }
+}
+
+/// What an action takes in, by where it is staged.
+fn taken<'a>(
+    plan: &'a Plan,
+    action: &'a Action,
+    now_at: Option<&BTreeMap<&str, &str>>,
+) -> BTreeMap<&'a str, Vec<String>> {
+    let mut all: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for input in &action.spec.inputs {
+        match &input.source {
+            InputSource::Workspace { pattern, optional } => {
+                let text = if *optional { "workspace files, optional" } else { "workspace files" };
+                all.entry(pattern).or_default().push(text.to_owned());
+            }
+            InputSource::Output { action, output, select } => {
+                let addr = plan.action(*action).addr.as_str();
+                let addr = now_at.and_then(|map| map.get(addr)).copied().unwrap_or(addr);
+                let select = select.as_ref().map_or(String::new(), |select| format!(" [{select}]"));
+                let at = input.dest.as_ref().map_or(".", |dest| dest.as_str());
+                all.entry(at).or_default().push(format!("{addr}.{output}{select}"));
+            }
+        }
+    }
+    for values in all.values_mut() {
+        values.sort_unstable();
+    }
+    all
+}
+
+fn inputs(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
+    let mut before = taken(context.old, old, Some(context.now_at));
+    let mut after = taken(context.new, new, None);
+    let places: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+    for place in places {
+        let mut old = before.remove(place).unwrap_or_default();
+        let mut new = after.remove(place).unwrap_or_default();
+        if old == new {
+            continue;
+        }
+        let kept = old.clone();
+        old.retain(|value| !new.contains(value));
+        new.retain(|value| !kept.contains(value));
+        let longest = old.len().max(new.len());
+        for index in 0..longest {
+            sink.put(format!("inputs.{place}"), true, old.get(index).cloned(), new.get(index).cloned());
+        }
+    }
+}
+
+fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
+    let duration = |ms: Option<u64>| ms.map(|ms| format_duration(Duration::from_millis(ms)));
+    let (a, b) = (&old.policy, &new.policy);
+    if a.timeout_ms != b.timeout_ms {
+        sink.put("timeout", false, duration(a.timeout_ms), duration(b.timeout_ms));
+    }
+    if a.retry != b.retry {
+        let describe = |retry: &Option<crate::plan::Retry>| retry.as_ref().map(crate::plan::Retry::describe);
+        sink.put("retry", false, describe(&a.retry), describe(&b.retry));
+    }
+    if a.holds != b.holds {
+        let pools = |needs: &[crate::plan::ResourceNeed]| -> BTreeMap<String, u64> {
+            needs.iter().map(|need| (need.pool.clone(), need.amount)).collect()
+        };
+        sink.maps("holds", false, &pools(&a.holds), &pools(&b.holds), ToString::to_string);
+    }
+    if old.after.is_empty() && new.after.is_empty() {
+        return;
+    }
+    let moved = |addr: &'_ str| context.now_at.get(addr).copied().unwrap_or(addr).to_owned();
+    let before: BTreeSet<String> = old.after.iter().map(|id| moved(&context.old.action(*id).addr)).collect();
+    let after: BTreeSet<String> = new.after.iter().map(|id| context.new.action(*id).addr.clone()).collect();
+    for addr in before.symmetric_difference(&after) {
+        let shown = |set: &BTreeSet<String>| set.contains(addr).then(|| "waits".to_owned());
+        sink.put(format!("after.{addr}"), false, shown(&before), shown(&after));
+    }
+}
+
+/// The fields in which the declaration of a tool differs.
+pub(super) fn tool_changes(old: &Tool, new: &Tool) -> Vec<Change> {
+    let mut sink = Sink::default();
+    sink.put("exec", true, Some(program(old)), Some(program(new)));
+    let fingerprint = |tool: &Tool| {
+        tool.fingerprint.as_ref().map(|args| args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "))
+    };
+    sink.put("fingerprint", true, fingerprint(old), fingerprint(new));
+    sink.put("version", true, old.version.clone(), new.version.clone());
+    let names = |names: &[String]| -> BTreeMap<String, ()> { names.iter().map(|name| (name.clone(), ())).collect() };
+    sink.maps("uses", true, &names(&old.uses), &names(&new.uses), |()| "used".to_owned());
+    sink.maps("pass-env", false, &names(&old.pass_env), &names(&new.pass_env), |()| "handed through".to_owned());
+    sink.put("supplier", false, old.supplier.clone(), new.supplier.clone());
+    sink.0
+}
+
+/// Where the executable of a tool comes from.
+pub(super) fn program(tool: &Tool) -> String {
+    match &tool.exec {
+        ToolExec::Lookup(name) => name.clone(),
+        ToolExec::Workspace(path) => format!("./{path}"),
+    }
+}
+
+/// The fields in which graphs differ besides their actions.
+pub(super) fn graph_changes(old: &Plan, new: &Plan) -> Vec<Change> {
+    let mut sink = Sink::default();
+    let limit = |plan: &Plan| plan.concurrency.map(|limit| limit.to_string());
+    sink.put("concurrency", false, limit(old), limit(new));
+    sink.maps("resource", false, &old.pools, &new.pools, ToString::to_string);
+    if old.graph != new.graph {
+        sink.put("name", false, Some(old.graph.clone()), Some(new.graph.clone()));
+    }
+    sink.0
+}
+
+fn variable(value: &RenderValue) -> String {
+    match value {
+        RenderValue::Text(text) => quoted(text),
+        RenderValue::List(items) => {
+            format!("[{}]", items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", "))
+        }
+        RenderValue::File(path) => format!("text of {path}"),
+        RenderValue::Json(path) => format!("JSON of {path}"),
+    }
+}
+
+fn brief(kind: &ActionKind) -> String {
+    let what = match kind {
+        ActionKind::Exec { tool, args } => {
+            format!("{tool} {}", args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "))
+        }
+        ActionKind::Copy { from } => from.to_string(),
+        ActionKind::Write { text } => format!("{text:?}"),
+        ActionKind::Render { template, .. } => template.to_string(),
+        ActionKind::MergeJson { from } => from.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(" "),
+    };
+    format!("{} {what}", kind.versioned())
+}
+
+/// A text as it is where that cannot be misread, else in quotes.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=./:,+@%*".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("{text:?}") }
+}

@@ -1,0 +1,145 @@
+//! Which changes widen what a plan may do: network, promised contents, effects, isolation, programs,
+//! the caller's environment, order that decides. Reductions are changes, but not privileged ones.
+//! Leaves out everything else about a change.
+
+use std::collections::BTreeMap;
+
+use crate::plan::diff::{Change, Privilege};
+use crate::plan::diff_fields::program;
+use crate::plan::{Action, Class, Plan, Tool};
+
+/// An action on both sides, with what its privileges depend on.
+pub(super) struct Entry<'a> {
+    pub(super) old: &'a Action,
+    pub(super) new: &'a Action,
+    pub(super) old_plan: &'a Plan,
+    pub(super) new_plan: &'a Plan,
+    pub(super) old_tools: &'a BTreeMap<&'a str, &'a Tool>,
+    pub(super) new_tools: &'a BTreeMap<&'a str, &'a Tool>,
+}
+
+type Ways = Vec<(Privilege, String)>;
+
+/// The ways in which a change of an action widens what it may do.
+pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
+    let mut ways = Ways::new();
+    let (old, new) = (&entry.old.spec, &entry.new.spec);
+    // The order of classes is that of what they may do.
+    if new.class > old.class {
+        let unpinned = if new.class == Class::Volatile { ", without a promised digest" } else { "" };
+        ways.push((Privilege::Network, format!("class {} -> {}{unpinned}", old.class.word(), new.class.word())));
+    }
+    if old.class == Class::Fixed && new.class == Class::Fixed {
+        for output in &new.outputs {
+            let before = old.outputs.iter().find(|known| known.name == output.name).and_then(|known| known.digest);
+            if before != output.digest {
+                let short = |digest: Option<crate::base::Digest>| digest.map_or("none".to_owned(), |d| d.short());
+                let text = format!("digest of `{}` {} -> {}", output.name, short(before), short(output.digest));
+                ways.push((Privilege::Pin, text));
+            }
+        }
+    }
+    if old.class == Class::Volatile
+        && new.class == Class::Volatile
+        && let Some(change) = changes.iter().find(|change| change.keyed)
+    {
+        ways.push((Privilege::Effect, format!("`{}` of a volatile action changed", change.field)));
+    }
+    if new.isolation < old.isolation {
+        let text = format!("isolation {} -> {}", old.isolation.word(), new.isolation.word());
+        ways.push((Privilege::Isolation, text));
+    }
+    let passed = |action: &Action, tools: &BTreeMap<&str, &Tool>| -> Vec<String> {
+        passed_by(action, tools).into_iter().map(|(_, variable)| variable).collect()
+    };
+    let before = passed(entry.old, entry.old_tools);
+    for (tool, variable) in passed_by(entry.new, entry.new_tools) {
+        // Where the tool itself was changed, the tool is the cause.
+        let by_tool = entry.old.spec.tools.contains(&tool) && entry.old_tools.contains_key(tool.as_str());
+        if !before.contains(&variable) && !by_tool {
+            ways.push((Privilege::PassEnv, format!("`{variable}` reaches it by tool `{tool}`")));
+        }
+    }
+    for change in changes {
+        if let Some(addr) = change.field.strip_prefix("after.")
+            && change.after.is_none()
+        {
+            let decides = |plan: &Plan| plan.find(addr).is_some_and(|id| plan.action(id).spec.outputs.is_empty());
+            if new.class == Class::Volatile || decides(entry.old_plan) || decides(entry.new_plan) {
+                ways.push((Privilege::Gate, format!("no longer waits for `{addr}`")));
+            }
+        }
+    }
+    ways
+}
+
+/// The ways in which an action that is new widens what the plan may do.
+pub(super) fn of_added(action: &Action, tools: &BTreeMap<&str, &Tool>) -> Ways {
+    let mut ways = Ways::new();
+    if action.spec.class.network() {
+        let unpinned = if action.spec.class == Class::Volatile { ", without a promised digest" } else { "" };
+        ways.push((Privilege::Network, format!("new, class {}{unpinned}", action.spec.class.word())));
+    }
+    for (tool, variable) in passed_by(action, tools) {
+        ways.push((Privilege::PassEnv, format!("new, `{variable}` reaches it by tool `{tool}`")));
+    }
+    ways
+}
+
+/// The ways in which tools that the plan did not have widen it.
+pub(super) fn of_new_tools(tools: &[&Tool]) -> Ways {
+    const SHOWN: usize = 6;
+    let mut programs: Vec<String> = tools.iter().take(SHOWN).map(|tool| format!("`{}`", program(tool))).collect();
+    if tools.len() > SHOWN {
+        programs.push(format!("{} more", tools.len() - SHOWN));
+    }
+    let mut ways = vec![(Privilege::Tool, format!("new, starts {}", programs.join(", ")))];
+    let mut variables: Vec<String> =
+        tools.iter().flat_map(|tool| &tool.pass_env).map(|name| format!("`{name}`")).collect();
+    variables.sort_unstable();
+    variables.dedup();
+    if !variables.is_empty() {
+        ways.push((Privilege::PassEnv, format!("new, hands {} through", variables.join(", "))));
+    }
+    ways
+}
+
+/// The ways in which a changed declaration of a tool widens the plan.
+pub(super) fn of_tool(changes: &[Change]) -> Ways {
+    let mut ways = Ways::new();
+    for change in changes {
+        let none = || "none".to_owned();
+        let (before, after) = (change.before.clone().unwrap_or_else(none), change.after.clone().unwrap_or_else(none));
+        if let Some(variable) = change.field.strip_prefix("pass-env.") {
+            if change.after.is_some() {
+                ways.push((Privilege::PassEnv, format!("hands `{variable}` through")));
+            }
+        } else if let Some(tool) = change.field.strip_prefix("uses.") {
+            if change.after.is_some() {
+                ways.push((Privilege::Tool, format!("may start `{tool}`")));
+            }
+        } else if matches!(change.field.as_str(), "exec" | "fingerprint" | "version") {
+            ways.push((Privilege::Tool, format!("{} {before} -> {after}", change.field)));
+        }
+    }
+    ways
+}
+
+/// Variables that reach an action, with the tool of its own that lets them.
+fn passed_by(action: &Action, tools: &BTreeMap<&str, &Tool>) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    let mut open: Vec<(&str, &str)> = action.spec.tools.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    while let Some((own, name)) = open.pop() {
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        let Some(tool) = tools.get(name) else { continue };
+        found.extend(tool.pass_env.iter().map(|variable| (own.to_owned(), variable.clone())));
+        open.extend(tool.uses.iter().map(|used| (own, used.as_str())));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
