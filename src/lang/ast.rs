@@ -209,6 +209,8 @@ pub struct HoldsDecl {
 pub struct Work {
     /// What it does; `None` for a node that applies a recipe.
     pub body: Option<Body>,
+    /// Where it says so.
+    pub body_at: Option<Span>,
     /// The class as written.
     pub class: Option<Name>,
     /// Inputs.

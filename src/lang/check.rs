@@ -18,9 +18,10 @@ use crate::lang::ty::{Constraints, Ty};
 
 use scope::some;
 
+pub(crate) use bundle::check_version;
 pub(crate) use scope::{Scope, check_values};
 pub(crate) use unused::check_unused;
-pub(crate) use work::{no_output, not_a_reference};
+pub(crate) use work::{check_overlap, no_output, not_a_reference};
 
 /// Checks every declaration of every file.
 pub(crate) fn check(program: &Program, diagnostics: &mut Diagnostics) {
@@ -82,7 +83,7 @@ pub(crate) fn check_params(params: &[Param], scope: &Scope, diagnostics: &mut Di
                     param.name.value, item.message
                 );
                 item.code = Code::P0314;
-                item.secondary.clear();
+                item.secondary.retain(|label| label.span != param.name.span);
             }
             diagnostics.push(item);
         }

@@ -151,7 +151,8 @@ impl Decoder<'_> {
         let matches = prop_name(node, "matches").and_then(|pattern| match regex::Regex::new(&pattern.value) {
             Ok(regex) => Some(regex),
             Err(error) => {
-                let reason = error.to_string().lines().last().unwrap_or_default().to_owned();
+                let reason =
+                    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
                 self.push(
                     Diagnostic::new(
                         Code::P0301,
@@ -195,7 +196,7 @@ impl Decoder<'_> {
                     Diagnostic::new(
                         Code::P0301,
                         given.name.span,
-                        format!("`{word}` constrains {what}, and `{}` is a `{ty}`", name.value),
+                        format!("`{word}` constrains {what}, and `{}` is of type `{ty}`", name.value),
                     )
                     .with_help(format!("remove `{word}`, or change the type")),
                 );
@@ -226,7 +227,7 @@ impl Decoder<'_> {
         if let Some(tool) = prop_name(node, "tool") {
             let args =
                 children(node, "arg").flat_map(|arg| arg.args.iter()).filter_map(|value| self.expr(value)).collect();
-            self.one_body(&mut work, Body::Exec { tool, args });
+            self.one_body(&mut work, tool.span, Body::Exec { tool, args });
         } else if let (Some(arg), None) = (child(node, "arg"), prop(node, "tool")) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("step `{}` has arguments but no tool", name.value))
@@ -265,9 +266,10 @@ impl Decoder<'_> {
         let mut with = Vec::new();
         for child in children(node, "with") {
             for property in &child.props {
-                if let Some(value) = self.expr(&property.value) {
-                    with.push((property.name.clone(), value));
-                }
+                // What cannot be read has been reported, and is given all the same.
+                let value = self.expr(&property.value);
+                let value = value.unwrap_or_else(|| Expr::Text(Text::broken(property.value.span)));
+                with.push((property.name.clone(), value));
             }
         }
         with
@@ -320,7 +322,7 @@ impl Decoder<'_> {
                     with.name.span,
                     "`with` gives arguments to a recipe, and this node names none",
                 )
-                .with_help("for variables of the environment use `env`"),
+                .with_help("name one by `recipe=`; for variables of the environment use `env`"),
             );
         }
         if let Some(recipe) = &recipe {

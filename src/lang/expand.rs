@@ -192,7 +192,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             } else {
                 format!("templates are used more than {} times", Limits::EXPANDED_NODES)
             };
-            self.too_large(at, what, "this is one more");
+            self.too_large(at, what, &format!("this is one more, at `{prefix}`"));
             return;
         }
         self.placed.push(Placed { prefix: prefix.clone(), group });

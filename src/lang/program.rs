@@ -215,7 +215,17 @@ impl Program {
                         name.span,
                         format!("`{}` is a {}, but a {word} is needed here", name.value, other.word()),
                     )
-                    .with_secondary(self.name_span(*other, found), "defined here"),
+                    .with_secondary(self.name_span(*other, found), "defined here")
+                    .with_help(match (kind, other) {
+                        (DeclKind::Recipe, DeclKind::Tool) => format!("a node starts a tool by `run {} …`", name.value),
+                        (DeclKind::Tool, DeclKind::Recipe) => {
+                            format!("a node applies a recipe by `recipe={}`", name.value)
+                        }
+                        (DeclKind::Recipe, DeclKind::Template) => {
+                            format!("a graph uses a template by `use {} as=…`", name.value)
+                        }
+                        _ => format!("name a {word}"),
+                    }),
                 );
                 return None;
             }

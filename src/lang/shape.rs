@@ -187,15 +187,22 @@ pub(crate) fn check_children(
             diagnostics.push(
                 Diagnostic::new(Code::P0106, node.name.span, format!("`{name}` may appear only once in {parent}"))
                     .with_label("given again here")
-                    .with_secondary(first.name.span, "first given here"),
+                    .with_secondary(first.name.span, "first given here")
+                    .with_help("keep one"),
             );
             continue;
         }
-        check_node(node, child.shape, all, diagnostics);
+        check_node(node, child.shape, accepts, all, diagnostics);
     }
 }
 
-fn check_node(node: &Node, shape: &'static Shape, all: &'static [Child], diagnostics: &mut Diagnostics) {
+fn check_node(
+    node: &Node,
+    shape: &'static Shape,
+    beside: &[Child],
+    all: &'static [Child],
+    diagnostics: &mut Diagnostics,
+) {
     if shape.reserved {
         diagnostics.push(
             Diagnostic::new(
@@ -214,7 +221,7 @@ fn check_node(node: &Node, shape: &'static Shape, all: &'static [Child], diagnos
         );
     }
     check_args(node, shape, diagnostics);
-    check_props(node, shape, diagnostics);
+    check_props(node, shape, beside, diagnostics);
     if let Some(children) = &node.children {
         if shape.children.is_empty() && !children.is_empty() {
             diagnostics.push(
@@ -250,7 +257,8 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn check_props(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
+fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut Diagnostics) {
+    let mut misspelt: Vec<&str> = Vec::new();
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
     for (index, property) in node.props.iter().enumerate() {
         if index % 64 == 63 && enough(diagnostics) {
@@ -272,31 +280,33 @@ fn check_props(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
             (None, Some(takes)) => check_value(&property.value, takes, diagnostics),
             (None, None) => {
                 let known: Vec<&str> = shape.props.iter().map(|prop| prop.name).collect();
-                let child = shape.children.iter().find(|child| child.shape.name == name);
-                let mut diagnostic = Diagnostic::new(
+                let find = |children: &[Child]| children.iter().find(|child| child.shape.name == name).map(|c| c.shape);
+                let suggestion = did_you_mean(name, known.iter().copied());
+                misspelt.extend(suggestion);
+                let diagnostic = Diagnostic::new(
                     Code::P0102,
                     property.name.span,
                     format!("unknown property `{name}` on `{}`", shape.name),
                 )
-                .with_suggestion(did_you_mean(name, known.iter().copied()));
-                if shape.args.max == usize::MAX && !name.is_empty() && name.starts_with('-') {
-                    diagnostic = diagnostic.with_help(format!("quote the whole argument: `\"{name}=…\"`"));
-                } else if let Some(child) = child {
-                    diagnostic = diagnostic.with_help(format!(
-                        "`{name}` is a node of its own inside the block: `{}`",
-                        child.shape.args.usage
-                    ));
+                .with_suggestion(suggestion);
+                let help = if shape.args.max == usize::MAX && name.starts_with('-') {
+                    format!("quote the whole argument: `\"{name}=…\"`")
+                } else if let Some(child) = find(shape.children) {
+                    format!("`{name}` is a node of its own inside the block: `{}`", child.args.usage)
+                } else if let Some(other) = find(beside).filter(|_| suggestion.is_none()) {
+                    format!("`{name}` is a node of its own, beside `{}`: `{}`", shape.name, other.args.usage)
                 } else if known.is_empty() {
-                    diagnostic = diagnostic.with_help(format!("it takes none; it is written `{}`", shape.args.usage));
+                    format!("it takes none; it is written `{}`", shape.args.usage)
                 } else {
-                    diagnostic = diagnostic.with_help(format!("it takes: {}", known.join(", ")));
-                }
-                diagnostics.push(diagnostic);
+                    format!("it takes: {}", known.join(", "))
+                };
+                diagnostics.push(diagnostic.with_help(help));
             }
         }
     }
     for prop in shape.props.iter().filter(|prop| prop.required) {
-        if !seen.contains_key(prop.name) {
+        // One that is misspelt is not missing as well.
+        if !seen.contains_key(prop.name) && !misspelt.contains(&prop.name) {
             diagnostics.push(
                 Diagnostic::new(Code::P0104, node.name.span, format!("`{}` needs `{}`", shape.name, prop.name))
                     .with_help(format!("add `{}=…`: {}", prop.name, prop.doc)),
@@ -379,28 +389,36 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
 
 fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Child]) -> Diagnostic {
     let name = node.name.value.as_str();
-    let known: Vec<&str> = accepts.iter().map(|child| child.shape.name).collect();
-    if let Some(home) = home_of(name, all, "a file") {
+    let known: Vec<&str> = accepts.iter().filter(|child| !child.shape.reserved).map(|child| child.shape.name).collect();
+    let mut homes = Vec::new();
+    homes_of(name, all, "a file", &mut homes);
+    if !homes.is_empty() {
         // The two ways to start a tool are the likeliest to be confused.
         let help = match name {
             "run" if known.contains(&"arg") => "a step says `tool=NAME` beside its own name, and `arg …` in its block",
             "arg" if known.contains(&"run") => "a node says `run TOOL ARG…`",
             _ => "move it",
         };
-        return Diagnostic::new(Code::P0107, node.name.span, format!("`{name}` belongs in {home}, not in {parent}"))
-            .with_help(help);
+        return Diagnostic::new(
+            Code::P0107,
+            node.name.span,
+            format!("`{name}` belongs in {}, not in {parent}", homes.join(" or ")),
+        )
+        .with_help(help);
     }
     Diagnostic::new(Code::P0101, node.name.span, format!("unknown node `{name}` in {parent}"))
-        .with_suggestion(did_you_mean(name, known.iter().copied()))
+        .with_suggestion(did_you_mean(name, accepts.iter().map(|child| child.shape.name)))
         .with_help(format!("{parent} accepts: {}", known.join(", ")))
 }
 
-/// Where a node of this name may stand, if anywhere.
-fn home_of(name: &str, accepts: &'static [Child], parent: &str) -> Option<String> {
-    if accepts.iter().any(|child| child.shape.name == name) {
-        return Some(parent.to_owned());
+/// Where a node of this name may stand.
+fn homes_of(name: &str, accepts: &'static [Child], parent: &str, homes: &mut Vec<String>) {
+    if accepts.iter().any(|child| child.shape.name == name) && !homes.iter().any(|home| home == parent) {
+        homes.push(parent.to_owned());
     }
-    accepts.iter().find_map(|child| home_of(name, child.shape.children, &format!("`{}`", child.shape.name)))
+    for child in accepts {
+        homes_of(name, child.shape.children, &format!("`{}`", child.shape.name), homes);
+    }
 }
 
 /// Whether a child of this name may stand in a node of that name, anywhere in the table.

@@ -63,6 +63,16 @@ impl Text {
         }
     }
 
+    /// Whether a mistake in it has been reported.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.parts.contains(&Part::Broken)
+    }
+
+    /// In the place of a value that has been reported.
+    pub(crate) fn broken(span: Span) -> Self {
+        Self { parts: vec![Part::Broken], span }
+    }
+
     /// The holes' paths with their places.
     pub fn holes(&self) -> impl Iterator<Item = (&[String], &[Filter], Span)> {
         self.parts.iter().filter_map(|part| match part {
@@ -89,7 +99,6 @@ impl Text {
                 parts.push(Part::Literal(text[at..open].to_owned()));
             }
             let inside = &text[open + 2..close];
-            let lead = inside.len() - inside.trim_start().len();
             let place = |from: usize, to: usize| {
                 if value.verbatim {
                     let base = value.text_start as usize;
@@ -98,11 +107,8 @@ impl Text {
                     value.span
                 }
             };
-            let path_text = inside.split('|').next().unwrap_or("").trim();
-            let start = open + 2 + lead;
-            let span = place(start, start + path_text.len());
-            match parse_hole(inside, span, diagnostics) {
-                Some((path, filters)) => parts.push(Part::Hole { path, filters, span }),
+            match parse_hole(inside, &|from, to| place(open + 2 + from, open + 2 + to), diagnostics) {
+                Some((path, filters, span)) => parts.push(Part::Hole { path, filters, span }),
                 None => parts.push(Part::Broken),
             }
             at = close + 2;
@@ -114,22 +120,31 @@ impl Text {
     }
 }
 
-fn parse_hole(inside: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<(Vec<String>, Vec<Filter>)> {
-    let mut pieces = split_pipes(inside).into_iter();
-    let path_text = pieces.next().unwrap_or_default().trim().to_owned();
+/// Parses what stands between the braces. `place` gives the span of a range of it.
+fn parse_hole(
+    inside: &str,
+    place: &dyn Fn(usize, usize) -> Span,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Vec<String>, Vec<Filter>, Span)> {
+    let mut pieces = split_pipes(inside).into_iter().map(|(at, piece)| {
+        let lead = piece.len() - piece.trim_start().len();
+        let piece = piece.trim();
+        (piece, place(at + lead, at + lead + piece.len()))
+    });
+    let (path_text, span) = pieces.next()?;
     let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     let path: Vec<String> = path_text.split('.').map(str::to_owned).collect();
     if !path.iter().all(|part| is_name(part)) {
         diagnostics.push(
             Diagnostic::new(Code::P0308, span, format!("`{path_text}` is not a variable"))
                 .with_label("a dotted name is needed here")
-                .with_help("holes hold a name and filters, not expressions: `{{ name | slug }}`"),
+                .with_help("holes hold a name and filters, not expressions: `{{ name | slug }}`")
+                .with_help(BRACES),
         );
         return None;
     }
     let mut filters = Vec::new();
-    for piece in pieces {
-        let piece = piece.trim();
+    for (piece, span) in pieces {
         let (name, argument) =
             piece.split_once(char::is_whitespace).map_or((piece, None), |(n, a)| (n, Some(a.trim())));
         let argument = argument.map(|a| a.trim_matches(['"', '\'']).to_owned());
@@ -151,26 +166,29 @@ fn parse_hole(inside: &str, span: Span, diagnostics: &mut Diagnostics) -> Option
         };
         filters.push(filter);
     }
-    Some((path, filters))
+    Some((path, filters, span))
 }
 
-/// Splits at `|` outside quotes.
-fn split_pipes(text: &str) -> Vec<String> {
-    let mut pieces = vec![String::new()];
+/// How to write braces that are not a hole.
+pub(crate) const BRACES: &str = "to write `{{` itself, insert it: `let open type=string \"{{\"`, then `{{ open }}`";
+
+/// Splits at `|` outside quotes; each piece with where it begins.
+fn split_pipes(text: &str) -> Vec<(usize, &str)> {
+    let mut pieces = Vec::new();
     let mut quote = None;
-    for c in text.chars() {
+    let mut start = 0;
+    for (at, c) in text.char_indices() {
         match (c, quote) {
-            ('|', None) => pieces.push(String::new()),
-            _ => {
-                if quote == Some(c) {
-                    quote = None;
-                } else if quote.is_none() && (c == '"' || c == '\'') {
-                    quote = Some(c);
-                }
-                pieces.last_mut().expect("pieces starts with one element").push(c);
+            ('|', None) => {
+                pieces.push((start, &text[start..at]));
+                start = at + 1;
             }
+            (c, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => quote = Some(c),
+            _ => {}
         }
     }
+    pieces.push((start, &text[start..]));
     pieces
 }
 

@@ -137,6 +137,27 @@ impl Ty {
         }
     }
 
+    /// What a value of it is called.
+    pub(crate) fn noun(&self) -> &'static str {
+        match self {
+            Self::Bool => "a truth value",
+            Self::Int => "an integer",
+            Self::String | Self::Poison => "a text",
+            Self::Ident => "a name",
+            Self::Path => "a relative path",
+            Self::Glob => "a pattern of paths",
+            Self::Dur => "a duration",
+            Self::Size => "a size",
+            Self::Money => "an amount of money",
+            Self::Semver => "a version",
+            Self::Hash => "a digest",
+            Self::Regex => "a regular expression",
+            Self::Enum => "one of a closed set",
+            Self::List(_) => "a list",
+            Self::Artifact(_) => "an artifact",
+        }
+    }
+
     /// Whether values of this type are written as text.
     pub fn textual(&self) -> bool {
         !matches!(self, Self::Bool | Self::Int | Self::List(_) | Self::Artifact(_))
@@ -183,8 +204,8 @@ pub(crate) enum Breach {
     Type(&'static str),
     /// Not a text of this type, with an example of one.
     Form(&'static str),
-    /// Outside bounds, in words.
-    Bounds(String),
+    /// Outside bounds: how, and by which constraint.
+    Bounds(String, &'static str),
     /// Not among these.
     NotOneOf,
 }
@@ -246,28 +267,28 @@ pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Resu
         return Err(Breach::NotOneOf);
     }
     let length = text.chars().count() as i128;
-    if constraints.min_length.is_some_and(|min| length < min) || constraints.max_length.is_some_and(|max| length > max)
-    {
-        let low = constraints.min_length.unwrap_or(0);
-        let high = constraints.max_length.map_or_else(|| "…".to_owned(), |max| max.to_string());
-        return Err(Breach::Bounds(format!("its length {length} is outside {low}..{high}")));
-    }
+    bounds(length, "its length ", (constraints.min_length, "min-length"), (constraints.max_length, "max-length"))?;
     if let Some(pattern) = &constraints.matches
-        && !pattern.find(text).is_some_and(|found| found.range() == (0..text.len()))
+        && pattern.find(text).is_none_or(|found| found.range() != (0..text.len()))
     {
-        return Err(Breach::Bounds(format!("it does not match `{pattern}`")));
+        return Err(Breach::Bounds(format!("`{text}` does not match `{pattern}`"), "matches"));
     }
     Ok(())
 }
 
 /// Checks an integer against constraints.
 pub(crate) fn check_int(constraints: &Constraints, int: i128) -> Result<(), Breach> {
-    if constraints.min.is_some_and(|min| int < min) || constraints.max.is_some_and(|max| int > max) {
-        let low = constraints.min.map_or_else(|| "…".to_owned(), |min| min.to_string());
-        let high = constraints.max.map_or_else(|| "…".to_owned(), |max| max.to_string());
-        return Err(Breach::Bounds(format!("{int} is outside {low}..{high}")));
+    bounds(int, "", (constraints.min, "min"), (constraints.max, "max"))
+}
+
+type Bound = (Option<i128>, &'static str);
+
+fn bounds(value: i128, what: &str, (min, by_min): Bound, (max, by_max): Bound) -> Result<(), Breach> {
+    match (min, max) {
+        (Some(min), _) if value < min => Err(Breach::Bounds(format!("{what}{value} is less than {min}"), by_min)),
+        (_, Some(max)) if value > max => Err(Breach::Bounds(format!("{what}{value} is more than {max}"), by_max)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A pattern of paths without its meaning: relative, no `..`, no empty segments.

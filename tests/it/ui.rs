@@ -150,6 +150,28 @@ fn every_case_is_rendered_as_its_golden_files() {
 }
 
 #[test]
+fn every_diagnostic_is_a_fact_a_place_and_a_help() {
+    let mut faults = Vec::new();
+    for case in cases() {
+        let compiled = case.compile();
+        for item in compiled.diagnostics.sorted() {
+            let lower = item.message.chars().next().is_some_and(|c| !c.is_uppercase());
+            if !lower || item.message.ends_with('.') {
+                faults.push(format!("{}: {}: {:?} is not a fact in small letters", case.name, item.code, item.message));
+            }
+            if item.help.is_empty() {
+                faults.push(format!("{}: {}: {:?} has no help", case.name, item.code, item.message));
+            }
+            let same = item.secondary.iter().any(|label| label.span == item.primary.span);
+            if same {
+                faults.push(format!("{}: {}: {:?} has two labels at one place", case.name, item.code, item.message));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
 fn every_golden_file_belongs_to_a_case() {
     let names: BTreeSet<String> = cases().into_iter().map(|case| case.name).collect();
     let folder = repository("tests/ui");
@@ -215,6 +237,13 @@ fn every_code_has_a_page_with_the_title_of_the_registry() {
         }
     }
     report(&faults);
+}
+
+#[test]
+fn the_index_of_the_book_lists_every_code() {
+    let index = read(&repository("book/src/reference/diagnostics.md"));
+    let row = |code: &Code| format!("| [{code}](codes/{code}.md) | {} |", code.info().title);
+    report(&Code::ALL.iter().map(row).filter(|row| !index.contains(row.as_str())).collect::<Vec<_>>());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::BundleDecl;
 use crate::lang::check::Scope;
 use crate::lang::check::scope::some;
@@ -21,16 +21,8 @@ pub(super) fn check_bundle(
     check_segment(&name, "bundle", diagnostics);
     if let Some(version) = &bundle.version {
         constants.check_text(version, diagnostics);
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
-        if version.as_literal().is_some_and(|text| text.is_empty() || !text.chars().all(plain)) {
-            diagnostics.push(
-                Diagnostic::new(
-                    Code::P0301,
-                    version.span,
-                    "a version is made of letters, digits, `.`, `-`, `+` and `_`",
-                )
-                .with_help("it becomes part of a file name: `version=\"1.2.3\"`"),
-            );
+        if let Some(literal) = version.as_literal() {
+            check_version(literal, version.span, diagnostics);
         }
     }
     let graph = program.resolve(file, DeclKind::Graph, &bundle.from, diagnostics);
@@ -81,4 +73,21 @@ fn check_archive_path(to: &crate::lang::text::Text, diagnostics: &mut Diagnostic
         item.code = Code::P0802;
         diagnostics.push(item);
     }
+}
+
+/// Whether a text can be the version of a bundle. Reports one that cannot.
+pub(crate) fn check_version(version: &str, span: Span, diagnostics: &mut Diagnostics) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
+    let fine = !version.is_empty() && version.chars().all(plain);
+    if !fine {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0301,
+                span,
+                format!("`{version}` is not a version: letters, digits, `.`, `-`, `+` and `_` make one"),
+            )
+            .with_help("it becomes part of a file name: `version=\"1.2.3\"`"),
+        );
+    }
+    fine
 }

@@ -28,7 +28,7 @@ pub(super) fn check_graph(
                 Diagnostic::new(
                     Code::P0301,
                     param.name.span,
-                    format!("a graph is given values, and `{}` is a `{}`", param.name.value, param.ty),
+                    format!("a graph is given values, and `{}` is of type `{}`", param.name.value, param.ty),
                 )
                 .with_help("nothing outside a graph makes artifacts: take files by `input`"),
             );
@@ -166,9 +166,10 @@ fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostic
                     Diagnostic::new(
                         Code::P0301,
                         path.span,
-                        format!("`{}` is a `{ty}` and cannot be compared", path.value),
+                        format!("`{}` is of type `{ty}` and cannot be compared", path.value),
                     )
-                    .with_secondary(declared, "declared here"),
+                    .with_secondary(declared, "declared here")
+                    .with_help("conditions compare texts, integers and truth values"),
                 );
                 return;
             }
@@ -226,7 +227,8 @@ impl<'a> Nodes<'a> {
                 {
                     diagnostics.push(
                         Diagnostic::new(Code::P0301, text.span, format!("expected `{wanted}`, found `{ty}`"))
-                            .with_secondary(node.name.span, "the node that makes it"),
+                            .with_secondary(node.name.span, "the node that makes it")
+                            .with_help("take another output, or change the type where one of the two is declared"),
                     );
                 }
             }

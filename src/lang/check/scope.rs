@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param};
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
-use crate::lang::text::{Filter, Text};
+use crate::lang::text::{BRACES, Filter, Text};
 use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_text};
 
 /// Variables in scope: its own, those of the scope around it, and the constants of a file.
@@ -84,6 +84,11 @@ impl<'a> Scope<'a> {
 
     /// The type of a variable; one that is not in scope is reported.
     pub(crate) fn resolve(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<(&Ty, Span)> {
+        self.find(name, span, None, diagnostics)
+    }
+
+    /// `more`: further help for a name that is like none.
+    fn find(&self, name: &str, span: Span, more: Option<&str>, diagnostics: &mut Diagnostics) -> Option<(&Ty, Span)> {
         if let Some(found) = self.get(name) {
             return Some(found);
         }
@@ -97,13 +102,15 @@ impl<'a> Scope<'a> {
         }
         let diagnostic = Diagnostic::new(Code::P0308, span, format!("variable `{name}` is not in scope"))
             .with_suggestion_text(suggestion);
-        diagnostics.push(diagnostic.with_help(if name.starts_with("node.") {
+        let diagnostic = diagnostic.with_help(if name.starts_with("node.") {
             "`node.…` stands for the keys of the node taken, in the place of an `input … from=` and in `to=`".to_owned()
         } else if known.is_empty() {
             "nothing is in scope here: declare a `param`, a `let` or a `for-each`".to_owned()
         } else {
             format!("in scope here: {}", some(&known))
-        }));
+        });
+        let unlike = suggestion.is_none();
+        diagnostics.push(more.filter(|_| unlike).into_iter().fold(diagnostic, Diagnostic::with_help));
         None
     }
 
@@ -114,7 +121,7 @@ impl<'a> Scope<'a> {
             if path[0] == "node" && path.len() == 2 && self.instance {
                 continue;
             }
-            let Some((ty, declared)) = self.resolve(&name, span, diagnostics) else { continue };
+            let Some((ty, declared)) = self.find(&name, span, Some(BRACES), diagnostics) else { continue };
             // Only `join` makes a list a text, and every other filter wants a text.
             let joined = matches!(filters.first(), Some(Filter::Join(_)));
             let bad = match ty {
@@ -124,14 +131,16 @@ impl<'a> Scope<'a> {
             };
             if bad {
                 let help = match ty {
-                    Ty::List(_) => format!("use `(var){name}` as its own argument, or `{{{{ {name} | join \" \" }}}}`"),
+                    Ty::List(_) => format!(
+                        "only arguments take a list, as `(var){name}`; a string takes `{{{{ {name} | join \" \" }}}}`"
+                    ),
                     _ => "an artifact is a file: take it by `input PLACE from=…` and name that place".to_owned(),
                 };
                 diagnostics.push(
                     Diagnostic::new(
                         Code::P0309,
                         span,
-                        format!("`{name}` is a `{ty}` and cannot be put inside a string"),
+                        format!("`{name}` is of type `{ty}` and cannot be put inside a string"),
                     )
                     .with_secondary(declared, "declared here")
                     .with_help(help),
@@ -176,7 +185,8 @@ pub(crate) fn check_values(
                             value.span(),
                             format!("the elements must differ, and `{literal}` is there already"),
                         )
-                        .with_secondary(*first, "first here"),
+                        .with_secondary(*first, "first here")
+                        .with_help("remove one"),
                     );
                 } else {
                     seen.insert(literal, value.span());
@@ -188,11 +198,10 @@ pub(crate) fn check_values(
         (ty, values) => {
             if let (Some(first), Some(last)) = (values.first(), values.last()) {
                 let span = first.span().to(last.span());
-                diagnostics.push(Diagnostic::new(
-                    Code::P0301,
-                    span,
-                    format!("expected one `{ty}`, found {} values", values.len()),
-                ));
+                diagnostics.push(
+                    Diagnostic::new(Code::P0301, span, format!("expected one `{ty}`, found {} values", values.len()))
+                        .with_help(format!("keep one, or write `type=list<{ty}>`")),
+                );
             }
         }
     }
@@ -216,6 +225,7 @@ impl Check<'_> {
     fn one(&self, value: &Expr, ty: &Ty, diagnostics: &mut Diagnostics) {
         match value {
             Expr::Int(..) | Expr::Bool(..) if *ty == Ty::Poison => {}
+            Expr::Text(text) if text.is_broken() => self.scope.check_text(text, diagnostics),
             Expr::Text(text) => {
                 self.scope.check_text(text, diagnostics);
                 if let Some(literal) = text.as_literal() {
@@ -223,7 +233,7 @@ impl Check<'_> {
                         diagnostics.push(self.breach(breach, value.span(), literal, ty));
                     }
                 } else if !ty.textual() {
-                    diagnostics.push(self.mismatch(value.span(), ty, "string"));
+                    diagnostics.push(self.mismatch(value.span(), ty, "string", None));
                 }
             }
             Expr::Int(int, span) => {
@@ -232,31 +242,26 @@ impl Check<'_> {
                         diagnostics.push(self.breach(breach, *span, &int.to_string(), ty));
                     }
                 } else {
-                    let found = self.mismatch(*span, ty, "int");
-                    diagnostics.push(if ty.textual() {
-                        found.with_help(format!("quote it: `\"{int}\"`"))
-                    } else {
-                        found
-                    });
+                    diagnostics.push(self.mismatch(*span, ty, "int", Some(&int.to_string())));
                 }
             }
-            Expr::Bool(_, span) => {
+            Expr::Bool(flag, span) => {
                 if *ty != Ty::Bool {
-                    diagnostics.push(self.mismatch(*span, ty, "bool"));
+                    diagnostics.push(self.mismatch(*span, ty, "bool", Some(&flag.to_string())));
                 }
             }
             Expr::Var(name) => {
                 if let Some((found, declared)) = self.scope.resolve(&name.value, name.span, diagnostics)
                     && !found.fits(ty)
                 {
-                    let found = self.mismatch(name.span, ty, &found.to_string());
+                    let found = self.mismatch(name.span, ty, &found.to_string(), None);
                     diagnostics.push(found.with_secondary(declared, "the variable is declared here"));
                 }
             }
             Expr::Ref(text) => {
                 self.scope.check_text(text, diagnostics);
                 if !matches!(ty, Ty::Artifact(_) | Ty::Poison) {
-                    diagnostics.push(self.mismatch(text.span, ty, "artifact"));
+                    diagnostics.push(self.mismatch(text.span, ty, "artifact", None));
                 }
             }
             Expr::Secret(name) => {
@@ -272,30 +277,48 @@ impl Check<'_> {
         }
     }
 
-    fn mismatch(&self, span: Span, ty: &Ty, found: &str) -> Diagnostic {
+    /// `literal`: what was written, if it is known.
+    fn mismatch(&self, span: Span, ty: &Ty, found: &str, literal: Option<&str>) -> Diagnostic {
         let diagnostic =
             Diagnostic::new(Code::P0301, span, format!("expected `{ty}`, found `{found}`")).with_label("given here");
-        self.declared(diagnostic)
+        let number = literal.is_some_and(|text| text.parse::<i128>().is_ok());
+        let help = match (ty, literal) {
+            (Ty::Int, Some(text)) if number => format!("write it without quotes: `{text}`"),
+            (Ty::Bool, Some(_)) => "write `#true` or `#false`".to_owned(),
+            (Ty::Artifact(_), _) => "an artifact is what a node leaves: `(ref)node.output`".to_owned(),
+            (Ty::List(_), _) => {
+                "name a list, as `(var)files`, declared by `let files type=list<string> { - a; - b }`".to_owned()
+            }
+            (ty, Some(text)) if ty.textual() => format!("quote it: `\"{text}\"`"),
+            (ty, _) => format!("give {}, or change the type where it is declared", ty.noun()),
+        };
+        self.declared(diagnostic).with_help(help)
     }
 
     fn breach(&self, breach: Breach, span: Span, value: &str, ty: &Ty) -> Diagnostic {
-        let what = self.param.map_or_else(String::new, |param| format!(" of `{}`", param.name.value));
         let diagnostic = match breach {
-            Breach::Type(found) => return self.mismatch(span, ty, found),
+            Breach::Type(found) => return self.mismatch(span, ty, found, Some(value)),
             Breach::Form(example) => {
                 let code = match ty {
                     Ty::Dur | Ty::Size | Ty::Money => Code::P0306,
                     _ => Code::P0301,
                 };
-                Diagnostic::new(code, span, format!("`{value}` is not a `{ty}`")).with_help(format!("write {example}"))
+                Diagnostic::new(code, span, format!("`{value}` is not {}", ty.noun()))
+                    .with_help(format!("write {example}"))
             }
-            Breach::Bounds(words) => {
-                Diagnostic::new(Code::P0304, span, format!("the value{what} is out of bounds: {words}"))
+            Breach::Bounds(words, constraint) => {
+                let what = self
+                    .param
+                    .map_or_else(String::new, |param| format!(", the `{constraint}` of `{}`", param.name.value));
+                let words = if constraint == "matches" { words } else { words + &what };
+                Diagnostic::new(Code::P0304, span, words)
+                    .with_help(format!("give another value, or change `{constraint}` where it is declared"))
             }
             Breach::NotOneOf => {
                 let allowed = &self.constraints.one_of;
-                Diagnostic::new(Code::P0305, span, format!("`{value}` is not one of {}", allowed.join(", ")))
+                Diagnostic::new(Code::P0305, span, format!("`{value}` is not one of {}", some(allowed)))
                     .with_suggestion(did_you_mean(value, allowed.iter().map(String::as_str)))
+                    .with_help("choose one of those, or add it to `one-of`")
             }
         };
         self.declared(diagnostic)

@@ -2,6 +2,7 @@
 //! recipes. Leaves out references between nodes: see `group`.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
@@ -80,7 +81,8 @@ pub(super) fn check_recipe(
                             *span,
                             format!("expected `{}`, found `{}`", returns.ty, output.ty),
                         )
-                        .with_secondary(returns.name.span, "the recipe returns it here"),
+                        .with_secondary(returns.name.span, "the recipe returns it here")
+                        .with_help("make the two types agree"),
                     );
                 }
             }
@@ -263,6 +265,7 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
                 written.span,
                 format!("class `{class}` belongs to the language, but this version does not run it yet"),
             )
+            .with_help(format!("this version runs: {}", CLASSES.join(", ")))
         } else {
             Diagnostic::new(Code::P0305, written.span, format!("`{class}` is not a class of action"))
                 .with_suggestion(did_you_mean(class, CLASSES.iter().copied()))
@@ -342,7 +345,10 @@ fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &mut Diagnos
                         format!("`{}` cannot be the value of a variable", var.value),
                     )
                     .with_secondary(declared, "declared here")
-                    .with_help("the environment holds text"),
+                    .with_help(format!(
+                        "the environment holds text; a list becomes one by `{{{{ {} | join \" \" }}}}`",
+                        var.value
+                    )),
                 );
             }
         }
@@ -391,6 +397,8 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
 fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
     let mut paths: BTreeMap<RelPath, Span> = BTreeMap::new();
+    let own = work.inputs.iter().filter(|input| input.from.is_none()).flat_map(|input| &input.paths);
+    let inputs: BTreeMap<&str, Span> = own.filter_map(|text| Some((text.as_literal()?, text.span))).collect();
     for output in &work.outputs {
         scope.check_text(&output.name, diagnostics);
         let path = output.path.as_ref().unwrap_or(&output.name);
@@ -402,35 +410,57 @@ fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
         {
             diagnostics.push(
                 Diagnostic::new(Code::P0402, output.name.span, format!("output `{name}` is declared twice"))
-                    .with_secondary(first, "first declared here"),
+                    .with_secondary(first, "first declared here")
+                    .with_help("rename one: others take it by this name"),
             );
             continue;
         }
         let Some(path) = check_path(path, "a place below the action's folder", diagnostics) else { continue };
-        let clash = paths.iter().find(|(other, _)| other.starts_with(&path) || path.starts_with(other));
-        if let Some((other, first)) = clash {
-            diagnostics.push(
-                Diagnostic::new(
-                    Code::P0504,
-                    output.span,
-                    format!("two outputs claim `{path}`: one lies inside or at the other"),
-                )
-                .with_secondary(*first, format!("`{other}` is declared here")),
-            );
-        }
+        check_overlap(&paths, &path, output.span, diagnostics);
         // A workspace input at the same path would be changed in place.
-        for input in work.inputs.iter().filter(|input| input.from.is_none()) {
-            let same = input.paths.iter().find(|text| text.as_literal() == Some(path.as_str()));
-            if let (Some(text), Ty::Artifact(ArtifactKind::File)) = (same, &output.ty) {
-                diagnostics.push(
-                    Diagnostic::new(Code::P0504, output.span, format!("`{path}` is both an input and an output"))
-                        .with_secondary(text.span, "the input")
-                        .with_help("an action leaves new files: give the output another path"),
-                );
-            }
+        if let (Some(input), Ty::Artifact(ArtifactKind::File)) = (inputs.get(path.as_str()), &output.ty) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0504, output.span, format!("`{path}` is both an input and an output"))
+                    .with_secondary(*input, "the input")
+                    .with_help("an action leaves new files: give the output another path"),
+            );
         }
         paths.insert(path, output.span);
     }
+}
+
+/// Reports an output at the path of another, inside it or around it.
+pub(crate) fn check_overlap(
+    paths: &BTreeMap<RelPath, Span>,
+    path: &RelPath,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) {
+    let around = std::iter::successors(path.parent(), RelPath::parent).find_map(|above| paths.get_key_value(&above));
+    let below = format!("{path}/");
+    let inside = || {
+        paths
+            .range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded))
+            .next()
+            .filter(|(other, _)| other.starts_with(path))
+    };
+    let (message, other, label) = match (paths.get(path), around) {
+        (Some(first), _) => (format!("two outputs claim `{path}`"), *first, "the other".to_owned()),
+        (None, Some((other, first))) => {
+            (format!("output `{path}` lies inside output `{other}`"), *first, format!("`{other}` is declared here"))
+        }
+        (None, None) => match inside() {
+            Some((other, first)) => {
+                (format!("output `{other}` lies inside output `{path}`"), *first, format!("`{other}` is declared here"))
+            }
+            None => return,
+        },
+    };
+    diagnostics.push(
+        Diagnostic::new(Code::P0504, span, message)
+            .with_secondary(other, label)
+            .with_help("change one of the paths, or declare the folder alone"),
+    );
 }
 
 /// Checks a literal path; one with holes is checked when it is known.

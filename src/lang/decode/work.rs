@@ -1,7 +1,7 @@
 //! Work to its declaration: what nodes and steps have in common. Leaves out loops, recipes and order.
 
 use crate::base::{Digest, parse_duration_ms, parse_size_bytes};
-use crate::diag::{Code, Diagnostic, did_you_mean};
+use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, HoldsDecl, InputDecl, Name, OutputDecl, RenderVar, RetryDecl, Work};
 use crate::lang::decode::{
     BODIES, Decoder, child as first_child, first_name, is_true, names_of_children, prop, prop_name,
@@ -11,19 +11,22 @@ use crate::lang::ty::{ArtifactKind, Ty};
 use crate::lang::{Kind, Node, Spanned};
 
 impl Decoder<'_> {
-    pub(super) fn one_body(&mut self, work: &mut Work, body: Body) {
-        if work.body.is_some() {
+    pub(super) fn one_body(&mut self, work: &mut Work, at: Span, body: Body) {
+        if let (Some(_), Some(first)) = (&work.body, work.body_at) {
             self.push(
-                Diagnostic::new(Code::P0106, work.span, "this does two things")
+                Diagnostic::new(Code::P0106, at, "an action does one thing, and this is a second")
+                    .with_secondary(first, "the first")
                     .with_help("an action runs a tool, or is one of `copy`, `write`, `render`, `merge-json`"),
             );
         }
         work.body = Some(body);
+        work.body_at = Some(at);
     }
 
     pub(super) fn work(&mut self, node: &Node) -> Work {
         let mut work = Work {
             body: None,
+            body_at: None,
             class: prop_name(node, "class"),
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -46,28 +49,28 @@ impl Decoder<'_> {
                 "run" => {
                     if let Some(tool) = first_name(child) {
                         let args = child.args.iter().skip(1).filter_map(|value| self.expr(value)).collect();
-                        self.one_body(&mut work, Body::Exec { tool, args });
+                        self.one_body(&mut work, child.name.span, Body::Exec { tool, args });
                     }
                 }
                 "copy" => {
                     if let Some(from) = self.first_text(child) {
-                        self.one_body(&mut work, Body::Copy(from));
+                        self.one_body(&mut work, child.name.span, Body::Copy(from));
                     }
                 }
                 "write" => {
                     if let Some(text) = self.first_text(child) {
-                        self.one_body(&mut work, Body::Write(text));
+                        self.one_body(&mut work, child.name.span, Body::Write(text));
                     }
                 }
                 "render" => {
                     if let Some(template) = self.first_text(child) {
                         let vars = self.render_vars(child);
-                        self.one_body(&mut work, Body::Render { template, vars });
+                        self.one_body(&mut work, child.name.span, Body::Render { template, vars });
                     }
                 }
                 "merge-json" => {
                     let from = self.texts(child);
-                    self.one_body(&mut work, Body::MergeJson(from));
+                    self.one_body(&mut work, child.name.span, Body::MergeJson(from));
                 }
                 "input" => work.inputs.extend(self.input(child)),
                 "output" => work.outputs.extend(self.output(child)),
@@ -180,7 +183,10 @@ impl Decoder<'_> {
             Some((Kind::Text(text), span)) => match text.parse::<Digest>() {
                 Ok(value) => Some(Spanned { value, span }),
                 Err(error) => {
-                    self.push(Diagnostic::new(Code::P0301, span, error.to_string()));
+                    self.push(
+                        Diagnostic::new(Code::P0301, span, error.to_string())
+                            .with_help("not known yet? write 64 zeros and run: the failure shows the right one"),
+                    );
                     None
                 }
             },

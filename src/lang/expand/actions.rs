@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::{RelPath, parse_size_bytes};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Body, GraphDecl, RecipeDecl, RenderVar, RetryDecl, Work};
+use crate::lang::check::check_overlap;
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
@@ -124,11 +125,10 @@ impl<'a> Expander<'a, '_> {
         for (name, value) in &work.env {
             let value = evaluator.expr(value, self.diagnostics)?.text()?;
             if value.contains('\0') {
-                self.diagnostics.push(Diagnostic::new(
-                    Code::P0301,
-                    name.span,
-                    "a variable of the environment cannot hold a NUL",
-                ));
+                self.diagnostics.push(
+                    Diagnostic::new(Code::P0301, name.span, "a variable of the environment cannot hold a NUL")
+                        .with_help("bytes that are not text go through files"),
+                );
                 return None;
             }
             self.spend(name.value.len() + value.len() + 64, name.span, &site.addr)?;
@@ -136,14 +136,18 @@ impl<'a> Expander<'a, '_> {
         }
         let mut outputs = Vec::new();
         let mut paths: BTreeMap<RelPath, Span> = BTreeMap::new();
+        let mut names: BTreeMap<String, Span> = BTreeMap::new();
         for output in &work.outputs {
             let name = evaluator.text(&output.name, self.diagnostics)?;
             let text = output.path.as_ref().unwrap_or(&output.name);
             let path = path(&evaluator.text(text, self.diagnostics)?, text.span, self.diagnostics)?;
-            if let Some(first) = paths.insert(path.clone(), output.span) {
+            check_overlap(&paths, &path, output.span, self.diagnostics);
+            paths.insert(path.clone(), output.span);
+            if let Some(first) = names.insert(name.clone(), output.name.span) {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0504, output.span, format!("two outputs claim `{path}`"))
-                        .with_secondary(first, "the other"),
+                    Diagnostic::new(Code::P0402, output.name.span, format!("output `{name}` is declared twice"))
+                        .with_secondary(first, "first declared here")
+                        .with_help("rename one: others take it by this name"),
                 );
             }
             let dir = output.ty == Ty::Artifact(ArtifactKind::Dir);
@@ -259,11 +263,10 @@ impl<'a> Expander<'a, '_> {
                     let bytes = texts[before..].iter().map(|text| text.len() + 32).sum();
                     self.spend(bytes, work.span, &site.addr)?;
                     if texts[before..].iter().any(|text| text.contains('\0')) {
-                        self.diagnostics.push(Diagnostic::new(
-                            Code::P0301,
-                            arg.span(),
-                            "an argument cannot hold a NUL",
-                        ));
+                        self.diagnostics.push(
+                            Diagnostic::new(Code::P0301, arg.span(), "an argument cannot hold a NUL")
+                                .with_help("bytes that are not text go through files"),
+                        );
                         return None;
                     }
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
-use crate::lang::check::no_output;
+use crate::lang::check::{check_version, no_output};
 use crate::lang::eval::{Evaluator, address_matches};
 use crate::lang::expand::{COMPARISONS, constants};
 use crate::lang::ir::{BundleIr, Expansion, IncludeIr, InstanceIr};
@@ -114,11 +114,18 @@ pub fn expand_bundle(
                 }
             };
             if let Some(first) = taken.insert(to.clone(), include.span) {
-                diagnostics.push(
-                    Diagnostic::new(Code::P0801, include.span, format!("the bundle holds two files at `{to}`"))
+                let diagnostic =
+                    Diagnostic::new(Code::P0801, include.span, format!("the bundle holds two files at `{to}`"));
+                diagnostics.push(if first == include.span {
+                    diagnostic
+                        .with_label("several instances are taken here")
+                        .with_help("give each its own place, as `to=\"obj/{{ node.file }}.o\"`")
+                } else {
+                    diagnostic
+                        .with_label("this one")
                         .with_secondary(first, "the other")
-                        .with_help("tell them apart by `to=`, for instances as `\"obj/{{ node.file }}.o\"`"),
-                );
+                        .with_help("give one another place by `to=`")
+                });
                 fine = false;
             }
             includes.push(IncludeIr { to, action: *action, output: name.clone(), dir: ir.dir, span: include.span });
@@ -126,7 +133,11 @@ pub fn expand_bundle(
     }
     includes.sort_by(|a, b| a.to.cmp(&b.to));
     let version = match &decl.version {
-        Some(text) => Evaluator::new(&env, 0).text(text, diagnostics)?,
+        Some(text) => {
+            let version = Evaluator::new(&env, 0).text(text, diagnostics)?;
+            fine &= check_version(&version, text.span, diagnostics);
+            version
+        }
         None => "0.0.0".to_owned(),
     };
     let mut keys: Vec<String> = Vec::new();

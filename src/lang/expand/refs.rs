@@ -120,7 +120,9 @@ impl Expander<'_, '_> {
         shown.sort_unstable();
         shown.dedup();
         shown.truncate(8);
-        let diagnostic = diagnostic.with_suggestion_text(did_you_mean(path, known.iter().map(String::as_str)));
+        // A pattern is not the misspelling of one name.
+        let suggestion = did_you_mean(path, known.iter().map(String::as_str)).filter(|_| !path.contains('*'));
+        let diagnostic = diagnostic.with_suggestion_text(suggestion);
         self.diagnostics.push(if shown.is_empty() {
             diagnostic
         } else {
