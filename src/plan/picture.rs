@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::plan::{Action, ActionKind, Class, Plan, topological};
 
 /// Actions that are drawn one by one; of a larger plan, those alike are drawn as one.
-const ALONE: usize = 40;
+const ALONE: usize = 24;
 /// How many are alike before they are drawn as one.
 const ALIKE: usize = 4;
 const WIDTH: usize = 190;
@@ -196,9 +196,15 @@ fn pattern(action: &Action) -> String {
 
 fn draw(picture: &Picture) -> String {
     let x = |layer: usize| MARGIN + layer * (WIDTH + GAP_X);
-    let y = |row: usize| MARGIN + row * (HEIGHT + GAP_Y);
+    let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
+    for cell in &picture.cells {
+        *rows.entry(cell.layer).or_default() += 1;
+    }
+    let most = rows.values().copied().max().unwrap_or(0);
+    // Layers stand around one middle line.
+    let y = |cell: &Cell| MARGIN + cell.row * (HEIGHT + GAP_Y) + (most - rows[&cell.layer]) * (HEIGHT + GAP_Y) / 2;
     let width = picture.cells.iter().map(|cell| x(cell.layer) + WIDTH).max().unwrap_or(0) + MARGIN;
-    let height = picture.cells.iter().map(|cell| y(cell.row) + HEIGHT).max().unwrap_or(0) + MARGIN;
+    let height = picture.cells.iter().map(|cell| y(cell) + HEIGHT).max().unwrap_or(0) + MARGIN;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} \
          {height}\" font-family=\"system-ui, sans-serif\" font-size=\"12\">\n<style>\n\
@@ -213,8 +219,8 @@ fn draw(picture: &Picture) -> String {
     );
     for ((from, to), (count, long)) in &picture.edges {
         let (a, b) = (&picture.cells[*from], &picture.cells[*to]);
-        let (x1, y1) = (x(a.layer) + WIDTH, y(a.row) + HEIGHT / 2);
-        let (x2, y2) = (x(b.layer), y(b.row) + HEIGHT / 2);
+        let (x1, y1) = (x(a.layer) + WIDTH, y(a) + HEIGHT / 2);
+        let (x2, y2) = (x(b.layer), y(b) + HEIGHT / 2);
         let bend = GAP_X * 2 / 3;
         let class = if *long { "edge long" } else { "edge" };
         let _ = writeln!(
@@ -235,7 +241,7 @@ fn draw(picture: &Picture) -> String {
         };
         let own = if cell.in_process { " own" } else { "" };
         let long = if cell.marked { " long" } else { "" };
-        let (x, y) = (x(cell.layer), y(cell.row));
+        let (x, y) = (x(cell.layer), y(cell));
         let count = if cell.count > 1 { format!("{} × ", cell.count) } else { String::new() };
         let _ = writeln!(
             out,
