@@ -60,6 +60,10 @@ pub(crate) enum Format {
     Dot,
     /// Mermaid (plans)
     Mermaid,
+    /// A picture (plans)
+    Svg,
+    /// A page with the picture (plans)
+    Html,
     /// Markdown for a pull request (differences)
     Markdown,
     /// SARIF 2.1.0 (differences)
@@ -180,8 +184,22 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ID")]
         run: Option<String>,
     },
+    /// Tell the way by which an action depends on another
+    WhyDepends {
+        /// The address that depends
+        addr: String,
+        /// The address it depends on
+        on: String,
+    },
     /// List runs, newest first
     Runs,
+    /// Compare two runs: the first action that differs, and all others
+    DiffRuns {
+        /// The run to compare with
+        before: String,
+        /// The run
+        after: String,
+    },
     /// Print what the actions of a run printed
     Log {
         /// The run; else the last one
@@ -246,6 +264,9 @@ pub(crate) struct RunOptions {
     /// Write the report of the run as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Write a trace that opens in Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -56,6 +56,12 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Why { addr, run } => {
             with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
         }
+        Command::WhyDepends { addr, on } => {
+            with_workspace(&locations, output, |workspace| review::why_depends(cli, workspace, addr, on, output))
+        }
+        Command::DiffRuns { before, after } => {
+            with_workspace(&locations, output, |workspace| review::diff_runs(workspace, before, after, output))
+        }
         Command::Runs => with_workspace(&locations, output, |workspace| runs(workspace, output)),
         Command::Log { run, addr } => {
             with_workspace(&locations, output, |workspace| log(workspace, run.as_deref(), addr.as_deref(), output))
@@ -148,8 +154,10 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
             (Some(Format::Json), _) | (None, Some(_)) => PlanFormat::Json,
             (Some(Format::Dot), _) => PlanFormat::Dot,
             (Some(Format::Mermaid), _) => PlanFormat::Mermaid,
+            (Some(Format::Svg), _) => PlanFormat::Svg,
+            (Some(Format::Html), _) => PlanFormat::Html,
             (Some(Format::Markdown | Format::Sarif), _) => {
-                return Err(Error::usage("a plan is written as human, json, dot or mermaid"));
+                return Err(Error::usage("a plan is written as human, json, dot, mermaid, svg or html"));
             }
         };
         let text = ops::write_plan(&planned.plan, format);
@@ -172,6 +180,7 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     // A report describes a run, so asking for one makes one.
     if !output.json
         && args.report.is_none()
+        && args.trace.is_none()
         && cli.global.progress != Progress::Json
         && let Some(reply) = ops::answer(&locations, targets, &params, &mut options, clock().as_ref())
     {
@@ -183,6 +192,7 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     with_workspace(&locations, output, |workspace| {
         let reply = ops::run(workspace, targets, &params, &options, &context)?;
         finish_run(cli, &locations, args, &reply, output)?;
+        review::write_trace(&locations, workspace, args, &reply)?;
         if output.json {
             output.data(&format!("{}\n", report_json(&reply)));
         }

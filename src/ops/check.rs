@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostics, did_you_mean};
 use crate::lang::{Compiled, DeclId, Expansion, compile, expand, print_expansion};
 use crate::ops::Error;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
-use crate::plan::{Plan, lower, to_dot, to_json_lines, to_mermaid, to_text};
+use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
 
 /// Checks the workspace, or the files given instead of its root file.
 pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error> {
@@ -88,6 +88,10 @@ pub enum PlanFormat {
     Dot,
     /// Mermaid.
     Mermaid,
+    /// A picture.
+    Svg,
+    /// A page with the picture.
+    Html,
 }
 
 /// A plan as text.
@@ -97,6 +101,8 @@ pub fn write_plan(plan: &Plan, format: PlanFormat) -> String {
         PlanFormat::Json => to_json_lines(plan),
         PlanFormat::Dot => to_dot(plan),
         PlanFormat::Mermaid => to_mermaid(plan),
+        PlanFormat::Svg => to_svg(plan),
+        PlanFormat::Html => to_html(plan),
     }
 }
 

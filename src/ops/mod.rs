@@ -5,12 +5,14 @@ mod attest;
 mod audit;
 mod bundles;
 mod check;
+mod depends;
 mod diff;
 mod doctor;
 mod error;
 mod forecast;
 mod format;
 mod history;
+mod journals;
 mod keys;
 mod memo;
 mod places;
@@ -39,12 +41,14 @@ pub use bundles::{
     BundleReply, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify, verify_made,
 };
 pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, init, plan, write_plan};
+pub use depends::{Step, why_depends};
 pub use diff::{DiffErrors, DiffFormat, DiffRequest, compare, read_plan, write_diff};
 pub use doctor::{Finding, Health, doctor};
 pub use error::Error;
 pub use forecast::{FORECAST_FORMAT, forecast, forecast_json, forecast_text};
 pub use format::{Formatted, format_files, format_text};
 pub use history::{LogEntry, Why, describe, log, runs, why};
+pub use journals::{Divergence, Ending, RunsDiff, diff_runs, trace};
 pub use keys::{
     DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, open_signer, public_key, public_keys,
 };
