@@ -31,9 +31,6 @@ pub(super) fn bundle(
                 finish_run(cli, &locations, args, &run, output)?;
                 output.text_or("", || json!({"run": report_json(&run)}));
                 output.note(&summary(&run));
-                if !deliver && matches!(run.error(), Some(Error::NotCached { .. })) {
-                    output.note(&format!("run it first, or in one go: `partita deliver {name}`"));
-                }
                 return Ok(status_of(&run));
             }
         };
@@ -63,7 +60,7 @@ pub(super) fn bundle(
                     let word = if verdict.accepted() { "verified" } else { "REFUSED" };
                     output.note(&format!("{word}: {} checks by the key {}", verdict.checks.len(), here(&reply.key)));
                     if !verdict.accepted() {
-                        output.note(&verdict_text(&verdict));
+                        output.note(&verdict_text(&verdict, None));
                     }
                 }
                 Err(VerifyProblem::Policy(_)) => return Err(Error::Internal("a policy without a text".to_owned())),
@@ -97,7 +94,8 @@ pub(super) fn verify(
             if output.json {
                 output.data(&format!("{}\n", verdict_json(&verdict)));
             } else {
-                output.data(&format!("{}\n", verdict_text(&verdict)));
+                let shown = policy.as_deref().map(|policy| relative(policy, &locations.current));
+                output.data(&format!("{}\n", verdict_text(&verdict, shown.as_deref())));
             }
             Ok(if verdict.accepted() { 0 } else { ErrorKind::CheckFailed.exit_status() })
         }
@@ -109,14 +107,17 @@ pub(super) fn verify(
 }
 
 /// A line for each check, and the line of the policy that refused.
-fn verdict_text(verdict: &Verdict) -> String {
+fn verdict_text(verdict: &Verdict, policy: Option<&str>) -> String {
     let mut lines = Vec::new();
     for check in &verdict.checks {
         lines.push(match &check.status {
             CheckStatus::Passed(note) if note.is_empty() => format!("ok       {}", check.name.title()),
             CheckStatus::Passed(note) => format!("ok       {}: {note}", check.name.title()),
             CheckStatus::Refused(refusal) => {
-                let place = refusal.place.as_ref().map_or(String::new(), |place| format!("\n         policy {place}"));
+                let policy = policy.unwrap_or("the policy");
+                let place = refusal.place.as_ref().map_or(String::new(), |place| {
+                    format!("\n         --> {policy}:{}: {}", place.line, place.text.trim())
+                });
                 format!("REFUSED  {}: {refusal}{place}", check.name.word())
             }
             CheckStatus::Skipped => format!("skipped  {}", check.name.title()),
