@@ -59,7 +59,7 @@ pub(super) fn deliver(cli: &Cli, mut locations: Locations, args: &DeliverArgs, o
         output.note(&format!("{word}: {} checks by the key {names}", verdict.checks.len()));
         steps.done("verify", None);
         if !verdict.accepted() {
-            output.note(&verdict_text(&verdict));
+            output.note(&verdict_text(&verdict, None));
             return Ok(ErrorKind::Signature.exit_status());
         }
         let scanned = match &args.osv_db {
@@ -156,9 +156,6 @@ fn make(
         Err(run) => {
             finish_run(cli, locations, asked.run, &run, output)?;
             output.note(&summary(&run));
-            if !asked.materialize && matches!(run.error(), Some(Error::NotCached { .. })) {
-                output.note(&format!("run it first, or in one go: `partita deliver {}`", asked.name));
-            }
             return Ok(Err(status_of(&run)));
         }
     };
@@ -229,7 +226,8 @@ pub(super) fn verify(locations: &Locations, args: &VerifyArgs, output: &Output) 
             if output.json {
                 output.data(&format!("{}\n", verdict_json(verdict)));
             } else {
-                output.data(&format!("{}\n", verdict_text(verdict)));
+                let shown = policy.as_deref().map(|policy| relative(policy, &locations.current));
+                output.data(&format!("{}\n", verdict_text(verdict, shown.as_deref())));
             }
             Ok(if verdict.accepted() { 0 } else { ErrorKind::CheckFailed.exit_status() })
         }
@@ -241,14 +239,17 @@ pub(super) fn verify(locations: &Locations, args: &VerifyArgs, output: &Output) 
 }
 
 /// A line for each check, and the line of the policy that refused.
-pub(super) fn verdict_text(verdict: &Verdict) -> String {
+pub(super) fn verdict_text(verdict: &Verdict, policy: Option<&str>) -> String {
     let mut lines = Vec::new();
     for check in &verdict.checks {
         lines.push(match &check.status {
             CheckStatus::Passed(note) if note.is_empty() => format!("ok       {}", check.name.title()),
             CheckStatus::Passed(note) => format!("ok       {}: {note}", check.name.title()),
             CheckStatus::Refused(refusal) => {
-                let place = refusal.place.as_ref().map_or(String::new(), |place| format!("\n         policy {place}"));
+                let policy = policy.unwrap_or("the policy");
+                let place = refusal.place.as_ref().map_or(String::new(), |place| {
+                    format!("\n         --> {policy}:{}: {}", place.line, place.text.trim())
+                });
                 format!("REFUSED  {}: {refusal}{place}", check.name.word())
             }
             CheckStatus::Skipped => format!("skipped  {}", check.name.title()),

@@ -239,8 +239,12 @@ pub(super) fn finish_run(
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;
     }
-    if let Some(Error::NotCached { .. }) = reply.error() {
-        output.note("some results are not known, and `--require-cached` allows no run");
+    if let Some(error @ Error::NotCached { .. }) = reply.error() {
+        let help = match &cli.command {
+            Command::Bundle(asked) => format!("run it first, or all in one go: `partita deliver {}`", asked.name),
+            _ => error.help().unwrap_or_default(),
+        };
+        output.complaint(&error.code(), &error.to_string(), None, Some(&help));
     }
     Ok(())
 }

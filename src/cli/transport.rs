@@ -57,7 +57,7 @@ pub(super) fn rebuild(cli: &Cli, locations: &Locations, args: &RebuildArgs, outp
             }
         };
         if !judged.verdict.accepted() {
-            output.note(&verdict_text(&judged.verdict));
+            output.note(&verdict_text(&judged.verdict, None));
             return Ok(ErrorKind::CheckFailed.exit_status());
         }
         let context = context(cli, locations, output)?;

@@ -161,7 +161,20 @@ impl Error {
             Self::Usage { help, .. } => help.clone(),
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
+            Self::Store(error) | Self::Exec { error: exec::Error::Store(error), .. } => store_help(error),
             _ => None,
         }
     }
+}
+
+/// What to do about a store that refuses, as far as it can be told from how it does.
+fn store_help(error: &store::Error) -> Option<String> {
+    let text = if error.is_for_want_of_room() {
+        "make room, by `partita store gc --max-age 30d` for instance, or name another store: `--store DIR`"
+    } else if error.is_for_want_of_permission() {
+        "let this user write there, or name another store: `--store DIR`"
+    } else {
+        return None;
+    };
+    Some(text.to_owned())
 }
