@@ -63,7 +63,7 @@ const AWAITED: &[(&str, &str)] = &[
 /// Where each third-party crate may be named. Every dependency of Cargo.toml has a row, and every
 /// row is a dependency. `*` stands for every module.
 const HOMES: &[(&str, &[&str])] = &[
-    ("blake3", &["base"]),
+    ("blake3", &["base", "bundle"]),
     ("clap", &["cli"]),
     ("data_encoding", &["base", "bundle", "ops"]),
     ("ed25519_dalek", &["bundle"]),
@@ -94,7 +94,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["cli"]),
     ("unicode_normalization", &["base", "lang", "bundle"]),
     ("uuid", &["base", "bundle", "exec"]),
-    ("walkdir", &["store", "exec", "ops"]),
+    ("walkdir", &["store", "exec", "bundle", "ops"]),
     ("zip", &["bundle"]),
     ("zstd", &["bundle"]),
 ];

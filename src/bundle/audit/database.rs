@@ -84,7 +84,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     if found.is_empty() {
         let why = "it holds neither OSV records (`.json`) nor an export (`all.zip`)".to_owned();
-        return Err(Error::Malformed { path: path.to_owned(), why });
+        return Err(Error::Database { path: path.to_owned(), why });
     }
     Ok(found)
 }
@@ -117,7 +117,7 @@ pub fn load_database(path: &Path, digest: String, components: &[Component]) -> R
         .collect();
     let mut database = Database { digest, ..Database::default() };
     for file in files(path)? {
-        let wrong = |why: String| Error::Malformed { path: file.clone(), why };
+        let wrong = |why: String| Error::Database { path: file.clone(), why };
         let opened = File::open(&file).map_err(Error::read("open", &file))?;
         if file.extension().is_some_and(|end| end == "zip") {
             let mut archive =
