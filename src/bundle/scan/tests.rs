@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use proptest::prelude::*;
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 use crate::bundle::writer::Archive;
