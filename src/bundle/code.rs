@@ -54,6 +54,7 @@ codes! {
     B0302 "a file to verify cannot be read";
     B0303 "a bundle cannot be understood";
     B0304 "a transparency log does not hold together";
+    B0305 "a database of vulnerabilities cannot be used";
     B0401 "the envelopes are not in canonical form";
     B0402 "the Sigstore bundle is not canonical, or not that of the envelopes";
     B0403 "an envelope holds no in-toto statement";

@@ -36,7 +36,7 @@ impl FileFacts {
         HEXLOWER.encode(&self.sha1)
     }
 
-    pub fn sha256_hex(&self) -> String {
+    pub(crate) fn sha256_hex(&self) -> String {
         HEXLOWER.encode(&self.sha256)
     }
 }

@@ -159,6 +159,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A database of vulnerabilities that cannot be used.
+    #[error("the database of vulnerabilities cannot be used: `{}`: {why}", path.display())]
+    Database {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A transparency log that does not hold together.
     #[error("the transparency log cannot be used: `{}`: {why}", path.display())]
     Log {
@@ -221,6 +229,7 @@ impl Error {
             Self::Read { .. } => Code::B0302,
             Self::Malformed { .. } => Code::B0303,
             Self::Log { .. } => Code::B0304,
+            Self::Database { .. } => Code::B0305,
         }
     }
 
@@ -245,8 +254,8 @@ impl Error {
             | Self::Passphrase { .. }
             | Self::Signing { .. }
             | Self::KeyExists { .. } => ErrorKind::Signature,
-            Self::Log { .. } => ErrorKind::CheckFailed,
-            Self::Policy { .. } | Self::Read { .. } => ErrorKind::Usage,
+            Self::Log { .. } | Self::Malformed { .. } => ErrorKind::CheckFailed,
+            Self::Database { .. } | Self::Policy { .. } | Self::Read { .. } => ErrorKind::Usage,
             _ => ErrorKind::Bundle,
         }
     }

@@ -124,6 +124,10 @@ pub fn unpack_single(file: &Path, into: &Path) -> Result<PathBuf, Error> {
         }
     }
     let zip = zip.ok_or_else(|| wrong("it holds no archive".to_owned()))?;
+    let (intoto, sigstore) = side_files(&zip);
+    if !intoto.exists() || !sigstore.exists() {
+        return Err(wrong("the signatures of its archive are missing".to_owned()));
+    }
     let again = pack_into(&zip, into.join("again"))?;
     let same = facts(file.to_owned())?.sha256 == again.sha256;
     std::fs::remove_file(&again.path).map_err(Error::write("remove", &again.path))?;

@@ -167,6 +167,15 @@ fn make(
     for path in &reply.run.outputs {
         output.note(&format!("  -> {}", here(path)));
     }
+    if let Some(first) = reply.without_supplier.first() {
+        let more = match reply.without_supplier.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        output.note(&format!(
+            "note: no supplier is known of `{first}`{more}; `tool NAME supplier=\"WHO\"` puts it into the SBOMs"
+        ));
+    }
     let built = &reply.built;
     let files = if built.files == 1 { "1 file".to_owned() } else { format!("{} files", built.files) };
     output.note(&format!("bundle {} ({files}, {})", here(&built.zip.path), format_bytes(built.zip.size)));

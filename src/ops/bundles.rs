@@ -33,6 +33,8 @@ pub struct BundleReply {
     pub run: RunReply,
     /// The keys that signed.
     pub keys: Vec<OpenKey>,
+    /// Tools and packages that went in and have no supplier: the SBOMs lack a minimum element of NTIA's.
+    pub without_supplier: Vec<String>,
 }
 
 /// Where bundles appear unless asked otherwise.
@@ -99,7 +101,10 @@ pub fn make(
     let spec = spec(&ir, &planned.plan, params, report, &store)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key.signer.as_ref()).collect();
     let built = bundle::build(&spec, &store, &signers, dir)?;
-    Ok(Ok(BundleReply { built, run, keys }))
+    let tools = spec.tools.iter().filter(|tool| tool.supplier.is_none()).map(|tool| tool.name.clone());
+    let packages = spec.components.iter().filter(|one| one.supplier.is_none()).map(Component::purl);
+    let without_supplier = tools.chain(packages).collect();
+    Ok(Ok(BundleReply { built, run, keys, without_supplier }))
 }
 
 /// The keys that sign: those of the bundle, or `default`, which is made on first use.

@@ -364,7 +364,9 @@ fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io("write", path))?;
+    // Readable as any other file that the user makes: less what the umask takes away.
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(Error::io("write", path))?;
     std::io::Write::write_all(&mut file, bytes).map_err(Error::io("write", path))?;
     file.persist(path).map_err(|error| Error::Io { what: "write", path: path.to_owned(), source: error.error })?;
     Ok(())

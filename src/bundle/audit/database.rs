@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
-use crate::bundle::audit::osv::Record;
+use crate::bundle::audit::osv::{Package, Record};
 use crate::bundle::audit::{canonical_name, ecosystem};
 use crate::bundle::content::for_each_chunk;
 use crate::bundle::error::Error;
@@ -54,7 +54,7 @@ impl Database {
             self.last_update.clone_from(&record.modified);
         }
         let packages = || record.affected.iter().filter_map(|affected| affected.package.as_ref());
-        let ecosystems: BTreeSet<&str> = packages().map(|package| package.ecosystem()).collect();
+        let ecosystems: BTreeSet<&str> = packages().map(Package::ecosystem).collect();
         for name in ecosystems {
             *self.counts.entry(name.to_owned()).or_default() += 1;
         }
@@ -77,14 +77,15 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for entry in WalkDir::new(path).sort_by_file_name() {
         let entry = entry.map_err(|error| Error::read("list", path)(error.into()))?;
-        let name = entry.file_name().to_string_lossy();
-        if entry.file_type().is_file() && (name.ends_with(".json") || name.ends_with(".zip")) {
+        if entry.file_type().is_file()
+            && ["json", "zip"].iter().any(|end| entry.path().extension().is_some_and(|found| found == *end))
+        {
             found.push(entry.into_path());
         }
     }
     if found.is_empty() {
         let why = "it holds neither OSV records (`.json`) nor an export (`all.zip`)".to_owned();
-        return Err(Error::Malformed { path: path.to_owned(), why });
+        return Err(Error::Database { path: path.to_owned(), why });
     }
     Ok(found)
 }
@@ -117,7 +118,7 @@ pub fn load_database(path: &Path, digest: String, components: &[Component]) -> R
         .collect();
     let mut database = Database { digest, ..Database::default() };
     for file in files(path)? {
-        let wrong = |why: String| Error::Malformed { path: file.clone(), why };
+        let wrong = |why: String| Error::Database { path: file.clone(), why };
         let opened = File::open(&file).map_err(Error::read("open", &file))?;
         if file.extension().is_some_and(|end| end == "zip") {
             let mut archive =
@@ -125,7 +126,7 @@ pub fn load_database(path: &Path, digest: String, components: &[Component]) -> R
             for at in 0..archive.len() {
                 let entry = archive.by_index(at).map_err(|error| wrong(error.to_string()))?;
                 let name = entry.name().map_err(|error| wrong(error.to_string()))?.into_owned();
-                if !name.ends_with(".json") {
+                if Path::new(&name).extension().is_none_or(|end| end != "json") {
                     continue;
                 }
                 let bytes = bounded(entry).map_err(|why| wrong(format!("`{name}`: {why}")))?;

@@ -56,8 +56,8 @@ struct Statement {
     status: String,
     #[serde(default)]
     justification: Option<String>,
-    #[serde(default)]
-    impact_statement: Option<String>,
+    #[serde(default, rename = "impact_statement")]
+    impact: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -133,7 +133,7 @@ impl Statement {
     fn status(&self) -> Result<VexStatus, String> {
         Ok(match self.status.as_str() {
             "not_affected" => {
-                let why = self.justification.clone().or_else(|| self.impact_statement.clone());
+                let why = self.justification.clone().or_else(|| self.impact.clone());
                 // The specification asks for one of the two: without a reason it is only a wish.
                 VexStatus::NotAffected { why: why.ok_or("a statement `not_affected` gives no reason")? }
             }

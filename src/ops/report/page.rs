@@ -237,7 +237,7 @@ fn row(step: &Step, scale: u64) -> Value {
         why = format!("after {} attempts", step.attempts);
     }
     if let Some(failure) = step.failure.as_deref().and_then(|text| text.lines().next()) {
-        why = failure.to_owned();
+        failure.clone_into(&mut why);
     }
     let label = match step.start_ms {
         Some(start) => format!("began after {}, took {}", time(start), time(duration)),
