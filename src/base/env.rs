@@ -48,6 +48,9 @@ impl Environment {
     pub const STORE: EnvVar = EnvVar { name: "PARTITA_STORE", doc: "the store directory; `--store` wins" };
     /// The state directory.
     pub const STATE: EnvVar = EnvVar { name: "PARTITA_STATE", doc: "the state directory; `--state` wins" };
+    /// Whether a request may be answered from memory.
+    pub const MEMO: EnvVar =
+        EnvVar { name: "PARTITA_MEMO", doc: "`off`: no `run` is answered from the memory of the last one" };
     /// Log filter for developers.
     pub const LOG: EnvVar =
         EnvVar { name: "PARTITA_LOG", doc: "developer log filter on standard error, as `partita=debug`" };
@@ -69,7 +72,7 @@ impl Environment {
     /// All variables that Partita itself reads.
     pub const ALL: &[EnvVar] = &[
         Self::STORE,
-        Self::STATE,
+        Self::STATE, Self::MEMO,
         Self::KEY_PASSPHRASE,
         Self::LOG,
         Self::NO_COLOR,

@@ -88,6 +88,9 @@ pub fn answer(
     clock: &dyn Clock,
 ) -> Option<RunReply> {
     let begun = clock.elapsed();
+    if locations.environment.get(Environment::MEMO).is_some_and(|value| value == "off") {
+        return None;
+    }
     let first = targets.first()?.split('/').next()?;
     if !options.refresh.is_empty() || targets.iter().any(|target| target.split('/').next() != Some(first)) {
         return None;
@@ -219,6 +222,8 @@ pub(super) fn run_one(
         }
     };
     journal.finish()?;
+    let report_file = run_dir(&workspace.state, &id).join("report.json");
+    write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
     let status = if report.cancelled {
         RunStatus::Cancelled
     } else if report.error_kind().is_some() {
