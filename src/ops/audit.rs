@@ -53,6 +53,14 @@ impl AuditReply {
         self.refused().next().is_none()
     }
 
+    /// Whether there were packages, and all of them were looked at by the order of their versions.
+    pub fn is_covered(&self) -> bool {
+        let coverage = &self.audit.coverage;
+        !coverage.is_empty()
+            && coverage.iter().all(|one| one.how == Compared::Ordered)
+            && self.audit.undetermined.is_empty()
+    }
+
     /// How much was looked at, in short.
     pub fn coverage_line(&self) -> String {
         let packages = |how: &[Compared]| -> u64 {

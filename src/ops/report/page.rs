@@ -10,7 +10,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Value, json};
 
 use crate::base::{format_bytes, format_duration};
-use crate::bundle::{Inspected, Status, read_files};
+use crate::bundle::{Inspected, InspectedTool, Status, read_files};
 use crate::ops::Error;
 use crate::ops::audit::AuditReply;
 use crate::ops::report::ReportData;
@@ -124,6 +124,7 @@ fn context(data: &ReportData<'_>) -> Value {
     let tools: Vec<Value> = inspected
         .tools
         .iter()
+        .filter(|tool| is_described(tool))
         .map(|tool| {
             json!({"name": tool.name, "version": tool.version, "supplier": tool.supplier, "identity": tool.identity})
         })
@@ -149,11 +150,17 @@ fn context(data: &ReportData<'_>) -> Value {
         "inputs": inspected.inputs.keys().collect::<Vec<_>>(),
         "components": inspected.components.iter().map(|component| component.name.clone()).collect::<Vec<_>>(),
         "tools": tools,
+        "machine": inspected.tools.iter().filter(|tool| !is_described(tool)).map(|tool| &tool.name).collect::<Vec<_>>(),
         "run": data.steps.map(run),
         "audit": data.audit.map(audit),
         "commands": commands(&inspected.file_name, data),
         "policy": policy(data),
     })
+}
+
+/// Whether more is known of a tool than its bytes.
+fn is_described(tool: &InspectedTool) -> bool {
+    !tool.version.is_empty() || tool.supplier.is_some()
 }
 
 /// `2026-11-21T04:19:59.209Z` as a person writes it.
@@ -262,8 +269,19 @@ fn audit(reply: &AuditReply) -> Value {
             })
         })
         .collect();
+    // Green is only for what was looked at whole and found clean.
+    let class = match (reply.accepted(), reply.is_covered()) {
+        (false, _) => "bad",
+        (true, true) if reply.open().next().is_none() => "good",
+        _ => "plain",
+    };
+    let title = if reply.is_covered() || reply.open().next().is_some() {
+        format!("{} open", reply.open().count())
+    } else {
+        "Not audited".to_owned()
+    };
     json!({
-        "ok": reply.accepted(), "count": reply.open().count(), "coverage": reply.coverage_line(),
+        "class": class, "title": title, "coverage": format!("known vulnerabilities; {}", reply.coverage_line()),
         "sentence": reply.sentence(), "findings": findings,
     })
 }

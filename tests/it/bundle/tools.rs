@@ -147,6 +147,13 @@ fn validators_accept_envelopes_and_documents() {
     run(command("python3").arg(script("validators.py")).arg(made.zip()).arg(public_key(&made)));
     let made = Made::tiny();
     run(command("python3").arg(script("validators.py")).arg(made.zip()).arg(public_key(&made)));
+    // The second algorithm, and both at once.
+    let second = PrivateKey::p256_from_scalar([9; 32]).unwrap();
+    let cas = Blobs::default();
+    let made = Made::new(&rich(&cas), &cas, &[&second]);
+    let path = made.dir.path().join("p256.pem");
+    std::fs::write(&path, second.public().to_pem()).unwrap();
+    run(command("python3").arg(script("validators.py")).arg(made.zip()).arg(&path));
 }
 
 #[test]
