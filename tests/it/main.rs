@@ -8,8 +8,9 @@ mod diff;
 mod exec;
 mod forecast;
 mod guard;
+mod keys;
 mod store;
-mod tidy;
-mod ui;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
 mod support;
+mod tidy;
+mod ui;
