@@ -72,7 +72,8 @@ impl Environment {
     /// All variables that Partita itself reads.
     pub const ALL: &[EnvVar] = &[
         Self::STORE,
-        Self::STATE, Self::MEMO,
+        Self::STATE,
+        Self::MEMO,
         Self::KEY_PASSPHRASE,
         Self::LOG,
         Self::NO_COLOR,

@@ -10,6 +10,7 @@ mod examples;
 mod exec;
 mod forecast;
 mod guard;
+mod keys;
 mod repro;
 mod specs;
 mod stdlib;

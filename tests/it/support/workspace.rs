@@ -207,8 +207,11 @@ impl Workspace {
         self.surrounded(Invocation::new(Path::new(env!("CARGO_BIN_EXE_partita")), &self.root()).args(args))
     }
 
+    /// The surroundings of the program. Most tests ask what a run looks at and does, so it is not
+    /// answered from memory; those of the memo take the variable away again.
     fn surrounded(&self, invocation: Invocation) -> Invocation {
         invocation
+            .env("PARTITA_MEMO", "off")
             .env("HOME", self.folder.path().join("home").as_os_str())
             .env("PARTITA_STORE", self.store().as_os_str())
             .env("PARTITA_STATE", self.state().as_os_str())
