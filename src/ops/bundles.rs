@@ -16,7 +16,8 @@ use crate::lang::{BundleIr, DeclId, DeclKind, expand_bundle};
 use crate::ops::Error;
 use crate::ops::check::{Planned, plan};
 use crate::ops::keys::{DEFAULT_KEY, OpenKey, key_dir, open_signer, public_keys};
-use crate::ops::run::{RunContext, RunOptions, RunReply, chosen_outputs, run_one};
+use crate::ops::places::SpecPlace;
+use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, chosen_outputs, run_one};
 use crate::ops::trust::{PolicyErrors, read_policy};
 use crate::ops::workspace::Workspace;
 use crate::plan::{Isolation, Plan, ToolExec};
@@ -75,9 +76,30 @@ pub(super) fn compile_bundle(
     Ok((planned, ir.ok_or(Error::Spec)?))
 }
 
-/// Runs what a bundle needs (or, with `require_cached`, only looks it up) and makes it. `None` if the
-/// run did not succeed: the reply says why.
+/// Runs what a bundle needs (or, with `require_cached`, only looks it up) and makes it. The inner error
+/// is a run that did not succeed, which says why.
+///
+/// Content that turns out lost or damaged when it is read for the archive is made anew: reading it has
+/// set it aside, so that the next run misses it.
 pub fn make(
+    workspace: &mut Workspace,
+    name: &str,
+    params: &BTreeMap<String, String>,
+    dir: &Path,
+    options: &RunOptions,
+    context: &RunContext,
+) -> Result<Result<BundleReply, RunReply>, Error> {
+    use bundle::Error::{Content, Missing};
+    for _ in 1..AGAIN {
+        match make_once(workspace, name, params, dir, options, context) {
+            Err(Error::Lost { .. } | Error::Bundle(Missing { .. } | Content { .. })) => {}
+            other => return other,
+        }
+    }
+    make_once(workspace, name, params, dir, options, context)
+}
+
+fn make_once(
     workspace: &mut Workspace,
     name: &str,
     params: &BTreeMap<String, String>,
@@ -205,7 +227,9 @@ fn collect(
             ));
         }
         Entry::Dir { digest } => {
-            let Found::Whole(tree) = store.get_tree(*digest)? else { return Err(lost(to, *digest)) };
+            let Found::Whole(tree) = store.get_tree(*digest)? else {
+                return Err(Error::Lost { path: to.as_str().into() });
+            };
             for (name, entry) in &tree.entries {
                 let name = RelPath::new(name).map_err(|error| Error::usage(error.to_string()))?;
                 collect(store, &to.join(&name), entry, files)?;
@@ -213,13 +237,6 @@ fn collect(
         }
     }
     Ok(())
-}
-
-fn lost(to: &RelPath, digest: Digest) -> Error {
-    Error::usage_help(
-        format!("the content of `{to}` (b3:{digest}) was lost from the store"),
-        "run again: it is made anew",
-    )
 }
 
 /// Why a bundle could not be verified before anything of it was looked at.
@@ -280,7 +297,11 @@ pub fn verify(
     } else {
         (file.to_owned(), None)
     };
-    let verdict = bundle::verify(&archive, &judge, &options)?;
+    let verdict = bundle::verify(&archive, &judge, &options);
+    let verdict = verdict.map_err(|error| match policy {
+        Some(path) => Error::Policy { place: place_in(path, &error), error },
+        None => error.into(),
+    })?;
     Ok(Ok(Judged { verdict, policy: name, policy_sha256: sha256, archive, _unpacked: unpacked }))
 }
 
@@ -316,4 +337,11 @@ pub fn find_archive(
     }
     let help = format!("make it first: `partita deliver {name}`");
     Err(Error::usage_help(format!("there is no bundle at `{}`", path.display()), help))
+}
+
+/// The line of a policy that an error is about.
+fn place_in(policy: &Path, error: &bundle::Error) -> Option<SpecPlace> {
+    let place = error.place()?;
+    let column = place.text.chars().take_while(|c| c.is_whitespace()).count() + 1;
+    Some(SpecPlace { file: policy.display().to_string(), line: place.line as usize, column })
 }
