@@ -155,6 +155,7 @@ fn make(
         Ok(reply) => reply,
         Err(run) => {
             finish_run(cli, locations, asked.run, &run, output)?;
+            output.text_or("", || json!({"run": report_json(&run)}));
             output.note(&summary(&run));
             return Ok(Err(status_of(&run)));
         }
@@ -166,15 +167,6 @@ fn make(
     }
     for path in &reply.run.outputs {
         output.note(&format!("  -> {}", here(path)));
-    }
-    if let Some(first) = reply.without_supplier.first() {
-        let more = match reply.without_supplier.len() - 1 {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        output.note(&format!(
-            "note: no supplier is known of `{first}`{more}; `tool NAME supplier=\"WHO\"` puts it into the SBOMs"
-        ));
     }
     let built = &reply.built;
     let files = if built.files == 1 { "1 file".to_owned() } else { format!("{} files", built.files) };

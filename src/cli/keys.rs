@@ -27,6 +27,10 @@ pub(super) fn key(locations: &Locations, command: &KeyCommand, output: &Output) 
             output.note(&format!("private {}", here(&files.private)));
             output.note(&format!("public  {}", here(&files.public)));
             output.note(&format!("keyid   {}", files.key.keyid()));
+            output.text_or(
+                "",
+                || json!({"name": name, "private": files.private, "public": files.public, "keyid": files.key.keyid()}),
+            );
             Ok(0)
         }
         KeyCommand::Add { name, public, out, variable, command } => {
@@ -37,6 +41,7 @@ pub(super) fn key(locations: &Locations, command: &KeyCommand, output: &Output) 
             let (file, key) = ops::add_key(&dir(out.as_ref())?, name, &locations.current.join(public), &how)?;
             output.note(&format!("public  {}", here(&file)));
             output.note(&format!("keyid   {}", key.keyid()));
+            output.text_or("", || json!({"name": name, "public": file, "keyid": key.keyid()}));
             Ok(0)
         }
         KeyCommand::Show { name } => {

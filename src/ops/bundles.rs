@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Digest, Entry, Environment, RelPath};
+use crate::base::{Entry, Environment, RelPath};
 use crate::bundle::{
     self, Built, BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Policy, PublicKey, Signer, ToolIdentity,
     ToolUse, Verdict, VerifyOptions, parse_cargo_lock, parse_package_lock,

@@ -77,7 +77,7 @@ fn blocks_are_of_known_languages_and_marked_by_known_words() {
                 "kdl" => &["fails", "ignore", "trust", "file"],
                 "console" => &["ignore"],
                 "sh" => &["run"],
-                "text" | "toml" | "json" | "rust" | "c" => &[],
+                "text" | "yaml" | "toml" | "json" | "rust" | "c" => &[],
                 other => panic!("{place}: a block needs a language, and `{other}` is none that is known"),
             };
             for mark in &block.marks {
@@ -256,7 +256,8 @@ fn transcripts_of_the_command_line_are_as_kept() {
 #[test]
 fn every_document_with_commands_is_run_by_a_test() {
     // Those that the tests above follow, by the beginning of their path.
-    let followed = ["README.md", "book/src/", "examples/hello/", "examples/lua/", "examples/site/", "tests/cli/"];
+    let followed =
+        ["README.md", "book/src/", "examples/hello/", "examples/lua/", "examples/site/", "tests/cli/", "tests/bench/"];
     for (path, text) in documents() {
         let runs = |block: &Block| block.language == "console" && !block.is("ignore");
         let is_followed = followed.iter().any(|start| path.starts_with(start));

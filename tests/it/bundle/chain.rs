@@ -346,7 +346,7 @@ fn a_log_of_static_files_proves_what_was_published() {
     copy(&ws, "out/bundles/b-1.1.0.zip.tlog-proof", &format!("{ZIP}.tlog-proof"));
     verify().expect(7).prints("B0508");
     ws.remove(&format!("{ZIP}.tlog-proof"));
-    verify().expect(7).prints("B0508").prints("policy line 6");
+    verify().expect(7).prints("B0508").prints("trust.kdl:6");
     ws.write(&format!("{ZIP}.tlog-proof"), proof);
     ws.write("trust.kdl", policy(""));
     verify().expect(7).prints("B0508");

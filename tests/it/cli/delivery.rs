@@ -209,7 +209,12 @@ fn a_delivery_goes_where_it_is_told() {
     outcome.says("bundle release/today/report-1.2.0.zip (2 files, ").says("verified: ");
     assert_eq!(
         workspace.list("release/today"),
-        ["report-1.2.0.zip", "report-1.2.0.zip.intoto.jsonl", "report-1.2.0.zip.sigstore.json"]
+        [
+            "report-1.2.0.report.html",
+            "report-1.2.0.zip",
+            "report-1.2.0.zip.intoto.jsonl",
+            "report-1.2.0.zip.sigstore.json"
+        ]
     );
     assert!(!workspace.has("out/bundles"));
 }
