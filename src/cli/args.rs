@@ -16,6 +16,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The workspace; else the nearest folder at or above the current one with a `partita.kdl`
     #[arg(short = 'C', long = "workspace", value_name = "DIR", global = true)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::base::{Clock, ErrorKind, SystemClock};
+use crate::base::{Clock, ErrorKind, Limits, SystemClock};
 use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
 use crate::cli::delivery::{bundle, key, verify};
 use crate::cli::output::Output;
@@ -102,7 +102,11 @@ fn fmt(locations: &Locations, files: &[PathBuf], check: bool, output: &Output) -
         && only == Path::new("-")
     {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(Error::io("read", "standard input"))?;
+        let limit = Limits::SPEC_BYTES as u64 + 1;
+        std::io::stdin().take(limit).read_to_string(&mut text).map_err(Error::io("read", "standard input"))?;
+        if text.len() > Limits::SPEC_BYTES {
+            return Err(Error::usage("standard input is larger than 4 MiB"));
+        }
         return match ops::format_text("<stdin>", &text) {
             Ok(formatted) if check => Ok(if formatted == text { 0 } else { ErrorKind::CheckFailed.exit_status() }),
             Ok(formatted) => {

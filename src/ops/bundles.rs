@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Digest, Entry, RelPath};
+use crate::base::{Entry, RelPath};
 use crate::bundle::{
     self, Built, BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Policy, PrivateKey, PublicKey, Signer,
     ToolIdentity, ToolUse, Verdict, VerifyOptions, parse_cargo_lock, parse_package_lock,
@@ -15,7 +15,9 @@ use crate::exec::RunReport;
 use crate::lang::{BundleIr, DeclId, DeclKind, expand_bundle};
 use crate::ops::Error;
 use crate::ops::check::{Planned, plan};
-use crate::ops::run::{RunContext, RunOptions, RunReply, chosen_outputs, run_one};
+use crate::ops::places::SpecPlace;
+use crate::ops::ports::notices;
+use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, chosen_outputs, run_one};
 use crate::ops::trust::{PolicyErrors, read_policy};
 use crate::ops::workspace::Workspace;
 use crate::plan::{Isolation, Plan, ToolExec};
@@ -81,9 +83,30 @@ fn compile_bundle(
     Ok((planned, ir.ok_or(Error::Spec)?))
 }
 
-/// Runs what a bundle needs (or, with `require_cached`, only looks it up) and makes it. `None` if the
-/// run did not succeed: the reply says why.
+/// Runs what a bundle needs (or, with `require_cached`, only looks it up) and makes it. The inner error
+/// is a run that did not succeed, which says why.
+///
+/// Content that turns out lost or damaged when it is read for the archive is made anew: reading it has
+/// set it aside, so that the next run misses it.
 pub fn make(
+    workspace: &mut Workspace,
+    name: &str,
+    params: &BTreeMap<String, String>,
+    dir: &Path,
+    options: &RunOptions,
+    context: &RunContext,
+) -> Result<Result<BundleReply, RunReply>, Error> {
+    use bundle::Error::{Content, Missing};
+    for _ in 1..AGAIN {
+        match make_once(workspace, name, params, dir, options, context) {
+            Err(Error::Lost { .. } | Error::Bundle(Missing { .. } | Content { .. })) => {}
+            other => return other,
+        }
+    }
+    make_once(workspace, name, params, dir, options, context)
+}
+
+fn make_once(
     workspace: &mut Workspace,
     name: &str,
     params: &BTreeMap<String, String>,
@@ -103,7 +126,9 @@ pub fn make(
         return Ok(Err(run));
     }
     let Some(report) = run.reports.first() else { return Ok(Err(run)) };
-    let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(&context.clock)))?;
+    let notify = notices(&context.sink, &context.clock, &report.run);
+    let store =
+        LocalStore::open(&workspace.store, StoreOptions { notify, ..StoreOptions::new(Arc::clone(&context.clock)) })?;
     let spec = spec(&ir, &planned.plan, report, &store)?;
     let signers: [&dyn Signer; 1] = [&signer];
     let built = bundle::build(&spec, &store, &signers, dir)?;
@@ -208,7 +233,9 @@ fn collect(
             ));
         }
         Entry::Dir { digest } => {
-            let Found::Whole(tree) = store.get_tree(*digest)? else { return Err(lost(to, *digest)) };
+            let Found::Whole(tree) = store.get_tree(*digest)? else {
+                return Err(Error::Lost { path: to.as_str().into() });
+            };
             for (name, entry) in &tree.entries {
                 let name = RelPath::new(name).map_err(|error| Error::usage(error.to_string()))?;
                 collect(store, &to.join(&name), entry, files)?;
@@ -216,13 +243,6 @@ fn collect(
         }
     }
     Ok(())
-}
-
-fn lost(to: &RelPath, digest: Digest) -> Error {
-    Error::usage_help(
-        format!("the content of `{to}` (b3:{digest}) was lost from the store"),
-        "run again: it is made anew",
-    )
 }
 
 /// Why a bundle could not be verified before anything of it was looked at.
@@ -242,7 +262,10 @@ pub fn verify(
     let options = VerifyOptions::new(tenant);
     if let Some(path) = policy {
         return Ok(match read_policy(path)? {
-            Ok(policy) => Ok(bundle::verify(file, &policy, &options)?),
+            Ok(policy) => {
+                let verdict = bundle::verify(file, &policy, &options);
+                Ok(verdict.map_err(|error| Error::Policy { place: place_in(path, &error), error })?)
+            }
             Err(errors) => Err(VerifyProblem::Policy(errors)),
         });
     }
@@ -262,6 +285,13 @@ pub fn verify(
         last.get_or_insert(verdict);
     }
     last.map(Ok).ok_or_else(|| Error::Internal("no key was tried".to_owned()))
+}
+
+/// The line of a policy that an error is about.
+fn place_in(policy: &Path, error: &bundle::Error) -> Option<SpecPlace> {
+    let place = error.place()?;
+    let column = place.text.chars().take_while(|c| c.is_whitespace()).count() + 1;
+    Some(SpecPlace { file: policy.display().to_string(), line: place.line as usize, column })
 }
 
 /// The public keys in a folder, by name.

@@ -50,6 +50,21 @@ pub enum Error {
     /// The bundle could not be made or judged.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
+    /// Content that a run had just found whole is not in the store any more, or not whole.
+    #[error("the content of `{}` was lost from the store", path.display())]
+    Lost {
+        /// What it was for.
+        path: PathBuf,
+    },
+    /// The bundle could not be judged because of what the policy says.
+    #[error("{error}")]
+    Policy {
+        /// Why.
+        #[source]
+        error: bundle::Error,
+        /// The line of the policy.
+        place: Option<SpecPlace>,
+    },
     /// An action failed; the run's report says which.
     #[error("{failed} of the actions failed")]
     Failed {
@@ -105,11 +120,11 @@ impl Error {
         match self {
             Self::Usage { .. } => ErrorKind::Usage,
             Self::Spec => ErrorKind::Spec,
-            Self::Io { .. } => ErrorKind::Engine,
+            Self::Io { .. } | Self::Lost { .. } => ErrorKind::Engine,
             Self::Store(error) => error.kind(),
             Self::Exec { error, .. } => error.kind(),
             Self::Journal(error) => error.kind(),
-            Self::Bundle(error) => error.kind(),
+            Self::Bundle(error) | Self::Policy { error, .. } => error.kind(),
             Self::Failed { kind, .. } => *kind,
             Self::KeyMissing { .. } => ErrorKind::Signature,
             Self::Internal(_) => ErrorKind::Internal,
@@ -124,10 +139,11 @@ impl Error {
             Self::Usage { .. } => "usage".to_owned(),
             Self::Spec => "spec".to_owned(),
             Self::Io { .. } => "io".to_owned(),
+            Self::Lost { .. } => "lost".to_owned(),
             Self::Store(error) => error.code().to_owned(),
             Self::Exec { error, .. } => error.code().to_owned(),
             Self::Journal(_) => "journal".to_owned(),
-            Self::Bundle(error) => error.code().to_string(),
+            Self::Bundle(error) | Self::Policy { error, .. } => error.code().to_string(),
             Self::Failed { .. } => "action-failed".to_owned(),
             Self::KeyMissing { .. } => "key-missing".to_owned(),
             Self::Internal(_) => "internal".to_owned(),
@@ -140,7 +156,7 @@ impl Error {
     /// The place in the specs where its author can mend it.
     pub fn place(&self) -> Option<&SpecPlace> {
         match self {
-            Self::Exec { place, .. } => place.as_ref(),
+            Self::Exec { place, .. } | Self::Policy { place, .. } => place.as_ref(),
             _ => None,
         }
     }
@@ -149,6 +165,7 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Usage { help, .. } => help.clone(),
+            Self::Lost { .. } => Some("run again: what was lost is made anew".to_owned()),
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
             Self::Store(error) | Self::Exec { error: exec::Error::Store(error), .. } => store_help(error),

@@ -114,8 +114,32 @@ pub fn run(
     Ok(reply)
 }
 
-/// Runs one plan whose targets are known.
+/// How often a run is begun again because content was lost after it was found whole.
+pub(super) const AGAIN: u32 = 3;
+
+/// Runs one plan whose targets are known. An output that no action reads is read when it is put in its
+/// place: if the store has lost it by then, which quarantine sees to for a corrupt one, the plan is run
+/// again and makes it anew.
 pub(super) fn run_one(
+    workspace: &Workspace,
+    planned: &Planned,
+    targets: &[String],
+    chosen: &Chosen,
+    options: &RunOptions,
+    context: &RunContext,
+    reply: &mut RunReply,
+) -> Result<(), Error> {
+    for _ in 1..AGAIN {
+        let placed = reply.outputs.len();
+        match run_once(workspace, planned, targets, chosen, options, context, reply) {
+            Err(Error::Lost { .. }) => reply.outputs.truncate(placed),
+            other => return other,
+        }
+    }
+    run_once(workspace, planned, targets, chosen, options, context, reply)
+}
+
+fn run_once(
     workspace: &Workspace,
     planned: &Planned,
     targets: &[String],
@@ -295,11 +319,7 @@ fn put_outputs(
 fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
     match materialize(cas, entry, dest)? {
         Found::Whole(()) => Ok(()),
-        // Every blob was looked at moments ago: it was lost in between. Running again heals it.
-        Found::Missing | Found::Corrupt => Err(Error::usage_help(
-            format!("the content of `{}` was lost from the store", dest.display()),
-            "run again: what was lost is made anew",
-        )),
+        Found::Missing | Found::Corrupt => Err(Error::Lost { path: dest.to_owned() }),
     }
 }
 
