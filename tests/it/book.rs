@@ -25,7 +25,8 @@ fn documents() -> Vec<(String, String)> {
         for entry in WalkDir::new(root.join(folder)).max_depth(depth).sort_by_file_name() {
             let entry = entry.expect("the repository can be listed");
             let path = entry.path().strip_prefix(&root).expect("it lies in it").display().to_string();
-            let is_ours = path.ends_with(".md") && !path.contains("/out/") && !path.contains("/.partita/");
+            let is_input = ["/out/", "/.partita/", "/content/"].iter().any(|folder| path.contains(folder));
+            let is_ours = path.ends_with(".md") && !is_input;
             if is_ours && entry.file_type().is_file() && !path.starts_with(CODES) {
                 found.push((path, fs::read_to_string(entry.path()).expect("a document can be read")));
             }
@@ -75,7 +76,8 @@ fn blocks_are_of_known_languages_and_marked_by_known_words() {
             let known: &[&str] = match block.language.as_str() {
                 "kdl" => &["fails", "ignore", "trust", "file"],
                 "console" => &["ignore"],
-                "sh" | "text" | "toml" | "json" | "rust" | "c" => &[],
+                "sh" => &["run"],
+                "text" | "toml" | "json" | "rust" | "c" => &[],
                 other => panic!("{place}: a block needs a language, and `{other}` is none that is known"),
             };
             for mark in &block.marks {
@@ -154,6 +156,11 @@ impl Console {
             if block.language == "console" && !block.is("ignore") {
                 commands += self.block(path, &block);
             }
+            if block.language == "sh" && block.is("run") {
+                let outcome = self.run(&format!("set -eu\n{}", block.text));
+                assert_eq!(outcome.status, 0, "{path}:{}\n{}", block.line, outcome.describe());
+                commands += 1;
+            }
         }
         commands
     }
@@ -197,26 +204,27 @@ fn the_tutorial_does_what_it_says() {
     assert!(Console::new().follows("book/src/start/tutorial.md") >= 12);
 }
 
-#[test]
-fn the_guides_do_what_they_say() {
-    let guides = documents().into_iter().filter(|(path, _)| path.starts_with("book/src/guides/"));
-    for (path, text) in guides {
+/// Follows the documents of a folder whose tools are there; returns how many commands they have.
+fn follows_all_in(folder: &str) -> usize {
+    let mut commands = 0;
+    for (path, text) in documents().into_iter().filter(|(path, _)| path.starts_with(folder)) {
         let needed = text.lines().find_map(|line| line.trim().strip_prefix("<!-- needs: ")?.strip_suffix(" -->"));
         if needed.unwrap_or_default().split_whitespace().all(|name| tool(name).is_some()) {
-            Console::new().with("examples/hello").follows(&path);
+            commands += Console::new().with("examples/hello").with("examples/lua").follows(&path);
         }
     }
+    commands
 }
 
 #[test]
-fn concepts_and_reference_do_what_they_say() {
-    let pages = documents().into_iter().filter(|(path, _)| {
-        path.starts_with("book/src/concepts/")
-            || path.starts_with("book/src/reference/")
-            || path.starts_with("book/src/design/")
-    });
-    for (path, _) in pages {
-        Console::new().with("examples/hello").follows(&path);
+fn the_guides_do_what_they_say() {
+    assert!(follows_all_in("book/src/guides/") >= 1);
+}
+
+#[test]
+fn concepts_reference_and_decisions_do_what_they_say() {
+    for folder in ["concepts", "reference", "design"] {
+        follows_all_in(&format!("book/src/{folder}/"));
     }
 }
 
@@ -241,11 +249,7 @@ fn the_document_of_site_does_what_it_says() {
 
 #[test]
 fn transcripts_of_the_command_line_are_as_kept() {
-    let mut commands = 0;
-    let pages = documents().into_iter().filter(|(path, _)| path.starts_with("tests/cli/"));
-    for (path, _) in pages {
-        commands += Console::new().follows(&path);
-    }
+    let commands = follows_all_in("tests/cli/");
     assert!(commands >= 10, "only {commands} commands were found");
 }
 

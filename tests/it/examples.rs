@@ -67,7 +67,8 @@ fn hello_behaves_as_its_document_says() {
     // Another spelling: both run, and the bundle is the same.
     hello.write("partita.kdl", spec.replace("NAME=world", "NAME=World"));
     assert_eq!(hello.run(&["deliver", "hello"]).ok().counts(), [2, 0, 0, 0, 0]);
-    assert_eq!(hello.bytes("out/bundles/hello-0.1.0.zip"), zip);
+    assert_eq!(hello.read("out/hello/shout/shout.txt"), "HELLO, WORLD\n");
+    assert!(hello.bytes("out/bundles/hello-0.1.0.zip") != zip, "the bundle names its plan");
 
     // Outputs that were deleted come back.
     hello.remove("out");

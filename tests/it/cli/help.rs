@@ -1,7 +1,7 @@
 //! The help of every command is a golden file, so that a change of the command line is seen in review.
 //! Leaves out what commands do.
 
-use crate::support::{Workspace, golden};
+use crate::support::{Workspace, golden, repository};
 
 /// The commands that a help lists.
 fn commands_of(help: &str) -> Vec<String> {
@@ -52,4 +52,28 @@ fn every_option_has_a_description() {
 fn the_version_is_that_of_the_package() {
     let version = Workspace::new().run(&["--version"]).ok();
     assert_eq!(version.stdout, format!("partita {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_reference_names_every_command_and_option() {
+    let reference = std::fs::read_to_string(repository("book/src/reference/cli.md")).expect("the page can be read");
+    let readme = std::fs::read_to_string(repository("README.md")).expect("the page can be read");
+    let workspace = Workspace::new();
+    let mut open = vec![Vec::<String>::new()];
+    while let Some(path) = open.pop() {
+        let mut args: Vec<&str> = path.iter().map(String::as_str).collect();
+        args.push("--help");
+        let help = workspace.run(&args).ok().stdout;
+        let below = commands_of(&help);
+        if !path.is_empty() && below.is_empty() {
+            assert!(reference.contains(&format!("`{}", path.join(" "))), "`{}` is not in cli.md", path.join(" "));
+            assert!(readme.contains(&format!("`{}", path[0])), "`{}` is not in README.md", path[0]);
+        }
+        for word in help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
+            let option = word.trim_end_matches([',', ']', '.']);
+            let is_known = reference.contains(option) || matches!(option, "--help" | "--version");
+            assert!(is_known, "`{option}` of `{}` is not in cli.md", path.join(" "));
+        }
+        open.extend(below.into_iter().map(|command| [path.clone(), vec![command]].concat()));
+    }
 }

@@ -146,7 +146,7 @@ fn parameters_reach_what_uses_them() {
 #[test]
 fn jobs_bound_how_much_runs_at_once() {
     let node = |name: &str| {
-        format!("    node {name} {{ run sh -c \"echo + >> $LOG; echo - >> $LOG\"; env LOG=\"LOGFILE\"; output o }}\n")
+        format!("    node {name} {{ run sh -c \"echo + >> $LOG; echo - >> $LOG; : {name}\"; env LOG=\"LOGFILE\"; output o }}\n")
             .replace("\"; env", "; echo > o\"; env")
     };
     let workspace = Workspace::new();

@@ -8,6 +8,8 @@
 //! * `...` in shown output stands for anything in that line, and as a line of its own for any lines.
 //! * `(exit status N)` as the last line of an output is the status; without it the status must be 0.
 //! * `console,ignore` is not run; the comment before the block says why.
+//! * `sh,run` is run whole as a script, which must succeed.
+//! * A comment `<!-- needs: NAME… -->` names tools without which a document is not followed.
 //! * A comment `<!-- test: COMMAND -->` is run before the next block; readers do not see it.
 //! * `kdl,file=NAME` is written to NAME; `kdl,fails` and `kdl,ignore` need not compile, `kdl,trust` is a
 //!   trust policy.
