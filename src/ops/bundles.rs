@@ -17,6 +17,7 @@ use crate::ops::Error;
 use crate::ops::check::{Planned, plan};
 use crate::ops::keys::{DEFAULT_KEY, OpenKey, key_dir, open_signer, public_keys};
 use crate::ops::places::SpecPlace;
+use crate::ops::ports::notices;
 use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, chosen_outputs, run_one};
 use crate::ops::trust::{PolicyErrors, read_policy};
 use crate::ops::workspace::Workspace;
@@ -119,7 +120,9 @@ fn make_once(
         return Ok(Err(run));
     }
     let Some(report) = run.reports.first() else { return Ok(Err(run)) };
-    let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(&context.clock)))?;
+    let notify = notices(&context.sink, &context.clock, &report.run);
+    let store =
+        LocalStore::open(&workspace.store, StoreOptions { notify, ..StoreOptions::new(Arc::clone(&context.clock)) })?;
     let spec = spec(&ir, &planned.plan, params, report, &store)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key.signer.as_ref()).collect();
     let built = bundle::build(&spec, &store, &signers, dir)?;
