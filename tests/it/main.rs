@@ -11,6 +11,7 @@ mod exec;
 mod forecast;
 mod guard;
 mod keys;
+mod memo;
 mod repro;
 mod specs;
 mod stdlib;

@@ -5,7 +5,7 @@ use crate::support::{Workspace, golden, repository};
 
 /// Runs the program on the specs of the repository, with store and state elsewhere.
 fn on_the_repository(workspace: &Workspace, args: &[&str]) -> crate::support::Outcome {
-    workspace.partita(args).folder(&repository("")).run()
+    workspace.partita(args).cargo().folder(&repository("")).run()
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! A request that changes nothing is answered from memory, and every change is noticed all the same.
+//! Leaves out the form of the memo, which is tested beside its code.
+
+use crate::support::{Outcome, Workspace};
+
+const SPEC: &str = r#"partita edition=1
+graph g {
+    param who type=string default=me
+    node all {
+        input "src/*.txt"
+        input "extra/*.txt" optional=#true
+        run sh -c "cat src/*.txt > all.txt; if [ -d extra ]; then cat extra/*.txt >> all.txt; fi; echo $WHO >> all.txt"
+        env WHO=(var)who
+        output all.txt
+    }
+}
+"#;
+
+fn workspace() -> Workspace {
+    let workspace = Workspace::with_spec(SPEC);
+    workspace.write("src/a.txt", "a\n");
+    workspace.write("src/b.txt", "b\n");
+    workspace
+}
+
+/// Runs with the memory on, as a person does.
+fn run(workspace: &Workspace, args: &[&str]) -> Outcome {
+    workspace.partita(args).without("PARTITA_MEMO").run()
+}
+
+fn counts(workspace: &Workspace) -> [u64; 5] {
+    run(workspace, &["run", "g"]).ok().counts()
+}
+
+/// How many runs are on record: one that was answered from memory leaves none.
+fn recorded(workspace: &Workspace) -> usize {
+    run(workspace, &["runs"]).ok().stdout.lines().count()
+}
+
+const HIT: [u64; 5] = [0, 1, 0, 0, 0];
+const RAN: [u64; 5] = [1, 0, 0, 0, 0];
+
+#[test]
+fn what_did_not_change_is_answered_from_memory() {
+    let workspace = workspace();
+    assert_eq!(counts(&workspace), RAN);
+    // What was written a moment ago may need a run to be sure of; after that it is known.
+    assert_eq!(counts(&workspace), HIT);
+    let known = recorded(&workspace);
+    for _ in 0..3 {
+        assert_eq!(counts(&workspace), HIT);
+    }
+    assert!(recorded(&workspace) <= known + 1, "runs were recorded");
+    assert_eq!(workspace.read("out/g/all/all.txt"), "a\nb\nme\n");
+}
+
+#[test]
+fn every_change_is_noticed() {
+    let workspace = workspace();
+    counts(&workspace);
+    counts(&workspace);
+    // Content, of the same length.
+    workspace.write("src/a.txt", "A\n");
+    assert_eq!(counts(&workspace), RAN);
+    assert_eq!(workspace.read("out/g/all/all.txt"), "A\nb\nme\n");
+    // A file that a pattern now matches, and one in a folder that was not there.
+    workspace.write("src/c.txt", "c\n");
+    assert_eq!(counts(&workspace), RAN);
+    workspace.write("extra/d.txt", "d\n");
+    assert_eq!(counts(&workspace), RAN);
+    assert_eq!(workspace.read("out/g/all/all.txt"), "A\nb\nc\nd\nme\n");
+    workspace.remove("src/c.txt");
+    assert_eq!(counts(&workspace), RAN);
+    // The spec, and a parameter.
+    workspace.write("partita.kdl", &SPEC.replace("default=me", "default=us"));
+    assert_eq!(counts(&workspace), RAN);
+    assert_eq!(run(&workspace, &["run", "g", "-p", "who=you"]).ok().counts(), RAN);
+    assert_eq!(counts(&workspace), HIT);
+    assert_eq!(workspace.read("out/g/all/all.txt"), "A\nb\nd\nus\n");
+}
+
+#[test]
+fn a_touched_file_is_compared_and_a_spoiled_output_is_mended() {
+    let workspace = workspace();
+    counts(&workspace);
+    counts(&workspace);
+    workspace.write("src/a.txt", "a\n");
+    assert_eq!(counts(&workspace), HIT);
+    workspace.write("out/g/all/all.txt", "spoiled");
+    assert_eq!(counts(&workspace), HIT);
+    assert_eq!(workspace.read("out/g/all/all.txt"), "a\nb\nme\n");
+    workspace.remove("out/g/all/all.txt");
+    assert_eq!(counts(&workspace), HIT);
+    assert!(workspace.has("out/g/all/all.txt"));
+}
+
+#[test]
+fn a_deleted_store_and_a_forced_address_run() {
+    let workspace = workspace();
+    counts(&workspace);
+    counts(&workspace);
+    assert_eq!(run(&workspace, &["run", "g", "--refresh", "g/all"]).ok().counts(), RAN);
+    assert_eq!(counts(&workspace), HIT);
+    workspace.drop_store();
+    assert_eq!(counts(&workspace), RAN);
+}
+
+#[test]
+fn another_tool_of_the_same_name_is_noticed() {
+    let workspace = Workspace::with_spec(
+        "partita edition=1\ntool mine { exec \"mine\"; uses sh; }\ngraph g {\n    node n {\n        run sh -c \"mine > n.txt\"\n        tools mine\n        output n.txt\n    }\n}\n",
+    );
+    let workspace = workspace.script("late/mine", "#!/bin/sh\necho late\n");
+    std::fs::create_dir_all(workspace.root().join("early")).expect("a folder can be made");
+    let path = format!("{0}/early:{0}/late:{1}", workspace.root().display(), "/usr/local/bin:/usr/bin:/bin");
+    let go = || workspace.partita(&["run", "g"]).without("PARTITA_MEMO").env("PATH", &path).run().ok().counts();
+    assert_eq!(go(), RAN);
+    assert_eq!(go(), HIT);
+    assert_eq!(go(), HIT);
+    std::fs::copy(workspace.root().join("late/mine"), workspace.root().join("early/mine"))
+        .expect("a file can be copied");
+    workspace.append("early/mine", "echo early\n");
+    assert_eq!(go(), RAN);
+    assert_eq!(workspace.read("out/g/n/n.txt"), "late\nearly\n");
+}
