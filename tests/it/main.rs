@@ -9,6 +9,7 @@ mod exec;
 mod forecast;
 mod guard;
 mod keys;
+mod language;
 mod store;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
 mod support;
