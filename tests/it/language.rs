@@ -6,11 +6,15 @@ mod bounds;
 mod stable;
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use partita::base::RelPath;
 use partita::diag::{Code, Diagnostics, MessageFormat, RenderOptions, Severity, render_all};
 use partita::lang::{self, Compiled, MemoryWorld, compile};
-use partita::plan::{ActionKind, ActionSpec, InputSource, Plan, RenderValue, lower};
+use partita::plan::{ActionKind, ActionSpec, InputSource, Plan, RenderValue, Retry, lower, to_json_lines};
+use walkdir::WalkDir;
+
+use crate::support::{golden, repository};
 
 /// Files by path; `partita.kdl` is the root. The edition line is put first everywhere.
 fn compiled(files: &[(&str, &str)]) -> Compiled {
@@ -112,6 +116,35 @@ fn after<'a>(plan: &'a Plan, addr: &str) -> Vec<&'a str> {
     plan.action(id).after.iter().map(|id| plan.action(*id).addr.as_str()).collect()
 }
 
+/// Every `.kdl` file of a folder of the repository.
+fn folder(name: &str) -> MemoryWorld {
+    let folder = repository(name);
+    let mut world = MemoryWorld::default();
+    for entry in WalkDir::new(&folder).sort_by_file_name().into_iter().filter_map(Result::ok) {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "kdl") {
+            let below = path.strip_prefix(&folder).ok().and_then(|path| path.to_str()).expect("the path is UTF-8");
+            let text = fs::read_to_string(path).expect("the file can be read");
+            world.insert(RelPath::new(below).expect("a relative path"), &text);
+        }
+    }
+    world
+}
+
+#[test]
+fn nothing_is_said_about_what_the_repository_holds() {
+    for name in ["specs", "examples/hello", "examples/lua", "examples/site"] {
+        let found = compile(&folder(name), &[RelPath::new("partita.kdl").expect("a relative path")]);
+        assert!(found.diagnostics.is_empty(), "{name}\n{}", rendered(&found, &found.diagnostics));
+        for graph in found.program.root_graphs() {
+            let mut diagnostics = Diagnostics::default();
+            let expansion = lang::expand(&found.program, graph, &BTreeMap::new(), &mut diagnostics);
+            let plan = lower(&found.program, &expansion.expect("the defaults are enough"));
+            golden(&format!("golden/plan/{}-{}.jsonl", name.replace('/', "-"), plan.graph), &to_json_lines(&plan));
+        }
+    }
+}
+
 const LISTS: &str = r#"
 let files type=list<string> { - lapi.c; - "l code.c" }
 let modes type=list<string> { - debug; - release }
@@ -191,8 +224,7 @@ fn conditions_choose_instances() {
                 }}
             }}"
         ));
-        let found: Vec<&str> =
-            addrs(&plan).iter().filter_map(|addr| addr.strip_prefix("g/n/")).map(|addr| addr).collect();
+        let found: Vec<&str> = addrs(&plan).iter().filter_map(|addr| addr.strip_prefix("g/n/")).collect();
         assert_eq!(found, *expected, "{condition}");
         assert_eq!(inputs(&plan, "g/all").len(), expected.len(), "{condition}");
         assert_eq!(after(&plan, "g/all").len(), expected.len(), "{condition}");
@@ -386,7 +418,7 @@ fn references_name_one_instance_or_all_of_them() {
             &["d = g/dir.d [*.c]", "d = g/dir.d [*.h]"],
         ),
         (r#"input "{{ first }}" "b/*.txt""#, &["b/*.txt", "lapi.c"]),
-        (r#"input (var)first from=(ref)dir.d"#, &["lapi.c = g/dir.d"]),
+        ("input (var)first from=(ref)dir.d", &["lapi.c = g/dir.d"]),
     ];
     for (input, expected) in cases {
         let plan = plan(&format!(
@@ -608,7 +640,7 @@ fn the_nearest_policy_holds() {
     );
     let policy = |addr: &str| {
         let policy = &plan.action(plan.find(addr).expect("it is there")).policy;
-        (policy.timeout_ms, policy.retry.as_ref().map(|retry| retry.describe()).unwrap_or_default())
+        (policy.timeout_ms, policy.retry.as_ref().map(Retry::describe).unwrap_or_default())
     };
     assert_eq!(policy("g/plain"), (Some(300_000), "9 on any, 2000ms fixed".to_owned()));
     assert_eq!(policy("g/own"), (Some(7_000), "3 on timeout, 1000ms exponential".to_owned()));

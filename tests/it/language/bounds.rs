@@ -36,34 +36,27 @@ fn refused(what: &str, text: &str) {
     assert!(taken < ROOM, "{what}: refusing it took {taken} KiB");
 }
 
+/// One line for each number.
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).fold(String::new(), |text, number| text + &line(number) + "\n")
+}
+
 fn list(name: &str, count: usize, element: &str) -> String {
-    let mut text = format!("let {name} type=list<string> {{\n");
-    for number in 0..count {
-        let _ = writeln!(text, "    - \"{element}{number}\"");
-    }
-    text + "}\n"
+    let elements = lines(count, |number| format!("    - \"{element}{number}\""));
+    format!("let {name} type=list<string> {{\n{elements}}}\n")
 }
 
 #[test]
 fn loops_that_multiply_are_refused() {
     let digits = list("d", 10, "");
-    let loops: String = (0..20).map(|number| format!("for-each v{number} in=(var)d\n")).collect();
-    refused("twenty loops", &format!("{digits} graph g {{ node n {{ {loops} write x; output o }} }}"));
+    let loops = lines(20, |number| format!("for-each v{number} in=(var)d"));
+    refused("twenty loops", &format!("{digits}graph g {{ node n {{ {loops} write x; output o }} }}"));
     let thousand = list("d", 1_000, "");
-    refused(
-        "many nodes",
-        &format!(
-            "{thousand} graph g {{ {} }}",
-            (0..120)
-                .map(|number| format!("node n{number} {{ for-each x in=(var)d; write x; output o }}\n"))
-                .collect::<String>()
-        ),
-    );
-    let nodes: String = (0..30)
-        .map(|n| {
-            format!("node n{n} {{ for-each x in=(var)d; for-each y in=(var)h; when x eq none; write x; output o }}\n")
-        })
-        .collect();
+    let nodes = lines(120, |number| format!("node n{number} {{ for-each x in=(var)d; write x; output o }}"));
+    refused("many nodes", &format!("{thousand}graph g {{ {nodes} }}"));
+    let nodes = lines(30, |number| {
+        format!("node n{number} {{ for-each x in=(var)d; for-each y in=(var)h; when x eq none; write x; output o }}")
+    });
     let ninety = list("h", 90, "");
     refused("instances that conditions refuse", &format!("{thousand}{ninety}graph g {{ {nodes} }}"));
 }
@@ -200,40 +193,31 @@ fn what_is_long_is_read_in_a_moment() {
     let compiled_graph = sound(&[("partita.kdl", &(graph + "}\n"))]);
     assert_eq!(planned(&compiled_graph, &[]).map(|plan| plan.actions.len()), Ok(20_000));
     // As many mistakes as a file has room for.
+    let references = lines(20_000, |n| format!("node n{n} {{ input a from=(ref)m{n}.o; run sh }}"));
+    let (tools, uses) = (
+        lines(20_000, |n| format!("tool tool{n} {{ exec t }}")),
+        lines(20_000, |n| format!("node n{n} {{ run toool{n} }}")),
+    );
+    let with = lines(20_000, |n| format!("with a{n}=1"));
+    let params = lines(20_000, |n| format!("param b{n} type=int"));
+    let includes = lines(20_000, |n| format!("include x{n}"));
+    let outputs = lines(20_000, |n| format!("output \"d/{n}\""));
     let cases: &[(&str, String)] = &[
         ("unknown nodes", "a\n".repeat(100_000)),
         ("unknown properties", format!("graph g {{ node n {{ run sh {} }} }}", "a=1 ".repeat(200_000))),
-        ("equal nodes", format!("graph g {{ {} }}", "node n { write x; output o }\n".repeat(100_000))),
-        ("wrong references", {
-            let nodes: String =
-                (0..30_000).map(|n| format!("node n{n} {{ input a from=(ref)m{n}.o; run sh }}\n")).collect();
-            format!("graph g {{ {nodes} }}")
-        }),
-        ("wrong tools", {
-            let nodes: String = (0..20_000).map(|n| format!("node n{n} {{ run toool{n} }}\n")).collect();
-            format!(
-                "{}graph g {{ {nodes} }}",
-                (0..20_000).map(|n| format!("tool tool{n} {{ exec t }}\n")).collect::<String>()
-            )
-        }),
+        ("equal nodes", format!("graph g {{ {} }}", "node n { write x; output o }\n".repeat(40_000))),
+        ("wrong references", format!("graph g {{ {references} }}")),
+        ("wrong tools", format!("{tools}graph g {{ {uses} }}")),
         ("wrong variables", format!("graph g {{ node n {{ run sh {} }} }}", "\"{{ x }}\" ".repeat(100_000))),
         ("wrong holes", format!("graph g {{ node n {{ run sh {} }} }}", "\"{{ + }}\" ".repeat(100_000))),
-        ("wrong arguments", {
-            let with: String = (0..40_000).map(|n| format!("a{n}=1 ")).collect();
+        (
+            "wrong arguments",
             format!(
-                "recipe r {{ {} step s {{ write x; output o }} }} graph g {{ node n recipe=r {{ with {with} }} }}",
-                ""
-            )
-            .replace("} graph", "}\ngraph")
-        }),
-        ("empty bundles", {
-            let includes: String = (0..20_000).map(|n| format!("include x{n}\n")).collect();
-            format!("graph g {{ node n {{ write x; output o }} }}\nbundle b from=g {{ {includes} }}")
-        }),
-        ("outputs", {
-            let outputs: String = (0..40_000).map(|n| format!("output \"d/{n}\"\n")).collect();
-            format!("graph g {{ node n {{ run sh; {outputs} output d }} }}")
-        }),
+                "recipe r {{ {params} step s {{ write x; output o }} }}\ngraph g {{ node n recipe=r {{ {with} }} }}"
+            ),
+        ),
+        ("wrong includes", format!("graph g {{ node n {{ write x; output o }} }}\nbundle b from=g {{ {includes} }}")),
+        ("outputs", format!("graph g {{ node n {{ run sh; {outputs} output d }} }}")),
     ];
     for (what, text) in cases {
         let before = peak();
