@@ -48,9 +48,15 @@ impl Environment {
     pub const STORE: EnvVar = EnvVar { name: "PARTITA_STORE", doc: "the store directory; `--store` wins" };
     /// The state directory.
     pub const STATE: EnvVar = EnvVar { name: "PARTITA_STATE", doc: "the state directory; `--state` wins" };
+    /// Whether a request may be answered from memory.
+    pub const MEMO: EnvVar =
+        EnvVar { name: "PARTITA_MEMO", doc: "`off`: no `run` is answered from the memory of the last one" };
     /// Log filter for developers.
     pub const LOG: EnvVar =
         EnvVar { name: "PARTITA_LOG", doc: "developer log filter on standard error, as `partita=debug`" };
+    /// The passphrase of encrypted signing keys.
+    pub const KEY_PASSPHRASE: EnvVar =
+        EnvVar { name: "PARTITA_KEY_PASSPHRASE", doc: "the passphrase that opens encrypted signing keys" };
     /// No colour.
     pub const NO_COLOR: EnvVar = EnvVar { name: "NO_COLOR", doc: "any value: no colour (no-color.org)" };
     /// Running in CI.
@@ -64,8 +70,18 @@ impl Environment {
     pub const XDG_CACHE_HOME: EnvVar = EnvVar { name: "XDG_CACHE_HOME", doc: "parent of the default store" };
 
     /// All variables that Partita itself reads.
-    pub const ALL: &[EnvVar] =
-        &[Self::STORE, Self::STATE, Self::LOG, Self::NO_COLOR, Self::CI, Self::PATH, Self::HOME, Self::XDG_CACHE_HOME];
+    pub const ALL: &[EnvVar] = &[
+        Self::STORE,
+        Self::STATE,
+        Self::MEMO,
+        Self::KEY_PASSPHRASE,
+        Self::LOG,
+        Self::NO_COLOR,
+        Self::CI,
+        Self::PATH,
+        Self::HOME,
+        Self::XDG_CACHE_HOME,
+    ];
 
     /// The environment of this process.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]

@@ -17,7 +17,7 @@ use crate::bundle::dsse::{Envelope, sigstore_bundle};
 use crate::bundle::error::Error;
 use crate::bundle::key::Signer;
 use crate::bundle::manifest::{self, BundleManifest, content_root, sums};
-use crate::bundle::provenance::{Provenance, Subject, statement, subjects};
+use crate::bundle::provenance::{ExternalParameters, Provenance, Subject, statement, subjects};
 use crate::bundle::scan::scan;
 use crate::bundle::spdx::spdx_document;
 use crate::bundle::spec::{BundleFile, BundleSpec, payload_path};
@@ -64,13 +64,20 @@ pub fn side_files(zip: &Path) -> (PathBuf, PathBuf) {
     (beside(".intoto.jsonl"), beside(".sigstore.json"))
 }
 
+/// Where the proof that a transparency log holds the bundle lies, if there is one.
+pub fn proof_file(zip: &Path) -> PathBuf {
+    let mut name = zip.as_os_str().to_owned();
+    name.push(".tlog-proof");
+    PathBuf::from(name)
+}
+
 /// Makes a bundle in a directory, which is made if missing, replacing one of the same name. Content
 /// streams from the store; only the documents of `META/` are held in memory. The archive appears last,
 /// so while it is there all of it is there. The Sigstore bundle holds the signature of the first
 /// signer.
 pub fn build(spec: &BundleSpec, cas: &dyn Cas, signers: &[&dyn Signer], out_dir: &Path) -> Result<Built, Error> {
-    spec.check()?;
     let keyids = signer_ids(signers)?;
+    spec.check()?;
     std::fs::create_dir_all(out_dir).map_err(Error::write("make the folder", out_dir))?;
 
     let mut blobs = Blobs::new(cas);
@@ -81,7 +88,7 @@ pub fn build(spec: &BundleSpec, cas: &dyn Cas, signers: &[&dyn Signer], out_dir:
     let zip_path = out_dir.join(spec.file_name());
     let (temporary, sha256, size) = write_archive(spec, &mut blobs, &files, &documents, out_dir)?;
     let subject = subjects(&spec.file_name(), &sha256, &sha256_hex(documents.sums.as_bytes()));
-    let envelopes = sign_all(&subject, spec, &documents, signers)?;
+    let envelopes = sign_all(&subject, spec, size, &documents, signers)?;
 
     let (intoto_path, sigstore_path) = side_files(&zip_path);
     let mut lines = Vec::new();
@@ -98,6 +105,19 @@ pub fn build(spec: &BundleSpec, cas: &dyn Cas, signers: &[&dyn Signer], out_dir:
     dir.sync_all().map_err(Error::write("make durable the folder", out_dir))?;
     let zip = BuiltFile { path: zip_path, size, sha256 };
     Ok(Built { zip, intoto, sigstore, files: files.len(), root, keyids })
+}
+
+/// Makes only the archive of a bundle, unsigned: what it would be, to be compared with one that is.
+pub fn build_archive(spec: &BundleSpec, cas: &dyn Cas, out_dir: &Path) -> Result<BuiltFile, Error> {
+    spec.check()?;
+    std::fs::create_dir_all(out_dir).map_err(Error::write("make the folder", out_dir))?;
+    let mut blobs = Blobs::new(cas);
+    let files = read_files(spec, &mut blobs)?;
+    let documents = Documents::new(spec, &files, &content_root(&files));
+    let (temporary, sha256, size) = write_archive(spec, &mut blobs, &files, &documents, out_dir)?;
+    let path = out_dir.join(spec.file_name());
+    keep(temporary, &path)?;
+    Ok(BuiltFile { path, size, sha256 })
 }
 
 fn signer_ids(signers: &[&dyn Signer]) -> Result<Vec<String>, Error> {
@@ -138,8 +158,8 @@ struct Documents {
 impl Documents {
     fn new(spec: &BundleSpec, files: &[FileFacts], root: &str) -> Self {
         let cyclonedx = cyclonedx_document(spec, files);
-        let build = Provenance::new(spec).build;
-        let manifest = BundleManifest::of_parts(&build.external, &build.internal.plan_hash, files, root).to_json();
+        let external = ExternalParameters::new(spec);
+        let manifest = BundleManifest::of_parts(&external, &spec.plan.hex(), files, root).to_json();
         let spdx = spdx_document(spec, files);
         let meta = [
             (manifest::CYCLONEDX, sha256_hex(&cyclonedx)),
@@ -202,19 +222,20 @@ fn write_archive(
 fn sign_all(
     subject: &[Subject],
     spec: &BundleSpec,
+    size: u64,
     documents: &Documents,
     signers: &[&dyn Signer],
 ) -> Result<Vec<Envelope>, Error> {
     let parsed = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).expect("canonical JSON is JSON") };
     let payloads = [
-        statement(subject, uri::PROVENANCE_TYPE, Provenance::new(spec)),
+        statement(subject, uri::PROVENANCE_TYPE, Provenance::new(spec, size)),
         statement(subject, uri::SPDX_TYPE, parsed(&documents.spdx)),
         statement(subject, uri::CYCLONEDX_TYPE, parsed(&documents.cyclonedx)),
     ];
     payloads.iter().map(|payload| Envelope::sign(uri::PAYLOAD_TYPE, payload, signers)).collect()
 }
 
-fn temporary(dir: &Path) -> Result<NamedTempFile, Error> {
+pub(crate) fn temporary(dir: &Path) -> Result<NamedTempFile, Error> {
     tempfile::Builder::new()
         .prefix(".partita-")
         .permissions(Permissions::from_mode(0o644))
@@ -230,6 +251,6 @@ fn write_file(dir: &Path, path: PathBuf, bytes: &[u8]) -> Result<BuiltFile, Erro
     Ok(BuiltFile { path, size: bytes.len() as u64, sha256: sha256_hex(bytes) })
 }
 
-fn keep(file: NamedTempFile, path: &Path) -> Result<(), Error> {
+pub(crate) fn keep(file: NamedTempFile, path: &Path) -> Result<(), Error> {
     file.persist(path).map(|_| ()).map_err(|error| Error::write("rename to", path)(error.error))
 }

@@ -52,6 +52,9 @@ codes! {
     B0207 "a key of this name exists";
     B0301 "the trust policy contradicts itself";
     B0302 "a file to verify cannot be read";
+    B0303 "a bundle cannot be understood";
+    B0304 "a transparency log does not hold together";
+    B0305 "a database of vulnerabilities cannot be used";
     B0401 "the envelopes are not in canonical form";
     B0402 "the Sigstore bundle is not canonical, or not that of the envelopes";
     B0403 "an envelope holds no in-toto statement";
@@ -68,12 +71,13 @@ codes! {
     B0505 "the builder is not one that the policy accepts from this key";
     B0506 "the source is not one that the policy accepts";
     B0507 "the version is below the minimum";
-    B0508 "a proof of a transparency log is required and cannot be checked";
+    B0508 "a proof of a transparency log is required, and is missing or wrong";
     B0509 "the policy does not require provenance of the tenant";
     B0601 "the archive is not the one that was signed";
     B0602 "the archive is not in canonical form";
     B0603 "the archive holds a name that is not allowed";
     B0604 "the archive is beyond a limit";
+    B0605 "the compressed archive is damaged, or larger than what was signed";
     B0701 "the list of checksums does not fit";
     B0702 "the manifest does not fit";
     B0703 "the SPDX document does not fit";

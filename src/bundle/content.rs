@@ -74,7 +74,7 @@ impl Hashes {
 }
 
 /// The lower-case hexadecimal SHA-256 of bytes.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
 }
 

@@ -106,7 +106,7 @@ pub enum Error {
         mode: u32,
     },
     /// Not the kind of key that is needed.
-    #[error("`{origin}` does not hold an ed25519 {wanted}: {why}")]
+    #[error("`{origin}` does not hold an Ed25519 or P-256 {wanted}: {why}")]
     KeyFormat {
         /// The file, or where else it came from.
         origin: String,
@@ -116,16 +116,16 @@ pub enum Error {
         why: String,
     },
     /// An encrypted key without a passphrase.
-    #[error("the private key `{}` is encrypted and no passphrase was given", path.display())]
+    #[error("the private key `{origin}` is encrypted and no passphrase was given")]
     PassphraseNeeded {
-        /// The file.
-        path: PathBuf,
+        /// The file, or where else it came from.
+        origin: String,
     },
     /// The wrong passphrase, or damage.
-    #[error("the passphrase does not open the private key `{}`: {why}", path.display())]
+    #[error("the passphrase does not open the private key `{origin}`: {why}")]
     Passphrase {
-        /// The file.
-        path: PathBuf,
+        /// The file, or where else it came from.
+        origin: String,
         /// What the decoder said.
         why: String,
     },
@@ -150,6 +150,30 @@ pub enum Error {
         why: String,
         /// Where the policy says it.
         place: Option<Place>,
+    },
+    /// A bundle that cannot be understood.
+    #[error("`{}` is not a bundle that can be read: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A database of vulnerabilities that cannot be used.
+    #[error("the database of vulnerabilities cannot be used: `{}`: {why}", path.display())]
+    Database {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A transparency log that does not hold together.
+    #[error("the transparency log cannot be used: `{}`: {why}", path.display())]
+    Log {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
     /// A file to verify cannot be read.
     #[error("cannot {what} `{}`: {source}", path.display())]
@@ -203,6 +227,9 @@ impl Error {
             Self::KeyExists { .. } => Code::B0207,
             Self::Policy { .. } => Code::B0301,
             Self::Read { .. } => Code::B0302,
+            Self::Malformed { .. } => Code::B0303,
+            Self::Log { .. } => Code::B0304,
+            Self::Database { .. } => Code::B0305,
         }
     }
 
@@ -227,7 +254,8 @@ impl Error {
             | Self::Passphrase { .. }
             | Self::Signing { .. }
             | Self::KeyExists { .. } => ErrorKind::Signature,
-            Self::Policy { .. } | Self::Read { .. } => ErrorKind::Usage,
+            Self::Log { .. } | Self::Malformed { .. } => ErrorKind::CheckFailed,
+            Self::Database { .. } | Self::Policy { .. } | Self::Read { .. } => ErrorKind::Usage,
             _ => ErrorKind::Bundle,
         }
     }

@@ -10,6 +10,7 @@ use crate::bundle::dsse::{Envelope, pae};
 use crate::bundle::policy::{Policy, Requirement, TenantPolicy};
 use crate::bundle::provenance::{Provenance, Statement};
 use crate::bundle::spec::archive_name;
+use crate::bundle::tlog::{LogKey, TlogProof};
 use crate::bundle::uri;
 use crate::bundle::verdict::Refusal;
 use crate::bundle::version::Version;
@@ -244,13 +245,30 @@ pub(crate) fn version(tenant: &TenantPolicy, provenance: &Provenance) -> Result<
     }
 }
 
-/// Checks that no log is required: proofs cannot be checked yet, so the answer must be no.
-pub(crate) fn log(tenant: &TenantPolicy) -> Result<String, Refusal> {
-    match tenant.logs.iter().find(|log| log.required) {
-        None => Ok("none is required".to_owned()),
-        Some(log) => {
-            let why = format!("a proof of the log `{}` is required, and this version cannot check one", log.name);
+/// Checks the proofs of the logs that are required. `entry` is what a log holds of the bundle, `proof` the
+/// text beside it.
+pub(crate) fn log(tenant: &TenantPolicy, entry: &[u8], proof: Option<&str>) -> Result<String, Refusal> {
+    let mut notes = Vec::new();
+    for log in tenant.logs.iter().filter(|log| log.required || proof.is_some() && log.key.is_some()) {
+        let refused = |why: String| {
+            let why = format!("the log `{}`: {why}", log.name);
             Err(Refusal::new(Code::B0508, why).at(log.place.as_ref()))
+        };
+        let Some(key) = &log.key else {
+            return refused("the policy names no key of it, so no proof can be checked".to_owned());
+        };
+        let Some(text) = proof else {
+            return refused("a proof of it is required, and there is none".to_owned());
+        };
+        let checked = LogKey::new(&log.name, key.clone())
+            .map_err(|error| error.to_string())
+            .and_then(|key| TlogProof::parse(text).and_then(|proof| Ok((proof.index, proof.check(entry, &key)?))));
+        match checked {
+            Ok((index, checkpoint)) => notes.push(format!("entry {index} of {} in `{}`", checkpoint.size, log.name)),
+            // A proof of another log is no fault of one that need not be there.
+            Err(_) if !log.required => {}
+            Err(why) => return refused(why),
         }
     }
+    Ok(if notes.is_empty() { "none is required".to_owned() } else { notes.join(", ") })
 }

@@ -1,42 +1,53 @@
-//! Ed25519 keys: making them, reading them from PEM, signing and verifying. Private keys are written
-//! as PKCS#8 v1 (RFC 5208), which OpenSSL 3.0 reads; v1, v2 (RFC 5958) and encrypted ones (PBES2) are
-//! read. Public keys are SPKI (RFC 8410). Leaves out where keys are kept and who is trusted.
+//! Keys: Ed25519 (RFC 8032) and ECDSA over P-256 with SHA-256 (FIPS 186-5), signing and verifying. The
+//! algorithm always comes from the key. Leaves out files, which are `files`', and who is trusted.
+
+mod files;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::Signer as _;
+use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePublicKey};
 use pkcs8::LineEnding;
 use sha2::{Digest as _, Sha256};
 
 use crate::bundle::error::Error;
 
-/// More than any key file we can use.
-const KEY_FILE_BYTES: u64 = 64 * 1024;
+pub use files::{KeyFiles, check_key_name, generate_key, key_paths, write_public_key};
 
 /// A signature algorithm. It always comes from the key, never from what is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
     /// Pure Ed25519 (RFC 8032), verified strictly.
     Ed25519,
+    /// ECDSA over P-256 with SHA-256. Signatures are DER, deterministic (RFC 6979), and of the two that
+    /// every message has only the one with the lower half of `s` counts.
+    P256,
 }
 
 impl Algorithm {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ed25519, Self::P256];
+
     /// The word in trust policies.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ed25519 => "ed25519",
+            Self::P256 => "p256",
+        }
+    }
+
+    /// Its name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "Ed25519",
+            Self::P256 => "ECDSA over P-256 with SHA-256",
         }
     }
 
     /// The algorithm of a word.
     pub fn of_word(word: &str) -> Option<Self> {
-        (word == "ed25519").then_some(Self::Ed25519)
+        Self::ALL.into_iter().find(|algorithm| algorithm.word() == word)
     }
 }
 
@@ -48,7 +59,8 @@ pub trait Signer: Send + Sync {
     /// The public key as SPKI, DER.
     fn public_spki_der(&self) -> Vec<u8>;
 
-    /// The signature over the pre-authentication encoding of an envelope.
+    /// The signature over the pre-authentication encoding of an envelope, in the form that
+    /// [`PublicKey::verifies`] takes.
     fn sign(&self, pae: &[u8]) -> Result<Vec<u8>, Error>;
 
     /// The name of the key in envelopes: the SHA-256 of the SPKI DER in hexadecimal. Only a hint.
@@ -61,10 +73,16 @@ fn keyid_of(spki_der: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(spki_der))
 }
 
+#[derive(Clone, PartialEq, Eq)]
+enum Verifying {
+    Ed25519(ed25519_dalek::VerifyingKey),
+    P256(p256::ecdsa::VerifyingKey),
+}
+
 /// A public key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
-    key: VerifyingKey,
+    key: Verifying,
     spki_der: Vec<u8>,
     keyid: String,
 }
@@ -72,20 +90,24 @@ pub struct PublicKey {
 impl PublicKey {
     /// Reads an SPKI in PEM. `origin` names the file in errors.
     pub fn from_pem(text: &str, origin: &str) -> Result<Self, Error> {
-        let key = VerifyingKey::from_public_key_pem(text).map_err(|error| format(origin, "public key", &error))?;
-        Self::of(key, origin)
-    }
-
-    /// Reads a PEM file.
-    pub fn from_pem_file(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(Error::key_file("open", path))?;
-        let text = read_text(file, path, "public key")?;
-        Self::from_pem(&text, &path.display().to_string())
+        let (label, document) =
+            pkcs8::Document::from_pem(text).map_err(|error| format(origin, "public key", &error))?;
+        if label != "PUBLIC KEY" {
+            return Err(format(origin, "public key", &format!("it is a `{label}`")));
+        }
+        Self::from_spki_der(document.as_bytes(), origin)
     }
 
     /// Reads an SPKI in DER.
     pub fn from_spki_der(der: &[u8], origin: &str) -> Result<Self, Error> {
-        let key = VerifyingKey::from_public_key_der(der).map_err(|error| format(origin, "public key", &error))?;
+        let ed25519 = ed25519_dalek::VerifyingKey::from_public_key_der(der).map(Verifying::Ed25519);
+        let key = ed25519
+            .or_else(|first| {
+                let p256 = p256::ecdsa::VerifyingKey::from_public_key_der(der).map(Verifying::P256);
+                // The first error says most of a key that is of neither algorithm.
+                p256.map_err(|_| first)
+            })
+            .map_err(|error| format(origin, "public key", &error))?;
         Self::of(key, origin)
     }
 
@@ -94,18 +116,25 @@ impl PublicKey {
         Self::from_spki_der(&signer.public_spki_der(), &signer.keyid())
     }
 
-    fn of(key: VerifyingKey, origin: &str) -> Result<Self, Error> {
-        if key.is_weak() {
-            return Err(format(origin, "public key", &"it is a point of small order"));
-        }
-        let spki_der = key.to_public_key_der().map_err(|error| format(origin, "public key", &error))?.into_vec();
+    fn of(key: Verifying, origin: &str) -> Result<Self, Error> {
+        let spki = match &key {
+            Verifying::Ed25519(key) if key.is_weak() => {
+                return Err(format(origin, "public key", &"it is a point of small order"));
+            }
+            Verifying::Ed25519(key) => key.to_public_key_der(),
+            Verifying::P256(key) => key.to_public_key_der(),
+        };
+        let spki_der = spki.map_err(|error| format(origin, "public key", &error))?.into_vec();
         let keyid = keyid_of(&spki_der);
         Ok(Self { key, spki_der, keyid })
     }
 
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
-        Algorithm::Ed25519
+        match self.key {
+            Verifying::Ed25519(_) => Algorithm::Ed25519,
+            Verifying::P256(_) => Algorithm::P256,
+        }
     }
 
     /// The SPKI, DER.
@@ -115,7 +144,19 @@ impl PublicKey {
 
     /// The SPKI in PEM.
     pub fn to_pem(&self) -> String {
-        self.key.to_public_key_pem(LineEnding::LF).expect("an ed25519 SPKI has a PEM form")
+        let pem = match &self.key {
+            Verifying::Ed25519(key) => key.to_public_key_pem(LineEnding::LF),
+            Verifying::P256(key) => key.to_public_key_pem(LineEnding::LF),
+        };
+        pem.expect("an SPKI has a PEM form")
+    }
+
+    /// The 32 bytes of an Ed25519 key; `None` for another.
+    pub(crate) fn ed25519_bytes(&self) -> Option<[u8; 32]> {
+        match &self.key {
+            Verifying::Ed25519(key) => Some(key.to_bytes()),
+            Verifying::P256(_) => None,
+        }
     }
 
     /// The SHA-256 of the SPKI DER in hexadecimal.
@@ -126,64 +167,94 @@ impl PublicKey {
     /// Whether the signature is right: strictly, so no second signature of a message can be made from
     /// a first one.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        Signature::from_slice(signature).is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())
+        match &self.key {
+            Verifying::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            Verifying::P256(key) => {
+                use p256::ecdsa::signature::Verifier as _;
+                p256::ecdsa::Signature::from_der(signature).is_ok_and(|found| {
+                    found.to_der().as_ref() == signature
+                        && found.normalize_s() == found
+                        && key.verify(message, &found).is_ok()
+                })
+            }
+        }
+    }
+
+    /// A signature that another program made, in the one form that [`Self::verifies`] takes: Ed25519's 64
+    /// bytes as they are; of P-256, DER or the two numbers side by side, whichever of the two right
+    /// ones it is. `None`: it is not a signature of this message by this key.
+    pub fn normalize(&self, message: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
+        let normal = match &self.key {
+            Verifying::Ed25519(_) => signature.to_vec(),
+            Verifying::P256(_) => {
+                let found = p256::ecdsa::Signature::from_der(signature)
+                    .or_else(|_| p256::ecdsa::Signature::from_slice(signature));
+                found.ok()?.normalize_s().to_der().as_ref().to_vec()
+            }
+        };
+        self.verifies(message, &normal).then_some(normal)
     }
 }
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey(ed25519 {})", self.keyid)
+        write!(f, "PublicKey({} {})", self.algorithm().word(), self.keyid)
     }
 }
 
-/// An Ed25519 private key in memory. It is wiped when dropped and never shown.
+enum Signing {
+    Ed25519(ed25519_dalek::SigningKey),
+    P256(p256::ecdsa::SigningKey),
+}
+
+/// A private key in memory. It is wiped when dropped and never shown.
 pub struct PrivateKey {
-    key: SigningKey,
+    key: Signing,
 }
 
 impl PrivateKey {
     /// A new key from the system's random numbers.
-    pub fn generate() -> Result<Self, Error> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed)
-            .map_err(|error| Error::Signing { keyid: "to be made".to_owned(), why: error.to_string() })?;
-        Ok(Self::from_seed(seed))
+    pub fn generate(algorithm: Algorithm) -> Result<Self, Error> {
+        let failed = |why: String| Error::Signing { keyid: "to be made".to_owned(), why };
+        loop {
+            let mut seed = pkcs8::der::zeroize::Zeroizing::new([0; 32]);
+            getrandom::fill(seed.as_mut()).map_err(|error| failed(error.to_string()))?;
+            match algorithm {
+                Algorithm::Ed25519 => return Ok(Self::from_seed(*seed)),
+                // Of 2^32 numbers one is beyond the order of the group: another is drawn.
+                Algorithm::P256 => {
+                    if let Some(key) = Self::p256_from_scalar(*seed) {
+                        return Ok(key);
+                    }
+                }
+            }
+        }
     }
 
-    /// The key of a seed. For tests and for reproducing a key that is known elsewhere.
+    /// The Ed25519 key of a seed. For tests and for reproducing a key that is known elsewhere.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self { key: SigningKey::from_bytes(&seed) }
+        Self { key: Signing::Ed25519(ed25519_dalek::SigningKey::from_bytes(&seed)) }
     }
 
-    /// Reads a private key in PEM: PKCS#8 v1 or v2, or encrypted with the passphrase given. A plain
-    /// key must not be readable by group or others.
-    pub fn from_pem_file(path: &Path, passphrase: Option<&[u8]>) -> Result<Self, Error> {
-        let file = File::open(path).map_err(Error::key_file("open", path))?;
-        let mode = file.metadata().map_err(Error::key_file("look at", path))?.mode() & 0o7777;
-        let text = zeroizing(read_text(file, path, "private key")?);
-        if text.trim_start().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
-            let passphrase = passphrase.ok_or_else(|| Error::PassphraseNeeded { path: path.to_owned() })?;
-            let key = SigningKey::from_pkcs8_encrypted_pem(&text, passphrase)
-                .map_err(|error| Error::Passphrase { path: path.to_owned(), why: error.to_string() })?;
-            return Ok(Self { key });
-        }
-        if mode & 0o077 != 0 {
-            return Err(Error::KeyMode { path: path.to_owned(), mode });
-        }
-        let key = SigningKey::from_pkcs8_pem(&text)
-            .map_err(|error| format(&path.display().to_string(), "private key", &error))?;
-        Ok(Self { key })
+    /// The P-256 key of a number, big end first; `None` if the group has no such.
+    pub fn p256_from_scalar(scalar: [u8; 32]) -> Option<Self> {
+        p256::ecdsa::SigningKey::from_slice(&scalar).ok().map(|key| Self { key: Signing::P256(key) })
     }
 
     /// The public half.
     pub fn public(&self) -> PublicKey {
-        PublicKey::of(self.key.verifying_key(), "a private key").expect("a key made from a seed is of full order")
+        let key = match &self.key {
+            Signing::Ed25519(key) => Verifying::Ed25519(key.verifying_key()),
+            Signing::P256(key) => Verifying::P256(*key.verifying_key()),
+        };
+        PublicKey::of(key, "a private key").expect("the public half of a private key is of full order")
     }
 }
 
 impl Signer for PrivateKey {
     fn algorithm(&self) -> Algorithm {
-        Algorithm::Ed25519
+        self.public().algorithm()
     }
 
     fn public_spki_der(&self) -> Vec<u8> {
@@ -191,7 +262,13 @@ impl Signer for PrivateKey {
     }
 
     fn sign(&self, pae: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(self.key.sign(pae).to_bytes().to_vec())
+        Ok(match &self.key {
+            Signing::Ed25519(key) => key.sign(pae).to_bytes().to_vec(),
+            Signing::P256(key) => {
+                let signature: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(key, pae);
+                signature.normalize_s().to_der().as_ref().to_vec()
+            }
+        })
     }
 }
 
@@ -201,138 +278,9 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// The two files of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyFiles {
-    /// The private key, mode 0600: `NAME.key.pem`.
-    pub private: PathBuf,
-    /// The public key: `NAME.pub.pem`.
-    pub public: PathBuf,
-    /// The public key itself.
-    pub key: PublicKey,
-}
-
-/// The paths of a key's files, private and public.
-pub fn key_paths(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
-    (dir.join(format!("{name}.key.pem")), dir.join(format!("{name}.pub.pem")))
-}
-
-/// Makes a key and writes both its files into `dir`, which is made if missing. An existing file is
-/// never replaced.
-pub fn generate_key(dir: &Path, name: &str) -> Result<KeyFiles, Error> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
-        let why = "1 to 100 of letters, digits, `-`, `_` and `.` are needed, not starting with `.`";
-        return Err(Error::Field { what: "key name", text: name.to_owned(), why });
-    }
-    let (private, public) = key_paths(dir, name);
-    std::fs::create_dir_all(dir).map_err(Error::key_file("make the folder of", &private))?;
-    if public.try_exists().map_err(Error::key_file("look for", &public))? {
-        return Err(Error::KeyExists { path: public });
-    }
-    let key = PrivateKey::generate()?;
-    // Version 1: without the public half, which OpenSSL 3.0 refuses to read.
-    let pem = KeypairBytes { secret_key: key.key.to_bytes(), public_key: None }
-        .to_pkcs8_pem(LineEnding::LF)
-        .map_err(|error| format(&private.display().to_string(), "private key", &error))?;
-    write_new(&private, pem.as_bytes(), 0o600)?;
-    let public_key = key.public();
-    write_new(&public, public_key.to_pem().as_bytes(), 0o644)?;
-    Ok(KeyFiles { private, public, key: public_key })
-}
-
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
-            Error::KeyExists { path: path.to_owned() }
-        } else {
-            Error::key_file("write", path)(error)
-        }
-    })?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::key_file("write", path))
-}
-
-fn read_text(file: File, path: &Path, wanted: &'static str) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    file.take(KEY_FILE_BYTES).read_to_end(&mut bytes).map_err(Error::key_file("read", path))?;
-    String::from_utf8(bytes).map_err(|_| format(&path.display().to_string(), wanted, &"it is not text"))
-}
-
-fn zeroizing(text: String) -> pkcs8::der::zeroize::Zeroizing<String> {
-    pkcs8::der::zeroize::Zeroizing::new(text)
-}
-
 fn format(origin: &str, wanted: &'static str, why: &dyn fmt::Display) -> Error {
     Error::KeyFormat { origin: origin.to_owned(), wanted, why: why.to_string() }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-    use crate::bundle::code::Code;
-
-    #[test]
-    fn generated_keys_are_read_back_and_never_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let files = generate_key(dir.path(), "release").unwrap();
-        assert_eq!(std::fs::metadata(&files.private).unwrap().mode() & 0o777, 0o600);
-        let text = std::fs::read_to_string(&files.private).unwrap();
-        // 48 bytes of DER, so 64 characters: PKCS#8 v1 without a public half.
-        assert_eq!(text.lines().nth(1).unwrap().len(), 64);
-        assert_eq!(text.lines().count(), 3);
-        let key = PrivateKey::from_pem_file(&files.private, None).unwrap();
-        assert_eq!(key.public(), files.key);
-        assert_eq!(PublicKey::from_pem_file(&files.public).unwrap(), files.key);
-        let signature = key.sign(b"pae").unwrap();
-        assert!(files.key.verifies(b"pae", &signature));
-        assert!(!files.key.verifies(b"pai", &signature));
-        assert_eq!(generate_key(dir.path(), "release").unwrap_err().code(), Code::B0207);
-        assert_eq!(generate_key(dir.path(), "../x").unwrap_err().code(), Code::B0106);
-    }
-
-    #[test]
-    fn a_plain_key_that_others_may_read_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let files = generate_key(dir.path(), "k").unwrap();
-        std::fs::set_permissions(&files.private, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(PrivateKey::from_pem_file(&files.private, None).unwrap_err().code(), Code::B0202);
-    }
-
-    #[test]
-    fn version_2_and_damaged_keys() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = PrivateKey::from_seed([7; 32]);
-        let path = dir.path().join("v2.pem");
-        write_new(&path, key.key.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes(), 0o600).unwrap();
-        assert_eq!(PrivateKey::from_pem_file(&path, None).unwrap().public(), key.public());
-        let path = dir.path().join("bad.pem");
-        write_new(&path, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", 0o600).unwrap();
-        assert_eq!(PrivateKey::from_pem_file(&path, None).unwrap_err().code(), Code::B0203);
-    }
-
-    #[test]
-    fn keys_of_small_order_and_loose_signatures_are_refused() {
-        // The identity point as a public key: any message would verify loosely.
-        let mut der = PrivateKey::from_seed([1; 32]).public().spki_der().to_vec();
-        let at = der.len() - 32;
-        der[at..].fill(0);
-        der[at] = 1;
-        assert_eq!(PublicKey::from_spki_der(&der, "test").unwrap_err().code(), Code::B0203);
-        // s + L is the same scalar: a second signature of the same message.
-        let key = PrivateKey::from_seed([2; 32]);
-        let mut signature = key.sign(b"m").unwrap();
-        let order: [u8; 32] = [
-            0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0,
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
-        ];
-        let mut carry = 0;
-        for (byte, add) in signature[32..].iter_mut().zip(order) {
-            let sum = u16::from(*byte) + u16::from(add) + carry;
-            *byte = sum as u8;
-            carry = sum >> 8;
-        }
-        assert!(!key.public().verifies(b"m", &signature));
-    }
-}
+mod tests;

@@ -56,7 +56,10 @@ pub fn parse_cargo_lock(text: &str) -> Result<Vec<Component>, Error> {
             .filter(|hex| HEXLOWER.decode(hex.as_bytes()).is_ok_and(|bytes| bytes.len() == 32))
             .map(|hex| ("SHA256".to_owned(), (*hex).to_owned()));
         let (name, version) = (get("name")?, get("version")?);
-        found.push(Component { kind: "cargo".to_owned(), name, version, checksum, supplier: None });
+        // SPDX's supplier is who distributes a package: for a registry that is known, the registry.
+        let public = package.get("source").is_some_and(|source| source.ends_with("/rust-lang/crates.io-index"));
+        let supplier = public.then(|| "crates.io".to_owned());
+        found.push(Component { kind: "cargo".to_owned(), name, version, checksum, supplier });
     }
     Ok(sorted(found))
 }
@@ -74,6 +77,7 @@ struct NpmPackage {
     name: Option<String>,
     version: Option<String>,
     integrity: Option<String>,
+    resolved: Option<String>,
     #[serde(default)]
     link: bool,
 }
@@ -95,7 +99,9 @@ pub fn parse_package_lock(text: &str) -> Result<Vec<Component>, Error> {
         let name = package.name.unwrap_or_else(|| last.to_owned());
         let version = package.version.ok_or_else(|| fail(format!("`{path}`"), "it has no version".to_owned()))?;
         let checksum = package.integrity.as_deref().and_then(integrity);
-        found.push(Component { kind: "npm".to_owned(), name, version, checksum, supplier: None });
+        let public = package.resolved.is_some_and(|url| url.starts_with("https://registry.npmjs."));
+        let supplier = public.then(|| "npm".to_owned());
+        found.push(Component { kind: "npm".to_owned(), name, version, checksum, supplier });
     }
     Ok(sorted(found))
 }

@@ -9,13 +9,16 @@
 //! Arrows only point down: signature, statement, SHA-256 of the archive and of `META/SHA256SUMS`,
 //! entries, bytes. Nothing in the archive names its own hash, a signature or a key.
 
+mod audit;
 mod build;
 mod code;
+mod compare;
 mod content;
 mod cyclonedx;
 mod dsse;
 mod error;
 mod folder;
+mod inspect;
 mod json;
 mod judge;
 mod key;
@@ -29,17 +32,29 @@ mod sbom;
 mod scan;
 mod spdx;
 mod spec;
+mod summary;
+mod tlog;
+mod transport;
 mod uri;
 mod verdict;
 mod verify;
 mod version;
 mod writer;
 
-pub use build::{Built, BuiltFile, build, side_files};
+pub use audit::{
+    Audit, AuditFinding, Compared, Coverage, Database, Severity, Vex, VexStatus, audit, hash_database, load_database,
+    vex_document,
+};
+pub use build::{Built, BuiltFile, build, build_archive, proof_file, side_files};
 pub use code::Code;
+pub use compare::{Change, Parts};
+pub use content::sha256_hex;
 pub use dsse::{Envelope, EnvelopeSignature, pae};
 pub use error::Error;
-pub use key::{Algorithm, KeyFiles, PrivateKey, PublicKey, Signer, generate_key, key_paths};
+pub use inspect::{Inspected, InspectedTool, inspect, read_files, read_manifest};
+pub use key::{
+    Algorithm, KeyFiles, PrivateKey, PublicKey, Signer, check_key_name, generate_key, key_paths, write_public_key,
+};
 pub use lockfile::{parse_cargo_lock, parse_package_lock};
 pub use manifest::{BundleManifest, ContentRoot, ManifestFile};
 pub use names::NameError;
@@ -48,9 +63,14 @@ pub use policy::{
     TrustedKey,
 };
 pub use spec::{BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Source, ToolIdentity, ToolUse};
+pub use summary::{
+    BUILD_LEVEL_1, REPRODUCED, SUMMARY_TYPE, Summary, VULNS_TYPE, verification_summary, vulns_statement,
+};
+pub use tlog::{Checkpoint, Hash, Log, LogKey, LogState, TlogProof, consistent, entry_of, key_id, leaf_hash};
+pub use transport::{compress, is_single, pack_single, unpack_single};
 pub use uri::{
     BUILD_TYPE, CYCLONEDX_TYPE, MANIFEST_SCHEMA, PAYLOAD_TYPE, PROVENANCE_TYPE, SIGSTORE_MEDIA_TYPE, SPDX_TYPE,
-    STATEMENT_TYPE, builder_id,
+    STATEMENT_TYPE, builder_id, purl,
 };
 pub use verdict::{Check, CheckName, Facts, Refusal, Status, Verdict, VerifyLimits};
 pub use verify::{VerifyOptions, verify, verify_extracted};

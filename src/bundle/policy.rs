@@ -132,8 +132,10 @@ pub struct MinimumVersion {
 pub struct LogRule {
     /// The log's name.
     pub name: String,
-    /// Whether a bundle needs a proof of it. This version cannot check one, so it refuses.
+    /// Whether a bundle needs a proof of it.
     pub required: bool,
+    /// Its key. Without one no proof of it can be checked, so if one is required all is refused.
+    pub key: Option<PublicKey>,
     /// Where that is said.
     pub place: Option<Place>,
 }
@@ -219,15 +221,22 @@ impl Policy {
     /// The policy by which a tenant checks its own bundles: its key, any of our builders, and all
     /// three attestations.
     pub fn trusting(key: PublicKey, tenant: &str) -> Self {
-        const SELF: &str = "self";
+        Self::trusting_all([("self".to_owned(), key)].into(), tenant, 1)
+    }
+
+    /// The same for several keys by name, so many of which must have signed.
+    pub fn trusting_all(keys: BTreeMap<String, PublicKey>, tenant: &str, threshold: usize) -> Self {
+        let names: Vec<&str> = keys.keys().map(String::as_str).collect();
         let builders = [Isolation::Full, Isolation::Landlock, Isolation::None].map(uri::builder_id);
-        let provenance = builders.iter().fold(Requirement::new(uri::PROVENANCE_TYPE, &[SELF]), |r, uri| r.builder(uri));
+        let require = |predicate| Requirement::new(predicate, &names).threshold(threshold);
+        let provenance = builders.iter().fold(require(uri::PROVENANCE_TYPE), |r, uri| r.builder(uri));
         let demands = TenantPolicy::default()
             .require(provenance)
-            .require(Requirement::new(uri::SPDX_TYPE, &[SELF]))
-            .require(Requirement::new(uri::CYCLONEDX_TYPE, &[SELF]));
-        let policy = Self::new(0).key(SELF, TrustedKey::new(key)).tenant(tenant, demands);
-        builders.iter().fold(policy, |policy, uri| policy.builder(uri, &[SELF]))
+            .require(require(uri::SPDX_TYPE))
+            .require(require(uri::CYCLONEDX_TYPE));
+        let policy =
+            builders.iter().fold(Self::new(0).tenant(tenant, demands), |policy, uri| policy.builder(uri, &names));
+        Self { keys: keys.into_iter().map(|(name, key)| (name, TrustedKey::new(key))).collect(), ..policy }
     }
 
     /// Checks that the policy does not contradict itself: one name per key, known names, thresholds
@@ -253,6 +262,17 @@ impl Policy {
         for (tenant, policy) in &self.tenants {
             for requirement in &policy.requires {
                 self.check_requirement(tenant, requirement)?;
+            }
+            for log in &policy.logs {
+                // A key has one purpose: who may sign bundles with it could forge a log, and the other way round.
+                if let Some(key) = &log.key
+                    && let Some(name) = seen.get(key.spki_der())
+                {
+                    return fail(
+                        format!("the log `{}` has the key `{name}`, which signs bundles", log.name),
+                        &log.place,
+                    );
+                }
             }
             for (bundle, minimum) in &policy.minimums {
                 if Version::parse(&minimum.version).is_none() {

@@ -102,6 +102,9 @@ pub(crate) struct ExternalParameters {
     pub(crate) tenant: String,
     pub(crate) graph: String,
     pub(crate) bundle: BundleName,
+    /// The graph's parameters as they were given.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) parameters: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) spec: Option<SpecSource>,
 }
@@ -126,6 +129,9 @@ pub(crate) struct SpecSource {
 pub(crate) struct InternalParameters {
     #[serde(rename = "partita_planHash")]
     pub(crate) plan_hash: String,
+    /// The size of the archive in bytes, so that a compressed one is unpacked no further.
+    #[serde(rename = "partita_archiveSize")]
+    pub(crate) archive_size: u64,
 }
 
 /// Something that went in: an in-toto ResourceDescriptor.
@@ -163,8 +169,23 @@ pub(crate) struct RunMetadata {
     pub(crate) invocation_id: String,
 }
 
-impl Provenance {
+impl ExternalParameters {
     pub(crate) fn new(spec: &BundleSpec) -> Self {
+        Self {
+            tenant: spec.tenant.clone(),
+            graph: spec.graph.clone(),
+            bundle: BundleName { name: spec.name.clone(), version: spec.version.clone() },
+            parameters: spec.parameters.clone(),
+            spec: spec.source.as_ref().map(|source| SpecSource {
+                repository: source.repository.clone(),
+                reference: source.reference.clone(),
+            }),
+        }
+    }
+}
+
+impl Provenance {
+    pub(crate) fn new(spec: &BundleSpec, archive_size: u64) -> Self {
         let mut dependencies = Vec::new();
         if let Some(source) = &spec.source {
             let at = source.reference.as_ref().map_or_else(String::new, |reference| format!("@{reference}"));
@@ -181,16 +202,8 @@ impl Provenance {
         Self {
             build: BuildDefinition {
                 build_type: uri::BUILD_TYPE.to_owned(),
-                external: ExternalParameters {
-                    tenant: spec.tenant.clone(),
-                    graph: spec.graph.clone(),
-                    bundle: BundleName { name: spec.name.clone(), version: spec.version.clone() },
-                    spec: spec.source.as_ref().map(|source| SpecSource {
-                        repository: source.repository.clone(),
-                        reference: source.reference.clone(),
-                    }),
-                },
-                internal: InternalParameters { plan_hash: spec.plan.hex() },
+                external: ExternalParameters::new(spec),
+                internal: InternalParameters { plan_hash: spec.plan.hex(), archive_size },
                 dependencies,
             },
             run: RunDetails {

@@ -26,6 +26,8 @@ pub struct BundleSpec {
     pub tenant: String,
     /// The graph that made it.
     pub graph: String,
+    /// The parameters of the graph that were given, by name.
+    pub parameters: BTreeMap<String, String>,
     /// Where the specs lie, where that is known.
     pub source: Option<Source>,
     /// The digest of the plan.
@@ -154,6 +156,9 @@ impl BundleSpec {
         check_word("version", &self.version)?;
         check_text("tenant", &self.tenant)?;
         check_text("graph", &self.graph)?;
+        for name in self.parameters.keys() {
+            check_text("parameter", name)?;
+        }
         if self.source_date_epoch > LAST_EPOCH {
             return Err(Error::Date(self.source_date_epoch));
         }

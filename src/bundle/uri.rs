@@ -32,7 +32,7 @@ pub fn builder_id(isolation: Isolation) -> &'static str {
 }
 
 /// A package URL (purl-spec): `pkg:KIND/NAME@VERSION`, `/` in the name kept as separator.
-pub(crate) fn purl(kind: &str, name: &str, version: &str) -> String {
+pub fn purl(kind: &str, name: &str, version: &str) -> String {
     let name: Vec<String> = name.split('/').map(percent).collect();
     let version = if version.is_empty() { String::new() } else { format!("@{}", percent(version)) };
     format!("pkg:{kind}/{}{version}", name.join("/"))

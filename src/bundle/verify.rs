@@ -3,12 +3,13 @@
 //! No network, no clock. Leaves out reading the policy's text.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
-use crate::bundle::build::side_files;
+use crate::bundle::build::{proof_file, side_files};
 use crate::bundle::code::Code;
 use crate::bundle::content::sha256_hex;
 use crate::bundle::cyclonedx::check_cyclonedx;
@@ -22,6 +23,8 @@ use crate::bundle::policy::Policy;
 use crate::bundle::provenance::{ExternalParameters, Provenance, Subject, parse_statement};
 use crate::bundle::scan::{Contents, scan};
 use crate::bundle::spdx::check_spdx;
+use crate::bundle::tlog;
+use crate::bundle::transport::{Unpacked, plain_path};
 use crate::bundle::uri;
 use crate::bundle::verdict::{CheckName, Checks, Facts, Refusal, Verdict, VerifyLimits};
 
@@ -43,24 +46,42 @@ impl VerifyOptions {
     }
 }
 
+/// More than any proof of a log, in bytes.
+const PROOF_BYTES: u64 = 64 * 1024;
+
 /// What the signed part says, once it has passed.
 struct Signed {
     opened: Vec<Opened>,
     subject: Vec<Subject>,
     external: ExternalParameters,
     plan_hash: String,
+    /// The size of the archive in bytes.
+    size: u64,
 }
 
-/// Verifies an archive with the two files beside it. An error means that it could not be checked;
+/// Verifies an archive with the two files beside it. One that is compressed (`.zip.zst`) is unpacked as it is
+/// read, once its signatures have passed, and no further than the size that was signed. An error means that it could not be checked;
 /// a refusal is in the verdict.
 pub fn verify(zip: &Path, policy: &Policy, options: &VerifyOptions) -> Result<Verdict, Error> {
     policy.check()?;
     // Opened before anything is judged, and read through this handle alone.
     let file = File::open(zip).map_err(Error::read("open", zip))?;
     let mut checks = Checks::default();
-    let Some(signed) = verify_signed(&mut checks, zip, policy, options)? else { return Ok(checks.verdict(None)) };
+    let (plain, compressed) = plain_path(zip);
+    let Some(signed) = verify_signed(&mut checks, &plain, policy, options)? else { return Ok(checks.verdict(None)) };
     let facts = signed.facts();
-    let found = scan(file, &options.limits).map_err(Error::read("read", zip))?;
+    let found = if compressed {
+        match Unpacked::new(file, signed.size).and_then(|unpacked| scan(unpacked, &options.limits)) {
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                checks.record::<()>(CheckName::Archive, Err(Refusal::new(Code::B0605, error.to_string())));
+                return Ok(checks.verdict(Some(facts)));
+            }
+            found => found,
+        }
+    } else {
+        scan(file, &options.limits)
+    };
+    let found = found.map_err(Error::read("read", zip))?;
     let sha256 = HEXLOWER.encode(&found.sha256);
     let archive = if sha256 == signed.subject[0].digest.sha256 {
         Ok(((), format!("sha256:{sha256}")))
@@ -142,6 +163,8 @@ fn verify_signed(
     };
     let Some(signers) = checks.record(CheckName::Signatures, signatures) else { return Ok(None) };
 
+    let keyids: Vec<String> = envelopes[0].0.signatures.iter().map(|signature| signature.keyid.clone()).collect();
+    let payload_sha256 = sha256_hex(&envelopes[0].1);
     let payloads = envelopes.into_iter().map(|(_, payload)| payload).zip(signers).collect();
     let name = match (&options.file_name, zip.file_name().and_then(|name| name.to_str())) {
         (Some(name), _) => name.clone(),
@@ -158,13 +181,18 @@ fn verify_signed(
         (provenance, format!("`{}` {} of `{}`", external.bundle.name, external.bundle.version, external.tenant))
     });
     let Some(provenance) = checks.record(CheckName::Provenance, provenance) else { return Ok(None) };
-    judge_by_policy(checks, policy, options, &opened, provenance);
+    let tlog_entry = tlog::entry(&opened[0].statement.subject[0].digest.sha256, &payload_sha256, &keyids);
+    let proof = File::open(proof_file(zip)).ok().and_then(|file| read_bounded(file, PROOF_BYTES).ok().flatten());
+    let proof = proof.and_then(|bytes| String::from_utf8(bytes).ok());
+    let published = (tlog_entry, proof);
+    judge_by_policy(checks, policy, options, &opened, provenance, &published);
     if !checks.clean() {
         return Ok(None);
     }
     let (external, plan_hash) = (provenance.build.external.clone(), provenance.build.internal.plan_hash.clone());
+    let size = provenance.build.internal.archive_size;
     let subject = opened[0].statement.subject.clone();
-    Ok(Some(Signed { opened, subject, external, plan_hash }))
+    Ok(Some(Signed { opened, subject, external, plan_hash, size }))
 }
 
 fn judge_by_policy(
@@ -173,6 +201,7 @@ fn judge_by_policy(
     options: &VerifyOptions,
     opened: &[Opened],
     provenance: &Provenance,
+    (entry, proof): &(Vec<u8>, Option<String>),
 ) {
     let tenant = match judge::tenant(policy, &options.tenant) {
         Ok(tenant) => tenant,
@@ -185,7 +214,7 @@ fn judge_by_policy(
     checks.record(CheckName::Trust, note(judge::trust(policy, tenant, opened)));
     checks.record(CheckName::Source, note(judge::source(tenant, provenance)));
     checks.record(CheckName::Version, note(judge::version(tenant, provenance)));
-    checks.record(CheckName::Log, note(judge::log(tenant)));
+    checks.record(CheckName::Log, note(judge::log(tenant, entry, proof.as_deref())));
 }
 
 /// Reads the lines of the file of envelopes, each with its payload's bytes.

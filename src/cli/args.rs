@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::bundle_args::{
+    AuditArgs, BundleArgs, DeliverArgs, KeyCommand, RebuildArgs, ReportArgs, TlogCommand, VerifyArgs,
+};
+
 /// Compiles KDL specs into a content-addressed plan and runs only what is not already known.
 #[derive(Debug, Parser)]
 #[command(name = "partita", version, about, long_about = None, max_term_width = 100, disable_help_subcommand = true)]
@@ -16,6 +20,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The workspace; else the nearest folder at or above the current one with a `partita.kdl`
     #[arg(short = 'C', long = "workspace", value_name = "DIR", global = true)]
@@ -56,6 +61,10 @@ pub(crate) enum Format {
     Dot,
     /// Mermaid (plans)
     Mermaid,
+    /// A picture (plans)
+    Svg,
+    /// A page with the picture (plans)
+    Html,
     /// Markdown for a pull request (differences)
     Markdown,
     /// SARIF 2.1.0 (differences)
@@ -176,8 +185,22 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ID")]
         run: Option<String>,
     },
+    /// Tell the way by which an action depends on another
+    WhyDepends {
+        /// The address that depends
+        addr: String,
+        /// The address it depends on
+        on: String,
+    },
     /// List runs, newest first
     Runs,
+    /// Compare two runs: the first action that differs, and all others
+    DiffRuns {
+        /// The run to compare with
+        before: String,
+        /// The run
+        after: String,
+    },
     /// Print what the actions of a run printed
     Log {
         /// The run; else the last one
@@ -187,33 +210,29 @@ pub(crate) enum Command {
         addr: Option<String>,
     },
     /// Make a bundle from results that are known
-    Bundle {
-        /// The bundle
-        name: String,
-        /// Where to put it; else `bundles` in the outputs' folder
-        #[arg(short, long, value_name = "DIR")]
-        output: Option<PathBuf>,
-    },
+    Bundle(BundleArgs),
     /// Check a bundle against a trust policy
-    Verify {
-        /// The archive, `NAME-VERSION.zip`, with its signatures beside it
-        file: PathBuf,
-        /// The policy, a KDL file; else the bundle must be signed by a key of this workspace
-        #[arg(long, value_name = "FILE")]
-        policy: Option<PathBuf>,
-        /// The tenant it must be for
-        #[arg(long, value_name = "NAME")]
-        tenant: Option<String>,
-    },
-    /// Run, bundle and verify
-    Deliver {
-        /// The bundle
-        name: String,
-        /// Where to put it; else `bundles` in the outputs' folder
-        #[arg(short, long, value_name = "DIR")]
-        output: Option<PathBuf>,
-        #[command(flatten)]
-        options: RunOptions,
+    Verify(VerifyArgs),
+    /// Run, bundle, verify, and write a report
+    Deliver(DeliverArgs),
+    /// Write the report of a bundle, for those who get it
+    Report(ReportArgs),
+    /// Look for known vulnerabilities in a bundle
+    Audit(AuditArgs),
+    /// Transparency logs, as static files
+    #[command(subcommand)]
+    Tlog(TlogCommand),
+    /// Make a bundle again from its provenance, and compare
+    Rebuild(RebuildArgs),
+    /// Tell what differs between two bundles
+    DiffBundles {
+        /// The one before
+        before: PathBuf,
+        /// The one after
+        after: PathBuf,
+        /// Exit 5 if something differs
+        #[arg(long)]
+        exit_code: bool,
     },
     /// Signing keys
     #[command(subcommand)]
@@ -246,6 +265,9 @@ pub(crate) struct RunOptions {
     /// Write the report of the run as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Write a trace that opens in Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -256,23 +278,6 @@ pub(crate) enum IsolationArg {
     Landlock,
     /// Nothing is enforced
     None,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Make a key pair: NAME.key.pem and NAME.pub.pem
-    Generate {
-        /// The name
-        name: String,
-        /// Where; else `keys` in the state directory
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-    /// Show the public keys of this workspace
-    Show {
-        /// Only this one
-        name: Option<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::base::{Clock, ErrorKind, SystemClock};
+use crate::base::{Clock, ErrorKind, Limits, SystemClock};
 use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
-use crate::cli::delivery::{bundle, key, verify};
 use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
 use crate::cli::upkeep::{doctor, store};
+use crate::cli::{audit, bundles, keys, transport};
 use crate::diag::Severity;
 use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
 
@@ -56,21 +56,27 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Why { addr, run } => {
             with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
         }
+        Command::WhyDepends { addr, on } => {
+            with_workspace(&locations, output, |workspace| review::why_depends(cli, workspace, addr, on, output))
+        }
+        Command::DiffRuns { before, after } => {
+            with_workspace(&locations, output, |workspace| review::diff_runs(workspace, before, after, output))
+        }
         Command::Runs => with_workspace(&locations, output, |workspace| runs(workspace, output)),
         Command::Log { run, addr } => {
             with_workspace(&locations, output, |workspace| log(workspace, run.as_deref(), addr.as_deref(), output))
         }
-        Command::Bundle { name, output: dir } => {
-            let args = RunArgs { require_cached: true, ..RunArgs::default() };
-            bundle(cli, locations, name, dir.as_deref(), &args, output)
+        Command::Bundle(args) => bundles::bundle(cli, locations, args, output),
+        Command::Deliver(args) => bundles::deliver(cli, locations, args, output),
+        Command::Verify(args) => bundles::verify(&locations, args, output),
+        Command::Audit(args) => audit::audit(&locations, args, output),
+        Command::Tlog(command) => audit::tlog(&locations, command, output),
+        Command::Rebuild(args) => transport::rebuild(cli, &locations, args, output),
+        Command::DiffBundles { before, after, exit_code } => {
+            transport::diff(&locations, before, after, *exit_code, output)
         }
-        Command::Deliver { name, output: dir, options: args } => {
-            bundle(cli, locations, name, dir.as_deref(), args, output)
-        }
-        Command::Verify { file, policy, tenant } => {
-            verify(&locations, file, policy.as_deref(), tenant.as_deref(), output)
-        }
-        Command::Key(command) => key(&locations, command, output),
+        Command::Report(args) => bundles::report(cli, &locations, args, output),
+        Command::Key(command) => keys::key(&locations, command, output),
         Command::Store(command) => store(&locations, command, output),
         Command::Doctor => doctor(&locations, output),
     }
@@ -115,7 +121,11 @@ fn fmt(locations: &Locations, files: &[PathBuf], check: bool, output: &Output) -
         && only == Path::new("-")
     {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(Error::io("read", "standard input"))?;
+        let limit = Limits::SPEC_BYTES as u64 + 1;
+        std::io::stdin().take(limit).read_to_string(&mut text).map_err(Error::io("read", "standard input"))?;
+        if text.len() > Limits::SPEC_BYTES {
+            return Err(Error::usage("standard input is larger than 4 MiB"));
+        }
         return match ops::format_text("<stdin>", &text) {
             Ok(formatted) if check => Ok(if formatted == text { 0 } else { ErrorKind::CheckFailed.exit_status() }),
             Ok(formatted) => {
@@ -148,8 +158,10 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
             (Some(Format::Json), _) | (None, Some(_)) => PlanFormat::Json,
             (Some(Format::Dot), _) => PlanFormat::Dot,
             (Some(Format::Mermaid), _) => PlanFormat::Mermaid,
+            (Some(Format::Svg), _) => PlanFormat::Svg,
+            (Some(Format::Html), _) => PlanFormat::Html,
             (Some(Format::Markdown | Format::Sarif), _) => {
-                return Err(Error::usage("a plan is written as human, json, dot or mermaid"));
+                return Err(Error::usage("a plan is written as human, json, dot, mermaid, svg or html"));
             }
         };
         let text = ops::write_plan(&planned.plan, format);
@@ -172,6 +184,7 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     // A report describes a run, so asking for one makes one.
     if !output.json
         && args.report.is_none()
+        && args.trace.is_none()
         && cli.global.progress != Progress::Json
         && let Some(reply) = ops::answer(&locations, targets, &params, &mut options, clock().as_ref())
     {
@@ -183,6 +196,7 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     with_workspace(&locations, output, |workspace| {
         let reply = ops::run(workspace, targets, &params, &options, &context)?;
         finish_run(cli, &locations, args, &reply, output)?;
+        review::write_trace(&locations, workspace, args, &reply)?;
         if output.json {
             output.data(&format!("{}\n", report_json(&reply)));
         }
@@ -229,8 +243,12 @@ pub(super) fn finish_run(
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;
     }
-    if let Some(Error::NotCached { .. }) = reply.error() {
-        output.note("some results are not known, and `--require-cached` allows no run");
+    if let Some(error @ Error::NotCached { .. }) = reply.error() {
+        let help = match &cli.command {
+            Command::Bundle(asked) => format!("run it first, or all in one go: `partita deliver {}`", asked.name),
+            _ => error.help().unwrap_or_default(),
+        };
+        output.complaint(&error.code(), &error.to_string(), None, Some(&help));
     }
     Ok(())
 }

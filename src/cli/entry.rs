@@ -45,7 +45,7 @@ fn dispatch(args: Vec<OsString>) -> u8 {
         };
         commands::run(&cli, locations, &output)
     });
-    match result {
+    let status = match result {
         Ok(status) => status,
         Err(error) => {
             // Specs that are wrong have been reported as diagnostics, which say it better.
@@ -54,7 +54,8 @@ fn dispatch(args: Vec<OsString>) -> u8 {
             }
             error.kind().exit_status()
         }
-    }
+    };
+    output.finish(status)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks where the process was started")]

@@ -2,13 +2,17 @@
 //! everything an operation does.
 
 mod args;
+mod audit;
+mod bundle_args;
+mod bundles;
 mod commands;
-mod delivery;
 mod entry;
+mod keys;
 mod output;
 mod progress;
 mod review;
 mod running;
+mod transport;
 mod upkeep;
 
 pub use entry::main;

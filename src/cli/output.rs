@@ -2,6 +2,7 @@
 //! what is written.
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 use crate::base::Environment;
 use crate::cli::args::{Color, Format, Global, Messages};
@@ -9,7 +10,7 @@ use crate::diag::{Diagnostics, MessageFormat, RenderOptions, SourceMap, render_a
 use crate::ops::{Error, FailedAction, SpecPlace};
 
 /// How output looks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Output {
     /// Whether standard error is coloured.
     pub(crate) color: bool,
@@ -19,6 +20,8 @@ pub(crate) struct Output {
     pub(crate) json: bool,
     messages: MessageFormat,
     width: usize,
+    /// Why data did not reach its reader.
+    lost: OnceLock<std::io::Error>,
 }
 
 impl Output {
@@ -39,14 +42,12 @@ impl Output {
         };
         let width = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(100, |size| usize::from(size.ws_col));
         let width = if width == 0 { 100 } else { width.clamp(40, 160) };
-        Self { color, terminal, json: global.format == Some(Format::Json), messages, width }
+        Self { color, terminal, json: global.format == Some(Format::Json), messages, width, lost: OnceLock::new() }
     }
 
-    /// Writes data to standard output. A reader that went away is not an error.
-    #[expect(clippy::unused_self, reason = "all output goes through here")]
+    /// Writes data to standard output.
     pub(crate) fn data(&self, text: &str) {
-        let mut stdout = std::io::stdout().lock();
-        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        self.bytes(text.as_bytes());
     }
 
     /// Writes data to standard output: a text, or one JSON document if that was asked for.
@@ -58,11 +59,28 @@ impl Output {
         }
     }
 
-    /// Writes bytes as they are to standard output.
-    #[expect(clippy::unused_self, reason = "all output goes through here")]
+    /// Writes bytes as they are to standard output. A reader that went away has read enough; any other
+    /// failure is kept, as data that is cut short must not pass for whole.
     pub(crate) fn bytes(&self, bytes: &[u8]) {
         let mut stdout = std::io::stdout().lock();
-        let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            let _ = self.lost.set(error);
+        }
+    }
+
+    /// Says so if data did not reach its reader. Returns the exit status, which is that of the command
+    /// if something else went wrong before.
+    pub(crate) fn finish(mut self, status: u8) -> u8 {
+        match self.lost.take() {
+            Some(error) if status == 0 => {
+                let error = Error::io("write to", "standard output")(error);
+                self.complaint(&error.code(), &error.to_string(), None, None);
+                error.kind().exit_status()
+            }
+            _ => status,
+        }
     }
 
     /// Writes a line of information to standard error.
@@ -117,13 +135,18 @@ impl Output {
             self.data(&format!("{object}\n"));
             return;
         }
+        self.complaint(&error.code(), &error.to_string(), error.place(), error.help().as_deref());
+    }
+
+    /// Writes an error for people to standard error, whatever the form of data.
+    pub(crate) fn complaint(&self, code: &str, text: &str, place: Option<&SpecPlace>, help: Option<&str>) {
         let mut stderr = std::io::stderr().lock();
         let (red, cyan, off) = self.paint();
-        let _ = writeln!(stderr, "{red}error[{}]{off}: {error}", error.code());
-        if let Some(place) = error.place() {
+        let _ = writeln!(stderr, "{red}error[{code}]{off}: {text}");
+        if let Some(place) = place {
             let _ = writeln!(stderr, "  {cyan}-->{off} {place}");
         }
-        if let Some(help) = error.help() {
+        if let Some(help) = help {
             let _ = writeln!(stderr, "  {cyan}help{off}: {help}");
         }
     }

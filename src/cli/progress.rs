@@ -82,16 +82,20 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
 pub(crate) struct LiveProgress {
     bar: ProgressBar,
     state: Mutex<(Plain, BTreeSet<String>)>,
+    color: bool,
 }
 
 impl LiveProgress {
-    /// A view on standard error.
-    pub(crate) fn new() -> Self {
+    /// A view on standard error, with or without colour.
+    pub(crate) fn new(color: bool) -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-        if let Ok(style) = ProgressStyle::with_template("{bar:24.cyan/238} {pos}/{len} {elapsed} {wide_msg}") {
+        let bar_style = if color { "{bar:24.cyan/238}" } else { "{bar:24}" };
+        if let Ok(style) =
+            ProgressStyle::with_template(&format!("{bar_style} {{pos}}/{{len}} {{elapsed}} {{wide_msg}}"))
+        {
             bar.set_style(style.progress_chars("━━─"));
         }
-        Self { bar, state: Mutex::default() }
+        Self { bar, state: Mutex::default(), color }
     }
 }
 
@@ -114,7 +118,7 @@ impl Sink for LiveProgress {
         let more = running.len().saturating_sub(shown.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         self.bar.set_message(format!("{}{more}", shown.join(", ")));
-        if let Some(line) = line(plain, &envelope.event, true) {
+        if let Some(line) = line(plain, &envelope.event, self.color) {
             self.bar.println(line);
         }
         if let Event::RunFinished { .. } = envelope.event {

@@ -1,12 +1,16 @@
-//! The reviewer's commands: differences and forecasts. Leaves out comparing and looking ahead.
+//! The reviewer's commands: differences, forecasts, ways through plans, comparison of runs, traces.
+//! Leaves out comparing and looking ahead.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
-use crate::base::ErrorKind;
+use serde_json::json;
+
+use crate::base::{Clock, ErrorKind, SystemClock};
 use crate::cli::args::{Cli, Format, RunOptions as RunArgs};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params};
-use crate::ops::{self, DiffFormat, DiffRequest, Error, Locations, Workspace};
+use crate::ops::{self, DiffFormat, DiffRequest, Divergence, Error, Locations, RunReply, Workspace};
 
 /// The exit status of `diff --exit-code` where something changed.
 const CHANGED: u8 = 5;
@@ -27,7 +31,7 @@ pub(super) fn diff(
         Some(Format::Json) => DiffFormat::Json,
         Some(Format::Markdown) => DiffFormat::Markdown,
         Some(Format::Sarif) => DiffFormat::Sarif,
-        Some(Format::Dot | Format::Mermaid) => {
+        Some(Format::Dot | Format::Mermaid | Format::Svg | Format::Html) => {
             return Err(Error::usage("a difference is written as human, json, markdown or sarif"));
         }
     };
@@ -67,4 +71,84 @@ pub(super) fn forecast(
         output.data(&ops::forecast_text(&forecast));
     }
     Ok(0)
+}
+
+/// Tells the way by which an action depends on another.
+pub(super) fn why_depends(
+    cli: &Cli,
+    workspace: &mut Workspace,
+    addr: &str,
+    on: &str,
+    output: &Output,
+) -> Result<u8, Error> {
+    let graph = addr.split('/').next().unwrap_or(addr);
+    let planned = ops::plan(workspace, graph, &params(cli)?)?;
+    let way = ops::why_depends(&planned.plan, addr, on)?;
+    if output.json {
+        let steps =
+            way.map(|way| way.iter().map(|step| json!({"addr": step.addr, "takes": step.takes})).collect::<Vec<_>>());
+        output.data(&format!("{}\n", json!({"from": addr, "on": on, "way": steps})));
+        return Ok(0);
+    }
+    match way {
+        None => output.data(&format!("{addr} does not depend on {on}\n")),
+        Some(way) => {
+            for (depth, step) in way.iter().enumerate() {
+                let takes = step.takes.as_ref().map_or(String::new(), |takes| format!("  takes {takes} of"));
+                output.data(&format!("{}{}{takes}\n", "  ".repeat(depth), step.addr));
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Compares two runs.
+pub(super) fn diff_runs(workspace: &Workspace, before: &str, after: &str, output: &Output) -> Result<u8, Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let found = ops::diff_runs(workspace, before, after, &clock)?;
+    if output.json {
+        let ending =
+            |ending: &ops::Ending| json!({"outcome": ending.outcome, "reason": ending.reason, "key": ending.key});
+        let one = |item: &Divergence| json!({"addr": item.addr, "before": item.before.as_ref().map(ending), "after": item.after.as_ref().map(ending)});
+        let all: Vec<_> = found.diverging.iter().map(one).collect();
+        output.data(&format!("{}\n", json!({"runs": found.runs, "same": found.same, "diverging": all})));
+        return Ok(0);
+    }
+    let Some(first) = found.diverging.first() else {
+        output.data(&format!("the same: {} actions with the same keys\n", found.same));
+        return Ok(0);
+    };
+    output.data(&format!("first to differ: {}\n", divergence(first)));
+    const SHOWN: usize = 20;
+    for item in found.diverging.iter().skip(1).take(SHOWN) {
+        output.data(&format!("  then: {}\n", divergence(item)));
+    }
+    let more = found.diverging.len().saturating_sub(SHOWN + 1);
+    if more > 0 {
+        output.data(&format!("  and {more} more (--format json)\n"));
+    }
+    output.data(&format!("{} differ, {} have the same keys\n", found.diverging.len(), found.same));
+    Ok(0)
+}
+
+fn divergence(item: &Divergence) -> String {
+    match (&item.before, &item.after) {
+        (Some(_), Some(after)) => format!("{}: {}", item.addr, ops::describe(&after.reason)),
+        (None, Some(_)) => format!("{}: only in the second", item.addr),
+        (_, None) => format!("{}: only in the first", item.addr),
+    }
+}
+
+/// Writes the trace of a run where it was asked for.
+pub(super) fn write_trace(
+    locations: &Locations,
+    workspace: &Workspace,
+    args: &RunArgs,
+    reply: &RunReply,
+) -> Result<(), Error> {
+    let Some(file) = &args.trace else { return Ok(()) };
+    let path = locations.current.join(file);
+    let runs: Vec<String> = reply.reports.iter().map(|report| report.run.clone()).collect();
+    let text = ops::trace(workspace, &runs)?;
+    std::fs::write(&path, text).map_err(Error::io("write the trace", &path))
 }

@@ -46,7 +46,7 @@ pub(super) fn context(cli: &Cli, locations: &Locations, output: &Output) -> Resu
     watch_signals(cancel.clone())?;
     let ci = locations.environment.get(crate::base::Environment::CI).is_some();
     let sink: Arc<dyn Sink> = match cli.global.progress {
-        Progress::Auto if output.terminal && !ci => Arc::new(LiveProgress::new()),
+        Progress::Auto if output.terminal && !ci => Arc::new(LiveProgress::new(output.color)),
         Progress::Auto | Progress::Plain => Arc::new(PlainProgress::new(output.color)),
         Progress::Json => Arc::new(JsonProgress),
         Progress::None => Arc::new(NullSink),

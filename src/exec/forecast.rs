@@ -34,7 +34,8 @@ pub enum Prospect {
     Hit,
     /// It is executed.
     Run,
-    /// It takes in what something above it makes anew. It is executed unless that comes out equal.
+    /// It takes in what something above it makes anew, and is executed unless that comes out equal;
+    /// or the store lost its result, and it is executed unless something else brings that back.
     MaybeCutOff,
     /// Its class is never cached: it is executed.
     Volatile,
@@ -144,7 +145,7 @@ pub fn forecast(request: &Request, ports: &Ports) -> Result<Forecast, Error> {
     // Actions whose result was there and turned out not to be whole.
     let mut lost: BTreeMap<ActionId, Reason> = BTreeMap::new();
     let mut number = 0;
-    let found = loop {
+    let mut found = loop {
         let pass = scratch.0.join(number.to_string());
         std::fs::create_dir(&pass).map_err(Error::io("make directory", &pass))?;
         let before = lost.len();
@@ -155,9 +156,37 @@ pub fn forecast(request: &Request, ports: &Ports) -> Result<Forecast, Error> {
         }
         number += 1;
     };
+    doubt_losses(&request.plan, &mut found);
     drop(scratch);
     drop(hygiene);
     Ok(Forecast { plan: request.plan.digest, actions: found.into_values().collect() })
+}
+
+/// A lost blob may come back before its action is looked at, as another that runs leaves or takes in
+/// the same bytes. So an action that only lost its result runs for certain only if nothing else does
+/// besides what is below it.
+fn doubt_losses(plan: &Plan, found: &mut BTreeMap<ActionId, ActionForecast>) {
+    let open = |forecast: &ActionForecast| !matches!(forecast.prospect, Prospect::Hit | Prospect::Fail);
+    let is_lost = |forecast: &ActionForecast| {
+        forecast.prospect == Prospect::Run
+            && matches!(forecast.reason, Some(Reason::BlobMissing { .. } | Reason::BlobCorrupt { .. }))
+    };
+    let lost: Vec<ActionId> = found.iter().filter(|(_, forecast)| is_lost(forecast)).map(|(id, _)| *id).collect();
+    let [only] = lost.as_slice() else {
+        for id in &lost {
+            found.entry(*id).and_modify(|forecast| forecast.prospect = Prospect::MaybeCutOff);
+        }
+        return;
+    };
+    let mut below = BTreeSet::from([*only]);
+    for id in topological(plan) {
+        if plan.action(id).dependencies().iter().any(|above| below.contains(above)) {
+            below.insert(id);
+        }
+    }
+    if found.iter().any(|(id, forecast)| open(forecast) && !below.contains(id)) {
+        found.entry(*only).and_modify(|forecast| forecast.prospect = Prospect::MaybeCutOff);
+    }
 }
 
 /// The targets with all that they need.

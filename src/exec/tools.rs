@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS};
+use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath};
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job, Ports, View};
@@ -212,28 +212,42 @@ impl<'a> Tools<'a> {
                 let path = look_up(&self.ports.environment, exec).map_err(|searched| missing(tool, exec, &searched))?;
                 Ok(Located { exec: exec.clone(), path, digest: None })
             }
-            ToolExec::Workspace(file) => {
-                let entry = self.workspace.snapshot(file).map_err(|trouble| in_tool(tool, trouble))?;
-                let Entry::File { digest, exec: true, .. } = entry else {
-                    return Err(unfit(format!(
-                        "tool `{}` is `{file}` of the workspace, which is not executable: try `chmod +x {file}`",
-                        tool.name
-                    )));
-                };
-                let dir = self.scratch.join(format!("tool-{}", digest.hex()));
-                let path = dir.join(file.name());
-                let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
-                // Two tools may be the same file; it is then there already.
-                if !path.exists() {
-                    let _ = std::fs::create_dir(&dir);
-                    let copied = self.ports.cas.copy_to(digest, &path, true);
-                    if !matches!(copied, Ok(Found::Whole(()))) {
-                        return Err(unfit(format!("tool `{}`: the store has lost its copy of `{file}`", tool.name)));
-                    }
+            ToolExec::Workspace(file) => match self.take(tool, file)? {
+                Ok(located) => Ok(located),
+                // Known from an earlier run, whose snapshot is gone with the store: it is read anew.
+                Err(lost) => {
+                    self.workspace.reread_blob(lost).map_err(|trouble| in_tool(tool, trouble))?;
+                    self.take(tool, file)?.map_err(|_| {
+                        unfit(format!("tool `{}`: the store loses its copy of `{file}` at once", tool.name))
+                    })
                 }
-                Ok(Located { exec: file.name().to_owned(), path, digest: Some(digest) })
+            },
+        }
+    }
+
+    /// Copies a file of the workspace to where it can be executed. The inner error is the digest of a
+    /// snapshot that the store does not have.
+    fn take(&self, tool: &Tool, file: &RelPath) -> Result<Result<Located, Digest>, Failure> {
+        let entry = self.workspace.snapshot(file).map_err(|trouble| in_tool(tool, trouble))?;
+        let Entry::File { digest, exec: true, .. } = entry else {
+            return Err(unfit(format!(
+                "tool `{}` is `{file}` of the workspace, which is not executable: try `chmod +x {file}`",
+                tool.name
+            )));
+        };
+        let dir = self.scratch.join(format!("tool-{}", digest.hex()));
+        let path = dir.join(file.name());
+        let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+        // Two tools may be the same file; it is then there already.
+        if !path.exists() {
+            let _ = std::fs::create_dir(&dir);
+            match self.ports.cas.copy_to(digest, &path, true) {
+                Ok(Found::Whole(())) => {}
+                Ok(Found::Missing | Found::Corrupt) => return Ok(Err(digest)),
+                Err(error) => return Err(unfit(format!("tool `{}`: {error}", tool.name))),
             }
         }
+        Ok(Ok(Located { exec: file.name().to_owned(), path, digest: Some(digest) }))
     }
 
     fn identify(&self, name: &str) -> Result<ToolIdentity, Failure> {

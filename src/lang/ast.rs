@@ -405,8 +405,8 @@ pub struct BundleDecl {
     pub version: Option<Text>,
     /// What goes in.
     pub includes: Vec<IncludeDecl>,
-    /// The key that signs.
-    pub key: Option<Name>,
+    /// The keys that sign.
+    pub keys: Vec<Name>,
     /// The whole declaration.
     pub span: Span,
 }

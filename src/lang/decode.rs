@@ -472,8 +472,8 @@ impl Decoder<'_> {
             );
         }
         let version = self.prop_text(node, "version");
-        let key = child(node, "sign").and_then(|node| prop_name(node, "key"));
-        Some(BundleDecl { name, from: prop_name(node, "from")?, version, includes, key, span: node.span })
+        let keys = children(node, "sign").filter_map(|node| prop_name(node, "key")).collect();
+        Some(BundleDecl { name, from: prop_name(node, "from")?, version, includes, keys, span: node.span })
     }
 
     fn natural(&mut self, value: &Value, least: u64) -> Option<u64> {

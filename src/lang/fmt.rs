@@ -247,5 +247,4 @@ fn tall_blocks(tokens: &[Token]) -> Vec<bool> {
 }
 
 #[cfg(test)]
-#[path = "fmt_tests.rs"]
 mod tests;

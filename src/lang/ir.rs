@@ -170,8 +170,8 @@ pub struct BundleIr {
     /// What goes in: the path in the archive (a folder's contents go below it), the action's index
     /// and the output.
     pub includes: Vec<IncludeIr>,
-    /// The key that signs.
-    pub key: Option<String>,
+    /// The keys that sign, without repetitions.
+    pub keys: Vec<String>,
 }
 
 /// One output in a bundle.

@@ -136,5 +136,4 @@ fn report(errors: Vec<Diagnostic>, diagnostics: &mut Diagnostics) {
 }
 
 #[cfg(test)]
-#[path = "parse_tests.rs"]
 mod tests;

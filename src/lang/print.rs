@@ -122,7 +122,7 @@ fn quoted<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
 }
 
 /// A KDL string: bare where it is surely one datum, else quoted.
-fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let bare = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         && !matches!(text, "true" | "false" | "null" | "inf" | "nan");

@@ -243,7 +243,8 @@ static INCLUDE: Shape = Shape::new("include", "An output that goes into the bund
         prop("output", Name, "which output; without it, the only one"),
         prop("to", Text, "its path in the bundle; without it, the output's own path"),
     ]);
-static SIGN: Shape = Shape::new("sign", "The key that signs.").props(&[needed("key", Name, "the key's name")]);
+static SIGN: Shape =
+    Shape::new("sign", "A key that signs; several sign together.").props(&[needed("key", Name, "the key's name")]);
 static SBOM: Shape = Shape::new("sbom", "Which SBOMs it carries; SPDX 2.3 and CycloneDX 1.6 always are.")
     .props(&[needed("format", Name, "`spdx` or `cyclonedx`"), prop("version", Name, "the version of the format")]);
 static PROVENANCE: Shape = Shape::new("provenance", "Which provenance it carries; SLSA v1 always is.")
@@ -254,7 +255,7 @@ static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
         needed("from", Name, "the graph its outputs come from"),
         prop("version", Text, "its version, 0.0.0 if not given"),
     ])
-    .children(&[many(&INCLUDE), many(&SBOM), many(&PROVENANCE), once(&SIGN)]);
+    .children(&[many(&INCLUDE), many(&SBOM), many(&PROVENANCE), many(&SIGN)]);
 
 macro_rules! reserved {
     ($($constant:ident $name:literal $doc:literal;)*) => {

@@ -20,7 +20,7 @@ static KEY: Shape = Shape::new("key", "A key that is known.")
     .args(1, 1, Takes::Name, Takes::Name, "key NAME file=\"NAME.pub.pem\"")
     .props(&[
         needed("file", Takes::Name, "the public key, relative to the policy"),
-        prop("alg", Takes::Name, "`ed25519`"),
+        prop("alg", Takes::Name, "`ed25519` or `p256`; the file must hold such a key"),
     ])
     .children(&[once(&VALID), once(&REVOKED)]);
 static BUILDER: Shape = Shape::new("builder", "A builder, and who may sign for it.")
@@ -40,9 +40,10 @@ static MINIMUM: Shape = Shape::new("minimum", "The oldest version of a bundle th
     Takes::Name,
     "minimum BUNDLE VERSION",
 );
-static LOG: Shape = Shape::new("log", "A transparency log.")
-    .args(1, 1, Takes::Name, Takes::Name, "log NAME")
-    .props(&[prop("required", Takes::Bool, "whether a proof must be there")]);
+static LOG: Shape = Shape::new("log", "A transparency log.").args(1, 1, Takes::Name, Takes::Name, "log NAME").props(&[
+    prop("required", Takes::Bool, "whether a proof must be there"),
+    prop("file", Takes::Name, "the log's public key, relative to the policy"),
+]);
 static TENANT: Shape = Shape::new("tenant", "What bundles of a tenant must show.")
     .args(1, 1, Takes::Name, Takes::Name, "tenant NAME")
     .children(&[many(&REQUIRE), many(&SOURCE), many(&MINIMUM), many(&LOG)]);
@@ -93,8 +94,8 @@ pub struct TrustTenant {
     pub sources: Vec<(Name, Option<String>)>,
     /// Bundles with their minimum versions.
     pub minimums: Vec<(Name, String)>,
-    /// Logs, and whether a proof is required.
-    pub logs: Vec<(Name, bool)>,
+    /// Logs, whether a proof is required, and the files of their keys.
+    pub logs: Vec<(Name, bool, Option<Name>)>,
 }
 
 /// A requirement as written.
@@ -179,7 +180,7 @@ pub fn parse_trust(source: SourceId, kdl: &str, diagnostics: &mut Diagnostics) -
                     .filter_map(|node| {
                         let required =
                             node.props.iter().any(|p| p.name.value == "required" && p.value.kind == Kind::Bool(true));
-                        Some((first(node)?, required))
+                        Some((first(node)?, required, text_prop(node, "file")))
                     })
                     .collect(),
             })

@@ -1,21 +1,24 @@
 //! Bundles: from results to a signed archive, and its verification. Leaves out formats, which are the
 //! bundle module's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Digest, Entry, RelPath};
+use crate::base::{Entry, Environment, RelPath};
 use crate::bundle::{
-    self, Built, BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Policy, PrivateKey, PublicKey, Signer,
-    ToolIdentity, ToolUse, Verdict, VerifyOptions, parse_cargo_lock, parse_package_lock,
+    self, Built, BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Policy, PublicKey, Signer, ToolIdentity,
+    ToolUse, Verdict, VerifyOptions, parse_cargo_lock, parse_package_lock,
 };
 use crate::diag::{Diagnostics, did_you_mean};
 use crate::exec::RunReport;
 use crate::lang::{BundleIr, DeclId, DeclKind, expand_bundle};
 use crate::ops::Error;
 use crate::ops::check::{Planned, plan};
-use crate::ops::run::{RunContext, RunOptions, RunReply, chosen_outputs, run_one};
+use crate::ops::keys::{DEFAULT_KEY, OpenKey, key_dir, open_signer, public_keys};
+use crate::ops::places::SpecPlace;
+use crate::ops::ports::notices;
+use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, chosen_outputs, run_one};
 use crate::ops::trust::{PolicyErrors, read_policy};
 use crate::ops::workspace::Workspace;
 use crate::plan::{Isolation, Plan, ToolExec};
@@ -23,8 +26,6 @@ use crate::store::{Cas, Found, LocalStore, StoreOptions};
 
 /// The tenant of workspaces that declare none.
 pub const DEFAULT_TENANT: &str = "default";
-/// The key of bundles that name none.
-pub const DEFAULT_KEY: &str = "default";
 
 /// A bundle that was made.
 pub struct BundleReply {
@@ -32,20 +33,15 @@ pub struct BundleReply {
     pub built: Built,
     /// The run its contents come from.
     pub run: RunReply,
-    /// The public key that signed.
-    pub key: PathBuf,
-    /// Whether that key was made now.
-    pub key_is_new: bool,
+    /// The keys that signed.
+    pub keys: Vec<OpenKey>,
+    /// Tools and packages that went in and have no supplier: the SBOMs lack a minimum element of NTIA's.
+    pub without_supplier: Vec<String>,
 }
 
 /// Where bundles appear unless asked otherwise.
 pub fn default_dir(workspace: &Workspace) -> PathBuf {
     workspace.out.join("bundles")
-}
-
-/// The keys of a workspace.
-pub fn key_dir(workspace: &Workspace) -> PathBuf {
-    workspace.state.join("keys")
 }
 
 fn find_bundle(workspace: &Workspace, name: &str) -> Result<DeclId, Error> {
@@ -62,7 +58,7 @@ fn find_bundle(workspace: &Workspace, name: &str) -> Result<DeclId, Error> {
     })
 }
 
-fn compile_bundle(
+pub(super) fn compile_bundle(
     workspace: &mut Workspace,
     name: &str,
     params: &BTreeMap<String, String>,
@@ -81,9 +77,30 @@ fn compile_bundle(
     Ok((planned, ir.ok_or(Error::Spec)?))
 }
 
-/// Runs what a bundle needs (or, with `require_cached`, only looks it up) and makes it. `None` if the
-/// run did not succeed: the reply says why.
+/// Runs what a bundle needs (or, with `require_cached`, only looks it up) and makes it. The inner error
+/// is a run that did not succeed, which says why.
+///
+/// Content that turns out lost or damaged when it is read for the archive is made anew: reading it has
+/// set it aside, so that the next run misses it.
 pub fn make(
+    workspace: &mut Workspace,
+    name: &str,
+    params: &BTreeMap<String, String>,
+    dir: &Path,
+    options: &RunOptions,
+    context: &RunContext,
+) -> Result<Result<BundleReply, RunReply>, Error> {
+    use bundle::Error::{Content, Missing};
+    for _ in 1..AGAIN {
+        match make_once(workspace, name, params, dir, options, context) {
+            Err(Error::Lost { .. } | Error::Bundle(Missing { .. } | Content { .. })) => {}
+            other => return other,
+        }
+    }
+    make_once(workspace, name, params, dir, options, context)
+}
+
+fn make_once(
     workspace: &mut Workspace,
     name: &str,
     params: &BTreeMap<String, String>,
@@ -95,7 +112,7 @@ pub fn make(
     let wanted = ir.includes.iter().map(|include| (include.action, include.output.clone()));
     let chosen = chosen_outputs(&planned, wanted);
     // The key is looked for before anything runs: a missing one should not cost a build.
-    let (signer, key, key_is_new) = signer(workspace, ir.key.as_deref())?;
+    let keys = signers(workspace, &ir.keys, &context.environment)?;
     let mut run = RunReply::default();
     let targets = [planned.plan.graph.clone()];
     run_one(workspace, &planned, &targets, &chosen, options, context, &mut run)?;
@@ -103,30 +120,34 @@ pub fn make(
         return Ok(Err(run));
     }
     let Some(report) = run.reports.first() else { return Ok(Err(run)) };
-    let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(&context.clock)))?;
-    let spec = spec(&ir, &planned.plan, report, &store)?;
-    let signers: [&dyn Signer; 1] = [&signer];
+    let notify = notices(&context.sink, &context.clock, &report.run);
+    let store =
+        LocalStore::open(&workspace.store, StoreOptions { notify, ..StoreOptions::new(Arc::clone(&context.clock)) })?;
+    let spec = spec(&ir, &planned.plan, params, report, &store)?;
+    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key.signer.as_ref()).collect();
     let built = bundle::build(&spec, &store, &signers, dir)?;
-    Ok(Ok(BundleReply { built, run, key, key_is_new }))
+    let tools = spec.tools.iter().filter(|tool| tool.supplier.is_none()).map(|tool| tool.name.clone());
+    let packages = spec.components.iter().filter(|one| one.supplier.is_none()).map(Component::purl);
+    let without_supplier = tools.chain(packages).collect();
+    Ok(Ok(BundleReply { built, run, keys, without_supplier }))
 }
 
-/// The private key that signs: the bundle's, or `default`, which is made on first use.
-fn signer(workspace: &Workspace, name: Option<&str>) -> Result<(PrivateKey, PathBuf, bool), Error> {
+/// The keys that sign: those of the bundle, or `default`, which is made on first use.
+fn signers(workspace: &Workspace, names: &[String], environment: &Environment) -> Result<Vec<OpenKey>, Error> {
     let dir = key_dir(workspace);
-    let name = name.unwrap_or(DEFAULT_KEY);
-    let (private, public) = bundle::key_paths(&dir, name);
-    let mut made = false;
-    if !private.exists() {
-        if name != DEFAULT_KEY {
-            return Err(Error::KeyMissing { name: name.to_owned(), path: private });
-        }
-        bundle::generate_key(&dir, name)?;
-        made = true;
+    if names.is_empty() {
+        return Ok(vec![open_signer(&dir, DEFAULT_KEY, environment)?]);
     }
-    Ok((PrivateKey::from_pem_file(&private, None)?, public, made))
+    names.iter().map(|name| open_signer(&dir, name, environment)).collect()
 }
 
-fn spec(ir: &BundleIr, plan: &Plan, report: &RunReport, store: &LocalStore) -> Result<BundleSpec, Error> {
+pub(super) fn spec(
+    ir: &BundleIr,
+    plan: &Plan,
+    params: &BTreeMap<String, String>,
+    report: &RunReport,
+    store: &LocalStore,
+) -> Result<BundleSpec, Error> {
     let mut files = BTreeMap::new();
     for include in &ir.includes {
         let addr = &plan.actions[include.action].addr;
@@ -177,6 +198,7 @@ fn spec(ir: &BundleIr, plan: &Plan, report: &RunReport, store: &LocalStore) -> R
         version: ir.version.clone(),
         tenant: DEFAULT_TENANT.to_owned(),
         graph: ir.graph.clone(),
+        parameters: params.clone(),
         source: None,
         plan: plan.digest,
         files,
@@ -208,7 +230,9 @@ fn collect(
             ));
         }
         Entry::Dir { digest } => {
-            let Found::Whole(tree) = store.get_tree(*digest)? else { return Err(lost(to, *digest)) };
+            let Found::Whole(tree) = store.get_tree(*digest)? else {
+                return Err(Error::Lost { path: to.as_str().into() });
+            };
             for (name, entry) in &tree.entries {
                 let name = RelPath::new(name).map_err(|error| Error::usage(error.to_string()))?;
                 collect(store, &to.join(&name), entry, files)?;
@@ -218,62 +242,109 @@ fn collect(
     Ok(())
 }
 
-fn lost(to: &RelPath, digest: Digest) -> Error {
-    Error::usage_help(
-        format!("the content of `{to}` (b3:{digest}) was lost from the store"),
-        "run again: it is made anew",
-    )
-}
-
 /// Why a bundle could not be verified before anything of it was looked at.
 pub enum VerifyProblem {
     /// The text of the policy is wrong.
     Policy(PolicyErrors),
 }
 
-/// Verifies a bundle by a policy, or as this workspace's own.
+/// A verdict, and by what it was reached.
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The policy, for people: the name of its file, or that it is the workspace's own keys.
+    pub policy: String,
+    /// The SHA-256 of the policy's text, or of the key ids where there is none.
+    pub policy_sha256: String,
+    /// The archive that was judged: the file itself, or what was in it.
+    pub archive: PathBuf,
+    /// Holds the files of a bundle in one for as long as they are needed.
+    _unpacked: Option<tempfile::TempDir>,
+}
+
+/// Verifies a bundle by a policy, or as this workspace's own. The file is an archive, one compressed, or a
+/// bundle in one file.
 pub fn verify(
     file: &Path,
     policy: Option<&Path>,
     tenant: Option<&str>,
     own_keys: Option<&Path>,
-) -> Result<Result<Verdict, VerifyProblem>, Error> {
+) -> Result<Result<Judged, VerifyProblem>, Error> {
     let tenant = tenant.unwrap_or(DEFAULT_TENANT);
     let options = VerifyOptions::new(tenant);
-    if let Some(path) = policy {
-        return Ok(match read_policy(path)? {
-            Ok(policy) => Ok(bundle::verify(file, &policy, &options)?),
-            Err(errors) => Err(VerifyProblem::Policy(errors)),
-        });
-    }
-    let keys = own_keys.map(public_keys).transpose()?.unwrap_or_default();
-    if keys.is_empty() {
-        return Err(Error::usage_help(
-            "there is no policy to judge by, and this workspace has no key of its own",
-            "name a policy: `--policy FILE`",
-        ));
-    }
-    let mut last = None;
-    for (_, key) in keys {
-        let verdict = bundle::verify(file, &Policy::trusting(key, tenant), &options)?;
-        if verdict.accepted() {
-            return Ok(Ok(verdict));
+    let (judge, name, sha256) = match policy {
+        Some(path) => match read_policy(path)? {
+            Ok(policy) => {
+                let text = std::fs::read(path).map_err(Error::io("read", path))?;
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                (policy, name, bundle::sha256_hex(&text))
+            }
+            Err(errors) => return Ok(Err(VerifyProblem::Policy(errors))),
+        },
+        None => {
+            let keys = own_keys.map(public_keys).transpose()?.unwrap_or_default();
+            if keys.is_empty() {
+                return Err(Error::usage_help(
+                    "there is no policy to judge by, and this workspace has no key of its own",
+                    "name a policy: `--policy FILE`",
+                ));
+            }
+            let ids: Vec<&str> = keys.values().map(PublicKey::keyid).collect();
+            let sha256 = bundle::sha256_hex(ids.join("\n").as_bytes());
+            (own_policy(keys, tenant, 1), "the keys of the workspace".to_owned(), sha256)
         }
-        last.get_or_insert(verdict);
-    }
-    last.map(Ok).ok_or_else(|| Error::Internal("no key was tried".to_owned()))
+    };
+    let (archive, unpacked) = if bundle::is_single(file) {
+        let folder = tempfile::tempdir().map_err(Error::io("make a folder for", file))?;
+        (bundle::unpack_single(file, folder.path())?, Some(folder))
+    } else {
+        (file.to_owned(), None)
+    };
+    let verdict = bundle::verify(&archive, &judge, &options);
+    let verdict = verdict.map_err(|error| match policy {
+        Some(path) => Error::Policy { place: place_in(path, &error), error },
+        None => error.into(),
+    })?;
+    Ok(Ok(Judged { verdict, policy: name, policy_sha256: sha256, archive, _unpacked: unpacked }))
 }
 
-/// The public keys in a folder, by name.
-pub fn public_keys(dir: &Path) -> Result<BTreeMap<String, PublicKey>, Error> {
+/// The policy of a workspace about its own bundles. A key that is there under two names counts once.
+pub(super) fn own_policy(keys: BTreeMap<String, PublicKey>, tenant: &str, threshold: usize) -> Policy {
+    let mut seen = BTreeSet::new();
+    let keys = keys.into_iter().filter(|(_, key)| seen.insert(key.keyid().to_owned())).collect();
+    Policy::trusting_all(keys, tenant, threshold)
+}
+
+/// Verifies a bundle that was just made: all its keys must have signed.
+pub fn verify_made(reply: &BundleReply) -> Result<Verdict, Error> {
     let mut keys = BTreeMap::new();
-    for entry in
-        walkdir::WalkDir::new(dir).min_depth(1).max_depth(1).sort_by_file_name().into_iter().filter_map(Result::ok)
-    {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(name) = name.strip_suffix(".pub.pem") {
-            keys.insert(name.to_owned(), PublicKey::from_pem_file(entry.path())?);
-        }
+    for key in &reply.keys {
+        keys.insert(key.name.clone(), PublicKey::of_signer(key.signer.as_ref())?);
     }
-    Ok(keys)
+    let threshold = keys.len();
+    let policy = own_policy(keys, DEFAULT_TENANT, threshold);
+    Ok(bundle::verify(&reply.built.zip.path, &policy, &VerifyOptions::new(DEFAULT_TENANT))?)
+}
+
+/// Where the archive of a bundle lies once it has been made: its version is the spec's.
+pub fn find_archive(
+    workspace: &mut Workspace,
+    name: &str,
+    params: &BTreeMap<String, String>,
+    dir: &Path,
+) -> Result<PathBuf, Error> {
+    let (_, ir) = compile_bundle(workspace, name, params)?;
+    let path = dir.join(format!("{}-{}.zip", ir.name, ir.version));
+    if path.exists() {
+        return Ok(path);
+    }
+    let help = format!("make it first: `partita deliver {name}`");
+    Err(Error::usage_help(format!("there is no bundle at `{}`", path.display()), help))
+}
+
+/// The line of a policy that an error is about.
+fn place_in(policy: &Path, error: &bundle::Error) -> Option<SpecPlace> {
+    let place = error.place()?;
+    let column = place.text.chars().take_while(|c| c.is_whitespace()).count() + 1;
+    Some(SpecPlace { file: policy.display().to_string(), line: place.line as usize, column })
 }

@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostics, did_you_mean};
 use crate::lang::{Compiled, DeclId, Expansion, compile, expand, print_expansion};
 use crate::ops::Error;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
-use crate::plan::{Plan, lower, to_dot, to_json_lines, to_mermaid, to_text};
+use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
 
 /// Checks the workspace, or the files given instead of its root file.
 pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error> {
@@ -88,6 +88,10 @@ pub enum PlanFormat {
     Dot,
     /// Mermaid.
     Mermaid,
+    /// A picture.
+    Svg,
+    /// A page with the picture.
+    Html,
 }
 
 /// A plan as text.
@@ -97,6 +101,8 @@ pub fn write_plan(plan: &Plan, format: PlanFormat) -> String {
         PlanFormat::Json => to_json_lines(plan),
         PlanFormat::Dot => to_dot(plan),
         PlanFormat::Mermaid => to_mermaid(plan),
+        PlanFormat::Svg => to_svg(plan),
+        PlanFormat::Html => to_html(plan),
     }
 }
 
@@ -123,6 +129,17 @@ pub fn explain(code: &str) -> Result<&'static str, Error> {
     Ok(parsed.info().page)
 }
 
+/// A name for a graph, after that of its folder: one that needs no quotes in KDL.
+fn name_of(folder: &str) -> String {
+    let name = crate::base::slug(folder).trim_matches('-').to_owned();
+    let is_keyword = matches!(name.as_str(), "true" | "false" | "null" | "inf" | "nan");
+    match name.chars().next() {
+        None => "hello".to_owned(),
+        Some(first) if first.is_numeric() || is_keyword => format!("my-{name}"),
+        Some(_) => name,
+    }
+}
+
 /// The spec that `init` writes.
 const INIT: &str = include_str!("init.kdl");
 
@@ -138,8 +155,7 @@ pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
     }
     std::fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
     let name = dir.canonicalize().ok().and_then(|dir| dir.file_name().map(|name| name.to_string_lossy().into_owned()));
-    let name = crate::base::slug(&name.unwrap_or_default()).trim_matches('-').to_owned();
-    let name = if name.is_empty() { "hello".to_owned() } else { name };
+    let name = name_of(&name.unwrap_or_default());
     std::fs::write(&file, INIT.replace("NAME", &name)).map_err(Error::io("write", &file))?;
     let ignore = dir.join(".gitignore");
     if !ignore.exists() {

@@ -50,6 +50,21 @@ pub enum Error {
     /// The bundle could not be made or judged.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
+    /// Content that a run had just found whole is not in the store any more, or not whole.
+    #[error("the content of `{}` was lost from the store", path.display())]
+    Lost {
+        /// What it was for.
+        path: PathBuf,
+    },
+    /// The bundle could not be judged because of what the policy says.
+    #[error("{error}")]
+    Policy {
+        /// Why.
+        #[source]
+        error: bundle::Error,
+        /// The line of the policy.
+        place: Option<SpecPlace>,
+    },
     /// An action failed; the run's report says which.
     #[error("{failed} of the actions failed")]
     Failed {
@@ -66,6 +81,12 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The report could not be made.
+    #[error("the report could not be made: {0}")]
+    Report(String),
+    /// An audit said no.
+    #[error("{0}")]
+    Audit(String),
     /// A defect of ours.
     #[error("internal error: {0}")]
     Internal(String),
@@ -105,13 +126,15 @@ impl Error {
         match self {
             Self::Usage { .. } => ErrorKind::Usage,
             Self::Spec => ErrorKind::Spec,
-            Self::Io { .. } => ErrorKind::Engine,
+            Self::Io { .. } | Self::Lost { .. } => ErrorKind::Engine,
             Self::Store(error) => error.kind(),
             Self::Exec { error, .. } => error.kind(),
             Self::Journal(error) => error.kind(),
-            Self::Bundle(error) => error.kind(),
+            Self::Bundle(error) | Self::Policy { error, .. } => error.kind(),
             Self::Failed { kind, .. } => *kind,
             Self::KeyMissing { .. } => ErrorKind::Signature,
+            Self::Report(_) => ErrorKind::Report,
+            Self::Audit(_) => ErrorKind::Audit,
             Self::Internal(_) => ErrorKind::Internal,
             Self::NotCached { .. } | Self::CheckFailed(_) => ErrorKind::CheckFailed,
             Self::Signal(number) => ErrorKind::Signal(*number),
@@ -124,12 +147,15 @@ impl Error {
             Self::Usage { .. } => "usage".to_owned(),
             Self::Spec => "spec".to_owned(),
             Self::Io { .. } => "io".to_owned(),
+            Self::Lost { .. } => "lost".to_owned(),
             Self::Store(error) => error.code().to_owned(),
             Self::Exec { error, .. } => error.code().to_owned(),
             Self::Journal(_) => "journal".to_owned(),
-            Self::Bundle(error) => error.code().to_string(),
+            Self::Bundle(error) | Self::Policy { error, .. } => error.code().to_string(),
             Self::Failed { .. } => "action-failed".to_owned(),
             Self::KeyMissing { .. } => "key-missing".to_owned(),
+            Self::Report(_) => "report".to_owned(),
+            Self::Audit(_) => "audit".to_owned(),
             Self::Internal(_) => "internal".to_owned(),
             Self::NotCached { .. } => "not-cached".to_owned(),
             Self::CheckFailed(_) => "check-failed".to_owned(),
@@ -140,7 +166,7 @@ impl Error {
     /// The place in the specs where its author can mend it.
     pub fn place(&self) -> Option<&SpecPlace> {
         match self {
-            Self::Exec { place, .. } => place.as_ref(),
+            Self::Exec { place, .. } | Self::Policy { place, .. } => place.as_ref(),
             _ => None,
         }
     }
@@ -149,9 +175,23 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Usage { help, .. } => help.clone(),
+            Self::Lost { .. } => Some("run again: what was lost is made anew".to_owned()),
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
+            Self::Store(error) | Self::Exec { error: exec::Error::Store(error), .. } => store_help(error),
             _ => None,
         }
     }
+}
+
+/// What to do about a store that refuses, as far as it can be told from how it does.
+fn store_help(error: &store::Error) -> Option<String> {
+    let text = if error.is_for_want_of_room() {
+        "make room, by `partita store gc --max-age 30d` for instance, or name another store: `--store DIR`"
+    } else if error.is_for_want_of_permission() {
+        "let this user write there, or name another store: `--store DIR`"
+    } else {
+        return None;
+    };
+    Some(text.to_owned())
 }

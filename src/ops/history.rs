@@ -29,7 +29,7 @@ pub struct Why {
     pub failure: Option<String>,
 }
 
-fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<History, Error> {
+pub(super) fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<History, Error> {
     let path = workspace.state.join("history.sqlite");
     if !path.exists() {
         return Err(Error::usage_help(
@@ -88,7 +88,7 @@ fn fields(workspace: &Workspace, history: &History, addr: &str, key: ActionKey, 
     sink.lines
 }
 
-fn journal(state: &Path, run: &str) -> Result<Vec<Envelope>, Error> {
+pub(super) fn journal(state: &Path, run: &str) -> Result<Vec<Envelope>, Error> {
     let path = journal_path(state, run);
     if !path.exists() {
         return Ok(Vec::new());
@@ -96,7 +96,7 @@ fn journal(state: &Path, run: &str) -> Result<Vec<Envelope>, Error> {
     Ok(read_journal(&path)?)
 }
 
-fn find_run(history: &History, id: &str) -> Result<RunRow, Error> {
+pub(super) fn find_run(history: &History, id: &str) -> Result<RunRow, Error> {
     let runs = history.runs()?;
     let mut matching = runs.iter().filter(|row| row.id.starts_with(id));
     match (matching.next(), matching.next()) {

@@ -233,7 +233,7 @@ impl World for RevisionWorld {
             if keep && size > Limits::SPEC_BYTES as u64 { Err(WorldError::TooLarge) } else { Ok(bytes) }
         };
         match words.as_slice() {
-            [.., "missing"] | [.., "ambiguous"] => Err(WorldError::NotFound),
+            [.., "missing" | "ambiguous"] => Err(WorldError::NotFound),
             ["symlink", size] => body(size, false).and(Err(WorldError::Outside)),
             ["dangling" | "loop" | "notdir", size] => body(size, false).and(Err(WorldError::NotFound)),
             [_, "blob", size] => body(size, true),

@@ -88,6 +88,9 @@ pub fn answer(
     clock: &dyn Clock,
 ) -> Option<RunReply> {
     let begun = clock.elapsed();
+    if locations.environment.get(Environment::MEMO).is_some_and(|value| value == "off") {
+        return None;
+    }
     let first = targets.first()?.split('/').next()?;
     if !options.refresh.is_empty() || targets.iter().any(|target| target.split('/').next() != Some(first)) {
         return None;
@@ -159,8 +162,32 @@ pub fn run(
     Ok(reply)
 }
 
-/// Runs one plan whose targets are known.
+/// How often a run is begun again because content was lost after it was found whole.
+pub(super) const AGAIN: u32 = 3;
+
+/// Runs one plan whose targets are known. An output that no action reads is read when it is put in its
+/// place: if the store has lost it by then, which quarantine sees to for a corrupt one, the plan is run
+/// again and makes it anew.
 pub(super) fn run_one(
+    workspace: &Workspace,
+    planned: &Planned,
+    targets: &[String],
+    chosen: &Chosen,
+    options: &RunOptions,
+    context: &RunContext,
+    reply: &mut RunReply,
+) -> Result<(), Error> {
+    for _ in 1..AGAIN {
+        let placed = reply.outputs.len();
+        match run_once(workspace, planned, targets, chosen, options, context, reply) {
+            Err(Error::Lost { .. }) => reply.outputs.truncate(placed),
+            other => return other,
+        }
+    }
+    run_once(workspace, planned, targets, chosen, options, context, reply)
+}
+
+fn run_once(
     workspace: &Workspace,
     planned: &Planned,
     targets: &[String],
@@ -181,7 +208,11 @@ pub(super) fn run_one(
     let request = Request {
         target: target.clone(),
         targets: chosen.actions.clone(),
-        excluded: vec![workspace.store.clone(), workspace.state.clone(), workspace.out.clone()],
+        excluded: [&workspace.store, &workspace.state, &workspace.out]
+            .into_iter()
+            .chain(&workspace.excluded)
+            .cloned()
+            .collect(),
         jobs: NonZeroUsize::new(options.jobs),
         keep_going: options.keep_going,
         isolation: options.isolation,
@@ -215,6 +246,8 @@ pub(super) fn run_one(
         }
     };
     journal.finish()?;
+    let report_file = run_dir(&workspace.state, &id).join("report.json");
+    write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
     let status = if report.cancelled {
         RunStatus::Cancelled
     } else if report.error_kind().is_some() {
@@ -348,11 +381,7 @@ fn put_outputs(
 fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
     match materialize(cas, entry, dest)? {
         Found::Whole(()) => Ok(()),
-        // Every blob was looked at moments ago: it was lost in between. Running again heals it.
-        Found::Missing | Found::Corrupt => Err(Error::usage_help(
-            format!("the content of `{}` was lost from the store", dest.display()),
-            "run again: what was lost is made anew",
-        )),
+        Found::Missing | Found::Corrupt => Err(Error::Lost { path: dest.to_owned() }),
     }
 }
 
@@ -360,7 +389,9 @@ fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io("write", path))?;
+    // Readable as any other file that the user makes: less what the umask takes away.
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(Error::io("write", path))?;
     std::io::Write::write_all(&mut file, bytes).map_err(Error::io("write", path))?;
     file.persist(path).map_err(|error| Error::Io { what: "write", path: path.to_owned(), source: error.error })?;
     Ok(())

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::bundle::{
-    AllowedSource, LogRule, MinimumVersion, Place, Policy, PublicKey, Requirement, Revocation, TenantPolicy,
+    Algorithm, AllowedSource, LogRule, MinimumVersion, Place, Policy, PublicKey, Requirement, Revocation, TenantPolicy,
     TrustedBuilder, TrustedKey,
 };
 use crate::diag::{Diagnostics, SourceMap, Span};
@@ -41,13 +41,28 @@ fn convert(decl: &TrustDecl, dir: &Path, sources: &SourceMap) -> Result<Policy, 
     };
     let mut policy = Policy::new(decl.epoch);
     for key in &decl.keys {
-        if let Some(alg) = key.alg.as_ref().filter(|alg| alg.value != "ed25519") {
-            return Err(Error::usage(format!(
-                "the policy's key `{}` is of the unknown algorithm `{}`",
-                key.name.value, alg.value
-            )));
-        }
         let mut trusted = TrustedKey::new(PublicKey::from_pem_file(&dir.join(&key.file.value))?);
+        if let Some(alg) = &key.alg {
+            let found = trusted.key.algorithm();
+            match Algorithm::of_word(&alg.value) {
+                Some(said) if said == found => {}
+                Some(_) => {
+                    return Err(Error::usage(format!(
+                        "the policy says that the key `{}` is `{}`, and its file holds one of `{}`",
+                        key.name.value,
+                        alg.value,
+                        found.word()
+                    )));
+                }
+                None => {
+                    let known = Algorithm::ALL.map(|algorithm| format!("`{}`", algorithm.word())).join(" and ");
+                    return Err(Error::usage_help(
+                        format!("the policy's key `{}` is of the unknown algorithm `{}`", key.name.value, alg.value),
+                        format!("known: {known}"),
+                    ));
+                }
+            }
+        }
         trusted.place = place(key.name.span);
         if let Some((from, until, span)) = key.valid {
             (trusted.from_epoch, trusted.until_epoch, trusted.valid_place) = (from, until, place(span));
@@ -62,12 +77,16 @@ fn convert(decl: &TrustDecl, dir: &Path, sources: &SourceMap) -> Result<Policy, 
         policy.builders.push(TrustedBuilder { uri: uri.value.clone(), signers, place: place(uri.span) });
     }
     for tenant in &decl.tenants {
-        policy = policy.tenant(&tenant.name.value, convert_tenant(tenant, &place));
+        policy = policy.tenant(&tenant.name.value, convert_tenant(tenant, dir, &place)?);
     }
     Ok(policy)
 }
 
-fn convert_tenant(decl: &TrustTenant, place: &dyn Fn(Span) -> Option<Place>) -> TenantPolicy {
+fn convert_tenant(
+    decl: &TrustTenant,
+    dir: &Path,
+    place: &dyn Fn(Span) -> Option<Place>,
+) -> Result<TenantPolicy, Error> {
     let requires = decl
         .requires
         .iter()
@@ -98,7 +117,10 @@ fn convert_tenant(decl: &TrustTenant, place: &dyn Fn(Span) -> Option<Place>) -> 
     let logs = decl
         .logs
         .iter()
-        .map(|(name, required)| LogRule { name: name.value.clone(), required: *required, place: place(name.span) })
-        .collect();
-    TenantPolicy { requires, sources, minimums, logs, place: place(decl.name.span) }
+        .map(|(name, required, file)| {
+            let key = file.as_ref().map(|file| PublicKey::from_pem_file(&dir.join(&file.value))).transpose()?;
+            Ok(LogRule { name: name.value.clone(), required: *required, key, place: place(name.span) })
+        })
+        .collect::<Result<Vec<LogRule>, Error>>()?;
+    Ok(TenantPolicy { requires, sources, minimums, logs, place: place(decl.name.span) })
 }

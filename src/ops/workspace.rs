@@ -41,6 +41,8 @@ pub struct Workspace {
     pub state: PathBuf,
     /// Where outputs appear.
     pub out: PathBuf,
+    /// Folders that are no input, besides store, state and outputs.
+    pub excluded: Vec<PathBuf>,
     /// The specs, compiled.
     pub compiled: Compiled,
 }
@@ -103,7 +105,15 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         .map(|path| locations.current.join(path))
         .or_else(|| setting(&settings.out))
         .unwrap_or_else(|| root.join("out"));
-    Ok(Workspace { dir, root, store: tidy(&store), state: tidy(&state), out: tidy(&out), compiled })
+    Ok(Workspace {
+        dir,
+        root,
+        store: tidy(&store),
+        state: tidy(&state),
+        out: tidy(&out),
+        excluded: Vec::new(),
+        compiled,
+    })
 }
 
 /// The store directory without a workspace: as given, or the user's cache directory.

@@ -279,6 +279,12 @@ struct Finder<'a> {
     tools_differ: bool,
 }
 
+/// What causes of one declaration have in common: its places, the fields, and what is privileged.
+type Likeness<'a> = (&'a Place, &'a Place, Vec<&'static str>, Vec<Privilege>);
+
+/// A cause while it is gathered: the fields, where, and whether values vary.
+type Cause = (Vec<Change>, Vec<Pair>, bool);
+
 /// An action on both sides.
 #[derive(Clone, Copy)]
 struct Pair {
@@ -514,8 +520,7 @@ impl<'a> Finder<'a> {
                 found.entry(changes).or_default().push(*pair);
             }
         }
-        let mut causes: Vec<(Vec<Change>, Vec<Pair>, bool)> =
-            found.into_iter().map(|(changes, pairs)| (changes, pairs, false)).collect();
+        let mut causes: Vec<Cause> = found.into_iter().map(|(changes, pairs)| (changes, pairs, false)).collect();
         causes.sort_by_key(|(_, pairs, _)| pairs[0].new);
         for (changes, mut pairs, varied) in self.merge_varied(causes) {
             pairs.sort_by_key(|pair| pair.new);
@@ -541,9 +546,9 @@ impl<'a> Finder<'a> {
     }
 
     /// Makes one cause of those that come from one declaration and are about the same fields.
-    fn merge_varied(&self, causes: Vec<(Vec<Change>, Vec<Pair>, bool)>) -> Vec<(Vec<Change>, Vec<Pair>, bool)> {
-        let mut merged: Vec<(Vec<Change>, Vec<Pair>, bool)> = Vec::new();
-        let mut known: BTreeMap<(&Place, &Place, Vec<&'static str>, Vec<Privilege>), usize> = BTreeMap::new();
+    fn merge_varied(&self, causes: Vec<Cause>) -> Vec<Cause> {
+        let mut merged: Vec<Cause> = Vec::new();
+        let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
         for (changes, pairs, _) in causes {
             let places = self.old.places.actions.get(pairs[0].old.index());
             let places = places.zip(self.new.places.actions.get(pairs[0].new.index()));

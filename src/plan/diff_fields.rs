@@ -53,6 +53,15 @@ impl Sink {
         }
     }
 
+    /// Names that are in one of two lists only.
+    fn sets(&mut self, field: &str, keyed: bool, before: &[String], after: &[String], word: &str) {
+        let names: BTreeSet<&String> = before.iter().chain(after).collect();
+        for name in names {
+            let shown = |list: &[String]| list.contains(name).then(|| word.to_owned());
+            self.put(format!("{field}.{name}"), keyed, shown(before), shown(after));
+        }
+    }
+
     /// The part of two lists between what is equal at both ends. Positions count from 1.
     fn lists(&mut self, field: &str, before: &[String], after: &[String], between: &str) {
         if before == after {
@@ -250,9 +259,8 @@ pub(super) fn tool_changes(old: &Tool, new: &Tool) -> Vec<Change> {
     };
     sink.put("fingerprint", true, fingerprint(old), fingerprint(new));
     sink.put("version", true, old.version.clone(), new.version.clone());
-    let names = |names: &[String]| -> BTreeMap<String, ()> { names.iter().map(|name| (name.clone(), ())).collect() };
-    sink.maps("uses", true, &names(&old.uses), &names(&new.uses), |()| "used".to_owned());
-    sink.maps("pass-env", false, &names(&old.pass_env), &names(&new.pass_env), |()| "handed through".to_owned());
+    sink.sets("uses", true, &old.uses, &new.uses, "used");
+    sink.sets("pass-env", false, &old.pass_env, &new.pass_env, "handed through");
     sink.put("supplier", false, old.supplier.clone(), new.supplier.clone());
     sink.0
 }
@@ -296,7 +304,7 @@ fn brief(kind: &ActionKind) -> String {
         ActionKind::Copy { from } => from.to_string(),
         ActionKind::Write { text } => format!("{text:?}"),
         ActionKind::Render { template, .. } => template.to_string(),
-        ActionKind::MergeJson { from } => from.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(" "),
+        ActionKind::MergeJson { from } => from.iter().map(crate::base::RelPath::as_str).collect::<Vec<_>>().join(" "),
     };
     format!("{} {what}", kind.versioned())
 }

@@ -10,6 +10,7 @@ mod diff_text;
 mod file;
 mod key;
 mod lower;
+mod picture;
 mod read;
 mod render;
 
@@ -25,5 +26,6 @@ pub use diff_text::{review_markdown, review_text};
 pub use file::{PLAN_FORMAT, to_json_lines};
 pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest, platform};
 pub use lower::{lower, seal, topological};
+pub use picture::{to_html, to_svg};
 pub use read::{PLAN_BYTES, ReadError, from_json_lines};
 pub use render::{to_dot, to_mermaid, to_text};

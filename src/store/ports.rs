@@ -164,6 +164,29 @@ impl Error {
         move |source| Self::Io { what, path, source }
     }
 
+    /// Whether there is no room left.
+    pub fn is_for_want_of_room(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
+            Self::Index { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+
+    /// Whether this user may not write there, or nobody may.
+    pub fn is_for_want_of_permission(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, PermissionDenied as Refused, ReadOnly};
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        match self {
+            Self::Io { source, .. } => matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem),
+            Self::Index { source, .. } => {
+                source.sqlite_error_code().is_some_and(|code| matches!(code, CannotOpen | Refused | ReadOnly))
+            }
+            _ => false,
+        }
+    }
+
     /// A stable code.
     pub fn code(&self) -> &'static str {
         match self {

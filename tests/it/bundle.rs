@@ -5,6 +5,7 @@
 
 mod archives;
 mod bytes;
+mod chain;
 mod support;
 mod tools;
 mod trust;

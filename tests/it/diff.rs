@@ -3,6 +3,7 @@
 
 mod cases;
 mod generate;
+mod history;
 mod revisions;
 
 use std::collections::BTreeSet;

@@ -11,10 +11,10 @@ use std::fs;
 use partita::base::RelPath;
 use partita::diag::{Code, Diagnostics, MessageFormat, RenderOptions, Severity, render_all};
 use partita::lang::{self, Compiled, MemoryWorld, compile};
-use partita::plan::{ActionKind, ActionSpec, InputSource, Plan, RenderValue, Retry, lower, to_json_lines};
+use partita::plan::{ActionKind, ActionSpec, InputSource, Plan, RenderValue, Retry, lower};
 use walkdir::WalkDir;
 
-use crate::support::{golden, repository};
+use crate::support::repository;
 
 /// Files by path; `partita.kdl` is the root. The edition line is put first everywhere.
 fn compiled(files: &[(&str, &str)]) -> Compiled {
@@ -136,12 +136,6 @@ fn nothing_is_said_about_what_the_repository_holds() {
     for name in ["specs", "examples/hello", "examples/lua", "examples/site"] {
         let found = compile(&folder(name), &[RelPath::new("partita.kdl").expect("a relative path")]);
         assert!(found.diagnostics.is_empty(), "{name}\n{}", rendered(&found, &found.diagnostics));
-        for graph in found.program.root_graphs() {
-            let mut diagnostics = Diagnostics::default();
-            let expansion = lang::expand(&found.program, graph, &BTreeMap::new(), &mut diagnostics);
-            let plan = lower(&found.program, &expansion.expect("the defaults are enough"));
-            golden(&format!("golden/plan/{}-{}.jsonl", name.replace('/', "-"), plan.graph), &to_json_lines(&plan));
-        }
     }
 }
 

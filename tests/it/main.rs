@@ -1,17 +1,23 @@
 //! The one integration test binary: every area of the product is a module here. Leaves out the
 //! tests themselves; `tidy` checks that no file of this folder is missing from the list.
-//! The integration tests, in one binary: one module per part of the house.
-//! The integration tests, one binary. Leaves out what can be tested beside the code.
 
+mod badinput;
+mod book;
 mod bundle;
+mod cli;
 mod diff;
+mod examples;
 mod exec;
 mod forecast;
 mod guard;
 mod keys;
 mod language;
+mod repro;
+mod specs;
+mod stdlib;
 mod store;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
 mod support;
 mod tidy;
 mod ui;
+mod why;

@@ -41,7 +41,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("blake3", &["base", "bundle", "exec"]),
     ("clap", &["cli"]),
     ("crc32fast", &["bundle"]),
-    ("data_encoding", &["base", "bundle"]),
+    ("data_encoding", &["base", "bundle", "ops"]),
     ("ed25519_dalek", &["bundle"]),
     ("getrandom", &["base", "bundle", "exec"]),
     ("globset", &["lang", "plan", "store", "exec", "ops"]),
@@ -50,6 +50,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("kdl", &["lang"]),
     ("miette", &["diag", "cli"]),
     ("minijinja", &["exec", "ops"]),
+    ("p256", &["bundle"]),
     ("petgraph", &["plan", "lang"]),
     ("pkcs8", &["bundle"]),
     ("regex", &["lang"]),
@@ -71,6 +72,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("uuid", &["bundle", "ops"]),
     ("walkdir", &["store", "exec", "bundle", "ops"]),
     ("zip", &["bundle"]),
+    ("zstd", &["bundle"]),
 ];
 
 /// What may stand at the root, besides what `.gitignore` names.

@@ -140,8 +140,13 @@ pub fn expand_bundle(
         }
         None => "0.0.0".to_owned(),
     };
-    let key = decl.key.as_ref().map(|key| key.value.clone());
-    fine.then(|| BundleIr { name: decl.name.value.clone(), graph: expansion.graph.clone(), version, includes, key })
+    let mut keys: Vec<String> = Vec::new();
+    for key in &decl.keys {
+        if !keys.contains(&key.value) {
+            keys.push(key.value.clone());
+        }
+    }
+    fine.then(|| BundleIr { name: decl.name.value.clone(), graph: expansion.graph.clone(), version, includes, keys })
 }
 
 /// The address of the node an instance is of: without its keys.

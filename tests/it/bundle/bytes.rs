@@ -16,8 +16,8 @@ fn digests_are_frozen() {
         found,
         [
             "36e176b7ef70bdc2b8000d8c2e34b4c642d50f38614ce8d7fb646eb62103145a",
-            "67fac99eec3d06a12c176daf9a591fd1c6776857c8f1e935fb7b99ebef8bb83f",
-            "652f14bac3936100ab0c0da18a2884ed11c6684d6939e322164df80aa9445632",
+            "b46ec9911babd131ab1cd6417ee272557830132516ee49d03ff0fb309313bd16",
+            "7f24ebf161f1df8e7b84681c74140a64ab8dbf9e48101946fd952903af68d78a",
         ],
         "the bytes of a bundle changed: that breaks every bundle signed before"
     );

@@ -112,6 +112,7 @@ pub(crate) fn spec_of(cas: &Blobs, files: &[(&str, &[u8], bool)]) -> BundleSpec 
         version: "1.0.0".to_owned(),
         tenant: "acme".to_owned(),
         graph: "release".to_owned(),
+        parameters: BTreeMap::new(),
         source: None,
         plan: Digest::of_blob(b"plan"),
         files: files.collect(),

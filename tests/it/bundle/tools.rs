@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use partita::base::{EnvVar, Environment};
-use partita::bundle::{BundleSpec, Code, PrivateKey, PublicKey, build, generate_key};
+use partita::bundle::{Algorithm, BundleSpec, Code, PrivateKey, PublicKey, build, generate_key};
 
 use super::support::{Blobs, Made, key, rich, spec_of};
 
@@ -147,6 +147,13 @@ fn validators_accept_envelopes_and_documents() {
     run(command("python3").arg(script("validators.py")).arg(made.zip()).arg(public_key(&made)));
     let made = Made::tiny();
     run(command("python3").arg(script("validators.py")).arg(made.zip()).arg(public_key(&made)));
+    // The second algorithm, and both at once.
+    let second = PrivateKey::p256_from_scalar([9; 32]).unwrap();
+    let cas = Blobs::default();
+    let made = Made::new(&rich(&cas), &cas, &[&second]);
+    let path = made.dir.path().join("p256.pem");
+    std::fs::write(&path, second.public().to_pem()).unwrap();
+    run(command("python3").arg(script("validators.py")).arg(made.zip()).arg(&path));
 }
 
 #[test]
@@ -156,7 +163,7 @@ fn openssl_reads_our_keys_and_we_read_its() {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let files = generate_key(dir.path(), "k").unwrap();
+    let files = generate_key(dir.path(), "k", Algorithm::Ed25519, None).unwrap();
     let derived = run(command("openssl").args(["pkey", "-pubout", "-in"]).arg(&files.private));
     assert_eq!(derived.stdout, std::fs::read(&files.public).unwrap());
     // Encrypted by openssl, with both key derivations that it offers.

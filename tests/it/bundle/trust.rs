@@ -93,7 +93,12 @@ fn what_the_policy_does_not_say_is_refused_at_its_line() {
     assert!(made.verify_by(&minimum("1.0.0-rc.1")).accepted());
     let log = |required| {
         policy(|mut tenant| {
-            tenant.logs.push(LogRule { name: "log.acme.example".to_owned(), required, place: place(7, "log") });
+            tenant.logs.push(LogRule {
+                name: "log.acme.example".to_owned(),
+                required,
+                key: None,
+                place: place(7, "log"),
+            });
             tenant
         })
     };

@@ -44,9 +44,7 @@ fn a_workspace_below_the_top_is_read_at_its_place() {
     let Some(workspace) = committed() else { return };
     git(&workspace, &["checkout", "-q", "-b", "down"]);
     let root = workspace.root();
-    for (path, text) in [("sub/partita.kdl", "partita edition=1\ngraph s {\n node a { write x; output o; }\n}\n")] {
-        workspace.write(path, text);
-    }
+    workspace.write("sub/partita.kdl", "partita edition=1\ngraph s {\n node a { write x; output o; }\n}\n");
     git(&workspace, &["add", "-A"]);
     git(&workspace, &["commit", "-q", "-m", "sub"]);
     let run = |args: &[&str]| workspace.partita(args).folder(&root.join("sub")).run();

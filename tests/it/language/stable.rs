@@ -66,7 +66,7 @@ graph lua {
 
 #[test]
 fn a_plan_is_frozen() {
-    golden("golden/plan/lua.jsonl", &to_json_lines(&plan(SPEC)));
+    golden("golden/plan/stable.jsonl", &to_json_lines(&plan(SPEC)));
 }
 
 #[test]

@@ -12,12 +12,13 @@ pub(crate) struct Scrub {
 }
 
 impl Scrub {
-    /// Keys, digests, run ids, durations, times of day and sizes.
+    /// Keys, digests, run ids, durations and times of day.
     pub(crate) fn new() -> Self {
         let scrub = Self { paths: Vec::new(), patterns: Vec::new() };
         scrub
             .pattern(r"\bpk[0-9]+-[a-z2-7]{52}\b", "[KEY]")
             .pattern(r"\b(?:b3:)?[0-9a-f]{64}\b", "[DIGEST]")
+            .pattern(r"\b[0-9a-f]{32}\b", "[ID]")
             .pattern(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "[ID]")
             .pattern(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z?", "[TIME]")
             .pattern(r"\b[0-9]+ h [0-9]{2} m\b|\b[0-9]+ m [0-9]{2} s\b|\b[0-9]+(?:\.[0-9]+)? m?s\b", "[TIME]")

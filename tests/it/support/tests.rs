@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::golden::compare;
-use crate::support::{Outcome, Scrub, Workspace, repository, tool};
+use crate::support::{Gate, Outcome, Scrub, Step, Workspace, blocks_of, matches, repository, steps_of, tool};
 
 fn outcome(stdout: &str, stderr: &str) -> Outcome {
     Outcome {
@@ -97,4 +97,55 @@ fn golden_files_are_compared_and_blessed() {
 #[test]
 fn tools_are_found_on_the_path() {
     assert!(tool("sh").is_some_and(|path| path.ends_with("sh")));
+}
+
+#[test]
+fn blocks_of_a_document_are_found_with_their_marks_and_comments() {
+    let document = "a\n```kdl,file=x.kdl\nn 1\n```\n<!-- test: true -->\n<!-- why\nnot -->\n\n```console,ignore\n$ a\n```\n\
+                    <!-- far -->\ntext\n````text\n```\n````\n";
+    let blocks = blocks_of(document);
+    let found: Vec<_> = blocks.iter().map(|block| (block.line, block.language.as_str(), block.text.as_str())).collect();
+    assert_eq!(found, [(2, "kdl", "n 1\n"), (9, "console", "$ a\n"), (14, "text", "```\n")]);
+    assert_eq!(blocks[0].value("file"), Some("x.kdl"));
+    assert!(blocks[1].is("ignore") && !blocks[0].is("ignore"));
+    assert_eq!(blocks[1].before, ["true"]);
+    assert_eq!(blocks[1].comment.as_deref(), Some("why\nnot"));
+    assert_eq!(blocks[2].comment, None, "text stands between");
+}
+
+#[test]
+fn a_console_block_is_commands_with_outputs_and_statuses() {
+    let steps = steps_of("$ one\n$ two \\\n> more\nout\n> not more\n(exit status 7)\n\n$ three\n");
+    let step = |command: &str, output: &[&str], status| Step {
+        command: command.to_owned(),
+        output: output.iter().map(|line| (*line).to_owned()).collect(),
+        status,
+    };
+    assert_eq!(steps, [step("one", &[], 0), step("two \\\nmore", &["out", "> not more"], 7), step("three", &[], 0)]);
+}
+
+#[test]
+fn shown_output_matches_with_holes() {
+    let is = |shown: &str, real: &str| {
+        let shown: Vec<String> = shown.lines().map(str::to_owned).collect();
+        matches(&shown, &real.lines().collect::<Vec<_>>())
+    };
+    assert!(is("a\nb", "a\nb\n") && !is("a", "a\nb") && !is("a\nb", "a"));
+    assert!(is("a ... c", "a b c") && is("...c", "abc") && is("a...", "abc") && !is("a...d", "abc"));
+    assert!(is("in ... s, ... more", "in 3 s, 2 more") && !is("ab...b", "ab"));
+    assert!(is("a\n...\nd", "a\nb\nc\nd") && is("a\n...\nd", "a\nd") && !is("a\n...\nd", "a\nb"));
+    assert!(is("...", "") && is("a\n", "a\n\n"), "empty lines at the end do not count");
+}
+
+#[test]
+fn a_gate_holds_nobody_up_who_opens_it() {
+    let workspace = Workspace::new();
+    let mut gate = Gate::new(&workspace.around().join("gate"));
+    let line = format!("echo started > {0}; read line < {0}; echo \"$line\"", gate.path().display());
+    gate.open(1);
+    assert_eq!(gate.wait(), "go");
+    gate.open(1);
+    let outcome = workspace.command(Path::new("/bin/sh"), &["-c", &line.replacen("started", "mine", 1)]).run().ok();
+    assert_eq!(outcome.stdout, "go\n");
+    assert_eq!(gate.wait(), "mine");
 }

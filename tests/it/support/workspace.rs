@@ -4,14 +4,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use partita::base::Environment;
+use partita::base::{Environment, NETWORK_PASS};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
-use crate::support::{Outcome, Scrub};
+use crate::support::{NOBODY, Outcome, Scrub, give_to_nobody, program_for_everyone};
 
 /// A workspace that is removed with its value.
 pub(crate) struct Workspace {
@@ -23,7 +24,11 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// An empty workspace.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("partita-it-").tempdir().expect("a temporary folder can be made");
+        Self::in_folder("partita-it-")
+    }
+
+    fn in_folder(prefix: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir().expect("a temporary folder can be made");
         for name in ["ws", "home"] {
             fs::create_dir(folder.path().join(name)).expect("a folder can be made in it");
         }
@@ -39,13 +44,28 @@ impl Workspace {
 
     /// A copy of a folder of the repository, without what runs left behind in it.
     pub(crate) fn copy_of(folder: &str) -> Self {
-        let workspace = Self::new();
+        Self::new().with_copy_of(folder, false)
+    }
+
+    /// The same files in a folder whose path is unlike that of other workspaces, made in the opposite order.
+    pub(crate) fn odd_copy_of(folder: &str) -> Self {
+        Self::in_folder("partita it \u{e4}'s ").with_copy_of(folder, true)
+    }
+
+    fn with_copy_of(self, folder: &str, last_first: bool) -> Self {
+        let workspace = self;
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let walk = WalkDir::new(&from).sort_by_file_name().into_iter().filter_entry(|entry| {
             entry.depth() != 1 || ![Some("out"), Some(".partita")].contains(&entry.file_name().to_str())
         });
-        for entry in walk {
-            let entry = entry.expect("the folder can be listed");
+        let mut entries: Vec<_> = walk.map(|entry| entry.expect("the folder can be listed")).collect();
+        // Folders come first either way.
+        entries.sort_by_key(|entry| !entry.file_type().is_dir());
+        if last_first {
+            let files = entries.iter().position(|entry| !entry.file_type().is_dir()).unwrap_or(entries.len());
+            entries[files..].reverse();
+        }
+        for entry in entries {
             let to = workspace.root().join(entry.path().strip_prefix(&from).expect("entries lie below"));
             if entry.file_type().is_dir() {
                 fs::create_dir_all(to).expect("a folder can be made");
@@ -127,6 +147,11 @@ impl Workspace {
         self.root().join(path)
     }
 
+    /// The folder that holds workspace, store, state and home, for what else a test needs.
+    pub(crate) fn around(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The store's folder.
     pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join("store")
@@ -142,6 +167,36 @@ impl Workspace {
         remove(&self.store());
     }
 
+    /// Removes the state directory.
+    pub(crate) fn drop_state(&self) {
+        remove(&self.state());
+    }
+
+    /// What the store holds unfinished: nothing, while no program uses it.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        let tmp = self.store().join("tmp");
+        let entries = WalkDir::new(&tmp).min_depth(1).sort_by_file_name().into_iter().filter_map(Result::ok);
+        entries.map(|entry| entry.path().display().to_string()).collect()
+    }
+
+    /// Lets every user read the workspace, and gives it to `nobody` with store, state and home.
+    pub(crate) fn give_to_nobody(&self) {
+        fs::set_permissions(self.folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+        for name in ["store", "state"] {
+            fs::create_dir_all(self.folder.path().join(name)).expect("a folder can be made");
+        }
+        for name in ["ws", "home", "store", "state"] {
+            give_to_nobody(&self.folder.path().join(name));
+        }
+    }
+
+    /// Prepares a run of the program as `nobody`, to whom the workspace was given.
+    pub(crate) fn partita_as_nobody(&self, args: &[&str]) -> Invocation {
+        let program = self.folder.path().join("partita");
+        let program = if program.exists() { program } else { program_for_everyone(self.folder.path()) };
+        self.surrounded(Invocation::new(&program, &self.root()).args(args)).user(NOBODY)
+    }
+
     /// Runs the built program in the workspace.
     pub(crate) fn run(&self, args: &[&str]) -> Outcome {
         self.partita(args).run()
@@ -149,8 +204,14 @@ impl Workspace {
 
     /// Prepares a run of the built program.
     pub(crate) fn partita(&self, args: &[&str]) -> Invocation {
-        Invocation::new(Path::new(env!("CARGO_BIN_EXE_partita")), &self.root())
-            .args(args)
+        self.surrounded(Invocation::new(Path::new(env!("CARGO_BIN_EXE_partita")), &self.root()).args(args))
+    }
+
+    /// The surroundings of the program. Most tests ask what a run looks at and does, so it is not
+    /// answered from memory; those of the memo take the variable away again.
+    fn surrounded(&self, invocation: Invocation) -> Invocation {
+        invocation
+            .env("PARTITA_MEMO", "off")
             .env("HOME", self.folder.path().join("home").as_os_str())
             .env("PARTITA_STORE", self.store().as_os_str())
             .env("PARTITA_STATE", self.state().as_os_str())
@@ -182,17 +243,24 @@ fn remove(path: &Path) {
 pub(crate) struct Invocation {
     command: Command,
     stdin: Vec<u8>,
+    user: Option<u32>,
 }
 
 impl Invocation {
     #[expect(clippy::disallowed_methods, reason = "tests start the program as a person would")]
-    fn new(program: &Path, folder: &Path) -> Self {
+    fn bare(program: &Path) -> Self {
         let mut command = Command::new(program);
-        command.current_dir(folder).env_clear();
+        command.env_clear();
+        Self { command, stdin: Vec::new(), user: None }
+    }
+
+    fn new(program: &Path, folder: &Path) -> Self {
+        let Self { mut command, .. } = Self::bare(program);
+        command.current_dir(folder);
         if let Some(path) = Environment::of_process().get(Environment::PATH) {
             command.env("PATH", path);
         }
-        Self { command, stdin: Vec::new() }
+        Self { command, stdin: Vec::new(), user: None }
     }
 
     /// Adds arguments.
@@ -215,6 +283,19 @@ impl Invocation {
         self
     }
 
+    /// Hands through what cargo needs to find its toolchain, its downloads and the network, as it looks for
+    /// the first two in the home directory, which tests have their own of.
+    pub(crate) fn cargo(self) -> Self {
+        let environment = Environment::of_process();
+        let home = environment.get(Environment::HOME).map(PathBuf::from).unwrap_or_default();
+        let place = |name: &str, usual: &str| {
+            environment.raw(name).map_or_else(|| home.join(usual), PathBuf::from).into_os_string()
+        };
+        let (cargo, rustup) = (place("CARGO_HOME", ".cargo"), place("RUSTUP_HOME", ".rustup"));
+        let invocation = self.env("CARGO_HOME", cargo).env("RUSTUP_HOME", rustup);
+        NETWORK_PASS.iter().fold(invocation, |invocation, name| invocation.pass(name))
+    }
+
     /// Removes a variable.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
@@ -231,6 +312,33 @@ impl Invocation {
     pub(crate) fn stdin(mut self, bytes: &[u8]) -> Self {
         self.stdin = bytes.to_vec();
         self
+    }
+
+    /// Starts as another user and group, without further groups. Only root can.
+    pub(crate) fn user(mut self, id: u32) -> Self {
+        self.command.uid(id).gid(id);
+        self.user = Some(id);
+        self
+    }
+
+    /// Starts under a umask, by way of a shell.
+    pub(crate) fn umask(self, mask: &str) -> Self {
+        let inner = self.command;
+        let script = format!("umask {mask}; exec \"$0\" \"$@\"");
+        let mut outer = Self::bare(Path::new("/bin/sh"));
+        outer.command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            if let Some(value) = value {
+                outer.command.env(name, value);
+            }
+        }
+        if let Some(folder) = inner.get_current_dir() {
+            outer.command.current_dir(folder);
+        }
+        match self.user {
+            Some(id) => outer.user(id),
+            None => outer,
+        }
     }
 
     /// The command itself, for a test that steers the process by hand.

@@ -1,0 +1,90 @@
+//! Progress on standard error in its forms, and colour. Leaves out what is done meanwhile.
+
+use serde_json::Value;
+
+use crate::cli::sample;
+use crate::support::{Workspace, tool};
+
+#[test]
+fn plain_progress_is_a_line_for_what_ran() {
+    let workspace = sample();
+    for how in ["plain", "auto"] {
+        workspace.drop_store();
+        workspace.drop_state();
+        let outcome = workspace.run(&["run", "report", "--progress", how, "-j", "1"]).ok();
+        let outcome = outcome.says("[1/3] ran report/").says("[3/3] ran report/").says(": it was never run before");
+        assert_eq!(outcome.stderr.lines().count(), 3 + 2 + 1, "{}", outcome.describe());
+        assert!(!outcome.stderr.contains('\x1b'), "no colour where there is no terminal");
+    }
+    let known = workspace.run(&["run", "report", "--progress", "plain"]).ok();
+    assert!(!known.stderr.contains("[1/3]"), "hits are silent\n{}", known.describe());
+}
+
+#[test]
+fn no_progress_leaves_the_summary() {
+    let outcome = sample().run(&["run", "report", "--progress", "none"]).ok();
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[2].starts_with("3 ran, "));
+}
+
+#[test]
+fn progress_as_json_is_the_event_stream() {
+    let workspace = sample();
+    let events = |args: &[&str]| -> Vec<Value> {
+        let outcome = workspace.run(args);
+        let lines = outcome.stderr.lines().filter(|line| line.starts_with('{'));
+        lines.map(|line| serde_json::from_str(line).expect("an event is JSON")).collect()
+    };
+    let seen = events(&["run", "report", "--progress", "json"]);
+    let names: Vec<&str> = seen.iter().filter_map(|event| event["event"].as_str()).collect();
+    assert_eq!((names[0], names[names.len() - 1]), ("run-started", "run-finished"));
+    assert_eq!(names.iter().filter(|name| **name == "action-finished").count(), 3);
+    let numbers: Vec<u64> = seen.iter().filter_map(|event| event["seq"].as_u64()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+    assert!(seen.iter().all(|event| event["v"] == 1 && event["run"] == seen[0]["run"]));
+    assert_eq!(seen[seen.len() - 1]["counts"]["ran"], 3);
+    let known = events(&["run", "report", "--progress", "json"]);
+    assert!(known.iter().any(|event| event["outcome"] == "cached"), "hits are events too");
+}
+
+#[test]
+fn colour_is_asked_for_or_left() {
+    let workspace = Workspace::with_spec("graph g { node a { run sh -c \"exit 1\"; output o } }\n");
+    let colourful = workspace.run(&["run", "g", "--color", "always"]).expect(1);
+    assert!(colourful.stderr.contains("\x1b[1;31merror[E0205]\x1b[0m"), "{}", colourful.describe());
+    let plain = workspace.run(&["run", "g", "--color", "never"]).expect(1);
+    assert!(!plain.stderr.contains('\x1b'));
+    let wrong = Workspace::with_spec("graph g { nope }\n");
+    assert!(wrong.run(&["check", "--color", "always"]).expect(3).stderr.contains('\x1b'));
+    assert!(!wrong.run(&["check"]).expect(3).stderr.contains('\x1b'));
+}
+
+#[test]
+fn a_terminal_has_a_live_view_and_colour_unless_told_otherwise() {
+    let Some(script) = tool("script") else { return };
+    let workspace = Workspace::with_spec(
+        "graph g { node a { run sh -c \"echo x > o\"; output o }\n node b { input o from=(ref)a.o; run sh -c \"exit 1\"; output p } }\n",
+    );
+    // `script` gives the program a terminal, and what is written there to us.
+    let on_a_terminal = |variables: &[(&str, &str)], args: &str| {
+        workspace.drop_store();
+        let command = format!("'{}' run g {args}", env!("CARGO_BIN_EXE_partita"));
+        let run = workspace.command(&script, &["-qec", &command, "/dev/null"]).env("TERM", "xterm-256color");
+        let run = run.env("PARTITA_STORE", workspace.store()).env("PARTITA_STATE", workspace.state());
+        let run = variables.iter().fold(run, |run, (name, value)| run.env(name, value));
+        run.run().expect(1).stdout
+    };
+    let coloured = |text: &str| text.contains("\x1b[1;31m") || text.contains("\x1b[32m");
+    let live = on_a_terminal(&[], "");
+    assert!(coloured(&live), "{live:?}");
+    assert!(live.contains("ran"), "{live:?}");
+    for (variables, args) in [(&[("NO_COLOR", "1")] as &[(&str, &str)], ""), (&[], "--color never")] {
+        let text = on_a_terminal(variables, args);
+        assert!(!coloured(&text), "{variables:?} {args}: {text:?}");
+        assert!(text.contains("error[E0205]"), "{text:?}");
+    }
+    let ci = on_a_terminal(&[("CI", "true")], "--color never");
+    assert!(ci.contains("[1/2] ran g/a") && !ci.contains('\x1b'), "plain lines where it runs unattended: {ci:?}");
+    assert!(coloured(&on_a_terminal(&[("NO_COLOR", "1")], "--color always")), "what is asked for wins");
+}

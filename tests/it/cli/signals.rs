@@ -1,0 +1,215 @@
+//! Runs that are stopped, killed, or doubled: what is left is whole, no process survives, and the next
+//! run goes on. Leaves out timeouts.
+
+use std::process::{Child, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, test_kill_process};
+
+use crate::support::{Gate, Outcome, Workspace};
+
+/// A workspace whose second action tells that it has started, and waits to be let on.
+struct Held {
+    workspace: Workspace,
+    started: Gate,
+    release: Gate,
+}
+
+impl Held {
+    /// `before` is what the waiting action does first, in the shell.
+    fn new(before: &str) -> Self {
+        let workspace = Workspace::new();
+        let started = Gate::new(&workspace.around().join("started"));
+        let release = Gate::new(&workspace.around().join("release"));
+        let spec = format!(
+            "partita edition=1\ngraph g {{\n    node first {{ run sh -c \"echo 1 > first.txt\"; output first.txt }}\n    \
+             node held {{\n        input first.txt from=(ref)first.first.txt\n        \
+             run sh -c \"{before} echo $$ > \\\"$STARTED\\\"; read go < \\\"$RELEASE\\\"; cat first.txt > held.txt\"\n        \
+             env STARTED=\"{}\" RELEASE=\"{}\"\n        output held.txt\n    }}\n    \
+             node last {{ input held.txt from=(ref)held.held.txt; copy held.txt; output last.txt }}\n}}\n",
+            started.path().display(),
+            release.path().display()
+        );
+        workspace.write("partita.kdl", spec);
+        Self { workspace, started, release }
+    }
+
+    fn start(&self) -> Child {
+        let mut command = self.workspace.partita(&["run", "g"]).command();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the program starts")
+    }
+
+    /// Lets the action on, runs to the end, and looks at everything.
+    #[track_caller]
+    fn goes_on(mut self, outcome: &Outcome) {
+        assert!(!self.workspace.has("out/g/last"), "half of a result is none");
+        assert!(!self.workspace.has("out/g/held"));
+        self.release.open(1);
+        let again = self.workspace.run(&["run", "g"]).ok();
+        let [ran, cached, cut_off, failed, skipped] = again.counts();
+        assert_eq!(
+            [ran + cached + cut_off, failed, skipped],
+            [3, 0, 0],
+            "{}\n{}",
+            outcome.describe(),
+            again.describe()
+        );
+        assert_eq!(self.workspace.read("out/g/last/last.txt"), "1\n");
+        assert_eq!(self.workspace.unfinished(), [""; 0]);
+        self.workspace.run(&["store", "verify"]).ok();
+        assert_eq!(self.workspace.run(&["run", "g"]).ok().counts(), [0, 3, 0, 0, 0]);
+    }
+}
+
+fn pid_of(line: &str) -> Pid {
+    line.parse().ok().and_then(Pid::from_raw).expect("a process says its number")
+}
+
+fn finish(child: Child) -> Outcome {
+    Outcome::new("partita run g".to_owned(), child.wait_with_output().expect("it can be waited for"))
+}
+
+/// Waits until a process that is not ours to wait for has ended.
+fn wait_for_the_end_of(pid: Pid) {
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+    let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience)).expect("a process can be polled");
+    assert!(ready > 0, "process {pid:?} does not end");
+}
+
+#[test]
+fn an_interrupt_ends_the_run_in_good_order() {
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        // A process of its own session is part of the action as well.
+        let mut held = Held::new("sleep 1000 & echo $! > \\\"$STARTED\\\";");
+        let child = held.start();
+        let pids = [pid_of(&held.started.wait()), pid_of(&held.started.wait())];
+        kill_process(Pid::from_child(&child), signal).expect("it runs");
+        let outcome = finish(child).expect(status);
+        for pid in pids {
+            assert!(test_kill_process(pid).is_err(), "process {pid:?} survived\n{}", outcome.describe());
+        }
+        assert_eq!(outcome.counts(), [1, 0, 0, 0, 2], "{}", outcome.describe());
+        assert_eq!(held.workspace.unfinished(), [""; 0]);
+        held.workspace.run(&["runs"]).ok().prints("cancelled");
+        held.workspace.run(&["why", "g/held"]).ok().prints("g/held: skipped").prints("the run was stopped");
+        held.goes_on(&outcome);
+    }
+}
+
+#[test]
+fn an_action_that_ignores_the_request_is_killed() {
+    let mut held = Held::new("trap '' TERM INT;");
+    let child = held.start();
+    let pid = pid_of(&held.started.wait());
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    let outcome = finish(child).expect(130);
+    assert!(test_kill_process(pid).is_err(), "it survived\n{}", outcome.describe());
+    held.goes_on(&outcome);
+}
+
+#[test]
+fn an_interrupt_of_a_delivery_makes_no_bundle() {
+    let mut held = Held::new("");
+    held.workspace
+        .append("partita.kdl", "bundle b from=g version=\"1.0.0\" { include last output=last.txt to=\"last.txt\" }\n");
+    let mut command = held.workspace.partita(&["deliver", "b"]).command();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    held.started.wait();
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    let outcome = finish(child).expect(130);
+    assert!(!held.workspace.has("out/bundles"), "{}", outcome.describe());
+    held.goes_on(&outcome);
+}
+
+#[test]
+fn a_killed_run_loses_nothing_but_time() {
+    let mut held = Held::new("");
+    let mut child = held.start();
+    let action = pid_of(&held.started.wait());
+    child.kill().expect("it runs");
+    let outcome = finish(child).expect(137);
+    // Nobody is left to end the action, whose directory is still there: what it does now counts for nothing.
+    held.release.open(1);
+    wait_for_the_end_of(action);
+    let runs = held.workspace.run(&["runs"]).ok();
+    assert!(runs.stdout.contains("started"), "{}", runs.describe());
+    held.goes_on(&outcome);
+}
+
+#[test]
+fn a_run_killed_at_any_moment_is_followed_by_a_good_one() {
+    // The moments are those at which something was told: after each line of progress.
+    let spec: String = (0..12)
+        .map(|n| {
+            let input = if n == 0 { String::new() } else { format!("input p from=(ref)n{}.o; ", n - 1) };
+            format!("    node n{n} {{ {input}run sh -c \"echo {n} > o\"; output o }}\n")
+        })
+        .collect();
+    let workspace = Workspace::with_spec(&format!("graph g {{\n{spec}}}\n"));
+    for lines in [1, 2, 5, 9] {
+        workspace.drop_store();
+        let mut command = workspace.partita(&["run", "g", "--progress", "plain"]).command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut told = std::io::BufReader::new(child.stderr.take().expect("it is piped"));
+        for _ in 0..lines {
+            std::io::BufRead::read_line(&mut told, &mut String::new()).expect("progress is told");
+        }
+        // It may have ended already, which is as good a moment as any.
+        let _ = child.kill();
+        child.wait().expect("it can be waited for");
+        let again = workspace.run(&["run", "g"]).ok();
+        let [ran, cached, cut_off, ..] = again.counts();
+        assert_eq!(ran + cached + cut_off, 12, "{}", again.describe());
+        assert_eq!(workspace.read("out/g/n11/o"), "11\n");
+        assert_eq!(workspace.unfinished(), [""; 0]);
+        workspace.run(&["store", "verify"]).ok();
+    }
+}
+
+#[test]
+fn two_processes_run_the_same_graph_on_one_store() {
+    let mut held = Held::new("");
+    let first = held.start();
+    held.started.wait();
+    // The second finds the first action's result only if it is durable already; either way both are right.
+    let second = held.start();
+    held.started.wait();
+    held.release.open(2);
+    for child in [first, second] {
+        let outcome = finish(child).ok();
+        let [ran, cached, cut_off, failed, skipped] = outcome.counts();
+        assert_eq!([ran + cached + cut_off, failed, skipped], [3, 0, 0], "{}", outcome.describe());
+    }
+    assert_eq!(held.workspace.read("out/g/last/last.txt"), "1\n");
+    assert_eq!(held.workspace.unfinished(), [""; 0]);
+    held.workspace.run(&["store", "verify"]).ok().prints("all sound");
+    assert_eq!(held.workspace.run(&["run", "g"]).ok().counts(), [0, 3, 0, 0, 0]);
+    let runs = held.workspace.run(&["runs", "--format", "json"]).ok().json_lines();
+    assert!(runs.iter().all(|run| run["status"] == "succeeded"), "{runs:?}");
+}
+
+#[test]
+fn many_processes_at_once_agree() {
+    let nodes: String =
+        (0..20).map(|n| format!("    node n{n} {{ run sh -c \"echo {n} > o\"; output o }}\n")).collect();
+    let workspace = Workspace::with_spec(&format!("graph g {{\n{nodes}}}\n"));
+    let start = || {
+        let mut command = workspace.partita(&["run", "g", "-j", "2"]).command();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the program starts")
+    };
+    let children: Vec<Child> = (0..4).map(|_| start()).collect();
+    for child in children {
+        let outcome = finish(child).ok();
+        assert_eq!(outcome.counts()[3..], [0, 0], "{}", outcome.describe());
+    }
+    for n in 0..20 {
+        assert_eq!(workspace.read(&format!("out/g/n{n}/o")), format!("{n}\n"));
+    }
+    workspace.run(&["store", "verify"]).ok().prints("all sound");
+    assert_eq!(workspace.run(&["run", "g"]).ok().counts(), [0, 20, 0, 0, 0]);
+}

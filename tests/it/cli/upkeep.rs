@@ -1,0 +1,77 @@
+//! Looking after the store and the machine. Leaves out how the store does it.
+
+use crate::cli::sample;
+use crate::support::Workspace;
+
+fn stat(workspace: &Workspace) -> (u64, u64) {
+    let stat = workspace.run(&["store", "stat", "--format", "json"]).ok().json();
+    let number = |name: &str| stat[name].as_u64().expect("a count is a number");
+    (number("objects"), number("claims"))
+}
+
+#[test]
+fn the_store_is_counted_checked_and_collected() {
+    let workspace = sample();
+    workspace.run(&["run", "report"]).ok();
+    let (objects, claims) = stat(&workspace);
+    assert_eq!(claims, 3);
+    assert!(objects >= 5, "{objects}");
+    workspace.run(&["store", "stat"]).ok().prints("objects ").prints("results      3").prints("quarantined  0 (0 B)");
+    workspace.run(&["store", "verify"]).ok().prints("and 3 results: all sound");
+
+    // Nothing is older than a day; with no age at all, everything is.
+    workspace.run(&["store", "gc", "--max-age", "1d"]).ok().prints("removed 0 results, ").prints("kept 3 results");
+    workspace.run(&["store", "gc", "--max-age", "0s", "--dry-run"]).ok().prints("would remove 3 results");
+    assert_eq!(stat(&workspace).1, 3, "a dry run removes nothing");
+    workspace
+        .run(&["store", "gc", "--max-age", "0s"])
+        .ok()
+        .prints("removed 3 results")
+        .prints("kept 0 results and 0 objects");
+    assert_eq!(stat(&workspace), (0, 0));
+    workspace.run(&["store", "verify"]).ok().prints("all sound");
+    assert_eq!(workspace.run(&["run", "report"]).ok().counts(), [3, 0, 0, 0, 0]);
+    workspace.run(&["store", "gc", "--max-size", "1GiB"]).ok().prints("kept 3 results");
+    workspace.run(&["store", "gc", "--max-size", "0B"]).ok().prints("kept 0 results");
+}
+
+#[test]
+fn a_check_finds_damage_and_says_so_by_its_status() {
+    let workspace = sample();
+    workspace.run(&["run", "report"]).ok();
+    let cas = workspace.store().join("cas");
+    let files = walkdir::WalkDir::new(&cas).sort_by_file_name().into_iter().filter_map(Result::ok);
+    let victim =
+        files.filter(|entry| entry.file_type().is_file()).find(|entry| entry.metadata().is_ok_and(|m| m.len() > 1));
+    let victim = victim.expect("there are objects").into_path();
+    let mut bytes = std::fs::read(&victim).expect("an object can be read");
+    bytes[0] ^= 1;
+    std::fs::remove_file(&victim).expect("an object can be removed");
+    std::fs::write(&victim, bytes).expect("a file can be written");
+    workspace.run(&["store", "verify"]).expect(7).prints("NOT sound").prints("corrupt, now in quarantine: b3:");
+    workspace.run(&["store", "verify"]).ok().prints("all sound");
+    workspace.run(&["run", "report"]).ok();
+}
+
+#[test]
+fn the_store_can_be_looked_after_from_anywhere() {
+    let nowhere = Workspace::new();
+    nowhere.run(&["store", "stat"]).ok().prints("results      0");
+    let there = nowhere.around().join("other");
+    let path = there.to_str().expect("UTF-8");
+    nowhere.run(&["store", "stat", "--store", path]).ok().prints(path);
+}
+
+#[test]
+fn doctor_looks_at_what_runs_need() {
+    let workspace = sample();
+    let healthy = workspace.run(&["doctor"]).ok();
+    for what in ["platform", "processors", "isolation", "store", "state", "sh"] {
+        assert!(healthy.stdout.lines().any(|line| line.split_whitespace().nth(1) == Some(what)), "{what}");
+    }
+    assert!(!workspace.store().exists(), "looking makes nothing");
+    let sick = workspace.partita(&["doctor"]).env("PATH", "/nowhere").run().expect(7);
+    sick.prints("BAD   sh").prints("not found on PATH");
+    // Without a workspace it looks at the rest.
+    Workspace::new().run(&["doctor"]).ok().prints("store");
+}

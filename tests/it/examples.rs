@@ -1,0 +1,116 @@
+//! The examples and what their documents say of them: they check, their plans are golden files, and
+//! the changes that are suggested do what is claimed. Leaves out the large example's build, which is
+//! `repro`'s, and their console blocks, which are `book`'s.
+
+use walkdir::WalkDir;
+
+use crate::support::{Workspace, golden, repository, tool};
+
+/// The names of the examples: their folders, which are named like their graph and bundle.
+fn names() -> Vec<String> {
+    let entries = WalkDir::new(repository("examples")).min_depth(1).max_depth(1).sort_by_file_name();
+    let folders = entries.into_iter().map(|entry| entry.expect("the folder can be listed"));
+    let names = folders.filter(|entry| entry.file_type().is_dir());
+    names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn there_are_examples_and_each_has_its_documents() {
+    let names = names();
+    for expected in ["hello", "lua", "site"] {
+        assert!(names.iter().any(|name| name == expected), "{names:?}");
+    }
+    for name in names {
+        let folder = repository("examples").join(&name);
+        let readme = std::fs::read_to_string(folder.join("README.md")).expect("an example has a README.md");
+        assert!(readme.starts_with(&format!("# {name}: ")), "{name}: its first line names it and its lesson");
+        assert!(readme.contains(&format!("deliver {name}")), "{name}: how to run it is said");
+        assert!(folder.join("partita.kdl").is_file(), "{name}: it is a workspace");
+    }
+}
+
+#[test]
+fn every_example_checks_without_a_word() {
+    for name in names() {
+        let outcome = Workspace::copy_of(&format!("examples/{name}")).run(&["check"]).ok();
+        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""), "{name}");
+    }
+}
+
+#[test]
+fn the_plans_of_examples_are_golden() {
+    for name in names() {
+        let workspace = Workspace::copy_of(&format!("examples/{name}"));
+        let plan = workspace.run(&["plan", &name, "--format", "json"]).ok();
+        golden(&format!("golden/plan/{name}.jsonl"), &plan.stdout);
+        assert!(!workspace.store().exists() && !workspace.state().exists(), "a plan needs neither");
+    }
+}
+
+#[test]
+fn hello_behaves_as_its_document_says() {
+    let hello = Workspace::copy_of("examples/hello");
+    let spec = hello.read("partita.kdl");
+    hello.run(&["deliver", "hello"]).ok();
+    let zip = hello.bytes("out/bundles/hello-0.1.0.zip");
+
+    // Another name: both run, and `why` names the file that changed.
+    hello.write("partita.kdl", spec.replace("NAME=world", "NAME=there"));
+    assert_eq!(hello.run(&["deliver", "hello"]).ok().counts(), [2, 0, 0, 0, 0]);
+    assert_eq!(hello.read("out/hello/shout/shout.txt"), "HELLO, THERE\n");
+    hello.run(&["why", "hello/shout"]).ok().prints("`greeting.txt`, made by `hello/greet`, changed");
+
+    // Back: nothing runs.
+    hello.write("partita.kdl", &spec);
+    assert_eq!(hello.run(&["deliver", "hello"]).ok().counts(), [0, 2, 0, 0, 0]);
+
+    // Another spelling: both run, and the bundle is the same.
+    hello.write("partita.kdl", spec.replace("NAME=world", "NAME=World"));
+    assert_eq!(hello.run(&["deliver", "hello"]).ok().counts(), [2, 0, 0, 0, 0]);
+    assert_eq!(hello.read("out/hello/shout/shout.txt"), "HELLO, WORLD\n");
+    assert!(hello.bytes("out/bundles/hello-0.1.0.zip") != zip, "the bundle names its plan");
+
+    // Outputs that were deleted come back.
+    hello.remove("out");
+    assert_eq!(hello.run(&["run", "hello"]).ok().counts(), [0, 2, 0, 0, 0]);
+    assert_eq!(hello.read("out/hello/shout/shout.txt"), "HELLO, WORLD\n");
+}
+
+#[test]
+fn site_behaves_as_its_document_says() {
+    if tool("cmark").is_none() {
+        return;
+    }
+    let site = Workspace::copy_of("examples/site");
+    site.run(&["deliver", "site"]).ok();
+    let page = site.read("out/site/page/index/index.html");
+    assert!(page.contains("<title>") && page.contains("href=\"keys.html\""), "{page}");
+    let style = site.read("out/site/style/style.css");
+    assert!(!style.contains("/*") && !style.contains('\n'), "comments and blanks are gone: {style}");
+    assert!(!site.read("out/site/mark/mark.svg").contains("INK"), "the drawing has the colour of the theme");
+    assert!(site.read("out/site/links/links.txt").contains("index.html keys.html"));
+
+    // Another author: the theme comes out equal, so style and drawing stay; the pages are made anew.
+    let author = site.read("data/site.json").replace("\"author\": \"", "\"author\": \"Dr. ");
+    site.write("data/site.json", author);
+    let report = site.run(&["run", "site", "--format", "json"]).ok().json();
+    let ended = |addr: &str| {
+        let actions = report["actions"].as_array().expect("a report lists actions");
+        let action = actions.iter().find(|action| action["addr"] == addr).expect("the address is in the report");
+        action["outcome"].as_str().expect("an outcome is a word").to_owned()
+    };
+    for addr in ["site/data", "site/theme", "site/page/index", "site/page/keys", "site/page/colophon"] {
+        assert_eq!(ended(addr), "ran", "{addr}");
+    }
+    for addr in ["site/style", "site/mark"] {
+        assert_eq!(ended(addr), "cut-off", "{addr}");
+    }
+    assert_eq!(ended("site/body/index"), "cached");
+
+    // A link that leads nowhere stops the delivery.
+    site.append("content/index.md", "\n[lost](nowhere.html)\n");
+    site.remove("out/bundles");
+    let refused = site.run(&["deliver", "site"]).expect(1).says("index.html: there is no nowhere.html");
+    refused.says("error[E0205]: `site/links` failed: ").says("--> partita.kdl:");
+    assert!(!site.has("out/bundles"), "nothing is bundled");
+}
