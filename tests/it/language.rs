@@ -724,5 +724,5 @@ fn bundles_take_outputs_by_node_and_by_pattern() {
             "share/5.4.7 = g/lib.d",
         ]
     );
-    assert_eq!((bundle.version.as_str(), bundle.key.as_deref()), ("5.4.7+1", Some("release")));
+    assert_eq!((bundle.version.as_str(), bundle.keys.as_slice()), ("5.4.7+1", &["release".to_owned()][..]));
 }
