@@ -78,7 +78,7 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Report(args) => bundles::report(cli, &locations, args, output),
         Command::Key(command) => keys::key(&locations, command, output),
         Command::Store(command) => store(&locations, command, output),
-        Command::Doctor => doctor(&locations, output),
+        Command::Doctor => Ok(doctor(&locations, output)),
     }
 }
 

@@ -41,9 +41,9 @@ pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Outp
             if output.json {
                 let object = json!({
                     "sound": sound, "objects": report.objects, "bytes": report.bytes, "claims": report.claims,
-                    "corrupt": report.corrupt.iter().map(|d| d.hex()).collect::<Vec<_>>(), "strays": report.strays,
+                    "corrupt": report.corrupt.iter().map(crate::base::Digest::hex).collect::<Vec<_>>(), "strays": report.strays,
                     "claims_dropped": report.claims_dropped,
-                    "missing": report.missing.iter().map(|d| d.hex()).collect::<Vec<_>>(),
+                    "missing": report.missing.iter().map(crate::base::Digest::hex).collect::<Vec<_>>(),
                     "orphans_removed": report.orphans_removed,
                 });
                 output.data(&format!("{object}\n"));
@@ -120,7 +120,7 @@ pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Outp
     }
 }
 
-pub(super) fn doctor(locations: &Locations, output: &Output) -> Status8 {
+pub(super) fn doctor(locations: &Locations, output: &Output) -> u8 {
     let workspace = ops::open(locations).ok();
     let store = workspace.as_ref().map(|w| w.store.clone()).or_else(|| ops::store_dir(locations).ok());
     let state = workspace.as_ref().map(|w| w.state.as_path());
@@ -142,5 +142,5 @@ pub(super) fn doctor(locations: &Locations, output: &Output) -> Status8 {
     if workspace.is_none() && std::io::stderr().is_terminal() {
         output.note("not in a workspace, so its state directory was not looked at");
     }
-    Ok(if bad { ErrorKind::CheckFailed.exit_status() } else { 0 })
+    if bad { ErrorKind::CheckFailed.exit_status() } else { 0 }
 }

@@ -116,6 +116,9 @@ pub(crate) struct Callee<'a> {
     pub(crate) known: bool,
 }
 
+/// Unknown arguments that are compared with missing ones.
+const MISSPELT: usize = 16;
+
 /// Checks the arguments given to parameters: unknown, missing, of the wrong type.
 pub(crate) fn check_arguments(
     callee: &Callee<'_>,
@@ -128,7 +131,10 @@ pub(crate) fn check_arguments(
     unique(with.iter().map(|(name, _)| name), "argument", diagnostics);
     let by_name: BTreeMap<&str, &Param> = params.iter().rev().map(|param| (param.name.value.as_str(), param)).collect();
     let mut given: BTreeMap<&str, Option<&Param>> = BTreeMap::new();
-    for (name, value) in with {
+    for (index, (name, value)) in with.iter().enumerate() {
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
         let param = by_name.get(name.value.as_str()).copied();
         given.insert(&name.value, param);
         match param {
@@ -187,7 +193,8 @@ pub(crate) fn check_arguments(
     // A misspelt name is one mistake: the parameter it was meant for is not missing as well.
     let misspelt: Vec<&str> = given.iter().filter(|(_, param)| param.is_none()).map(|(name, _)| *name).collect();
     for param in params.iter().filter(|param| param.default.is_none()) {
-        let meant = misspelt.iter().any(|name| did_you_mean(name, [param.name.value.as_str()]).is_some());
+        let meant =
+            misspelt.iter().take(MISSPELT).any(|name| did_you_mean(name, [param.name.value.as_str()]).is_some());
         if !given.contains_key(param.name.value.as_str()) && *all_known && !meant {
             let value = match &param.ty {
                 Ty::Artifact(_) => "(ref)node.output",

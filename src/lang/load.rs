@@ -23,15 +23,15 @@ const BUILTIN: &[&str] = &["std", "node"];
 /// Reads root files and everything they import.
 pub(crate) fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
     let mut loader =
-        Loader { world, program: Program::default(), known: BTreeMap::new(), stack: Vec::new(), diagnostics };
+        Loader { world, program: Program::default(), known: BTreeMap::new(), open: Vec::new(), diagnostics };
     for root in roots {
-        if let Some(file) = loader.file(root.as_str(), None)
+        if let Some(file) = loader.root(root.as_str())
             && !loader.program.roots.contains(&file)
         {
             loader.program.roots.push(file);
         }
     }
-    let prelude = loader.file(PRELUDE, None);
+    let prelude = loader.root(PRELUDE);
     loader.program.prelude = prelude;
     loader.program
 }
@@ -40,11 +40,37 @@ struct Loader<'a> {
     world: &'a dyn World,
     program: Program,
     known: BTreeMap<String, Option<FileId>>,
-    stack: Vec<String>,
+    /// The files whose imports are being followed, each imported by the one before. Not the call
+    /// stack: a chain of imports may be as long as there may be files.
+    open: Vec<Open>,
     diagnostics: &'a mut Diagnostics,
 }
 
+/// A file whose imports are being followed.
+struct Open {
+    id: FileId,
+    path: String,
+    /// Imports to follow, the next one last.
+    imports: Vec<ImportDecl>,
+}
+
 impl Loader<'_> {
+    /// Reads a file and all that it imports.
+    fn root(&mut self, path: &str) -> Option<FileId> {
+        let id = self.file(path, None);
+        while let Some(open) = self.open.last_mut() {
+            match open.imports.pop() {
+                Some(import) => {
+                    let id = open.id;
+                    self.import(id, &import);
+                }
+                None => drop(self.open.pop()),
+            }
+        }
+        id
+    }
+
+    /// Reads one file; its imports are followed next.
     fn file(&mut self, path: &str, wanted: Option<Span>) -> Option<FileId> {
         if let Some(known) = self.known.get(path) {
             return *known;
@@ -60,17 +86,14 @@ impl Loader<'_> {
         let mut decls = decode(&nodes, self.diagnostics);
         decls.incomplete |= lost;
         decls.imports_incomplete |= lost;
-        let imports = decls.imports.clone();
+        let mut imports = decls.imports.clone();
         let file = ProgramFile::new(source, path.to_owned(), decls, self.diagnostics);
         self.program.files.push(file);
         let id = FileId(self.program.files.len() - 1);
         self.known.insert(path.to_owned(), Some(id));
-        self.stack.push(path.to_owned());
         unique(imports.iter().map(|import| &import.alias), "alias", self.diagnostics);
-        for import in &imports {
-            self.import(id, path, import);
-        }
-        self.stack.pop();
+        imports.reverse();
+        self.open.push(Open { id, path: path.to_owned(), imports });
         Some(id)
     }
 
@@ -175,8 +198,9 @@ impl Loader<'_> {
         }
     }
 
-    fn import(&mut self, file: FileId, path: &str, import: &ImportDecl) {
+    fn import(&mut self, file: FileId, import: &ImportDecl) {
         let alias = &import.alias;
+        let path = self.program.files[file.0].path.clone();
         if BUILTIN.contains(&alias.value.as_str()) {
             self.diagnostics.push(
                 Diagnostic::new(
@@ -197,13 +221,15 @@ impl Loader<'_> {
             self.program.files[file.0].decls.imports_incomplete = true;
             return;
         }
-        let Some(target) = self.import_path(path, import) else {
+        let Some(target) = self.import_path(&path, import) else {
             self.program.files[file.0].failed_aliases.insert(alias.value.clone());
             return;
         };
-        if self.stack.contains(&target) {
-            let from = self.stack.iter().position(|path| *path == target).unwrap_or(0);
-            let mut chain: Vec<&str> = self.stack[from..].iter().map(String::as_str).collect();
+        if let Some(from) = self.open.iter().position(|open| open.path == target) {
+            let mut chain: Vec<&str> = self.open[from..].iter().take(6).map(|open| open.path.as_str()).collect();
+            if self.open.len() - from > 6 {
+                chain.push("…");
+            }
             chain.push(&target);
             self.diagnostics.push(
                 Diagnostic::new(Code::P0206, import.path.span, format!("imports form a cycle: {}", chain.join(" → ")))

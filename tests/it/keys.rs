@@ -319,7 +319,7 @@ fn entry<'a>(resolved: &'a mut Resolved, name: &str) -> &'a mut Entry {
 /// Every field of the full action, changed.
 fn changes() -> Vec<Change<'static>> {
     vec![
-        change("an argument", |spec, _| args(spec)[0] = "-O3".to_owned()),
+        change("an argument", |spec, _| "-O3".clone_into(&mut args(spec)[0])),
         change("the order of arguments", |spec, _| args(spec).swap(0, 2)),
         change("an argument less", |spec, _| drop(args(spec).remove(1))),
         change("an argument split", |spec, _| {
@@ -338,7 +338,7 @@ fn changes() -> Vec<Change<'static>> {
             let value = spec.env.remove("A").expect("it is set");
             spec.env.insert("a".to_owned(), value);
         }),
-        change("the name of an output", |spec, _| spec.outputs[1].name = "object".to_owned()),
+        change("the name of an output", |spec, _| "object".clone_into(&mut spec.outputs[1].name)),
         change("the path of an output", |spec, _| spec.outputs[1].path = path("b.o")),
         change("the kind of an output", |spec, _| spec.outputs[1].kind = OutputKind::Dir),
         change("the digest of an output", |spec, _| spec.outputs[1].digest = Some(blob("x"))),
@@ -359,7 +359,7 @@ fn changes() -> Vec<Change<'static>> {
         }),
         change("a file less", |_, found| drop(found.inputs.entries.remove("run"))),
         change("the program", |_, found| {
-            found.tools.get_mut("cc.gcc").expect("it is there").name = "gcc-12".to_owned()
+            "gcc-12".clone_into(&mut found.tools.get_mut("cc.gcc").expect("it is there").name);
         }),
         change("the identity of the tool", |_, found| {
             found.tools.get_mut("cc.gcc").expect("it is there").digest = blob("gcc 13\n");
@@ -532,7 +532,7 @@ fn what_a_reviewer_approves_changes_the_plan() {
         |plan| plan.actions[0].policy.retry = plan.actions[7].policy.retry.clone(),
         |plan| plan.actions[0].policy.holds = plan.actions[7].policy.holds.clone(),
         |plan| plan.actions[0].addr = "k/aaa".to_owned(),
-        |plan| drop(plan.pools.insert("gpu".to_owned(), 5)),
+        |plan| let _ = (plan.pools.insert("gpu".to_owned(), 5)),
         |plan| plan.concurrency = None,
         |plan| plan.graph = "other".to_owned(),
     ];

@@ -1,6 +1,13 @@
 //! The one integration test binary: every area of the product is a module here. Leaves out the
 //! tests themselves; `tidy` checks that no file of this folder is missing from the list.
 
+#![allow(
+    clippy::format_collect,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::type_complexity,
+    reason = "clearer in tests, where speed and odd names do not matter"
+)]
+
 mod badinput;
 mod book;
 mod bundle;
@@ -11,6 +18,7 @@ mod exec;
 mod forecast;
 mod guard;
 mod keys;
+mod language;
 mod memo;
 mod repro;
 mod specs;

@@ -72,7 +72,7 @@ fn every_change_is_noticed() {
     workspace.remove("src/c.txt");
     assert_eq!(counts(&workspace), RAN);
     // The spec, and a parameter.
-    workspace.write("partita.kdl", &SPEC.replace("default=me", "default=us"));
+    workspace.write("partita.kdl", SPEC.replace("default=me", "default=us"));
     assert_eq!(counts(&workspace), RAN);
     assert_eq!(run(&workspace, &["run", "g", "-p", "who=you"]).ok().counts(), RAN);
     assert_eq!(counts(&workspace), HIT);

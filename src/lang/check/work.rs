@@ -367,7 +367,10 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
         Some(from) => {
             for path in &input.paths {
                 instance.check_text(path, diagnostics);
-                check_path(path, "a place below the action's folder", diagnostics);
+                // `.` is the action's folder itself.
+                if path.as_literal() != Some(".") {
+                    check_path(path, "a place below the action's folder, or `.` for itself", diagnostics);
+                }
             }
             match from {
                 Expr::Ref(text) => scope.check_text(text, diagnostics),

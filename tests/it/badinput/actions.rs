@@ -82,7 +82,7 @@ fn an_output_of_another_kind() {
 #[test]
 fn an_output_that_is_a_pipe_a_socket_or_a_device() {
     let spec = |tool: &str, script: &str| {
-        format!("tool special {{ exec {tool} }}\ngraph g {{ node a {{ run special {script}; output o }} }}\n",)
+        format!("tool special {{ exec {tool} }}\ngraph g {{ node a {{ run special {script}; output o }} }}\n")
     };
     if tool("mkfifo").is_some() {
         refuses(&spec("mkfifo", "o"), ACTION_FAILED, "E0209", "is a named pipe; a file is declared");
