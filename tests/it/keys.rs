@@ -532,9 +532,7 @@ fn what_a_reviewer_approves_changes_the_plan() {
         |plan| plan.actions[0].policy.retry = plan.actions[7].policy.retry.clone(),
         |plan| plan.actions[0].policy.holds = plan.actions[7].policy.holds.clone(),
         |plan| plan.actions[0].addr = "k/aaa".to_owned(),
-        |plan| {
-            plan.pools.insert("gpu".to_owned(), 5);
-        },
+        |plan| plan.pools = [("gpu".to_owned(), 5)].into(),
         |plan| plan.concurrency = None,
         |plan| plan.graph = "other".to_owned(),
     ];
