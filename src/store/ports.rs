@@ -170,6 +170,8 @@ impl Error {
         match self {
             Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
             Self::Index { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            // Of the first error only the words were kept, as it has been told to whoever met it.
+            Self::Poisoned(first) => first.contains("No space left on device") || first.contains("disk is full"),
             _ => false,
         }
     }

@@ -156,7 +156,10 @@ fn a_store_on_a_full_disk() {
         "$2" store stat
     "#;
     let Some(outcome) = on_a_small_disk(&workspace, "4m", script) else { return };
-    let outcome = outcome.ok().says("error[S0101]").says("No space left on device").says("help: make room");
+    // Whether a blob or the index meets the end of the disk first is up to the moment.
+    let outcome = outcome.ok().says("error[S010").says("help: make room");
+    let words = ["No space left on device", "database or disk is full"];
+    assert!(words.iter().any(|word| outcome.stderr.contains(word)), "{}", outcome.describe());
     let outcome = outcome.prints("first 30\nsecond 0\n").prints("all sound\nthird 0\n");
     assert_eq!(outcome.counts(), [0, 2, 0, 0, 0], "{}", outcome.describe());
     assert_eq!(fs::metadata(workspace.path("out/g/large/large.bin")).expect("it is there").len(), 80_000);
