@@ -32,7 +32,8 @@ fn refused(what: &str, text: &str) {
     let before = peak();
     let found = compiled(&[("partita.kdl", text)]);
     assert_eq!(codes(&found), [Code::P0405], "{what}");
-    let taken = peak() - before;
+    // The kernel counts in batches for each thread, so its peak may seem to fall a little.
+    let taken = peak().saturating_sub(before);
     assert!(taken < ROOM, "{what}: refusing it took {taken} KiB");
 }
 
