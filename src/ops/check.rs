@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostics, did_you_mean};
-use crate::lang::{Compiled, DeclId, Expansion, compile, expand, print_expansion};
+use crate::lang::{Compiled, DeclId, Expansion, expand, print_expansion};
 use crate::ops::Error;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
 use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
@@ -15,8 +15,8 @@ use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_sv
 pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error> {
     if files.is_empty() {
         let dir = find(locations)?;
-        let world = DiskWorld::new(&dir)?;
-        return Ok(compile(&world, &[relative(Path::new(ROOT_FILE))?]));
+        let world = DiskWorld::new(&dir, &locations.environment)?;
+        return Ok(world.compile(&[relative(Path::new(ROOT_FILE))?]));
     }
     // Files are read relative to the workspace they lie in, so that their imports resolve; without
     // one, relative to the folder they lie in.
@@ -33,7 +33,7 @@ pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error
         })?;
         roots.push(relative(inside)?);
     }
-    Ok(compile(&DiskWorld::new(&dir)?, &roots))
+    Ok(DiskWorld::new(&dir, &locations.environment)?.compile(&roots))
 }
 
 fn relative(path: &Path) -> Result<RelPath, Error> {
