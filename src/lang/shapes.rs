@@ -175,7 +175,7 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
     .props(&[
         prop("tool", Name, "the tool it starts"),
-        prop("class", Name, "`pure` (default), `fixed` or `volatile`"),
+        prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
         prop("capability", Name, "the capability it asks for"),
         prop("agent", Name, "the agent that asks, or does the work itself"),
         prop("skill", Name, "which of the agent's skills"),
@@ -207,7 +207,7 @@ static NODE: Shape =
         .args(1, 1, Name, Name, "node NAME")
         .props(&[
             prop("recipe", Name, "the recipe it applies"),
-            prop("class", Name, "`pure` (default), `fixed` or `volatile`"),
+            prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
             prop("capability", Name, "the capability it asks for"),
             prop("agent", Name, "the agent that asks, or does the work itself"),
             prop("skill", Name, "which of the agent's skills"),

@@ -163,7 +163,7 @@ impl Uses {
     fn domain(&mut self, decls: &FileDecls) {
         for provides in decls.tools.iter().flat_map(|tool| &tool.offer.provides) {
             // A tool that would serve is no use of what it would serve.
-            for how in &provides.how {
+            if let Some(how) = &provides.how {
                 self.exprs(&how.args);
                 how.env.iter().for_each(|(_, value)| self.expr(value));
                 how.outputs.iter().for_each(|(_, path)| self.text(path));
