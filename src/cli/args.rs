@@ -34,6 +34,9 @@ pub(crate) struct Global {
     /// A value for a parameter of the graph; may be given several times
     #[arg(short = 'p', value_name = "NAME=VALUE", global = true)]
     pub(crate) params: Vec<String>,
+    /// The tenant that owns runs; else the one that the graph names
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) tenant: Option<String>,
     /// How many actions may run at once; else as many as there are processors
     #[arg(short = 'j', long = "jobs", value_name = "N", global = true)]
     pub(crate) jobs: Option<usize>,

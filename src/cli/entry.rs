@@ -40,6 +40,7 @@ fn dispatch(args: Vec<OsString>) -> u8 {
             store: cli.global.store.clone(),
             state: cli.global.state.clone(),
             out: None,
+            tenant: cli.global.tenant.clone(),
             current,
             environment,
         };

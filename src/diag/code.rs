@@ -85,7 +85,7 @@ codes! {
     P0201 Error "a name cannot be found";
     P0202 Error "a name is defined twice";
     P0203 Error "a name is of another kind than is needed";
-    P0205 Error "an import cannot be read";
+    P0205 Error "an import or a prompt cannot be read";
     P0206 Error "imports form a cycle";
     P0210 Error "an import leaves the workspace";
     P0212 Error "an import alias shadows a name that is built in";
@@ -98,7 +98,11 @@ codes! {
     P0308 Error "a variable is not in scope";
     P0309 Error "a list or an artifact cannot be put inside a string";
     P0310 Error "a filter is not allowed in specs";
+    P0311 Error "a template uses a variable that is not declared";
+    P0312 Error "a variable of a template is declared and never used";
+    P0313 Error "a secret flows where it may not";
     P0314 Error "a default does not satisfy its own constraint";
+    P0315 Error "a prompt is not a template";
     P0401 Error "an output is not produced by the node it is asked of";
     P0402 Error "an output is declared twice or never";
     P0403 Error "templates use each other in a cycle";
@@ -112,7 +116,10 @@ codes! {
     P0505 Error "a node needs more of a resource than there is";
     P0507 Error "a path is not relative, or leaves the workspace";
     P0508 Error "a rule of an action's class is broken";
+    P0601 Error "no route provides a capability";
     P0602 Error "an agent uses a capability that is denied to it";
+    P0603 Error "the cheapest route costs more than the budget";
+    P0604 Error "a tool that uses the network in an action that is `pure`";
     P0605 Error "candidates of a capability lead back to itself";
     P0606 Error "a candidate does not provide the capability";
     P0801 Error "a bundle includes two files at one path";
@@ -120,6 +127,8 @@ codes! {
     P1001 Warning "something is declared and never used";
     P1002 Warning "a word says what another says already";
     P1003 Warning "a tool that serves a capability is not pinned to versions";
+    P1004 Warning "a prompt is long";
+    P1005 Warning "a skill was changed after it was vetted";
     P1006 Warning "a tool of the primary tier costs money";
 }
 

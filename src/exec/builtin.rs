@@ -1,4 +1,4 @@
-//! The kinds of action that are done in-process: copying, writing, rendering and merging JSON. They
+//! The kinds of action that are done in-process: copying, writing, rendering, merging JSON, and what an agent is told. They
 //! read staged inputs straight from the store and need no directory. Leaves out processes.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use crate::base::{Entry, RelPath, Tree};
 use crate::exec::error::{Failure, FailureClass, Lost, Trouble};
 use crate::exec::levels::Levels;
-use crate::exec::render::render;
-use crate::plan::{ActionKind, ActionSpec, Output, OutputKind};
+use crate::exec::render::{render, render_text};
+use crate::plan::{ActionKind, ActionSpec, Output, OutputKind, RenderValue};
 use crate::store::{Cas, ClaimOutput, Found};
 
 /// How deep JSON may nest.
@@ -63,9 +63,34 @@ pub(super) fn run(spec: &ActionSpec, staged: &Staged) -> Option<Result<Vec<Claim
         ActionKind::Render { template, vars } => {
             render(template, vars, staged).and_then(|text| keep(spec, text.as_bytes(), staged))
         }
+        ActionKind::Request { prompt, vars, facts } => {
+            request(prompt.as_deref(), vars, facts, staged).and_then(|text| keep(spec, text.as_bytes(), staged))
+        }
         ActionKind::MergeJson { from } => merge_json(from, staged).and_then(|text| keep(spec, text.as_bytes(), staged)),
     };
     Some(done)
+}
+
+/// What an agent is told: the facts with the rendered prompt among them. Sorted members, two spaces a
+/// level, one newline at the end.
+fn request(
+    prompt: Option<&str>,
+    vars: &BTreeMap<String, RenderValue>,
+    facts: &str,
+    staged: &Staged,
+) -> Result<String, Trouble> {
+    let mut told = Json::parse(facts, 0).map_err(|error| content(format!("the facts are not JSON: {error}")))?;
+    if let Json::Object(members) = &mut told {
+        let prompt = match prompt {
+            Some(prompt) => serde_json::Value::String(render_text(prompt, vars, staged)?).to_string(),
+            None => "null".to_owned(),
+        };
+        members.insert("prompt".to_owned(), Json::Leaf(prompt));
+    }
+    let mut out = String::new();
+    told.write(&mut out, 0);
+    out.push('\n');
+    Ok(out)
 }
 
 /// The one output of a built-in action.

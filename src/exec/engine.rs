@@ -18,6 +18,7 @@ use crate::exec::outputs::{check_declared, collect};
 use crate::exec::ports::{End, Ended, Job, Ports};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::sched::producers;
+use crate::exec::scrub::Given;
 use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
@@ -377,7 +378,12 @@ impl<'a> Engine<'a> {
         };
         let view = self.ports.runner.view(&attempt.root, &tools.bin);
         let network = action.spec.class.network();
-        let env = environment(&action.spec.env, &view, tools, network, &self.ports.environment);
+        let given = match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
+            Ok(given) => given,
+            Err(trouble) => return failed(trouble),
+        };
+        let mut env = environment(&action.spec.env, &view, tools, network, &self.ports.environment);
+        env.extend(given.variables().map(|(name, value)| (name.into(), value.into())));
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let job = Job {
             addr: &action.addr,
@@ -392,7 +398,9 @@ impl<'a> Engine<'a> {
             network,
             isolation: self.wanted(action),
         };
-        let ended = self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
+        let mut ended = self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
+        ended.stdout = given.scrub(ended.stdout);
+        ended.stderr = given.scrub(ended.stderr);
         let (duration, isolation) = (ended.duration, ended.isolation);
         let logs = match (self.keep_log(&ended.stdout), self.keep_log(&ended.stderr)) {
             (Ok(stdout), Ok(stderr)) => [stdout, stderr],

@@ -23,6 +23,7 @@ mod report;
 mod retry;
 mod run;
 mod sched;
+mod scrub;
 mod stage;
 mod state;
 mod tools;
@@ -32,7 +33,9 @@ mod workspace;
 pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
-pub use ports::{Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Ports, Runner, Snapshots, View};
+pub use ports::{
+    Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Ports, Runner, Secrets, Snapshots, View,
+};
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen};
 pub use run::{Request, execute};

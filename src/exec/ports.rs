@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::base::{ActionKey, Clock, Digest, Environment, Timestamp};
 use crate::event::{Outcome, Reason, Sink};
 use crate::exec::CancelToken;
-use crate::plan::Isolation;
+use crate::plan::{Isolation, SecretTerms};
 use crate::store::{Cas, Claims};
 
 /// An earlier result to compare with.
@@ -192,6 +192,22 @@ pub trait Runner: Send + Sync {
     fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended;
 }
 
+/// Reads secrets when an action runs that is given them.
+pub trait Secrets: Send + Sync {
+    /// The value of a secret. The error is a message that holds nothing of it.
+    fn read(&self, name: &str, terms: &SecretTerms) -> Result<String, String>;
+}
+
+/// There are none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSecrets;
+
+impl Secrets for NoSecrets {
+    fn read(&self, _name: &str, _terms: &SecretTerms) -> Result<String, String> {
+        Err("no secrets are read here".to_owned())
+    }
+}
+
 /// All that a run needs from outside.
 #[derive(Clone)]
 pub struct Ports {
@@ -213,4 +229,6 @@ pub struct Ports {
     pub cancel: CancelToken,
     /// Executes processes.
     pub runner: Arc<dyn Runner>,
+    /// Reads secrets.
+    pub secrets: Arc<dyn Secrets>,
 }

@@ -30,6 +30,24 @@ pub(super) fn render(
     vars: &BTreeMap<String, RenderValue>,
     staged: &Staged,
 ) -> Result<String, Trouble> {
+    rendered(template.as_str(), None, vars, staged)
+}
+
+/// Renders a template that is given as text.
+pub(super) fn render_text(
+    text: &str,
+    vars: &BTreeMap<String, RenderValue>,
+    staged: &Staged,
+) -> Result<String, Trouble> {
+    rendered("the prompt", Some(text), vars, staged)
+}
+
+fn rendered(
+    template: &str,
+    text: Option<&str>,
+    vars: &BTreeMap<String, RenderValue>,
+    staged: &Staged,
+) -> Result<String, Trouble> {
     let mut context = BTreeMap::new();
     for (name, value) in vars {
         let value = match value {
@@ -48,9 +66,11 @@ pub(super) fn render(
     let trouble: Arc<Mutex<Option<Trouble>>> = Arc::default();
     let environment = environment(staged.clone(), Arc::clone(&trouble));
     let mut out = Bounded(Vec::new());
-    let rendered = environment
-        .get_template(template.as_str())
-        .and_then(|loaded| loaded.render_captured_to(Value::from(context), &mut out).map(|_| ()));
+    let loaded = match text {
+        Some(text) => environment.template_from_named_str(template, text),
+        None => environment.get_template(template),
+    };
+    let rendered = loaded.and_then(|loaded| loaded.render_captured_to(Value::from(context), &mut out).map(|_| ()));
     if let Some(trouble) = trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(trouble);
     }

@@ -20,7 +20,7 @@ use crate::lang::ty::{Constraints, Ty};
 use scope::some;
 
 pub(crate) use bundle::check_version;
-pub(crate) use domain::{Asked, asked, leaves};
+pub(crate) use domain::{Asked, asked, holds, leaves, lookup_candidate, skill_of};
 pub(crate) use scope::{Scope, check_values};
 pub(crate) use unused::check_unused;
 pub(crate) use work::{check_overlap, no_output, not_a_reference};

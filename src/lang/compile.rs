@@ -9,6 +9,7 @@ use crate::lang::check::{check, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
+use crate::lang::prompt::{check_prompts, load_prompts};
 use crate::lang::world::World;
 
 /// A compiled set of specs, with everything there is to say about it.
@@ -24,9 +25,17 @@ pub struct Compiled {
 /// defaults, and every bundle of one, is expanded as well, so that what depends on values is found
 /// here too.
 pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
+    compile_for(world, roots, None)
+}
+
+/// As `compile`, for a tenant that owns every graph, whatever graphs say.
+pub fn compile_for(world: &dyn World, roots: &[RelPath], tenant: Option<&str>) -> Compiled {
     let mut diagnostics = Diagnostics::default();
-    let program = load(world, roots, &mut diagnostics);
+    let mut program = load(world, roots, &mut diagnostics);
+    program.tenant = tenant.map(str::to_owned);
+    load_prompts(world, &mut program, &mut diagnostics);
     check(&program, &mut diagnostics);
+    check_prompts(&program, &mut diagnostics);
     let mut graphs = program.root_graphs();
     for bundle in program.root_bundles() {
         // A bundle may be of a graph that another file declares.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::base::{Limits, RelPath, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Cond, Expr, Op};
+use crate::lang::expand::leak;
 use crate::lang::text::{Filter, Part, Text};
 
 /// The value of a variable.
@@ -23,6 +24,8 @@ pub(crate) enum Val {
     /// A reference, resolved when all instances are known: its text, the group of nodes it is
     /// relative to, and its place.
     Ref(String, usize, Span),
+    /// A secret by name, with the place where it was given. Its value is not known here.
+    Secret(String, Span),
 }
 
 impl Val {
@@ -32,7 +35,7 @@ impl Val {
             Self::Text(text) => Some(text.clone()),
             Self::Int(int) => Some(int.to_string()),
             Self::Bool(flag) => Some(flag.to_string()),
-            Self::List(_) | Self::Ref(..) => None,
+            Self::List(_) | Self::Ref(..) | Self::Secret(..) => None,
         }
     }
 }
@@ -121,6 +124,10 @@ impl<'a> Evaluator<'a> {
             },
             _ => self.env.get(&name)?.clone(),
         };
+        if let Val::Secret(secret, given) = &value {
+            diagnostics.push(leak(secret, span, "a text").with_secondary(*given, "given here"));
+            return None;
+        }
         for filter in filters {
             value = match (filter, value) {
                 (Filter::Join(separator), Val::List(items)) => {
@@ -161,7 +168,7 @@ impl<'a> Evaluator<'a> {
                 let slugged = Self { slugged: true, env: self.env, instance: self.instance, group: self.group };
                 Some(Val::Ref(slugged.text(text, diagnostics)?, self.group, text.span))
             }
-            Expr::Secret(_) => None,
+            Expr::Secret(name) => Some(Val::Secret(name.value.clone(), name.span)),
         }
     }
 
@@ -169,6 +176,12 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn splice(&self, expr: &Expr, out: &mut Vec<String>, diagnostics: &mut Diagnostics) -> Option<()> {
         match self.expr(expr, diagnostics)? {
             Val::List(items) => out.extend(items.iter().filter_map(Val::text)),
+            Val::Secret(secret, given) => {
+                let at = expr.span();
+                let found = leak(&secret, at, "an argument of a process");
+                diagnostics.push(if at == given { found } else { found.with_secondary(given, "given here") });
+                return None;
+            }
             scalar => out.push(scalar.text()?),
         }
         Some(())
@@ -188,6 +201,13 @@ impl<'a> Evaluator<'a> {
             }
             Cond::Triple(path, op, value) => {
                 let left = self.env.get(&path.value)?;
+                if let Val::Secret(secret, given) = left {
+                    diagnostics.push(
+                        leak(secret, path.span, "a condition, which the plan shows")
+                            .with_secondary(*given, "given here"),
+                    );
+                    return None;
+                }
                 let right = self.expr(value, diagnostics)?;
                 let order = match (left, &right) {
                     (Val::Int(left), Val::Int(right)) => left.cmp(right),

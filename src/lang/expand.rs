@@ -2,9 +2,11 @@
 //! construction and is bounded by a budget besides. Leaves out digests.
 
 mod actions;
+mod asks;
 mod bundle;
 mod params;
 mod refs;
+mod terms;
 mod tools;
 mod wire;
 
@@ -17,8 +19,10 @@ use crate::lang::ast::{GraphDecl, Group, NodeDecl, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ToolIr};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
+use crate::lang::route::owner;
 use crate::lang::ty::Ty;
 
+pub(crate) use asks::leak;
 pub use bundle::expand_bundle;
 
 /// Templates that may stand inside each other: far more than anyone can follow, and little enough
@@ -72,6 +76,12 @@ struct PendingAction<'a> {
     steps: Option<Arc<BTreeMap<String, usize>>>,
     /// The places of `after` by the action that comes before.
     after: BTreeMap<usize, Span>,
+    /// Artifacts that an ask hands on.
+    handed: Vec<asks::Handed>,
+    /// The action that makes what an agent is told.
+    request: Option<usize>,
+    /// Whether it was made for another action of its instance: the node's inputs are not its own.
+    derived: bool,
 }
 
 /// A list that was checked: kept, so that its address stays its own.
@@ -96,6 +106,10 @@ struct Expander<'a, 'd> {
     defaults: BTreeMap<Span, Option<Val>>,
     /// Lists checked against a parameter, with the answer.
     checked: BTreeMap<(Span, usize), Checked>,
+    /// Asks whose actions wait for the choice of who serves.
+    asks: Vec<asks::PendingAsk<'a>>,
+    /// Who owns the graph.
+    tenant: Option<DeclId>,
     tools: BTreeMap<String, ToolIr>,
     tool_names: BTreeMap<DeclId, String>,
     /// The timeout of nodes that set none.
@@ -131,6 +145,8 @@ impl<'a, 'd> Expander<'a, 'd> {
             constants: BTreeMap::new(),
             defaults: BTreeMap::new(),
             checked: BTreeMap::new(),
+            asks: Vec::new(),
+            tenant: None,
             tools: BTreeMap::new(),
             tool_names: BTreeMap::new(),
             timeout_ms: None,
@@ -140,6 +156,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             bytes: 0,
             exhausted: false,
         };
+        expander.tenant = owner(program, id, expander.diagnostics);
         let vars = expander.graph_params(id.file, &graph.group, given)?;
         let params = vars.iter().map(|(name, value)| (name.clone(), value.show())).collect();
         let env = Env::inside(&expander.constants(id.file), vars);
@@ -149,6 +166,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             return None;
         }
         expander.make_actions(graph);
+        expander.serve_asks(id);
         if expander.exhausted {
             return None;
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::base::{Digest, RelPath};
 use crate::diag::Span;
 use crate::lang::program::DeclId;
+use crate::lang::route::{Route, Terms};
 
 /// A graph, expanded.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Expansion {
     pub pools: BTreeMap<String, u64>,
     /// How many at once.
     pub concurrency: Option<u64>,
+    /// Who owns it, what it may cost, and where secrets are.
+    pub terms: Terms,
 }
 
 /// An instance of a node.
@@ -54,6 +57,8 @@ pub struct ActionIr {
     pub class: String,
     /// Environment.
     pub env: BTreeMap<String, String>,
+    /// Variables that hold secrets, by name of the secret.
+    pub secrets: BTreeMap<String, String>,
     /// Inputs.
     pub inputs: Vec<InputIr>,
     /// Outputs.
@@ -70,6 +75,8 @@ pub struct ActionIr {
     pub holds: Vec<(String, u64)>,
     /// Actions that come before, by index, besides producers.
     pub after: Vec<usize>,
+    /// How what it asks for is served.
+    pub route: Option<Route>,
     /// The node or step.
     pub span: Span,
 }
@@ -92,6 +99,15 @@ pub enum BodyIr {
     Render(RelPath, BTreeMap<String, RenderIr>),
     /// Merges JSON files.
     MergeJson(Vec<RelPath>),
+    /// Makes what an agent is told.
+    Request {
+        /// The template.
+        prompt: Option<String>,
+        /// Its variables.
+        vars: BTreeMap<String, RenderIr>,
+        /// What else it is told, a JSON object.
+        facts: String,
+    },
 }
 
 /// A variable of a rendered template.
@@ -149,11 +165,20 @@ pub struct OutputIr {
     pub span: Span,
 }
 
+/// What declares a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolOf {
+    /// A tool.
+    Tool(DeclId),
+    /// The program of a provider.
+    Provider(DeclId),
+}
+
 /// A tool.
 #[derive(Clone, Debug)]
 pub struct ToolIr {
     /// The declaration.
-    pub decl: DeclId,
+    pub of: ToolOf,
     /// Plan names of the tools it starts.
     pub uses: Vec<String>,
 }

@@ -20,7 +20,9 @@ mod parse_word;
 mod parsed;
 mod print;
 mod program;
+mod prompt;
 mod reference;
+mod route;
 mod shape;
 mod shapes;
 mod signer;
@@ -37,15 +39,18 @@ pub use ast::{
     Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
     SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
 };
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, compile, compile_for};
 pub use expand::{expand, expand_bundle};
 pub use fmt::{Error as FormatError, format};
-pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use ir::{
+    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr, ToolOf,
+};
 pub use parse::parse;
 pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, Program};
 pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
+pub use route::{Estimate, Rejected, Route, SecretTerms, TenantTerms, Terms};
 pub use signer::{SignerDecl, parse_signer};
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};

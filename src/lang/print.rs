@@ -38,6 +38,14 @@ pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
 
 fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
     let class = if action.class == "pure" { String::new() } else { format!(" class={}", action.class) };
+    if let Some(route) = &action.route {
+        let what = route.capability.as_ref().map_or(String::new(), |capability| format!(" {}", quote(capability)));
+        // A comment ends with its line, so that no name may hold one.
+        let _ = writeln!(out, "    // route{what}: {}", quote(&route.describe()));
+        for rejected in &route.rejected {
+            let _ = writeln!(out, "    // not {}: {}", quote(&rejected.candidate), quote(&rejected.why));
+        }
+    }
     let _ = writeln!(out, "    node {}{class} {{", quote(&action.addr));
     match &action.body {
         BodyIr::Exec { tool, args } => {
@@ -59,12 +67,21 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
             }
             out.push_str("        }\n");
         }
+        BodyIr::Request { prompt, facts, .. } => {
+            if let Some(prompt) = prompt {
+                let _ = writeln!(out, "        // prompt {}", quote(prompt));
+            }
+            let _ = writeln!(out, "        request {}", quote(facts));
+        }
         BodyIr::MergeJson(files) => {
             let _ = writeln!(out, "        merge-json{}", quoted(files.iter().map(RelPath::as_str)));
         }
     }
     for (name, value) in &action.env {
         let _ = writeln!(out, "        env {}={}", quote(name), quote(value));
+    }
+    for (name, secret) in &action.secrets {
+        let _ = writeln!(out, "        env {}=(secret){}", quote(name), quote(secret));
     }
     if !action.tools.is_empty() {
         let _ = writeln!(out, "        tools{}", quoted(&action.tools));

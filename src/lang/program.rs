@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::{Digest, Domain, FieldSink, Fields, Value, digest_fields};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
 use crate::lang::ast::{
     AgentDecl, BundleDecl, CapabilityDecl, FileDecls, GraphDecl, Group, LetDecl, Name, ProviderDecl, RecipeDecl,
     SkillDecl, TenantDecl, ToolDecl,
 };
+
+use crate::lang::ir::ToolOf;
 
 /// Which file of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,6 +170,10 @@ pub struct Program {
     pub roots: Vec<FileId>,
     /// The file whose declarations are visible everywhere.
     pub prelude: Option<FileId>,
+    /// The tenant that owns runs, whatever graphs say.
+    pub tenant: Option<String>,
+    /// The templates of skills: where each is, and its text.
+    pub prompts: BTreeMap<DeclId, (SourceId, String)>,
 }
 
 impl Program {
@@ -228,6 +235,39 @@ impl Program {
     /// A skill.
     pub fn skill(&self, id: DeclId) -> &SkillDecl {
         &self.file(id.file).decls.skills[id.index]
+    }
+
+    /// The tool that a program of a plan was declared as; a provider's program is one too.
+    pub fn tool_of(&self, of: ToolOf) -> Option<&ToolDecl> {
+        match of {
+            ToolOf::Tool(id) => Some(self.tool(id)),
+            ToolOf::Provider(id) => self.provider(id).command.as_ref(),
+        }
+    }
+
+    /// The digest of what a skill is: its template and its variables with their types.
+    pub fn skill_digest(&self, id: DeclId) -> Digest {
+        struct Content<'a>(&'a str, Vec<(&'a str, &'a crate::lang::ty::Ty)>);
+        impl Fields for Content<'_> {
+            fn walk(&self, sink: &mut dyn FieldSink) {
+                sink.field(1, "prompt", &Value::text(self.0));
+                let vars = self.1.iter().map(|(name, ty)| ((*name).to_owned(), Value::Text(ty.to_string())));
+                sink.field(2, "vars", &Value::Map(vars.collect()));
+            }
+        }
+        let text = self.prompts.get(&id).map_or("", |(_, text)| text.as_str());
+        digest_fields(&Content(text, self.skill(id).signature()), Domain::Skill)
+    }
+
+    /// The trust in a skill: what is declared, if its content is what was vouched for. Without a word
+    /// about it, or after a change, it is `experimental`.
+    pub fn trust_of(&self, id: DeclId) -> &str {
+        let Some(trust) = &self.skill(id).trust else { return "experimental" };
+        match &trust.digest {
+            Some(digest) if digest.value == self.skill_digest(id) => &trust.level.value,
+            None if trust.level.value != "vetted" => &trust.level.value,
+            _ => "experimental",
+        }
     }
 
     /// The graphs of the root files, by name.

@@ -16,7 +16,7 @@ pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error
     if files.is_empty() {
         let dir = find(locations)?;
         let world = DiskWorld::new(&dir, &locations.environment)?;
-        return Ok(world.compile(&[relative(Path::new(ROOT_FILE))?]));
+        return Ok(world.compile(&[relative(Path::new(ROOT_FILE))?], locations.tenant.as_deref()));
     }
     // Files are read relative to the workspace they lie in, so that their imports resolve; without
     // one, relative to the folder they lie in.
@@ -33,7 +33,7 @@ pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error
         })?;
         roots.push(relative(inside)?);
     }
-    Ok(DiskWorld::new(&dir, &locations.environment)?.compile(&roots))
+    Ok(DiskWorld::new(&dir, &locations.environment)?.compile(&roots, locations.tenant.as_deref()))
 }
 
 fn relative(path: &Path) -> Result<RelPath, Error> {

@@ -9,7 +9,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::base::RelPath;
 use crate::diag::{Diagnostics, SourceMap, Span};
-use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile, expand};
+use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile_for, expand};
 use crate::ops::Error;
 use crate::ops::revision::Repository;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, find};
@@ -210,7 +210,7 @@ fn open(
         }))));
     }
     let recorded = Recorded { world: world.as_ref(), files: std::cell::RefCell::default() };
-    let compiled = compile(&recorded, &[root]);
+    let compiled = compile_for(&recorded, &[root], locations.tenant.as_deref());
     if compiled.diagnostics.has_errors() {
         let Compiled { program, diagnostics } = compiled;
         return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
@@ -295,7 +295,7 @@ fn plan_of(compiled: &Compiled, graph: &str, request: &DiffRequest) -> Made {
         tools: expansion
             .tools
             .iter()
-            .map(|(name, tool)| (name.clone(), place(program.tool(tool.decl).name.span)))
+            .filter_map(|(name, tool)| Some((name.clone(), place(program.tool_of(tool.of)?.name.span))))
             .collect(),
         graph: Some(place(group.name.span)),
     };
@@ -332,7 +332,8 @@ fn cosmetic(old: &Specs, new: &Specs, review: &Review, request: &DiffRequest) ->
             return false;
         }
         let mixed = Mixed { base: &new.files, other: &old.files, taken: path };
-        let compiled = compile(&mixed, std::slice::from_ref(&root));
+        let tenant = new.compiled.program.tenant.as_deref();
+        let compiled = compile_for(&mixed, std::slice::from_ref(&root), tenant);
         !compiled.diagnostics.has_errors() && plans(&compiled).is_some_and(|before| before == now)
     };
     changed.into_iter().filter(is_cosmetic).map(ToString::to_string).collect()

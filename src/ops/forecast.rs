@@ -17,6 +17,7 @@ use crate::ops::check::plan;
 use crate::ops::history::describe;
 use crate::ops::ports::{Keep, notices};
 use crate::ops::run::{RunContext, RunOptions, forced, resolve_targets};
+use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::Workspace;
 use crate::store::Cas;
 
@@ -61,6 +62,7 @@ pub fn forecast(
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
         runner: Arc::new(ProcessRunner::default()),
+        secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
     };
     let found = look_ahead(&request, &ports).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;

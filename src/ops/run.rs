@@ -14,6 +14,7 @@ use crate::ops::check::{Planned, find_graph, plan};
 use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
+use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find};
 use crate::plan::{ActionId, InputSource, Isolation, Plan};
 use crate::store::{Cas, Found, RunStatus, materialize};
@@ -113,6 +114,8 @@ pub fn answer(
         &home[1],
         &asked,
         options.isolation.word(),
+        // A name holds no NUL, so that none reads as another.
+        locations.tenant.as_deref().unwrap_or("\0"),
     ];
     let key = MemoKey::new(&parts, &locations.environment);
     let found = recall(&state, &dir, &key, clock);
@@ -231,6 +234,7 @@ fn run_once(
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
         runner: Arc::new(ProcessRunner::default()),
+        secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
     };
     let report = execute(request, ports).map_err(|error| {
         let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Environment, Limits, RelPath};
-use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile};
+use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile_for};
 use crate::ops::Error;
 use crate::ops::slices::SliceFile;
 
@@ -23,6 +23,8 @@ pub struct Locations {
     pub state: Option<PathBuf>,
     /// `--out`.
     pub out: Option<PathBuf>,
+    /// `--tenant`.
+    pub tenant: Option<String>,
     /// The directory the process was started in.
     pub current: PathBuf,
     /// The environment.
@@ -80,7 +82,7 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
     let world = DiskWorld::new(&dir, &locations.environment)?;
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
-    let compiled = world.compile(&[root_file]);
+    let compiled = world.compile(&[root_file], locations.tenant.as_deref());
     let settings = compiled
         .program
         .roots
@@ -165,9 +167,9 @@ impl DiskWorld {
         Ok(Self { dir, parsed })
     }
 
-    /// Compiles root files, and keeps what was parsed for the next time.
-    pub fn compile(&self, roots: &[RelPath]) -> Compiled {
-        let compiled = compile(self, roots);
+    /// Compiles root files, perhaps for a tenant, and keeps what was parsed for the next time.
+    pub fn compile(&self, roots: &[RelPath], tenant: Option<&str>) -> Compiled {
+        let compiled = compile_for(self, roots, tenant);
         if let Some(parsed) = &self.parsed {
             parsed.keep();
         }

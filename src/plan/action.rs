@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
+pub use crate::lang::{Rejected, Route, SecretTerms, TenantTerms, Terms};
 
 /// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +30,8 @@ pub struct Plan {
     pub pools: BTreeMap<String, u64>,
     /// How many actions of this graph may run at once; `None`: as many as the machine allows.
     pub concurrency: Option<u64>,
+    /// Who owns it, what it may cost, and where secrets are.
+    pub terms: Terms,
     /// The plan's digest: over addresses and static keys.
     pub digest: Digest,
 }
@@ -48,6 +51,8 @@ pub struct Action {
     pub skey: Digest,
     /// Actions that must have succeeded before, besides the producers of inputs. Order alone.
     pub after: Vec<ActionId>,
+    /// How what it asks for is served: why it is this tool or agent. Not keyed.
+    pub route: Option<Route>,
 }
 
 /// What an action is: everything that may change its result.
@@ -59,6 +64,8 @@ pub struct ActionSpec {
     pub class: Class,
     /// Variables of the environment, exact, besides the fixed ones.
     pub env: BTreeMap<String, String>,
+    /// Variables that hold secrets, by name of the secret: by reference, never by value.
+    pub secrets: BTreeMap<String, String>,
     /// What is staged before it runs, sorted by destination.
     pub inputs: Vec<Input>,
     /// What it must leave, sorted by name.
@@ -103,6 +110,15 @@ pub enum ActionKind {
         /// The staged files in order.
         from: Vec<RelPath>,
     },
+    /// Makes what an agent is told: a JSON document with the rendered prompt; done in-process.
+    Request {
+        /// The template; `None` for an agent without a skill.
+        prompt: Option<String>,
+        /// Variables by name.
+        vars: BTreeMap<String, RenderValue>,
+        /// What else it is told: a JSON object as text.
+        facts: String,
+    },
 }
 
 impl ActionKind {
@@ -114,6 +130,7 @@ impl ActionKind {
             Self::Write { .. } => "write/1",
             Self::Render { .. } => "render/1",
             Self::MergeJson { .. } => "merge-json/1",
+            Self::Request { .. } => "request/1",
         }
     }
 }

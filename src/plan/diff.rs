@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::Digest;
 use crate::plan::diff_fields::{Context, Wire, action_changes, graph_changes, tool_changes};
-use crate::plan::diff_privilege::{Entry, of_added, of_change, of_new_tools, of_tool};
+use crate::plan::diff_privilege::{Entry, of_added, of_change, of_graph, of_new_tools, of_tool};
 use crate::plan::key::def_digest;
 use crate::plan::{ActionId, Class, Plan, Tool};
 
@@ -111,6 +111,12 @@ pub enum Privilege {
     PassEnv,
     /// An action no longer waits for another that decided whether it may run.
     Gate,
+    /// What is asked for is served by another tool or agent, or under another price.
+    Route,
+    /// A process is given a secret, or a secret comes from elsewhere.
+    Secret,
+    /// More may be spent, or others own the plan.
+    Budget,
 }
 
 impl Privilege {
@@ -124,6 +130,9 @@ impl Privilege {
             Self::Tool => "tool",
             Self::PassEnv => "pass-env",
             Self::Gate => "gate",
+            Self::Route => "route",
+            Self::Secret => "secret",
+            Self::Budget => "budget",
         }
     }
 
@@ -137,12 +146,25 @@ impl Privilege {
             Self::Tool => "A program is started that was not, or another program is taken for it",
             Self::PassEnv => "A variable of the caller's environment reaches a process",
             Self::Gate => "An action no longer waits for one that decided whether it may run",
+            Self::Route => "What is asked for is served by another tool or agent than before, or at another price",
+            Self::Secret => "A process is given a secret that it was not, or a secret comes from elsewhere",
+            Self::Budget => "More may be spent than before, or another tenant owns the plan",
         }
     }
 
     /// All of them.
-    pub const ALL: &[Self] =
-        &[Self::Network, Self::Pin, Self::Effect, Self::Isolation, Self::Tool, Self::PassEnv, Self::Gate];
+    pub const ALL: &[Self] = &[
+        Self::Network,
+        Self::Pin,
+        Self::Effect,
+        Self::Isolation,
+        Self::Tool,
+        Self::PassEnv,
+        Self::Gate,
+        Self::Route,
+        Self::Secret,
+        Self::Budget,
+    ];
 }
 
 /// A root cause or an addition that widens what the plan may do.
@@ -253,6 +275,7 @@ impl Review {
 /// Compares two plans. A side that has no such graph is `None`.
 pub fn diff(before: Option<Side<'_>>, after: Option<Side<'_>>) -> PlanDiff {
     let nothing = Plan {
+        terms: crate::plan::Terms::default(),
         graph: String::new(),
         actions: Vec::new(),
         tools: Vec::new(),
@@ -312,7 +335,7 @@ impl<'a> Finder<'a> {
         let mut privileged = Vec::new();
         let mut roots = Vec::new();
         if both {
-            self.graph_root(&mut roots);
+            self.graph_root(&mut roots, &mut privileged);
         }
         self.tool_roots(&mut roots, &mut privileged);
         let changed = self.action_roots(&pairs, &mut roots, &mut privileged);
@@ -441,8 +464,18 @@ impl<'a> Finder<'a> {
         news.retain(|new| !taken.contains(new));
     }
 
-    fn graph_root(&self, roots: &mut Vec<Root>) {
+    fn graph_root(&self, roots: &mut Vec<Root>, privileged: &mut Vec<Privileged>) {
         let changes = graph_changes(self.old.plan, self.new.plan);
+        let ways = of_graph(&self.old.plan.terms, &self.new.plan.terms, &changes);
+        if !ways.is_empty() {
+            privileged.push(Privileged {
+                ways,
+                subject: Subject::Graph,
+                members: vec![self.new.plan.graph.clone()],
+                before: self.old.places.graph.clone(),
+                after: self.new.places.graph.clone(),
+            });
+        }
         if !changes.is_empty() {
             roots.push(Root {
                 subject: Subject::Graph,
@@ -631,6 +664,10 @@ fn field_of(field: &str) -> &'static str {
         "text",
         "template",
         "vars",
+        "prompt",
+        "facts",
+        "secrets",
+        "route",
         "merge",
         "after",
         "timeout",

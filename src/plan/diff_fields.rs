@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::base::format_duration;
+use crate::base::{format_duration, format_micro_usd};
+use crate::lang::Route;
 use crate::plan::diff::Change;
 use crate::plan::{Action, ActionKind, InputSource, Output, Plan, RenderValue, Tool, ToolExec};
 
@@ -107,6 +108,7 @@ fn definition(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink
     body(context, &a.kind, &b.kind, sink);
     sink.put("cwd", true, a.cwd.as_ref().map(ToString::to_string), b.cwd.as_ref().map(ToString::to_string));
     sink.maps("env", true, &a.env, &b.env, |value| quoted(value));
+    sink.maps("secrets", true, &a.secrets, &b.secrets, Clone::clone);
     let by_name = |outputs: &[Output]| -> BTreeMap<String, Output> {
         outputs.iter().map(|output| (output.name.clone(), output.clone())).collect()
     };
@@ -145,6 +147,17 @@ fn body(context: &Context<'_>, old: &ActionKind, new: &ActionKind, sink: &mut Si
         (ActionKind::MergeJson { from: old }, ActionKind::MergeJson { from: new }) => {
             let paths = |from: &[crate::base::RelPath]| from.iter().map(ToString::to_string).collect::<Vec<_>>();
             sink.lists("merge", &paths(old), &paths(new), " ");
+        }
+        (
+            ActionKind::Request { prompt: old, vars: old_vars, facts: old_facts },
+            ActionKind::Request { prompt: new, vars: new_vars, facts: new_facts },
+        ) => {
+            let lines = |text: &Option<String>| -> Vec<String> {
+                text.iter().flat_map(|text| text.split('\n')).map(str::to_owned).collect()
+            };
+            sink.lists("prompt", &lines(old), &lines(new), "\n");
+            sink.maps("vars", true, old_vars, new_vars, variable);
+            sink.put("facts", true, Some(old_facts.clone()), Some(new_facts.clone()));
         }
         (old, new) => sink.put("kind", true, Some(brief(old)), Some(brief(new))),
     }
@@ -238,6 +251,15 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
         };
         sink.maps("holds", false, &pools(&a.holds), &pools(&b.holds), ToString::to_string);
     }
+    if old.route != new.route {
+        let served = |route: &Option<Route>| route.as_ref().map(Route::describe);
+        sink.put("route", false, served(&old.route), served(&new.route));
+        let rejected = |route: &Option<Route>| -> BTreeMap<String, String> {
+            let all = route.iter().flat_map(|route| &route.rejected);
+            all.map(|item| (item.candidate.clone(), format!("not chosen: {}", item.why))).collect()
+        };
+        sink.maps("route", false, &rejected(&old.route), &rejected(&new.route), Clone::clone);
+    }
     if old.after.is_empty() && new.after.is_empty() {
         return;
     }
@@ -279,6 +301,25 @@ pub(super) fn graph_changes(old: &Plan, new: &Plan) -> Vec<Change> {
     let limit = |plan: &Plan| plan.concurrency.map(|limit| limit.to_string());
     sink.put("concurrency", false, limit(old), limit(new));
     sink.maps("resource", false, &old.pools, &new.pools, ToString::to_string);
+    let facts = |plan: &Plan| -> BTreeMap<String, String> {
+        let mut facts = BTreeMap::new();
+        let terms = &plan.terms;
+        if let Some(tenant) = &terms.tenant {
+            facts.insert("name".to_owned(), tenant.name.clone());
+            facts.insert("tiers".to_owned(), tenant.tiers.join(" "));
+            facts.insert("weight".to_owned(), tenant.weight.to_string());
+            facts.extend(tenant.budget.iter().map(|budget| ("budget".to_owned(), budget.clone())));
+            facts.extend(tenant.quota.iter().map(|(name, limit)| (name.clone(), limit.to_string())));
+        }
+        facts
+    };
+    sink.maps("tenant", false, &facts(old), &facts(new), Clone::clone);
+    let usd = |amount: Option<u64>| amount.map(|amount| format!("${}", format_micro_usd(amount)));
+    sink.put("budget", false, usd(old.terms.budget), usd(new.terms.budget));
+    sink.put("cost", false, usd(Some(old.terms.at_most)), usd(Some(new.terms.at_most)));
+    sink.maps("secret", false, &old.terms.secrets, &new.terms.secrets, |secret| {
+        format!("{} {}", secret.from, secret.key)
+    });
     if old.graph != new.graph {
         sink.put("name", false, Some(old.graph.clone()), Some(new.graph.clone()));
     }
@@ -304,6 +345,7 @@ fn brief(kind: &ActionKind) -> String {
         ActionKind::Copy { from } => from.to_string(),
         ActionKind::Write { text } => format!("{text:?}"),
         ActionKind::Render { template, .. } => template.to_string(),
+        ActionKind::Request { prompt, .. } => format!("{} bytes", prompt.as_ref().map_or(0, String::len)),
         ActionKind::MergeJson { from } => from.iter().map(crate::base::RelPath::as_str).collect::<Vec<_>>().join(" "),
     };
     format!("{} {what}", kind.versioned())

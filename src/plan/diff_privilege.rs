@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::lang::Terms;
 use crate::plan::diff::{Change, Privilege};
 use crate::plan::diff_fields::program;
 use crate::plan::{Action, Class, Plan, Tool};
@@ -69,6 +70,16 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
         }
     }
     for change in changes {
+        let field = change.field.as_str();
+        let none = || "none".to_owned();
+        if field == "route" {
+            let (before, after) =
+                (change.before.clone().unwrap_or_else(none), change.after.clone().unwrap_or_else(none));
+            ways.push((Privilege::Route, format!("{before} -> {after}")));
+        }
+        if let (Some(variable), Some(secret)) = (field.strip_prefix("secrets."), &change.after) {
+            ways.push((Privilege::Secret, format!("`{variable}` holds secret `{secret}`")));
+        }
         if let Some(addr) = change.field.strip_prefix("after.")
             && change.after.is_none()
         {
@@ -91,6 +102,33 @@ pub(super) fn of_added(action: &Action, tools: &BTreeMap<&str, &Tool>) -> Ways {
     }
     for (tool, variable) in passed_by(action, tools) {
         ways.push((Privilege::PassEnv, format!("new, `{variable}` reaches it by tool `{tool}`")));
+    }
+    if let Some(route) = &action.route {
+        ways.push((Privilege::Route, format!("new, {}", route.describe())));
+    }
+    for (variable, secret) in &action.spec.secrets {
+        ways.push((Privilege::Secret, format!("new, `{variable}` holds secret `{secret}`")));
+    }
+    ways
+}
+
+/// The ways in which changed terms widen the plan: more money, another owner, other sources.
+pub(super) fn of_graph(old: &Terms, new: &Terms, changes: &[Change]) -> Ways {
+    let mut ways = Ways::new();
+    for change in changes {
+        let none = || "none".to_owned();
+        let (before, after) = (change.before.clone().unwrap_or_else(none), change.after.clone().unwrap_or_else(none));
+        let field = change.field.as_str();
+        let raised = match field {
+            "budget" => old.budget.is_some() && new.budget.is_none_or(|new| old.budget.is_some_and(|old| new > old)),
+            "cost" => new.at_most > old.at_most,
+            _ => field.starts_with("tenant."),
+        };
+        if raised {
+            ways.push((Privilege::Budget, format!("{field} {before} -> {after}")));
+        } else if let (Some(name), true) = (field.strip_prefix("secret."), change.after.is_some()) {
+            ways.push((Privilege::Secret, format!("`{name}` from {before} -> {after}")));
+        }
     }
     ways
 }

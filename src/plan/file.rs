@@ -12,7 +12,7 @@ pub const PLAN_FORMAT: u32 = 1;
 
 /// Writes a plan.
 pub fn to_json_lines(plan: &Plan) -> String {
-    let header = json!({
+    let mut header = json!({
         "plan": PLAN_FORMAT,
         "key_schema": ActionKey::SCHEMA,
         "graph": plan.graph,
@@ -22,6 +22,9 @@ pub fn to_json_lines(plan: &Plan) -> String {
         "pools": plan.pools,
         "tools": plan.tools.iter().map(tool).collect::<Vec<_>>(),
     });
+    if !plan.terms.is_empty() {
+        put(&mut header, "terms", json!(plan.terms));
+    }
     let mut out = header.to_string();
     out.push('\n');
     for item in &plan.actions {
@@ -58,6 +61,11 @@ fn action(plan: &Plan, action: &Action) -> Json {
             "vars": vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect::<serde_json::Map<_, _>>(),
         }),
         ActionKind::MergeJson { from } => json!({"from": from.iter().map(RelPath::as_str).collect::<Vec<_>>()}),
+        ActionKind::Request { prompt, vars, facts } => json!({
+            "prompt": prompt,
+            "vars": vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect::<serde_json::Map<_, _>>(),
+            "facts": facts,
+        }),
     };
     let inputs: Vec<Json> = spec
         .inputs
@@ -84,7 +92,7 @@ fn action(plan: &Plan, action: &Action) -> Json {
             })
         })
         .collect();
-    json!({
+    let mut line = json!({
         "addr": action.addr,
         "kind": spec.kind.versioned(),
         "class": spec.class.word(),
@@ -101,7 +109,21 @@ fn action(plan: &Plan, action: &Action) -> Json {
         "timeout_ms": action.policy.timeout_ms,
         "retry": action.policy.retry.as_ref().map(crate::plan::Retry::describe),
         "holds": action.policy.holds.iter().map(|need| (need.pool.clone(), json!(need.amount))).collect::<serde_json::Map<_, _>>(),
-    })
+    });
+    if !spec.secrets.is_empty() {
+        put(&mut line, "secrets", json!(spec.secrets));
+    }
+    if let Some(route) = &action.route {
+        put(&mut line, "route", json!(route));
+    }
+    line
+}
+
+/// A member that is there only where there is something to say.
+fn put(object: &mut Json, name: &str, value: Json) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
 }
 
 fn render_value(value: &RenderValue) -> Json {

@@ -14,11 +14,13 @@
 //! | 14 | inputs | ports: (place, output name) or pattern | the merged input tree |
 //! | 15 | tools | declared identity of each tool | resolved identity of each tool |
 //! | 16 | outputs | name, path, kind, declared digest | the same |
+//! | 17 | secrets | variable and name of the secret, never a value | the same |
 //! | 20 | from | of `copy` | the same |
 //! | 21 | text | of `write` | the same |
 //! | 22 | template | of `render` | the same |
 //! | 23 | vars | of `render` | the same |
 //! | 24 | merge | of `merge-json` | the same |
+//! | 25 | prompt | of `request`: the template, and what else is told | the same |
 //!
 //! Out, on purpose: addresses, documentation, formatting, paths of the machine, user, host, clock,
 //! retries, timeouts, resources, git revision, the program's own version. The fixed variables of the
@@ -31,6 +33,7 @@ use crate::base::{
     ActionKey, Digest, DigestSink, Domain, FieldSink, Fields, Manifest, RelPath, Tree, Value, digest_fields,
     manifest_of,
 };
+use crate::lang::{Route, Terms};
 use crate::plan::{Action, ActionKind, ActionSpec, Class, InputSource, Plan, RenderValue, Tool, ToolExec};
 
 /// What an action's inputs and tools turned out to be, just before it runs.
@@ -188,6 +191,10 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying, s
         })
         .collect();
     sink.field(16, "outputs", &Value::Set(outputs));
+    if !spec.secrets.is_empty() {
+        let secrets = spec.secrets.iter().map(|(name, secret)| (name.clone(), Value::text(secret))).collect();
+        sink.field(17, "secrets", &Value::Map(secrets));
+    }
     match &spec.kind {
         ActionKind::Exec { .. } => {}
         ActionKind::Copy { from } => sink.field(20, "from", &Value::text(from.as_str())),
@@ -198,6 +205,13 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying, s
             sink.field(23, "vars", &Value::Map(vars));
         }
         ActionKind::MergeJson { from } => sink.field(24, "merge", &Value::texts(from.iter().map(RelPath::as_str))),
+        ActionKind::Request { prompt, vars, facts } => {
+            let vars = vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect();
+            sink.field(23, "vars", &Value::Map(vars));
+            let mut told = vec![Value::text(facts)];
+            told.extend(prompt.as_ref().map(Value::text));
+            sink.field(25, "prompt", &Value::List(told));
+        }
     }
 }
 
@@ -258,6 +272,7 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
                 Value::Int(action.policy.timeout_ms.unwrap_or(u64::MAX)),
             ];
             parts.extend(action.policy.retry.as_ref().map(|retry| Value::text(retry.describe())));
+            parts.extend(action.route.as_ref().map(route));
             Value::List(parts)
         })
         .collect();
@@ -272,5 +287,50 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
     if let Some(concurrency) = plan.concurrency {
         sink.field(4, "concurrency", &Value::Int(concurrency));
     }
+    if !plan.terms.is_empty() {
+        sink.field(5, "terms", &terms(&plan.terms));
+    }
     sink.finish(Domain::Plan)
+}
+
+/// A route in the digest of the plan: a reviewer approves the choice and why it was made.
+fn route(route: &Route) -> Value {
+    let option = |text: &Option<String>| Value::List(text.iter().map(Value::text).collect());
+    let rejected = route
+        .rejected
+        .iter()
+        .map(|item| Value::texts([item.candidate.as_str(), item.code.as_str(), item.why.as_str()]))
+        .collect();
+    Value::List(vec![
+        Value::text("route"),
+        option(&route.capability),
+        option(&route.agent),
+        Value::texts([&route.kind, &route.chosen, &route.tier, &route.price]),
+        option(&route.model),
+        option(&route.coalesced),
+        Value::Int(route.at_most),
+        Value::Int(route.once),
+        Value::List(route.estimate.iter().map(|estimate| Value::Int(u64::from(estimate.complexity))).collect()),
+        Value::List(rejected),
+    ])
+}
+
+/// The terms of a plan in its digest.
+fn terms(terms: &Terms) -> Value {
+    let tenant = terms.tenant.iter().map(|tenant| {
+        Value::List(vec![
+            Value::text(&tenant.name),
+            Value::List(tenant.budget.iter().map(Value::text).collect()),
+            Value::texts(&tenant.tiers),
+            Value::Map(tenant.quota.iter().map(|(name, limit)| (name.clone(), Value::Int(*limit))).collect()),
+            Value::Int(tenant.weight),
+        ])
+    });
+    let secrets = terms.secrets.iter().map(|(name, secret)| (name.clone(), Value::texts([&secret.from, &secret.key])));
+    Value::List(vec![
+        Value::List(tenant.collect()),
+        Value::List(terms.budget.iter().map(|budget| Value::Int(*budget)).collect()),
+        Value::Int(terms.at_most),
+        Value::Map(secrets.collect()),
+    ])
 }

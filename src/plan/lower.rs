@@ -16,13 +16,13 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
     let mut tools: Vec<Tool> = expansion
         .tools
         .iter()
-        .map(|(name, ir)| {
-            let decl = program.tool(ir.decl);
+        .filter_map(|(name, ir)| {
+            let decl = program.tool_of(ir.of)?;
             let exec = match RelPath::new(decl.exec.value.trim_start_matches("./")) {
                 Ok(path) if decl.exec.value.contains('/') => ToolExec::Workspace(path),
                 _ => ToolExec::Lookup(decl.exec.value.clone()),
             };
-            Tool {
+            Some(Tool {
                 name: name.clone(),
                 exec,
                 fingerprint: decl.fingerprint.clone(),
@@ -30,7 +30,7 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
                 pass_env: decl.pass_env.clone(),
                 supplier: decl.supplier.clone(),
                 version: decl.version.clone(),
-            }
+            })
         })
         .collect();
     tools.sort_by(|a, b| a.name.cmp(&b.name));
@@ -41,6 +41,7 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         tools,
         pools: expansion.pools.clone(),
         concurrency: expansion.concurrency,
+        terms: expansion.terms.clone(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
@@ -98,6 +99,11 @@ fn action(ir: &ActionIr) -> Action {
             vars: vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect(),
         },
         BodyIr::MergeJson(from) => ActionKind::MergeJson { from: from.clone() },
+        BodyIr::Request { prompt, vars, facts } => ActionKind::Request {
+            prompt: prompt.clone(),
+            vars: vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect(),
+            facts: facts.clone(),
+        },
     };
     let mut inputs: Vec<Input> = ir.inputs.iter().map(input).collect();
     inputs.sort();
@@ -120,6 +126,7 @@ fn action(ir: &ActionIr) -> Action {
             kind,
             class,
             env: ir.env.clone(),
+            secrets: ir.secrets.clone(),
             inputs,
             outputs,
             tools: ir.tools.clone(),
@@ -130,6 +137,7 @@ fn action(ir: &ActionIr) -> Action {
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),
         after: ir.after.iter().map(|index| ActionId(*index as u32)).collect(),
+        route: ir.route.clone(),
     }
 }
 

@@ -16,7 +16,8 @@ mod render;
 
 pub use action::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, RenderValue, ResourceNeed, Retry, RetryOn, Tool, ToolExec,
+    Policy, Rejected, RenderValue, ResourceNeed, Retry, RetryOn, Route, SecretTerms, TenantTerms, Terms, Tool,
+    ToolExec,
 };
 pub use diff::{
     Change, Group, Place, Places, PlanDiff, Privilege, Privileged, Propagation, Review, Root, Side, Subject, diff,

@@ -11,6 +11,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
+use crate::lang::{Route, Terms};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind,
     PLAN_FORMAT, Plan, Policy, RenderValue, ResourceNeed, Retry, RetryOn, Tool, ToolExec, seal, topological,
@@ -72,6 +73,8 @@ struct Header {
     #[serde(deserialize_with = "unique")]
     pools: BTreeMap<String, u64>,
     tools: Vec<ToolLine>,
+    #[serde(default)]
+    terms: Terms,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +117,10 @@ struct ActionLine {
     retry: Option<String>,
     #[serde(deserialize_with = "unique")]
     holds: BTreeMap<String, u64>,
+    #[serde(default, deserialize_with = "unique")]
+    secrets: BTreeMap<String, String>,
+    #[serde(default)]
+    route: Option<Route>,
 }
 
 /// The fields of all kinds; which must be there is the kind's to say.
@@ -126,6 +133,8 @@ struct BodyLine {
     text: Option<String>,
     template: Option<String>,
     vars: Option<Vars>,
+    prompt: Option<String>,
+    facts: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -273,6 +282,7 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         tools,
         pools: header.pools,
         concurrency: header.concurrency,
+        terms: header.terms,
         digest: promised,
     };
     for ((line, ..), action) in claimed.iter().zip(&plan.actions) {
@@ -396,6 +406,7 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         kind,
         class,
         env: line.env,
+        secrets: line.secrets,
         inputs,
         outputs,
         tools: line.tools,
@@ -404,15 +415,27 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
     };
     let unknown = Digest::from_bytes([0; 32]);
     let policy = Policy { timeout_ms: line.timeout_ms, retry, holds };
-    Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after })
+    Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after, route: line.route })
 }
 
 fn read_body(kind: &str, body: BodyLine) -> Result<ActionKind, String> {
     let wrong = || format!("its body is not that of `{kind}`");
+    let (prompt, facts) = (body.prompt.clone(), body.facts.clone());
+    if kind != "request/1" && (prompt.is_some() || facts.is_some()) {
+        return Err(wrong());
+    }
+    let value = |value| {
+        Ok::<_, String>(match value {
+            VarLine::Text(text) => RenderValue::Text(text),
+            VarLine::List(items) => RenderValue::List(items),
+            VarLine::File(file) => RenderValue::File(path(&file)?),
+            VarLine::Json(file) => RenderValue::Json(path(&file)?),
+        })
+    };
     Ok(match (kind, body) {
         (
             "exec/1",
-            BodyLine { tool: Some(tool), args: Some(args), from: None, text: None, template: None, vars: None },
+            BodyLine { tool: Some(tool), args: Some(args), from: None, text: None, template: None, vars: None, .. },
         ) => ActionKind::Exec { tool, args },
         (
             "copy/1",
@@ -423,23 +446,19 @@ fn read_body(kind: &str, body: BodyLine) -> Result<ActionKind, String> {
                 text: None,
                 template: None,
                 vars: None,
+                ..
             },
         ) => ActionKind::Copy { from: path(&from)? },
-        ("write/1", BodyLine { text: Some(text), tool: None, args: None, from: None, template: None, vars: None }) => {
-            ActionKind::Write { text }
-        }
+        (
+            "write/1",
+            BodyLine { text: Some(text), tool: None, args: None, from: None, template: None, vars: None, .. },
+        ) => ActionKind::Write { text },
         (
             "render/1",
-            BodyLine { template: Some(template), vars: Some(vars), tool: None, args: None, from: None, text: None },
+            BodyLine {
+                template: Some(template), vars: Some(vars), tool: None, args: None, from: None, text: None, ..
+            },
         ) => {
-            let value = |value| {
-                Ok::<_, String>(match value {
-                    VarLine::Text(text) => RenderValue::Text(text),
-                    VarLine::List(items) => RenderValue::List(items),
-                    VarLine::File(file) => RenderValue::File(path(&file)?),
-                    VarLine::Json(file) => RenderValue::Json(path(&file)?),
-                })
-            };
             let vars = vars.0.into_iter().map(|(name, known)| Ok((name, value(known)?)));
             ActionKind::Render { template: path(&template)?, vars: vars.collect::<Result<_, String>>()? }
         }
@@ -452,9 +471,18 @@ fn read_body(kind: &str, body: BodyLine) -> Result<ActionKind, String> {
                 text: None,
                 template: None,
                 vars: None,
+                ..
             },
         ) => ActionKind::MergeJson { from: from.iter().map(|from| path(from)).collect::<Result<_, _>>()? },
-        ("exec/1" | "copy/1" | "write/1" | "render/1" | "merge-json/1", _) => return Err(wrong()),
+        (
+            "request/1",
+            BodyLine { vars: Some(vars), tool: None, args: None, from: None, text: None, template: None, .. },
+        ) => {
+            let vars = vars.0.into_iter().map(|(name, known)| Ok((name, value(known)?)));
+            let facts = facts.ok_or_else(wrong)?;
+            ActionKind::Request { prompt, vars: vars.collect::<Result<_, String>>()?, facts }
+        }
+        ("exec/1" | "copy/1" | "write/1" | "render/1" | "merge-json/1" | "request/1", _) => return Err(wrong()),
         (other, _) => return Err(format!("this version does not know the kind `{other}`")),
     })
 }

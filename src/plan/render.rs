@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::base::{RelPath, format_duration};
+use crate::base::{RelPath, format_duration, format_micro_usd};
 use crate::plan::{Action, ActionKind, InputSource, Plan};
 
 /// A plan for people: a line for each action, then what it takes and leaves.
 pub fn to_text(plan: &Plan) -> String {
     let mut out = format!("plan of graph `{}`: {} actions, b3:{}\n", plan.graph, plan.actions.len(), plan.digest);
+    terms(&mut out, plan);
     for (pool, capacity) in &plan.pools {
         let _ = writeln!(out, "resource {pool}: {capacity}");
     }
@@ -16,6 +17,9 @@ pub fn to_text(plan: &Plan) -> String {
         let _ = writeln!(out, "    {}", body(action));
         for (name, value) in &action.spec.env {
             let _ = writeln!(out, "    env {name}={value:?}");
+        }
+        for (name, secret) in &action.spec.secrets {
+            let _ = writeln!(out, "    env {name}=secret {secret}");
         }
         for input in &action.spec.inputs {
             let _ = match &input.source {
@@ -34,6 +38,27 @@ pub fn to_text(plan: &Plan) -> String {
         for id in &action.after {
             let _ = writeln!(out, "    after {}", plan.action(*id).addr);
         }
+        if let Some(route) = &action.route {
+            let what = route.capability.as_ref().map_or(String::new(), |capability| format!(" {capability}"));
+            let by = route.agent.as_ref().map_or(String::new(), |agent| format!(" for {agent}"));
+            let _ = writeln!(out, "    route{what}{by}: {}; {}", route.describe(), route.price);
+            if let Some(first) = &route.coalesced {
+                let _ = writeln!(out, "        together with {first}");
+            }
+            if let Some(estimate) = &route.estimate {
+                let _ = writeln!(
+                    out,
+                    "        complexity {}: about {} tokens, ${}, {} h",
+                    estimate.complexity,
+                    estimate.tokens,
+                    format_micro_usd(estimate.micro_usd),
+                    estimate.hours
+                );
+            }
+            for rejected in &route.rejected {
+                let _ = writeln!(out, "        not {}: {} ({})", rejected.candidate, rejected.why, rejected.code);
+            }
+        }
         let mut policy = Vec::new();
         if action.spec.class.word() != "pure" {
             policy.push(format!("class {}", action.spec.class.word()));
@@ -50,6 +75,27 @@ pub fn to_text(plan: &Plan) -> String {
     out
 }
 
+/// Who owns the plan, what it may cost, and where secrets are.
+fn terms(out: &mut String, plan: &Plan) {
+    let terms = &plan.terms;
+    if let Some(tenant) = &terms.tenant {
+        let budget = tenant.budget.as_ref().map_or(String::new(), |budget| format!(", budget {budget}"));
+        let _ = writeln!(out, "tenant {}{budget}, tiers {}", tenant.name, tenant.tiers.join(" "));
+        for (name, limit) in &tenant.quota {
+            let _ = writeln!(out, "quota {name}: {limit}");
+        }
+    }
+    if let Some(budget) = terms.budget {
+        let _ = writeln!(out, "budget: ${}", format_micro_usd(budget));
+    }
+    if plan.actions.iter().any(|action| action.route.is_some()) {
+        let _ = writeln!(out, "cost: at most ${}", format_micro_usd(terms.at_most));
+    }
+    for (name, secret) in &terms.secrets {
+        let _ = writeln!(out, "secret {name}: {} {}", secret.from, secret.key);
+    }
+}
+
 fn body(action: &Action) -> String {
     match &action.spec.kind {
         ActionKind::Exec { tool, args } => {
@@ -60,6 +106,13 @@ fn body(action: &Action) -> String {
         ActionKind::Write { text } => format!("write {text:?}"),
         ActionKind::Render { template, vars } => {
             format!("render {template} with {}", vars.keys().cloned().collect::<Vec<_>>().join(", "))
+        }
+        ActionKind::Request { prompt, vars, .. } => {
+            let prompt = prompt.as_ref().map_or(0, String::len);
+            format!(
+                "request with a prompt of {prompt} bytes and {}",
+                vars.keys().cloned().collect::<Vec<_>>().join(", ")
+            )
         }
         ActionKind::MergeJson { from } => {
             format!("merge-json {}", from.iter().map(RelPath::as_str).collect::<Vec<_>>().join(" "))

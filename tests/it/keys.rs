@@ -9,7 +9,7 @@ use partita::base::{
 };
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Tool, ToolExec, ToolIdentity, action_key,
+    Policy, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Terms, Tool, ToolExec, ToolIdentity, action_key,
     action_manifest, def_manifest, seal, to_json_lines,
 };
 use proptest::collection::vec;
@@ -51,6 +51,7 @@ fn spec(kind: ActionKind) -> ActionSpec {
         kind,
         class: Class::Pure,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         inputs: Vec::new(),
         outputs: vec![output("out", "out.txt")],
         tools,
@@ -165,6 +166,7 @@ fn plan() -> Plan {
             def: Digest::from_bytes([0; 32]),
             skey: Digest::from_bytes([0; 32]),
             after: Vec::new(),
+            route: None,
         })
         .collect();
     let id = |addr: &str| {
@@ -195,6 +197,7 @@ fn plan() -> Plan {
         ],
     };
     let mut plan = Plan {
+        terms: Terms::default(),
         graph: "k".to_owned(),
         actions: all,
         tools: tools(),

@@ -49,7 +49,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jiff", &["base", "bundle", "cli"]),
     ("kdl", &["lang"]),
     ("miette", &["diag", "cli"]),
-    ("minijinja", &["exec", "ops"]),
+    ("minijinja", &["lang", "exec", "ops"]),
     ("p256", &["bundle"]),
     ("petgraph", &["plan", "lang"]),
     ("pkcs8", &["bundle"]),

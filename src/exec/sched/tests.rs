@@ -1,7 +1,7 @@
 //! Order, pools, failures and rewinding, without threads or time.
 
 use super::*;
-use crate::plan::{Action, ActionKind, ActionSpec, Class, Input, Isolation, Policy, ResourceNeed};
+use crate::plan::{Action, ActionKind, ActionSpec, Class, Input, Isolation, Policy, ResourceNeed, Terms};
 
 fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
     let inputs = producers.iter().map(|id| Input {
@@ -12,6 +12,7 @@ fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
         kind: ActionKind::Exec { tool: "t".into(), args: vec![] },
         class: Class::Pure,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         inputs: inputs.collect(),
         outputs: vec![],
         tools: vec![],
@@ -21,11 +22,12 @@ fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
     let holds = holds.iter().map(|(pool, amount)| ResourceNeed { pool: (*pool).into(), amount: *amount }).collect();
     let policy = Policy { holds, ..Policy::default() };
     let digest = Digest::of_blob(addr.as_bytes());
-    Action { addr: addr.into(), spec, policy, def: digest, skey: digest, after: vec![] }
+    Action { addr: addr.into(), spec, policy, def: digest, skey: digest, after: vec![], route: None }
 }
 
 fn plan(actions: Vec<Action>) -> Plan {
     Plan {
+        terms: Terms::default(),
         graph: "g".into(),
         actions,
         tools: vec![],

@@ -280,6 +280,8 @@ pub struct SkillDecl {
     pub name: Name,
     /// The template's path, relative to the file of the declaration.
     pub prompt: Option<Name>,
+    /// The template itself, where it is written in the declaration.
+    pub text: Option<Name>,
     /// Its variables, as parameters.
     pub vars: Vec<Param>,
     /// Whether all variables were understood.

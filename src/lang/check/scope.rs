@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param};
+use crate::lang::expand::leak;
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
 use crate::lang::text::{BRACES, Filter, Text};
 use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_text};
@@ -265,14 +266,11 @@ impl Check<'_> {
                 }
             }
             Expr::Secret(name) => {
-                diagnostics.push(
-                    Diagnostic::new(
-                        Code::P0111,
-                        name.span,
-                        "secrets belong to the language, but this version does not run them yet",
-                    )
-                    .with_help("remove it, or wait for the version that does"),
-                );
+                if self.param.is_none() {
+                    diagnostics.push(leak(&name.value, name.span, "a constant or a condition"));
+                } else if !ty.textual() {
+                    diagnostics.push(self.mismatch(name.span, ty, "secret", None));
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::lang::ast::{Body, Expr, InputDecl, Name, RecipeDecl, RenderVar, Work}
 use crate::lang::check::domain::check_ask;
 use crate::lang::check::scope::some;
 use crate::lang::check::{Scope, check_params, leaves, tool, unique};
+use crate::lang::expand::leak;
 use crate::lang::program::{FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::text::Text;
@@ -321,14 +322,7 @@ pub(super) fn check_argument(expr: &Expr, scope: &Scope, diagnostics: &mut Diagn
             }
         }
         Expr::Ref(text) => diagnostics.push(artifact_argument(text.span, text.as_literal().unwrap_or("…"))),
-        Expr::Secret(name) => diagnostics.push(
-            Diagnostic::new(
-                Code::P0111,
-                name.span,
-                "secrets belong to the language, but this version does not run them yet",
-            )
-            .with_help("remove it, or wait for the version that does"),
-        ),
+        Expr::Secret(name) => diagnostics.push(leak(&name.value, name.span, "an argument or a template")),
         Expr::Int(..) | Expr::Bool(..) => {}
     }
 }
@@ -373,6 +367,8 @@ pub(super) fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &
                 );
             }
         }
+        // The one place that takes a secret.
+        Expr::Secret(_) => {}
         other => check_argument(other, scope, diagnostics),
     }
 }

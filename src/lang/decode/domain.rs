@@ -404,11 +404,24 @@ impl Decoder<'_> {
                     .with_help("name the file of its template: `prompt \"prompts/NAME.md.j2\"`"),
             );
         }
+        let text = prompt.and_then(|prompt| prop_name(prompt, "text"));
+        match (prompt, prompt.and_then(first_name), &text) {
+            (Some(prompt), None, None) if self.sound(prompt) => self.push(
+                Diagnostic::new(Code::P0104, prompt.name.span, "a prompt is a file, or a text written here")
+                    .with_help("name the file: `prompt \"prompts/NAME.md.j2\"`, or write `prompt text=\"…\"`"),
+            ),
+            (_, Some(file), Some(text)) => self.push(
+                Diagnostic::new(Code::P0106, text.span, "the prompt is given twice")
+                    .with_secondary(file.span, "first given here, as a file")
+                    .with_help("keep one"),
+            ),
+            _ => {}
+        }
         let vars_known = prompt.is_none_or(|prompt| self.intact(prompt, "var"));
         let vars =
             prompt.into_iter().flat_map(|prompt| children(prompt, "var")).filter_map(|var| self.param(var)).collect();
         let trust = child(node, "trust").and_then(|trust| self.trust(trust));
-        Some(SkillDecl { name, prompt: prompt.and_then(first_name), vars, vars_known, trust, span: node.span })
+        Some(SkillDecl { name, prompt: prompt.and_then(first_name), text, vars, vars_known, trust, span: node.span })
     }
 
     fn trust(&mut self, node: &Node) -> Option<SkillTrustDecl> {

@@ -9,9 +9,11 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Body, GraphDecl, RecipeDecl, RenderVar, RetryDecl, Work};
 use crate::lang::check::check_overlap;
 use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::expand::asks::{PendingAsk, impure};
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
 use crate::lang::program::{DeclKind, FileId};
+use crate::lang::route::net;
 use crate::lang::ty::{ArtifactKind, Ty};
 
 /// Where an action comes from, while it is made.
@@ -21,6 +23,8 @@ struct Site<'e> {
     env: &'e Arc<Env>,
     placed: usize,
     instance: usize,
+    /// The recipe of a step.
+    recipe: Option<&'e RecipeDecl>,
 }
 
 impl<'a> Expander<'a, '_> {
@@ -36,7 +40,7 @@ impl<'a> Expander<'a, '_> {
             let first = self.actions.len();
             match &node.recipe {
                 None => {
-                    let site = Site { addr, file, env: &env, placed, instance };
+                    let site = Site { addr, file, env: &env, placed, instance, recipe: None };
                     if let Some(ir) = self.action(site, &node.work, None, graph) {
                         let outputs =
                             ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
@@ -50,7 +54,13 @@ impl<'a> Expander<'a, '_> {
                             instance,
                             steps: None,
                             after,
+                            handed: Vec::new(),
+                            request: None,
+                            derived: false,
                         });
+                        if let Some(ask) = &node.work.ask {
+                            self.asks.push(PendingAsk { action: first, file, work: &node.work, ask });
+                        }
                     }
                 }
                 Some(recipe) => {
@@ -86,7 +96,8 @@ impl<'a> Expander<'a, '_> {
             if self.exhausted {
                 return;
             }
-            let site = Site { addr: format!("{addr}/{}", step.name.value), file, env, placed, instance };
+            let site =
+                Site { addr: format!("{addr}/{}", step.name.value), file, env, placed, instance, recipe: Some(recipe) };
             let Some(ir) = self.action(site, &step.work, Some(outer), graph) else { continue };
             let index = first + made.len();
             steps.insert(step.name.value.clone(), index);
@@ -101,7 +112,21 @@ impl<'a> Expander<'a, '_> {
         for (work, ir) in made {
             let steps = Some(Arc::clone(&steps));
             let after = BTreeMap::new();
-            self.actions.push(PendingAction { ir, work, env: Arc::clone(env), placed, instance, steps, after });
+            if let Some(ask) = &work.ask {
+                self.asks.push(PendingAsk { action: self.actions.len(), file, work, ask });
+            }
+            self.actions.push(PendingAction {
+                ir,
+                work,
+                env: Arc::clone(env),
+                placed,
+                instance,
+                steps,
+                after,
+                handed: Vec::new(),
+                request: None,
+                derived: false,
+            });
         }
         self.instances[instance].ir.outputs = outputs;
     }
@@ -114,27 +139,33 @@ impl<'a> Expander<'a, '_> {
         outer: Option<&'a Work>,
         graph: &GraphDecl,
     ) -> Option<ActionIr> {
-        if let Some(ask) = &work.ask {
-            self.diagnostics.push(
-                Diagnostic::new(
-                    Code::P0111,
-                    ask.at,
-                    "capabilities and agents belong to the language, but this version does not run them yet",
-                )
-                .with_help("remove it, or wait for the version that does"),
-            );
-            return None;
-        }
         let mut tools = BTreeSet::new();
         for name in &work.tools {
             let id = self.program.lookup(site.file, DeclKind::Tool, &name.value)?;
             tools.insert(self.plan_tool(id));
         }
-        let body = self.body(&site, work, &mut tools)?;
+        // Whoever serves an ask is known later.
+        let body = if work.ask.is_some() { BodyIr::Write(String::new()) } else { self.body(&site, work, &mut tools)? };
         let evaluator = Evaluator::new(site.env, site.placed);
         let mut env = BTreeMap::new();
+        let mut secrets = BTreeMap::new();
+        if let Some(Body::Exec { tool, .. }) = &work.body {
+            let id = self.program.lookup(site.file, DeclKind::Tool, &tool.value)?;
+            let decl = self.program.tool(id);
+            self.needed(&decl.offer.secrets, &mut secrets)?;
+            if net(decl) && work.class.as_ref().is_none_or(|class| class.value == "pure") {
+                let span = work.class.as_ref().map_or(tool.span, |class| class.span);
+                self.diagnostics.push(impure(&tool.value, span, decl.name.span));
+            }
+        }
         for (name, value) in &work.env {
-            let value = evaluator.expr(value, self.diagnostics)?.text()?;
+            let value = match evaluator.expr(value, self.diagnostics)? {
+                Val::Secret(secret, span) => {
+                    secrets.insert(name.value.clone(), self.secret(&secret, span)?);
+                    continue;
+                }
+                value => value.text()?,
+            };
             if value.contains('\0') {
                 self.diagnostics.push(
                     Diagnostic::new(Code::P0301, name.span, "a variable of the environment cannot hold a NUL")
@@ -148,7 +179,8 @@ impl<'a> Expander<'a, '_> {
         let mut outputs = Vec::new();
         let mut paths: BTreeMap<RelPath, Span> = BTreeMap::new();
         let mut names: BTreeMap<String, Span> = BTreeMap::new();
-        for output in &work.outputs {
+        let served = self.asked_outputs(site.file, work, site.recipe);
+        for output in work.outputs.iter().chain(&served) {
             let name = evaluator.text(&output.name, self.diagnostics)?;
             let text = output.path.as_ref().unwrap_or(&output.name);
             let path = path(&evaluator.text(text, self.diagnostics)?, text.span, self.diagnostics)?;
@@ -185,6 +217,11 @@ impl<'a> Expander<'a, '_> {
             }
             (None, None) => self.timeout_ms,
         };
+        let quota = self.tenant.and_then(|id| self.program.tenant(id).quota.runtime_ms);
+        let timeout_ms = match (timeout_ms, quota) {
+            (Some(own), Some(quota)) => Some(own.min(quota)),
+            (own, quota) => own.or(quota),
+        };
         let retry: Option<RetryDecl> =
             work.retry.clone().or_else(|| outer.and_then(|outer| outer.retry.clone())).or_else(|| graph.retry.clone());
         let mut holds = BTreeMap::new();
@@ -198,6 +235,7 @@ impl<'a> Expander<'a, '_> {
             body,
             class,
             env,
+            secrets,
             inputs: Vec::new(),
             outputs,
             tools: tools.into_iter().collect(),
@@ -206,6 +244,7 @@ impl<'a> Expander<'a, '_> {
             retry,
             holds: holds.into_iter().collect(),
             after: Vec::new(),
+            route: None,
             span: work.span,
         };
         self.spend(ir.addr.len() + 256, work.span, &ir.addr)?;
@@ -245,6 +284,29 @@ impl<'a> Expander<'a, '_> {
             };
             let total = holds.entry(hold.pool.value.clone()).or_default();
             *total = total.saturating_add(amount);
+            let quota = self.tenant.map(|id| self.program.tenant(id));
+            let most = quota.and_then(|tenant| match hold.pool.value.as_str() {
+                "cpu" => tenant.quota.cpu,
+                "memory" => tenant.quota.memory,
+                _ => None,
+            });
+            if let (true, Some(tenant), Some(most)) = (hold.machine, quota, most)
+                && *total > most
+            {
+                let name = &hold.pool.value;
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0505,
+                        hold.amount.span(),
+                        format!(
+                            "this needs {total} of `{name}`, and the quota of tenant `{}` is {most}",
+                            tenant.name.value
+                        ),
+                    )
+                    .with_secondary(tenant.name.span, "the tenant that owns the graph")
+                    .with_help("ask for less, or raise the tenant's `quota`"),
+                );
+            }
             let capacity = graph.resources.iter().find(|(name, _)| name.value == hold.pool.value);
             if let (false, Some((name, capacity))) = (hold.machine, capacity)
                 && *total > *capacity

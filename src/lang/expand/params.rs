@@ -19,6 +19,7 @@ impl Val {
         match self {
             Self::List(items) => items.iter().filter_map(Self::text).collect::<Vec<_>>().join(","),
             Self::Ref(text, ..) => text.clone(),
+            Self::Secret(name, _) => format!("(secret){name}"),
             scalar => scalar.text().unwrap_or_default(),
         }
     }
@@ -26,7 +27,7 @@ impl Val {
     /// Bytes it takes that it does not share.
     fn bytes(&self) -> usize {
         match self {
-            Self::Text(text) | Self::Ref(text, ..) => text.len() + 64,
+            Self::Text(text) | Self::Ref(text, ..) | Self::Secret(text, _) => text.len() + 64,
             Self::Int(_) | Self::Bool(_) | Self::List(_) => 64,
         }
     }
@@ -167,7 +168,7 @@ impl Expander<'_, '_> {
     /// Whether a value satisfies a parameter. Reports one that does not.
     fn fits(&mut self, param: &Param, value: &Val, span: Span) -> bool {
         let exprs: Vec<Expr> = match value {
-            Val::Ref(..) => return true,
+            Val::Ref(..) | Val::Secret(..) => return true,
             Val::List(items) => items.iter().filter_map(|item| literal(item, span)).collect(),
             scalar => literal(scalar, span).into_iter().collect(),
         };
@@ -184,7 +185,7 @@ fn literal(value: &Val, span: Span) -> Option<Expr> {
         Val::Text(text) => Some(Expr::Text(Text::literal(text.clone(), span))),
         Val::Int(int) => Some(Expr::Int(*int, span)),
         Val::Bool(flag) => Some(Expr::Bool(*flag, span)),
-        Val::List(_) | Val::Ref(..) => None,
+        Val::List(_) | Val::Ref(..) | Val::Secret(..) => None,
     }
 }
 

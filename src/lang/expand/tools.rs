@@ -2,7 +2,7 @@
 //! are on a machine.
 
 use crate::lang::expand::Expander;
-use crate::lang::ir::ToolIr;
+use crate::lang::ir::{ToolIr, ToolOf};
 use crate::lang::program::{DeclId, DeclKind, FileId};
 
 impl Expander<'_, '_> {
@@ -31,7 +31,7 @@ impl Expander<'_, '_> {
             }
             uses.sort();
             uses.dedup();
-            self.tools.insert(name, ToolIr { decl: id, uses });
+            self.tools.insert(name, ToolIr { of: ToolOf::Tool(id), uses });
         }
         name
     }

@@ -16,6 +16,8 @@ use crate::lang::check::no_output;
 use crate::lang::eval::{self, Evaluator, Val, address_matches};
 use crate::lang::expand::Expander;
 use crate::lang::expand::actions::path;
+use crate::lang::expand::asks::Handed;
+use crate::lang::expand::terms::terms;
 use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
 use crate::lang::text::Text;
 
@@ -29,7 +31,19 @@ impl Expander<'_, '_> {
             let work = self.actions[index].work;
             let mut inputs = Vec::new();
             let mut complete = true;
-            for input in &work.inputs {
+            for handed in self.actions[index].handed.clone() {
+                if self.exhausted {
+                    return;
+                }
+                complete &= self.hand(index, &handed, &mut inputs).is_some();
+            }
+            if let Some(request) = self.actions[index].request {
+                let (output, span) = ("request".to_owned(), work.span);
+                let dest = Some(self.actions[request].ir.outputs[0].path.clone());
+                inputs.push(InputIr::Output { dest, action: request, output, select: None, span });
+            }
+            let own = if self.actions[index].derived { &[][..] } else { work.inputs.as_slice() };
+            for input in own {
                 if self.exhausted {
                     return;
                 }
@@ -42,6 +56,22 @@ impl Expander<'_, '_> {
             self.actions[index].ir.inputs = inputs;
             self.wire_order(index);
         }
+    }
+
+    /// Stages an artifact that an ask hands on.
+    fn hand(&mut self, index: usize, handed: &Handed, inputs: &mut Vec<InputIr>) -> Option<()> {
+        let (dest, span) = (Some(handed.dest.clone()), handed.span);
+        if let (true, Some(steps)) = (handed.step, self.actions[index].steps.clone()) {
+            let (action, output) = self.step_output(&steps, &handed.text, span)?;
+            inputs.push(InputIr::Output { dest, action, output, select: None, span });
+            return Some(());
+        }
+        for target in self.targets(&handed.text, handed.group, span, false)? {
+            self.spend(handed.dest.as_str().len() + target.output.len() + 96, span, &handed.text)?;
+            let (action, output) = (target.action, target.output);
+            inputs.push(InputIr::Output { dest: dest.clone(), action, output, select: None, span });
+        }
+        Some(())
     }
 
     /// Reports two inputs at one place.
@@ -225,7 +255,7 @@ impl Expander<'_, '_> {
             rank[*old] = new;
         }
         let mut actions: Vec<Option<ActionIr>> = self.actions.into_iter().map(|pending| Some(pending.ir)).collect();
-        let actions = order
+        let actions: Vec<ActionIr> = order
             .iter()
             .filter_map(|old| actions[*old].take())
             .map(|mut ir| {
@@ -250,6 +280,7 @@ impl Expander<'_, '_> {
             })
             .collect();
         instances.sort_by(|a, b| a.addr.cmp(&b.addr));
+        let terms = terms(self.program, self.tenant, graph, &actions);
         Some(Expansion {
             graph: graph.group.name.value.clone(),
             params,
@@ -258,6 +289,7 @@ impl Expander<'_, '_> {
             tools: self.tools,
             pools: graph.resources.iter().map(|(name, capacity)| (name.value.clone(), *capacity)).collect(),
             concurrency: graph.concurrency,
+            terms,
         })
     }
 

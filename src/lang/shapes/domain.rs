@@ -148,7 +148,8 @@ const fn limits(name: &'static str) -> Shape {
 
 static VAR: Shape = parameter("var", "A variable of the template.", "var NAME type=TYPE");
 static PROMPT: Shape = Shape::new("prompt", "The template of what the agent is told, and its variables.")
-    .args(1, 1, Name, Name, "prompt \"FILE\"")
+    .args(0, 1, Name, Name, "prompt \"FILE\"")
+    .props(&[prop("text", Name, "the template itself, where it is short")])
     .children(&[many(&VAR)]);
 static TRUST: Shape = Shape::new("trust", "Who vouches for it; bound to its content.")
     .args(1, 1, Name, Name, "trust vetted by=\"PERSON\" digest=\"b3:…\"")

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use partita::base::{Digest, RelPath};
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy,
-    Tool, ToolExec, seal,
+    Terms, Tool, ToolExec, seal,
 };
 
 /// A small generator: the same numbers on every machine.
@@ -114,6 +114,7 @@ impl Graph {
                     kind: ActionKind::Exec { tool: node.tool.to_owned(), args: node.args.clone() },
                     class: node.class,
                     env: node.env.clone(),
+                    secrets: BTreeMap::new(),
                     inputs,
                     outputs: vec![Output {
                         name: "o".to_owned(),
@@ -129,9 +130,11 @@ impl Graph {
                 def: unknown,
                 skey: unknown,
                 after: Vec::new(),
+                route: None,
             }
         });
         let mut plan = Plan {
+            terms: Terms::default(),
             graph: "g".to_owned(),
             actions: actions.collect(),
             tools: self

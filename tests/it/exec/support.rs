@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use partita::base::{ActionKey, Clock, Digest, Entry, Environment, RelPath, SystemClock, Timestamp, Tree};
 use partita::event::{Counts, Event, MemorySink, Outcome, Reason, Sink};
 use partita::exec::{
-    Baseline, CancelToken, Error, FileMeta, History, HistoryRow, Ports, ProcessRunner, Request, RunReport, Runner,
-    Snapshots, execute,
+    Baseline, CancelToken, Error, FileMeta, History, HistoryRow, NoSecrets, Ports, ProcessRunner, Request, RunReport,
+    Runner, Secrets, Snapshots, execute,
 };
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy,
-    ResourceNeed, Retry, Tool, ToolExec,
+    ResourceNeed, Retry, Terms, Tool, ToolExec,
 };
 use partita::store::{Cas, Claim, Claims, Error as StoreError, Found};
 
@@ -239,6 +239,7 @@ pub(crate) struct World {
     pub(crate) environment: Environment,
     pub(crate) sink: Arc<MemorySink>,
     pub(crate) extra_sink: Option<Arc<dyn Sink>>,
+    pub(crate) secrets: Arc<dyn Secrets>,
     runs: Mutex<u32>,
 }
 
@@ -258,6 +259,7 @@ impl World {
             cancel: CancelToken::new().unwrap(),
             environment: Environment::from_pairs(&[("PATH", PATH), ("SECRET_OF_CALLER", "1")]),
             sink: Arc::new(MemorySink::default()),
+            secrets: Arc::new(NoSecrets),
             extra_sink: None,
             runs: Mutex::default(),
         }
@@ -303,6 +305,7 @@ impl World {
             environment: self.environment.clone(),
             cancel: self.cancel.clone(),
             runner: self.runner.clone(),
+            secrets: self.secrets.clone(),
         }
     }
 
@@ -549,6 +552,7 @@ impl Builder {
                     kind: draft.kind.clone(),
                     class: draft.class,
                     env: draft.env.clone(),
+                    secrets: BTreeMap::new(),
                     inputs,
                     outputs: draft.outputs.clone(),
                     tools,
@@ -559,11 +563,13 @@ impl Builder {
                 def,
                 skey: def,
                 after: draft.after.iter().map(|addr| id(addr)).collect(),
+                route: None,
             });
         }
         let mut tools = self.tools.clone();
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         Plan {
+            terms: Terms::default(),
             graph: "g".into(),
             actions,
             tools,

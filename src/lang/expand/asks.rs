@@ -1,0 +1,499 @@
+//! What is asked of tools and agents by capability: once every ask of a graph is known they are
+//! routed together, and each becomes the actions of whoever serves. Leaves out the choice: see `route`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use crate::base::RelPath;
+use crate::diag::{Code, Diagnostic, Span};
+use crate::lang::ast::{AskDecl, Expr, HowDecl, NeedDecl, OutputDecl, Param, RecipeDecl, Work};
+use crate::lang::check::{Asked, asked, leaves};
+use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::expand::actions::path;
+use crate::lang::expand::{Expander, PendingAction};
+use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
+use crate::lang::program::{DeclId, DeclKind, FileId};
+use crate::lang::route::{self, Asking, Route, Server};
+use crate::lang::text::Text;
+use crate::lang::ty::{ArtifactKind, Ty};
+
+/// An ask whose action has its place, and waits for the choice.
+pub(super) struct PendingAsk<'a> {
+    /// The action it becomes.
+    pub(super) action: usize,
+    pub(super) file: FileId,
+    pub(super) work: &'a Work,
+    pub(super) ask: &'a AskDecl,
+}
+
+/// An artifact that an ask hands on.
+#[derive(Clone)]
+pub(super) struct Handed {
+    /// Where it is staged.
+    pub(super) dest: RelPath,
+    /// The reference, the group it is relative to, and its place.
+    pub(super) text: String,
+    pub(super) group: usize,
+    pub(super) span: Span,
+    /// Whether it names a step of the recipe.
+    pub(super) step: bool,
+}
+
+/// The file that an artifact of a kind is left in by the default protocol.
+fn default_path(name: &str, ty: &Ty) -> String {
+    let extension = match ty {
+        Ty::Artifact(ArtifactKind::Json | ArtifactKind::Sbom) => ".json",
+        Ty::Artifact(ArtifactKind::Text) => ".txt",
+        Ty::Artifact(ArtifactKind::Junit) => ".xml",
+        Ty::Artifact(ArtifactKind::Diff) => ".diff",
+        Ty::Artifact(ArtifactKind::Image) => ".png",
+        _ => "",
+    };
+    format!("{name}{extension}")
+}
+
+/// Where an artifact is staged for whoever serves.
+fn staged_at(name: &str) -> String {
+    format!("in/{name}")
+}
+
+impl<'a> Expander<'a, '_> {
+    /// What an ask leaves besides its own outputs, by the default protocol.
+    pub(super) fn asked_outputs(
+        &self,
+        file: FileId,
+        work: &'a Work,
+        recipe: Option<&'a RecipeDecl>,
+    ) -> Vec<OutputDecl> {
+        let left = leaves(self.program, file, work, recipe).unwrap_or_default();
+        left.into_iter()
+            .map(|left| OutputDecl {
+                name: Text::literal(left.name.value.clone(), left.name.span),
+                path: Some(Text::literal(default_path(&left.name.value, left.ty), left.name.span)),
+                ty: left.ty.clone(),
+                digest: None,
+                span: left.name.span,
+            })
+            .collect()
+    }
+
+    /// Routes all asks, and makes the actions of those who serve.
+    pub(super) fn serve_asks(&mut self, graph: DeclId) {
+        let asks = std::mem::take(&mut self.asks);
+        if asks.is_empty() || self.diagnostics.has_errors() {
+            return;
+        }
+        let mut askings = Vec::with_capacity(asks.len());
+        for pending in &asks {
+            let Some(asked) = asked(self.program, pending.file, pending.ask) else { return };
+            let ir = &self.actions[pending.action].ir;
+            let agent = pending.ask.agent.as_ref();
+            askings.push(Asking {
+                addr: ir.addr.clone(),
+                asked,
+                agent: agent.and_then(|name| self.program.lookup(pending.file, DeclKind::Agent, &name.value)),
+                complexity: pending.ask.complexity,
+                timeout_ms: ir.timeout_ms,
+                attempts: u64::from(ir.retry.as_ref().map_or(0, |retry| retry.max)) + 1,
+                at: pending.ask.at,
+            });
+        }
+        let Some(served) = route::choose(self.program, graph, self.tenant, &askings, self.diagnostics) else { return };
+        for ((pending, asking), (server, route)) in asks.into_iter().zip(askings).zip(served) {
+            if self.exhausted || self.serve(&pending, &asking, server, route).is_none() {
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self, pending: &PendingAsk<'a>, asking: &Asking, server: Server, route: Route) -> Option<()> {
+        let program = self.program;
+        let (params, home): (&'a [Param], FileId) = match asking.asked {
+            Asked::Capability(id) => (&program.capability(id).accepts, id.file),
+            Asked::Agent(_, Some(skill)) => (&program.skill(skill).vars, skill.file),
+            Asked::Agent(_, None) => (&[], pending.file),
+        };
+        let (env, placed) = {
+            let action = &self.actions[pending.action];
+            (Arc::clone(&action.env), action.placed)
+        };
+        let home = self.constants(home);
+        let vars = self.bind_all(params, &pending.ask.with, &env, &home, placed);
+        if vars.len() < params.len() {
+            // What is missing has been reported.
+            return None;
+        }
+        self.actions[pending.action].ir.route = Some(route);
+        match server {
+            Server::Tool(tool) => self.serve_by_tool(pending, asking, tool, params, &vars),
+            Server::Agent(agent, skill) => self.serve_by_agent(pending, asking, agent, skill, params, &vars),
+        }
+    }
+
+    /// The artifacts among values, each staged under its name.
+    fn handed(&mut self, pending: &PendingAsk<'a>, vars: &BTreeMap<String, Val>) -> Option<Vec<Handed>> {
+        let is_step = self.actions[pending.action].steps.is_some();
+        let mut handed = Vec::new();
+        for (name, value) in vars {
+            let Val::Ref(text, group, span) = value else { continue };
+            let given = pending.ask.with.iter().find(|(given, _)| given.value == *name);
+            let step = is_step && matches!(given, Some((_, Expr::Ref(_))));
+            let dest = path(&staged_at(name), *span, self.diagnostics)?;
+            handed.push(Handed { dest, text: text.clone(), group: *group, span: *span, step });
+        }
+        Some(handed)
+    }
+
+    fn serve_by_tool(
+        &mut self,
+        pending: &PendingAsk<'a>,
+        asking: &Asking,
+        tool: DeclId,
+        params: &'a [Param],
+        vars: &BTreeMap<String, Val>,
+    ) -> Option<()> {
+        let program = self.program;
+        let decl = program.tool(tool);
+        let capability = match asking.asked {
+            Asked::Capability(id) => Some(id),
+            Asked::Agent(..) => None,
+        };
+        let of = |id: Option<DeclId>| {
+            let provides = decl.offer.provides.iter();
+            provides.filter(|p| program.lookup(tool.file, DeclKind::Capability, &p.capability.value) == id).next()
+        };
+        // Through a capability that stands for another, the tool may provide only that one.
+        let provides = of(capability).or_else(|| decl.offer.provides.first());
+        let how: Option<&'a HowDecl> = provides.and_then(|provides| provides.how.as_ref());
+        let at = pending.ask.at;
+        let mut args = Vec::new();
+        let mut env = BTreeMap::new();
+        let mut secrets = BTreeMap::new();
+        if let Some(how) = how {
+            let shown: BTreeMap<String, Val> = vars
+                .iter()
+                .map(|(name, value)| match value {
+                    Val::Ref(..) => (name.clone(), Val::Text(staged_at(name))),
+                    other => (name.clone(), other.clone()),
+                })
+                .collect();
+            let inner = Env::inside(&self.constants(tool.file), shown);
+            let evaluator = Evaluator::new(&inner, 0);
+            for arg in &how.args {
+                evaluator.splice(arg, &mut args, self.diagnostics)?;
+            }
+            for (name, value) in &how.env {
+                match evaluator.expr(value, self.diagnostics)? {
+                    Val::Secret(secret, span) => drop(secrets.insert(name.value.clone(), self.secret(&secret, span)?)),
+                    value => drop(env.insert(name.value.clone(), value.text()?)),
+                }
+            }
+            for (name, text) in &how.outputs {
+                let written = evaluator.text(text, self.diagnostics)?;
+                let place = path(&written, text.span, self.diagnostics)?;
+                let outputs = &mut self.actions[pending.action].ir.outputs;
+                if let Some(output) = outputs.iter_mut().find(|output| output.name == name.value) {
+                    output.path = place;
+                }
+            }
+        } else {
+            for param in params {
+                let name = &param.name.value;
+                let flag = format!("--{name}");
+                match vars.get(name)? {
+                    Val::Ref(..) => args.extend([flag, staged_at(name)]),
+                    Val::List(items) => {
+                        for item in items.iter().filter_map(Val::text) {
+                            args.extend([flag.clone(), item]);
+                        }
+                    }
+                    Val::Secret(secret, span) => {
+                        self.diagnostics.push(leak(secret, *span, "an argument of a process"));
+                        return None;
+                    }
+                    scalar => args.extend([flag, scalar.text()?]),
+                }
+            }
+        }
+        if args.iter().chain(env.values()).any(|text| text.contains('\0')) {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0301, at, "an argument cannot hold a NUL")
+                    .with_help("bytes that are not text go through files"),
+            );
+            return None;
+        }
+        let bytes = args.iter().map(|text| text.len() + 32).sum::<usize>();
+        let addr = asking.addr.clone();
+        self.spend(bytes + 512, at, &addr)?;
+        self.needed(&decl.offer.secrets, &mut secrets)?;
+        let name = self.plan_tool(tool);
+        let handed = self.handed(pending, vars)?;
+        let class = pending.work.class.as_ref().map(|class| class.value.clone());
+        if route::net(decl) && class.as_deref() == Some("pure") {
+            let span = pending.work.class.as_ref().map_or(at, |class| class.span);
+            self.diagnostics.push(impure(&decl.name.value, span, decl.name.span));
+            return None;
+        }
+        let default = if route::net(decl) { "record" } else { "pure" };
+        let action = &mut self.actions[pending.action];
+        action.handed = handed;
+        let ir = &mut action.ir;
+        ir.body = BodyIr::Exec { tool: name.clone(), args };
+        ir.tools.push(name);
+        ir.tools.sort();
+        ir.tools.dedup();
+        ir.env.extend(env);
+        ir.secrets.extend(secrets);
+        ir.class = class.unwrap_or_else(|| default.to_owned());
+        Some(())
+    }
+
+    fn serve_by_agent(
+        &mut self,
+        pending: &PendingAsk<'a>,
+        asking: &Asking,
+        agent: DeclId,
+        skill: Option<DeclId>,
+        params: &'a [Param],
+        vars: &BTreeMap<String, Val>,
+    ) -> Option<()> {
+        let program = self.program;
+        let decl = program.agent(agent);
+        let provider = program.lookup(agent.file, DeclKind::Provider, &decl.provider.value)?;
+        let placed = self.actions[pending.action].placed;
+        // The skill's own variables; those that the capability does not give take their defaults.
+        let (params, vars): (&'a [Param], BTreeMap<String, Val>) = match skill {
+            Some(skill) => {
+                let home = self.constants(skill.file);
+                let own = &program.skill(skill).vars;
+                let mut bound = self.bind_all(own, &[], &home, &home, placed);
+                let given =
+                    own.iter().filter_map(|var| Some((var.name.value.clone(), vars.get(&var.name.value)?.clone())));
+                bound.extend(given);
+                (own, bound)
+            }
+            None => (params, vars.clone()),
+        };
+        let handed = self.handed(pending, &vars)?;
+        let mut told = BTreeMap::new();
+        let mut plain = BTreeMap::new();
+        let mut artifacts = BTreeMap::new();
+        for param in params {
+            let name = &param.name.value;
+            let value = match vars.get(name)? {
+                Val::Ref(_, _, span) => {
+                    let at = staged_at(name);
+                    artifacts.insert(name.clone(), at.clone());
+                    let place = path(&at, *span, self.diagnostics)?;
+                    match param.ty {
+                        Ty::Artifact(ArtifactKind::Json | ArtifactKind::Sbom) => RenderIr::Json(place),
+                        Ty::Artifact(ArtifactKind::Dir | ArtifactKind::Image) => RenderIr::Text(at),
+                        _ => RenderIr::File(place),
+                    }
+                }
+                Val::List(items) => {
+                    let items: Vec<String> = items.iter().filter_map(Val::text).collect();
+                    plain.insert(name.clone(), json!(items));
+                    RenderIr::List(items)
+                }
+                Val::Secret(secret, span) => {
+                    self.diagnostics.push(leak(secret, *span, "a prompt"));
+                    return None;
+                }
+                scalar => {
+                    let text = scalar.text()?;
+                    plain.insert(name.clone(), json!(text));
+                    RenderIr::Text(text)
+                }
+            };
+            told.insert(name.clone(), value);
+        }
+        let mut secrets = BTreeMap::new();
+        self.needed(&program.provider(provider).secrets, &mut secrets)?;
+        let outputs: BTreeMap<&str, &str> = self.actions[pending.action]
+            .ir
+            .outputs
+            .iter()
+            .map(|output| (output.name.as_str(), output.path.as_str()))
+            .collect();
+        let mut facts = json!({
+            "request": 1,
+            "agent": decl.name.value,
+            "artifacts": artifacts,
+            "limits": {
+                "turns": decl.limits.turns,
+                "wall_ms": decl.limits.wall_ms,
+                "tokens": decl.limits.tokens,
+            },
+            "outputs": outputs,
+            "variables": plain,
+        });
+        let mut put = |name: &str, value: Json| {
+            if let Some(facts) = facts.as_object_mut() {
+                facts.insert(name.to_owned(), value);
+            }
+        };
+        if let Asked::Capability(id) = asking.asked {
+            put("capability", json!(program.capability(id).name.value));
+        }
+        if let Some(skill) = skill {
+            put("skill", json!(program.skill(skill).name.value));
+        }
+        let route = self.actions[pending.action].ir.route.as_ref();
+        if let Some(model) = route.and_then(|route| route.model.as_ref()) {
+            put("model", json!(model));
+        }
+        if let Some(budget) = &decl.budget {
+            put("budget_micro_usd", json!(budget.value));
+        }
+        if let Some(complexity) = asking.complexity {
+            put("complexity", json!(complexity));
+        }
+        if let Some(tools) = &decl.allow_tool {
+            put("tools", json!(tools.iter().map(|name| &name.value).collect::<Vec<_>>()));
+        }
+        if !decl.scope.is_empty() {
+            put("scope", json!(decl.scope.iter().map(|name| &name.value).collect::<Vec<_>>()));
+        }
+        let prompt = skill.and_then(|skill| program.prompts.get(&skill)).map(|(_, text)| text.clone());
+        let facts = facts.to_string();
+        let bytes = prompt.as_ref().map_or(0, String::len) + 2 * facts.len() + 1024;
+        self.spend(bytes, pending.ask.at, &asking.addr)?;
+        let name = self.plan_provider(provider)?;
+        let request = RelPath::new("request.json").ok()?;
+        let index = self.actions.len();
+        let (instance, steps, env) = {
+            let action = &mut self.actions[pending.action];
+            action.handed = handed.clone();
+            action.request = Some(index);
+            let ir = &mut action.ir;
+            ir.body = BodyIr::Exec { tool: name.clone(), args: vec![request.to_string()] };
+            ir.tools.push(name);
+            ir.tools.sort();
+            ir.tools.dedup();
+            ir.secrets.extend(secrets);
+            ir.class = pending.work.class.as_ref().map_or("record", |class| class.value.as_str()).to_owned();
+            ir.timeout_ms = match (ir.timeout_ms, decl.limits.wall_ms) {
+                (Some(own), Some(wall)) => Some(own.min(wall)),
+                (own, wall) => own.or(wall),
+            };
+            (action.instance, action.steps.clone(), Arc::clone(&action.env))
+        };
+        let reads = |handed: &Handed| {
+            let used =
+                |value: &RenderIr| matches!(value, RenderIr::File(at) | RenderIr::Json(at) if *at == handed.dest);
+            told.values().any(used)
+        };
+        let handed = handed.into_iter().filter(reads).collect();
+        let ir = ActionIr {
+            addr: format!("{}/request", asking.addr),
+            body: BodyIr::Request { prompt, vars: told, facts },
+            class: "pure".to_owned(),
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            inputs: Vec::new(),
+            outputs: vec![OutputIr {
+                name: "request".to_owned(),
+                path: request,
+                dir: false,
+                digest: None,
+                span: pending.ask.at,
+            }],
+            tools: Vec::new(),
+            cwd: None,
+            timeout_ms: None,
+            retry: None,
+            holds: Vec::new(),
+            after: Vec::new(),
+            route: None,
+            span: pending.work.span,
+        };
+        self.actions.push(PendingAction {
+            ir,
+            work: pending.work,
+            env,
+            placed,
+            instance,
+            steps,
+            after: BTreeMap::new(),
+            handed,
+            request: None,
+            derived: true,
+        });
+        self.instances[instance].ir.actions.push(index);
+        Some(())
+    }
+
+    /// The name of a provider's program in the plan.
+    fn plan_provider(&mut self, id: DeclId) -> Option<String> {
+        let decl = self.program.provider(id);
+        let command = decl.command.as_ref()?;
+        let own = id.file == self.home;
+        let file = if own { String::new() } else { format!("{}#", self.program.file(id.file).path) };
+        let name = format!("provider:{file}{}", decl.name.value);
+        if !self.tools.contains_key(&name) {
+            let mut uses = Vec::new();
+            for used in &command.uses {
+                let used = self.program.lookup(id.file, DeclKind::Tool, &used.value)?;
+                uses.push(self.plan_tool(used));
+            }
+            uses.sort();
+            uses.dedup();
+            self.tools
+                .insert(name.clone(), crate::lang::ir::ToolIr { of: crate::lang::ir::ToolOf::Provider(id), uses });
+        }
+        Some(name)
+    }
+
+    /// Secrets that whoever serves needs, by the variable they are given in.
+    pub(super) fn needed(&mut self, needs: &[NeedDecl], secrets: &mut BTreeMap<String, String>) -> Option<()> {
+        for need in needs {
+            let name = self.secret(&need.secret.value, need.secret.span)?;
+            secrets.insert(need.env.clone(), name);
+        }
+        Some(())
+    }
+
+    /// A secret of the tenant; one that it does not declare is reported.
+    pub(super) fn secret(&mut self, name: &str, span: Span) -> Option<String> {
+        let tenant = self.tenant.map(|id| self.program.tenant(id));
+        let known: Vec<&str> =
+            tenant.iter().flat_map(|tenant| &tenant.secrets).map(|secret| secret.name.value.as_str()).collect();
+        if known.contains(&name) {
+            return Some(name.to_owned());
+        }
+        let diagnostic = Diagnostic::new(Code::P0201, span, format!("cannot find secret `{name}`"))
+            .with_suggestion_text(crate::diag::did_you_mean(name, known.iter().copied()));
+        let diagnostic = match tenant {
+            None => diagnostic.with_help("secrets are a tenant's, and none owns this graph: add `tenant=NAME` to it"),
+            Some(tenant) => diagnostic
+                .with_secondary(tenant.name.span, "the tenant that owns the graph")
+                .with_help(format!("declare it there: `secret {name} from=env key=VARIABLE`")),
+        };
+        self.diagnostics.push(diagnostic);
+        None
+    }
+}
+
+/// The diagnostic for a secret that would come to stand in a place.
+pub(crate) fn leak(name: &str, span: Span, place: &str) -> Diagnostic {
+    Diagnostic::new(Code::P0313, span, format!("secret `{name}` may not flow into {place}"))
+        .with_help(
+            "a secret reaches a process by its environment alone, where nothing records it: `env NAME=(secret)…`",
+        )
+        .with_help("a parameter that is given one may only be the value of an `env`")
+}
+
+/// The diagnostic for a tool of the network in an action that is `pure`.
+pub(super) fn impure(tool: &str, span: Span, declared: Span) -> Diagnostic {
+    Diagnostic::new(
+        Code::P0604,
+        span,
+        format!("`{tool}` uses the network, so that a `pure` action cannot be made of it"),
+    )
+    .with_secondary(declared, "its `effects` name `net`")
+    .with_help("what the world answers differs from day to day: `class=record` keeps one answer, `class=volatile` asks each time")
+    .with_help("where the digest of what it fetches is known, `class=fixed` promises it")
+}

@@ -1,0 +1,55 @@
+//! What a graph is bound to besides its actions: its tenant, budgets, the bound of its cost, and where
+//! its secrets are. Leaves out whether the bound is kept: see `route`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::format_micro_usd;
+use crate::lang::ast::GraphDecl;
+use crate::lang::ir::ActionIr;
+use crate::lang::program::{DeclId, Program};
+use crate::lang::route::{SecretTerms, TenantTerms, Terms};
+
+pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl, actions: &[ActionIr]) -> Terms {
+    let mut at_most = 0_u64;
+    let mut once: BTreeSet<(&str, u64)> = BTreeSet::new();
+    for route in actions.iter().filter_map(|action| action.route.as_ref()) {
+        at_most = at_most.saturating_add(route.at_most);
+        if route.once > 0 {
+            once.insert((&route.chosen, route.once));
+        }
+    }
+    at_most = once.into_iter().fold(at_most, |sum, (_, usd)| sum.saturating_add(usd));
+    let tenant = tenant.map(|id| program.tenant(id));
+    let used: BTreeSet<&String> = actions.iter().flat_map(|action| action.secrets.values()).collect();
+    let secrets = tenant
+        .iter()
+        .flat_map(|tenant| &tenant.secrets)
+        .filter(|secret| used.contains(&secret.name.value))
+        .map(|secret| {
+            let terms = SecretTerms { from: secret.from.clone(), key: secret.key.value.clone() };
+            (secret.name.value.clone(), terms)
+        })
+        .collect();
+    let tenant = tenant.map(|decl| {
+        let quota = &decl.quota;
+        let limits = [
+            ("jobs", quota.jobs),
+            ("runtime_ms", quota.runtime_ms),
+            ("artifacts", quota.artifacts),
+            ("work_items", quota.work_items),
+            ("cpu", quota.cpu),
+            ("memory", quota.memory),
+        ];
+        let quota: BTreeMap<String, u64> =
+            limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?))).collect();
+        let budget = decl.budget.as_ref().map(|budget| {
+            format!("${} per {}, then {}", format_micro_usd(budget.usd.value), budget.per, budget.on_exceed)
+        });
+        let tiers = decl
+            .allow_tier
+            .as_ref()
+            .map_or_else(|| vec!["primary".to_owned()], |tiers| tiers.iter().map(|tier| tier.value.clone()).collect());
+        TenantTerms { name: decl.name.value.clone(), budget, tiers, quota, weight: decl.weight }
+    });
+    Terms { tenant, budget: graph.budget.as_ref().map(|money| money.value), at_most, secrets }
+}

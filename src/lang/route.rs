@@ -1,0 +1,131 @@
+//! The router: which candidate serves what is asked, at what most it costs, and why the others do
+//! not. A pure function of the specs, done at compile time, so that a reviewer sees its answer in the
+//! plan. Leaves out how the one chosen is started: see `expand`.
+
+mod choose;
+mod estimate;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::format_micro_usd;
+
+pub(crate) use choose::{Asking, Server, choose, net, owner};
+pub use estimate::Estimate;
+
+/// How what an action asks for is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The capability; `None` for an agent's own work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<String>,
+    /// The agent that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// `tool` or `agent`.
+    pub kind: String,
+    /// Who serves.
+    pub chosen: String,
+    /// `primary` or `secondary`.
+    pub tier: String,
+    /// The model, of an agent whose provider has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The most it costs, in micro-dollars, all attempts together.
+    pub at_most: u64,
+    /// The most it costs once in a run, however many actions it serves, in micro-dollars.
+    pub once: u64,
+    /// How that comes about.
+    pub price: String,
+    /// The first action that the same tool serves in this plan, where this is not it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalesced: Option<String>,
+    /// How much work it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+    /// Who does not serve, in the order of the map.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A candidate that does not serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejected {
+    /// The candidate.
+    pub candidate: String,
+    /// Why, as a word.
+    pub code: String,
+    /// Why, for people.
+    pub why: String,
+}
+
+impl Route {
+    /// One line: who serves, of which tier, at what most it costs.
+    pub fn describe(&self) -> String {
+        let Self { kind, chosen, tier, .. } = self;
+        let model = self.model.as_ref().map_or(String::new(), |model| format!(", model {model}"));
+        let once =
+            if self.once > 0 { format!(" and ${} once in a run", format_micro_usd(self.once)) } else { String::new() };
+        format!("{kind} {chosen} ({tier}{model}), at most ${}{once}", format_micro_usd(self.at_most))
+    }
+}
+
+/// What a plan is bound to besides its actions: who owns it, what it may cost, where secrets are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// The tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantTerms>,
+    /// The budget of the graph, in micro-dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u64>,
+    /// The most a run costs, in micro-dollars.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at_most: u64,
+    /// Secrets that actions are given, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretTerms>,
+}
+
+/// What a tenant grants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantTerms {
+    /// The name.
+    pub name: String,
+    /// Its budget, as words: `$500.00 per month, then pause`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
+    /// Tiers that may be used.
+    pub tiers: Vec<String>,
+    /// Limits, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub quota: BTreeMap<String, u64>,
+    /// Its share when tenants compete.
+    pub weight: u64,
+}
+
+/// Where a secret is read when an action runs. The value is nowhere in a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretTerms {
+    /// `env`, `file` or `command`.
+    pub from: String,
+    /// The variable, the file, or the command with its arguments.
+    pub key: String,
+}
+
+impl Terms {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
