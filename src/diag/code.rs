@@ -110,12 +110,14 @@ codes! {
     P0502 Error "a pattern matches no node";
     P0504 Error "two inputs or outputs claim one path";
     P0505 Error "a node needs more of a resource than there is";
+    P0506 Warning "an `after` says what follows already";
     P0507 Error "a path is not relative, or leaves the workspace";
     P0508 Error "a rule of an action's class is broken";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P1001 Warning "something is declared and never used";
     P1002 Warning "a type annotation says what the place says already";
+    P1005 Warning "an `allow` has nothing to allow";
 }
 
 impl fmt::Display for Code {

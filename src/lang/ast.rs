@@ -4,6 +4,7 @@
 use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
+use crate::lang::allow::AllowDecl;
 use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
 
@@ -330,6 +331,8 @@ pub struct NodeDecl {
 pub struct AfterDecl {
     /// The address or pattern.
     pub target: Text,
+    /// The whole node, if this is its only target.
+    pub whole: Option<Span>,
     /// Whether matching nothing is fine.
     pub optional: bool,
 }
@@ -430,6 +433,8 @@ pub struct FileDecls {
     pub graphs: Vec<GraphDecl>,
     /// Bundles.
     pub bundles: Vec<BundleDecl>,
+    /// Warnings that are not said.
+    pub allows: Vec<AllowDecl>,
     /// Whether a declaration was not understood, so that a name may be missing for that reason.
     pub incomplete: bool,
     /// Whether an import was not understood.

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Environment, Limits, RelPath};
+use crate::diag::Levels;
 use crate::lang::{Compiled, World, WorldError, compile};
 use crate::ops::Error;
 
@@ -26,6 +27,8 @@ pub struct Locations {
     pub current: PathBuf,
     /// The environment.
     pub environment: Environment,
+    /// What becomes of warnings in the specs found there.
+    pub levels: Levels,
 }
 
 /// A workspace whose root file has been found.
@@ -45,6 +48,8 @@ pub struct Workspace {
     pub excluded: Vec<PathBuf>,
     /// The specs, compiled.
     pub compiled: Compiled,
+    /// What becomes of warnings.
+    pub levels: Levels,
 }
 
 /// Finds the root file: in the folder given, or in the nearest parent of the current one.
@@ -79,7 +84,8 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
     let world = DiskWorld::new(&dir)?;
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
-    let compiled = compile(&world, &[root_file]);
+    let mut compiled = compile(&world, &[root_file]);
+    locations.levels.apply(&mut compiled.diagnostics);
     let settings = compiled
         .program
         .roots
@@ -113,6 +119,7 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         out: tidy(&out),
         excluded: Vec::new(),
         compiled,
+        levels: locations.levels.clone(),
     })
 }
 
@@ -164,6 +171,13 @@ impl DiskWorld {
     /// The world of a folder.
     pub fn new(dir: &Path) -> Result<Self, Error> {
         Ok(Self { dir: dir.canonicalize().map_err(Error::io("find", dir))? })
+    }
+}
+
+impl DiskWorld {
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 }
 
