@@ -37,6 +37,11 @@ mod world;
 
 pub use allow::AllowDecl;
 pub use ast::{RetryDecl, ToolDecl, WorkspaceDecl};
+pub use ast::{
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
+    Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
+    SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
+};
 pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
 pub use fix::{Fixed, FixedText, fix};
