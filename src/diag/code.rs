@@ -119,10 +119,9 @@ codes! {
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P1001 Warning "something is declared and never used";
-    P1002 Warning "a type annotation says what the place says already";
-    P1005 Warning "an `allow` has nothing to allow";
     P1002 Warning "a word says what another says already";
     P1003 Warning "a tool that serves a capability is not pinned to versions";
+    P1005 Warning "an `allow` has nothing to allow";
     P1006 Warning "a tool of the primary tier costs money";
 }
 

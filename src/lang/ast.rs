@@ -449,10 +449,8 @@ pub struct FileDecls {
     pub graphs: Vec<GraphDecl>,
     /// Bundles.
     pub bundles: Vec<BundleDecl>,
-<<<<<<< HEAD
     /// Warnings that are not said.
     pub allows: Vec<AllowDecl>,
-=======
     /// Tenants.
     pub tenants: Vec<TenantDecl>,
     /// Capabilities.
@@ -463,7 +461,6 @@ pub struct FileDecls {
     pub agents: Vec<AgentDecl>,
     /// Skills.
     pub skills: Vec<SkillDecl>,
->>>>>>> main
     /// Whether a declaration was not understood, so that a name may be missing for that reason.
     pub incomplete: bool,
     /// Whether an import was not understood.

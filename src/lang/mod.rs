@@ -36,7 +36,6 @@ mod ty;
 mod world;
 
 pub use allow::AllowDecl;
-pub use ast::{RetryDecl, ToolDecl, WorkspaceDecl};
 pub use ast::{
     AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
     Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
