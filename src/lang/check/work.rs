@@ -362,6 +362,10 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
     match &input.from {
         None => {
             for path in &input.paths {
+                // A list of patterns is spliced, as arguments are.
+                if path.as_variable().is_some_and(|name| matches!(scope.get(&name.value), Some((Ty::List(_), _)))) {
+                    continue;
+                }
                 scope.check_text(path, diagnostics);
                 check_pattern(path, diagnostics);
             }
