@@ -1,7 +1,6 @@
 //! Declarations as written, decoded from nodes: names unresolved, expressions unevaluated. Leaves
 //! out whether any of it makes sense: see `check`.
 
-use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
 use crate::lang::text::Text;
@@ -175,7 +174,7 @@ pub struct OutputDecl {
     /// The type.
     pub ty: Ty,
     /// The digest it must have.
-    pub digest: Option<Spanned<Digest>>,
+    pub digest: Option<Text>,
     /// The whole node.
     pub span: Span,
 }

@@ -410,6 +410,7 @@ fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
     let inputs: BTreeMap<&str, Span> = own.filter_map(|text| Some((text.as_literal()?, text.span))).collect();
     for output in &work.outputs {
         scope.check_text(&output.name, diagnostics);
+        output.digest.iter().for_each(|text| scope.check_text(text, diagnostics));
         let path = output.path.as_ref().unwrap_or(&output.name);
         if output.path.is_some() {
             scope.check_text(path, diagnostics);
