@@ -27,6 +27,7 @@ impl Decoder<'_> {
         let mut work = Work {
             body: None,
             body_at: None,
+            ask: self.ask(node),
             class: prop_name(node, "class"),
             inputs: Vec::new(),
             outputs: Vec::new(),

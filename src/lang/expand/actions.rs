@@ -115,6 +115,17 @@ impl<'a> Expander<'a, '_> {
         outer: Option<&'a Work>,
         graph: &GraphDecl,
     ) -> Option<ActionIr> {
+        if let Some(ask) = &work.ask {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::P0111,
+                    ask.at,
+                    "capabilities and agents belong to the language, but this version does not run them yet",
+                )
+                .with_help("remove it, or wait for the version that does"),
+            );
+            return None;
+        }
         let mut tools = BTreeSet::new();
         for name in &work.tools {
             let id = self.program.lookup(site.file, DeclKind::Tool, &name.value)?;
