@@ -3,7 +3,6 @@
 
 mod domain;
 
-use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
 use crate::lang::allow::AllowDecl;
@@ -186,7 +185,7 @@ pub struct OutputDecl {
     /// The type.
     pub ty: Ty,
     /// The digest it must have.
-    pub digest: Option<Spanned<Digest>>,
+    pub digest: Option<Text>,
     /// The whole node.
     pub span: Span,
 }

@@ -5,6 +5,8 @@
 mod domain;
 mod work;
 
+pub(crate) use work::parse_digest;
+
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
     AfterDecl, Body, BundleDecl, Cond, Expr, FileDecls, ForEach, GraphDecl, Group, ImportDecl, IncludeDecl, LetDecl,

@@ -119,7 +119,8 @@ static MERGE_JSON: Shape = Shape::new("merge-json", "Merges staged JSON files, l
 );
 static INPUT: Shape = Shape::new(
     "input",
-    "Files of the workspace by path or pattern, or with `from` an output of another node at the given place.",
+    "Files of the workspace by path or pattern, `(var)list` for several; or with `from` an output of another node at \
+     the given place.",
 )
 .args(1, MANY, Text, Text, "input PATH…")
 .props(&[

@@ -381,6 +381,10 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
     match &input.from {
         None => {
             for path in &input.paths {
+                // A list of patterns is spliced, as arguments are.
+                if path.as_variable().is_some_and(|name| matches!(scope.get(&name.value), Some((Ty::List(_), _)))) {
+                    continue;
+                }
                 scope.check_text(path, diagnostics);
                 check_pattern(path, diagnostics);
             }
@@ -425,6 +429,7 @@ fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
     let inputs: BTreeMap<&str, Span> = own.filter_map(|text| Some((text.as_literal()?, text.span))).collect();
     for output in &work.outputs {
         scope.check_text(&output.name, diagnostics);
+        output.digest.iter().for_each(|text| scope.check_text(text, diagnostics));
         let path = output.path.as_ref().unwrap_or(&output.name);
         if output.path.is_some() {
             scope.check_text(path, diagnostics);
