@@ -3,9 +3,9 @@
 
 mod domain;
 
-use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
+use crate::lang::allow::AllowDecl;
 use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
 
@@ -185,7 +185,7 @@ pub struct OutputDecl {
     /// The type.
     pub ty: Ty,
     /// The digest it must have.
-    pub digest: Option<Spanned<Digest>>,
+    pub digest: Option<Text>,
     /// The whole node.
     pub span: Span,
 }
@@ -342,6 +342,8 @@ pub struct NodeDecl {
 pub struct AfterDecl {
     /// The address or pattern.
     pub target: Text,
+    /// The whole node, if this is its only target.
+    pub whole: Option<Span>,
     /// Whether matching nothing is fine.
     pub optional: bool,
 }
@@ -446,6 +448,8 @@ pub struct FileDecls {
     pub graphs: Vec<GraphDecl>,
     /// Bundles.
     pub bundles: Vec<BundleDecl>,
+    /// Warnings that are not said.
+    pub allows: Vec<AllowDecl>,
     /// Tenants.
     pub tenants: Vec<TenantDecl>,
     /// Capabilities.

@@ -93,7 +93,7 @@ pub(crate) fn check_prompts(program: &Program, diagnostics: &mut Diagnostics) {
             if now != digest.value {
                 diagnostics.push(
                     Diagnostic::new(
-                        Code::P1005,
+                        Code::P1007,
                         digest.span,
                         format!("skill `{}` is not what was vouched for, and counts as experimental", decl.name.value),
                     )

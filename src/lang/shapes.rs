@@ -119,7 +119,8 @@ static MERGE_JSON: Shape = Shape::new("merge-json", "Merges staged JSON files, l
 );
 static INPUT: Shape = Shape::new(
     "input",
-    "Files of the workspace by path or pattern, or with `from` an output of another node at the given place.",
+    "Files of the workspace by path or pattern, `(var)list` for several; or with `from` an output of another node at \
+     the given place.",
 )
 .args(1, MANY, Text, Text, "input PATH…")
 .props(&[
@@ -290,6 +291,13 @@ static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
     ])
     .children(&[many(&INCLUDE), many(&SBOM), many(&PROVENANCE), many(&SIGN)]);
 
+pub(crate) static ALLOW: Shape = Shape::new(
+    "allow",
+    "Warnings that are not said: in the whole file at its top, else in the block it stands in. May stand in any block.",
+)
+.args(1, MANY, Name, Name, "allow CODE… reason=\"…\"")
+.props(&[needed("reason", Name, "why, for the next reader")]);
+
 macro_rules! reserved {
     ($($constant:ident $name:literal $doc:literal;)*) => {
         $(static $constant: Shape = Shape::new($name, $doc).reserved();)*
@@ -321,4 +329,5 @@ pub(crate) static TOP: &[Child] = &[
     many(&SKILL),
     many(&GATE),
     many(&TEST),
+    many(&ALLOW),
 ];

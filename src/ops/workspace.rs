@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Environment, Limits, RelPath};
+use crate::diag::Levels;
 use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile_for};
 use crate::ops::Error;
 use crate::ops::slices::SliceFile;
@@ -29,6 +30,8 @@ pub struct Locations {
     pub current: PathBuf,
     /// The environment.
     pub environment: Environment,
+    /// What becomes of warnings in the specs found there.
+    pub levels: Levels,
 }
 
 /// A workspace whose root file has been found.
@@ -48,6 +51,8 @@ pub struct Workspace {
     pub excluded: Vec<PathBuf>,
     /// The specs, compiled.
     pub compiled: Compiled,
+    /// What becomes of warnings.
+    pub levels: Levels,
 }
 
 /// Finds the root file: in the folder given, or in the nearest parent of the current one.
@@ -80,9 +85,10 @@ pub fn find(locations: &Locations) -> Result<PathBuf, Error> {
 pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = find(locations)?;
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
-    let world = DiskWorld::new(&dir, &locations.environment)?;
+    let world = DiskWorld::new(&dir, &locations.environment)?.for_tenant(locations.tenant.as_deref());
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
-    let compiled = world.compile(&[root_file], locations.tenant.as_deref());
+    let mut compiled = world.compile(&[root_file]);
+    locations.levels.apply(&mut compiled.diagnostics);
     let settings = compiled
         .program
         .roots
@@ -116,6 +122,7 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         out: tidy(&out),
         excluded: Vec::new(),
         compiled,
+        levels: locations.levels.clone(),
     })
 }
 
@@ -157,6 +164,7 @@ fn tidy(path: &Path) -> PathBuf {
 pub struct DiskWorld {
     dir: PathBuf,
     parsed: Option<SliceFile>,
+    tenant: Option<String>,
 }
 
 impl DiskWorld {
@@ -164,16 +172,30 @@ impl DiskWorld {
     pub fn new(dir: &Path, environment: &Environment) -> Result<Self, Error> {
         let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
         let parsed = SliceFile::of(&dir, environment);
-        Ok(Self { dir, parsed })
+        Ok(Self { dir, parsed, tenant: None })
     }
 
-    /// Compiles root files, perhaps for a tenant, and keeps what was parsed for the next time.
-    pub fn compile(&self, roots: &[RelPath], tenant: Option<&str>) -> Compiled {
-        let compiled = compile_for(self, roots, tenant);
+    /// For a tenant that owns every graph, whatever graphs say.
+    #[must_use]
+    pub fn for_tenant(mut self, tenant: Option<&str>) -> Self {
+        self.tenant = tenant.map(str::to_owned);
+        self
+    }
+
+    /// Compiles root files, and keeps what was parsed for the next time.
+    pub fn compile(&self, roots: &[RelPath]) -> Compiled {
+        let compiled = compile_for(self, roots, self.tenant.as_deref());
         if let Some(parsed) = &self.parsed {
             parsed.keep();
         }
         compiled
+    }
+}
+
+impl DiskWorld {
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 }
 

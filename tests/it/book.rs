@@ -241,6 +241,11 @@ fn the_document_of_lua_does_what_it_says() {
 }
 
 #[test]
+fn the_document_of_routing_does_what_it_says() {
+    assert!(Console::new().with("examples/routing").follows("examples/routing/README.md") >= 5);
+}
+
+#[test]
 fn the_document_of_site_does_what_it_says() {
     if tool("cmark").is_some() {
         assert!(Console::new().with("examples/site").follows("examples/site/README.md") >= 1);
@@ -257,7 +262,7 @@ fn transcripts_of_the_command_line_are_as_kept() {
 fn every_document_with_commands_is_run_by_a_test() {
     // Those that the tests above follow, by the beginning of their path.
     let followed =
-        ["README.md", "book/src/", "examples/hello/", "examples/lua/", "examples/site/", "tests/cli/", "tests/bench/"];
+        ["README.md", "book/src/", "examples/hello/", "examples/lua/", "examples/routing/", "examples/site/", "tests/cli/", "tests/bench/"];
     for (path, text) in documents() {
         let runs = |block: &Block| block.language == "console" && !block.is("ignore");
         let is_followed = followed.iter().any(|start| path.starts_with(start));

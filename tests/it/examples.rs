@@ -17,7 +17,7 @@ fn names() -> Vec<String> {
 #[test]
 fn there_are_examples_and_each_has_its_documents() {
     let names = names();
-    for expected in ["hello", "lua", "site"] {
+    for expected in ["hello", "lua", "routing", "site"] {
         assert!(names.iter().any(|name| name == expected), "{names:?}");
     }
     for name in names {
@@ -113,4 +113,45 @@ fn site_behaves_as_its_document_says() {
     let refused = site.run(&["deliver", "site"]).expect(1).says("index.html: there is no nowhere.html");
     refused.says("error[E0205]: `site/links` failed: ").says("--> partita.kdl:");
     assert!(!site.has("out/bundles"), "nothing is bundled");
+}
+
+#[test]
+fn routing_behaves_as_its_document_says() {
+    const KEY: &[u8] = b"not-a-real-key-7f3a";
+    let routing = Workspace::copy_of("examples/routing");
+    let plan = routing.run(&["plan", "routing"]).ok();
+    plan.prints("not ghostwriter: its provider is an API").prints("(max-usd)").prints("route text.translation");
+    assert_eq!(routing.run(&["run", "routing"]).ok().counts(), [5, 0, 0, 0, 0]);
+    assert_eq!(routing.read("out/routing/summary/summary.txt"), "In short: A plan is read before it is run.\n");
+    let german = routing.read("out/routing/german/out/translated.txt");
+    assert_eq!(german, "Kurz (de): A plan is read before it is run.\n");
+    assert_eq!(routing.run(&["run", "routing"]).ok().counts(), [0, 5, 0, 0, 0]);
+
+    // What the agent was told went to its log; the key of the service went nowhere.
+    routing
+        .run(&["log", "routing/summary"])
+        .ok()
+        .prints("Sum up this text for readers in one sentence. It has 26 words.");
+    routing.run(&["log", "--addr", "routing/german"]).ok().prints("using key [secret translator-key]");
+    for folder in [routing.state(), routing.store()] {
+        for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok) {
+            if entry.file_type().is_file() {
+                let bytes = std::fs::read(entry.path()).expect("a file of ours can be read");
+                let found = bytes.windows(KEY.len()).any(|window| window == KEY);
+                assert!(!found, "{} holds the key", entry.path().display());
+            }
+        }
+    }
+
+    // Another rule, another route.
+    let spec = routing.read("partita.kdl");
+    let dearer = spec.replace("max-usd=\"0.01\"", "max-usd=\"0.10\"");
+    routing.write("partita.kdl", dearer.replace("    candidate editor\n", ""));
+    routing.run(&["plan", "routing"]).ok().prints("route text.summary: tool wire-service (secondary), at most $0.05");
+    routing.write("partita.kdl", spec.replace("budget usd=\"0.50\"", "budget usd=\"0.003\""));
+    routing.run(&["check"]).expect(3).says("the cheapest route costs $0.004, and the budget of graph `routing` is $0.003");
+
+    // No tenant allows the second tier: nobody translates, and the reason is said.
+    routing.write("partita.kdl", spec.replace("allow-tier primary secondary", "allow-tier primary"));
+    routing.run(&["check"]).expect(3).says("tenant `press` does not allow the secondary tier");
 }

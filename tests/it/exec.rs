@@ -10,5 +10,6 @@ mod outputs;
 mod processes;
 mod reasons;
 mod scheduling;
+mod secrets;
 mod support;
 mod tools;

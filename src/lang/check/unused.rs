@@ -221,6 +221,7 @@ impl Uses {
         }
         work.inputs.iter().for_each(|input| self.input(input));
         for output in &work.outputs {
+            output.digest.iter().for_each(|text| self.text(text));
             self.text(&output.name);
             output.path.iter().for_each(|path| self.text(path));
         }

@@ -147,14 +147,14 @@ fn check_step_ref(
                 None => known = false,
             }
             if known && !names.contains(&output) {
-                diagnostics.push(no_output(text.span, output, step, &names));
+                diagnostics.push(no_output(text.span, literal, output, step, &names));
             }
         }
         None => {
             let names: Vec<&str> = recipe.steps.iter().map(|step| step.name.value.as_str()).collect();
             diagnostics.push(
                 Diagnostic::new(Code::P0201, text.span, format!("cannot find step `{step}`"))
-                    .with_suggestion_text(did_you_mean(step, names.iter().copied()))
+                    .with_suggestion_in(literal, 0..step.len(), did_you_mean(step, names.iter().copied()))
                     .with_help(
                         "a recipe sees its own steps and its parameters: take artifacts of the graph by `param`",
                     ),
@@ -169,11 +169,11 @@ pub(crate) fn not_a_reference(span: Span, text: &str) -> Diagnostic {
         .with_help("write `(ref)node.output`, or `(ref)\"node/key.output\"` for one instance")
 }
 
-/// The diagnostic for an output that a node does not have.
-pub(crate) fn no_output(span: Span, output: &str, node: &str, known: &[&str]) -> Diagnostic {
+/// The diagnostic for an output that a node does not have. `text` ends with its name.
+pub(crate) fn no_output(span: Span, text: &str, output: &str, node: &str, known: &[&str]) -> Diagnostic {
     let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", some(known)) };
     Diagnostic::new(Code::P0401, span, format!("output `{output}` is not produced by `{node}`"))
-        .with_suggestion_text(did_you_mean(output, known.iter().copied()))
+        .with_suggestion_in(text, text.len() - output.len()..text.len(), did_you_mean(output, known.iter().copied()))
         .with_help(help)
 }
 
@@ -377,6 +377,10 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
     match &input.from {
         None => {
             for path in &input.paths {
+                // A list of patterns is spliced, as arguments are.
+                if path.as_variable().is_some_and(|name| matches!(scope.get(&name.value), Some((Ty::List(_), _)))) {
+                    continue;
+                }
                 scope.check_text(path, diagnostics);
                 check_pattern(path, diagnostics);
             }
@@ -421,6 +425,7 @@ fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
     let inputs: BTreeMap<&str, Span> = own.filter_map(|text| Some((text.as_literal()?, text.span))).collect();
     for output in &work.outputs {
         scope.check_text(&output.name, diagnostics);
+        output.digest.iter().for_each(|text| scope.check_text(text, diagnostics));
         let path = output.path.as_ref().unwrap_or(&output.name);
         if output.path.is_some() {
             scope.check_text(path, diagnostics);

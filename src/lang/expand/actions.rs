@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{RelPath, parse_size_bytes};
+use crate::base::{RelPath, format_bytes, parse_size_bytes};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Body, GraphDecl, RecipeDecl, RenderVar, RetryDecl, Work};
 use crate::lang::check::check_overlap;
+use crate::lang::decode::parse_digest;
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::asks::{PendingAsk, impure};
 use crate::lang::expand::{Expander, PendingAction};
@@ -194,7 +195,13 @@ impl<'a> Expander<'a, '_> {
                 );
             }
             let dir = output.ty == Ty::Artifact(ArtifactKind::Dir);
-            let digest = output.digest.as_ref().map(|digest| digest.value);
+            let digest = match &output.digest {
+                Some(text) => {
+                    let value = evaluator.text(text, self.diagnostics)?;
+                    Some(parse_digest(&value, text.span).map_err(|found| self.diagnostics.push(*found)).ok()?)
+                }
+                None => None,
+            };
             self.spend(name.len() + path.as_str().len() + 128, output.span, &site.addr)?;
             outputs.push(OutputIr { name, path, dir, digest, span: output.span });
         }
@@ -294,13 +301,16 @@ impl<'a> Expander<'a, '_> {
                 && *total > most
             {
                 let name = &hold.pool.value;
+                let shown = |amount: u64| if name == "memory" { format_bytes(amount) } else { amount.to_string() };
                 self.diagnostics.push(
                     Diagnostic::new(
                         Code::P0505,
                         hold.amount.span(),
                         format!(
-                            "this needs {total} of `{name}`, and the quota of tenant `{}` is {most}",
-                            tenant.name.value
+                            "this needs {} of `{name}`, and the quota of tenant `{}` is {}",
+                            shown(*total),
+                            tenant.name.value,
+                            shown(most)
                         ),
                     )
                     .with_secondary(tenant.name.span, "the tenant that owns the graph")
