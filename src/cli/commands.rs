@@ -12,7 +12,7 @@ use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
 use crate::cli::upkeep::{doctor, store};
-use crate::cli::{audit, bundles, keys, transport};
+use crate::cli::{audit, bundles, keys, packages, transport};
 use crate::diag::Severity;
 use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
 
@@ -28,6 +28,8 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
     match &cli.command {
         Command::Init { dir } => init(&locations, dir, output),
         Command::Check { files } => check(&locations, files, output),
+        Command::Lock { check, update } => packages::lock(&locations, *check, update.as_deref(), output),
+        Command::Vendor => packages::vendor(&locations, output),
         Command::Fmt { files, check } => fmt(&locations, files, *check, output),
         Command::Expand { graph } => with_workspace(&locations, output, |workspace| {
             let text = ops::expand_graph(workspace, graph, &params(cli)?)?;

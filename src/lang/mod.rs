@@ -13,6 +13,7 @@ mod ir;
 mod lex;
 mod lex_string;
 mod load;
+mod package;
 mod parse;
 mod parse_check;
 mod parse_lower;
@@ -35,9 +36,13 @@ pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
 pub use fmt::{Error as FormatError, format};
 pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use package::{
+    Candidate, Catalog, CatalogError, Folder, FolderError, FolderFile, LOCK_FILE, Lock, Locked, Minimum, Pick, Power,
+    Resolution, Resolver, Source, VENDOR, Version, resolve,
+};
 pub use parse::parse;
 pub use print::{print_expansion, quote};
-pub use program::{DeclId, DeclKind, FileId, Program};
+pub use program::{DeclId, DeclKind, FileId, PackageId, Program, ProgramPackage};
 pub use signer::{SignerDecl, parse_signer};
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};

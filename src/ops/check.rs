@@ -15,7 +15,7 @@ use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_sv
 pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error> {
     if files.is_empty() {
         let dir = find(locations)?;
-        let world = DiskWorld::new(&dir)?;
+        let world = DiskWorld::new(&dir, locations)?;
         return Ok(compile(&world, &[relative(Path::new(ROOT_FILE))?]));
     }
     // Files are read relative to the workspace they lie in, so that their imports resolve; without
@@ -33,7 +33,7 @@ pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error
         })?;
         roots.push(relative(inside)?);
     }
-    Ok(compile(&DiskWorld::new(&dir)?, &roots))
+    Ok(compile(&DiskWorld::new(&dir, locations)?, &roots))
 }
 
 fn relative(path: &Path) -> Result<RelPath, Error> {

@@ -3,10 +3,12 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::{Environment, Limits, RelPath};
-use crate::lang::{Compiled, World, WorldError, compile};
+use crate::lang::{Compiled, Folder, Locked, VENDOR, World, WorldError, compile};
 use crate::ops::Error;
+use crate::ops::package_store::{PackageStore, read_folder};
 
 /// The root file of a workspace.
 pub const ROOT_FILE: &str = "partita.kdl";
@@ -26,6 +28,10 @@ pub struct Locations {
     pub current: PathBuf,
     /// The environment.
     pub environment: Environment,
+    /// Whether packages must be as the lock file has them, those in the workspace as well.
+    pub locked: bool,
+    /// Whether nothing may be fetched.
+    pub offline: bool,
 }
 
 /// A workspace whose root file has been found.
@@ -77,7 +83,7 @@ pub fn find(locations: &Locations) -> Result<PathBuf, Error> {
 pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = find(locations)?;
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
-    let world = DiskWorld::new(&dir)?;
+    let world = DiskWorld::new(&dir, locations)?;
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
     let compiled = compile(&world, &[root_file]);
     let settings = compiled
@@ -129,17 +135,18 @@ pub fn store_dir(locations: &Locations) -> Result<PathBuf, Error> {
 }
 
 fn default_store(environment: &Environment) -> Result<PathBuf, Error> {
-    let cache = environment
-        .get(Environment::XDG_CACHE_HOME)
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| environment.get(Environment::HOME).map(|home| PathBuf::from(home).join(".cache")));
-    cache.map(|cache| cache.join("partita")).ok_or_else(|| {
+    cache_dir(environment).map(|cache| cache.join("partita")).ok_or_else(|| {
         Error::usage_help(
             "there is no place for the store: `HOME` is not set",
             "name one: `--store DIR` or `PARTITA_STORE`",
         )
     })
+}
+
+/// The user's cache directory.
+pub(super) fn cache_dir(environment: &Environment) -> Option<PathBuf> {
+    let given = environment.get(Environment::XDG_CACHE_HOME).map(PathBuf::from).filter(|path| path.is_absolute());
+    given.or_else(|| environment.get(Environment::HOME).map(|home| PathBuf::from(home).join(".cache")))
 }
 
 /// Drops `.` and resolves `..` by name, so that messages and comparisons see one form of a path.
@@ -158,12 +165,26 @@ fn tidy(path: &Path) -> PathBuf {
 /// The files of a folder as the compiler's world. A file behind a symlink that leaves it is outside.
 pub struct DiskWorld {
     dir: PathBuf,
+    packages: PackageStore,
+    locked: bool,
 }
 
 impl DiskWorld {
     /// The world of a folder.
-    pub fn new(dir: &Path) -> Result<Self, Error> {
-        Ok(Self { dir: dir.canonicalize().map_err(Error::io("find", dir))? })
+    pub fn new(dir: &Path, locations: &Locations) -> Result<Self, Error> {
+        let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
+        let packages = PackageStore::new(locations, &dir);
+        Ok(Self { dir, packages, locked: locations.locked })
+    }
+
+    /// A fetched package: the one in the workspace, if it is there and is what the lock promises.
+    pub(super) fn locked_folder(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        let vendored = RelPath::new(&format!("{VENDOR}/{}", locked.name)).ok();
+        let vendored = vendored.and_then(|dir| self.folder(&dir).ok());
+        match vendored.filter(|folder| folder.digest() == Some(locked.tree)) {
+            Some(folder) => Ok(Arc::new(folder)),
+            None => self.packages.package(locked),
+        }
     }
 }
 
@@ -185,6 +206,22 @@ impl World for DiskWorld {
             return Err(WorldError::TooLarge);
         }
         Ok(bytes)
+    }
+
+    fn folder(&self, path: &RelPath) -> Result<Folder, WorldError> {
+        let real = path.under(&self.dir).canonicalize().map_err(world_error)?;
+        if !real.starts_with(&self.dir) {
+            return Err(WorldError::Outside);
+        }
+        read_folder(&real)
+    }
+
+    fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        self.packages.package(locked)
+    }
+
+    fn locked(&self) -> bool {
+        self.locked
     }
 }
 

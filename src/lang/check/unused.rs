@@ -15,7 +15,9 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
     let mut used: BTreeSet<(DeclKind, DeclId)> = BTreeSet::new();
     for index in 0..program.files.len() {
         let file = FileId(index);
-        let shown = !program.file(file).path.starts_with("<std>/");
+        // What others publish is theirs to tidy.
+        let is_foreign = program.file(file).package.is_some();
+        let shown = !program.file(file).path.starts_with("<std>/") && !is_foreign;
         let mut all = Uses::default();
         let decls = &program.file(file).decls;
         decls.lets.iter().for_each(|decl| all.exprs(&decl.values));
