@@ -20,6 +20,7 @@ mod guard;
 mod keys;
 mod language;
 mod memo;
+mod packages;
 mod repro;
 mod specs;
 mod stdlib;

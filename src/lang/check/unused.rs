@@ -44,6 +44,11 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             all.extend(own);
         }
         decls.bundles.iter().for_each(|bundle| all.bundle(bundle));
+        for name in decls.package.iter().flat_map(|package| &package.exports) {
+            for kind in DeclKind::ALL {
+                all.name(*kind, name);
+            }
+        }
         for (kind, name) in &all.names {
             used.extend(program.lookup(file, *kind, name).map(|id| (*kind, id)));
         }

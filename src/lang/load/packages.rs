@@ -185,7 +185,11 @@ impl Loader<'_> {
             format!("package `{}` is not what `{LOCK_FILE}` promises", locked.name),
         )
         .with_help(format!("locked b3:{}, found {found}", locked.tree))
-        .with_help(format!("if that is intended, run `partita lock --update {}`", locked.name));
+        .with_help(if locked.source.is_remote() {
+            format!("what is in `{VENDOR}` comes back by `partita vendor`; a cache that was damaged, with the network")
+        } else {
+            "if that is intended, run `partita lock`".to_owned()
+        });
         if let Some(span) = locked.span {
             diagnostic = diagnostic.with_secondary(span, "the lock says so here");
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::RelPath;
-use crate::diag::{Diagnostics, SourceMap, Span};
+use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::ast::{ImportDecl, PackageDecl, WorkspaceDecl};
 use crate::lang::decode::decode;
 use crate::lang::parse;
@@ -18,8 +18,6 @@ pub(crate) struct Manifest {
     pub(crate) imports: Vec<ImportDecl>,
     /// The settings of its root file.
     pub(crate) workspace: Option<WorkspaceDecl>,
-    /// The place of its root file, for messages.
-    pub(crate) span: Option<Span>,
 }
 
 /// Whether an import is of a package, and not of a file or the standard library.
@@ -71,7 +69,6 @@ pub(crate) fn read(
         if path == root {
             manifest.package = decls.package;
             manifest.workspace = decls.workspace;
-            manifest.span = Some(Span::new(source, 0, 0));
         }
         for import in decls.imports {
             let written = import.path.value.as_str();

@@ -4,7 +4,7 @@
 //!
 //! From the workspace on, each requirement reaches the lowest version it admits, whose own requirements
 //! are reached in turn. Of all versions of a package that are reached the highest is chosen. A version
-//! that was wanted by `lock --update` counts as a requirement of the workspace.
+//! that was wanted by `lock --update` is the least for all who can live with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -84,8 +84,6 @@ struct Need {
     minimum: Option<Minimum>,
     rev: Option<String>,
     at: Span,
-    /// Whether nobody but an earlier `lock --update` needs it.
-    kept: bool,
 }
 
 /// A state of a package that was reached.
@@ -143,13 +141,8 @@ impl Work<'_> {
         let mut read = |path: &RelPath| String::from_utf8(world.read(path).ok()?).ok();
         let root = manifest::read(self.resolver.root.as_str(), "", &mut read, &mut self.sources);
         self.settings = root.workspace.unwrap_or_default();
-        let start = root.span.unwrap_or_else(|| {
-            let source = self.sources.add(self.resolver.root.as_str(), "");
-            Span::new(source, 0, 0)
-        });
         let first: Vec<Need> = root.imports.iter().filter_map(|import| self.need(import, None)).collect();
         let mut open = first.clone();
-        open.extend(self.kept(start));
         while let Some(need) = open.pop() {
             self.needs.push(need.clone());
             let Some(pick) = self.pick(&need) else { continue };
@@ -170,17 +163,6 @@ impl Work<'_> {
             self.reached.insert(key, reached);
         }
         self.choose(&first)
-    }
-
-    /// Versions that an update wants kept, or now wants, as requirements of the workspace.
-    fn kept(&mut self, at: Span) -> Vec<Need> {
-        let Some(previous) = self.resolver.previous else { return Vec::new() };
-        let kept = previous.packages.iter().filter(|package| Some(package.name.as_str()) != self.resolver.update);
-        kept.filter_map(|package| {
-            let minimum = Some(Minimum::of(package.at_least.clone()?));
-            Some(Need { source: package.source.clone(), minimum, rev: None, at, kept: true })
-        })
-        .collect()
     }
 
     /// What an import needs. `from`: the package it stands in.
@@ -204,7 +186,7 @@ impl Work<'_> {
             self.diagnostics.push(no_version(import));
             return None;
         }
-        Some(Need { source, minimum, rev, at: import.path.span, kept: false })
+        Some(Need { source, minimum, rev, at: import.path.span })
     }
 
     /// The state that a requirement reaches: the lowest version it admits.
@@ -216,15 +198,16 @@ impl Work<'_> {
             return Some(Pick::Rev(rev.clone()));
         }
         let minimum = need.minimum.as_ref()?;
+        // What an update asked for stays, as far as it goes with what the specs ask for.
+        let kept = self.resolver.previous.and_then(|lock| lock.of(&need.source)?.at_least.clone());
+        let kept = kept.filter(|kept| minimum.admits(kept)).map(Minimum::of);
+        let minimum = kept.as_ref().unwrap_or(minimum);
         let wanted = self.updated(&need.source);
         let versions = self.versions(&need.source, need.at)?;
         let fitting = versions.iter().filter(|version| minimum.admits(version));
         let found = if wanted { fitting.max() } else { fitting.min() };
         if let Some(found) = found {
             return Some(Pick::Version(found.clone()));
-        }
-        if need.kept {
-            return None;
         }
         let mut known: Vec<String> = versions.iter().rev().take(8).map(ToString::to_string).collect();
         if versions.len() > known.len() {
@@ -342,7 +325,7 @@ impl Work<'_> {
 
     fn choose_one(&mut self, source: &Source) -> Option<Pick> {
         let needs: Vec<Need> =
-            self.needs.iter().filter(|need| need.source == *source && !need.kept).cloned().collect();
+            self.needs.iter().filter(|need| need.source == *source).cloned().collect();
         let picks: Vec<Pick> =
             self.reached.keys().filter(|(other, _)| other == source).map(|(_, p)| p.clone()).collect();
         let content = |pick: &Pick| match pick {
@@ -396,7 +379,7 @@ impl Work<'_> {
             let Some(Some(reached)) = self.reached.get(&(source.clone(), pick.clone())) else { continue };
             let previous = self.resolver.previous.and_then(|lock| lock.of(source));
             let updated = self.updated(source);
-            let at = self.needs.iter().find(|need| need.source == *source && !need.kept).map(|need| need.at);
+            let at = self.needs.iter().find(|need| need.source == *source).map(|need| need.at);
             if let Some(at) = at
                 && let Some(previous) = previous
                 && !updated
@@ -432,7 +415,7 @@ impl Work<'_> {
         lock.packages.sort();
         for pair in lock.packages.windows(2).filter(|pair| pair[0].name == pair[1].name) {
             let at = |package: &Locked| {
-                self.needs.iter().find(|need| need.source == package.source && !need.kept).map(|need| need.at)
+                self.needs.iter().find(|need| need.source == package.source).map(|need| need.at)
             };
             if let (Some(one), Some(two)) = (at(&pair[0]), at(&pair[1])) {
                 self.diagnostics.push(
