@@ -61,9 +61,9 @@ pub(super) fn vendor(locations: &Locations, output: &Output) -> Status8 {
         output.note("no package is fetched: there is nothing to copy");
     }
     output.text_or("", || {
-        let packages = vendored.iter().map(|package| {
-            json!({"name": package.name, "version": package.version, "path": package.path})
-        });
+        let packages = vendored
+            .iter()
+            .map(|package| json!({"name": package.name, "version": package.version, "path": package.path}));
         json!({"packages": packages.collect::<Vec<_>>()})
     });
     Ok(0)

@@ -40,8 +40,12 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     let is_root = program.roots.contains(&file) || program.file(file).package.is_some();
     for grant in decls.grants.iter().filter(|_| !is_root) {
         diagnostics.push(
-            Diagnostic::new(Code::P0107, grant.package.span, "`grant` belongs in the root file, not in an imported one")
-                .with_help("only the owner of a workspace says what packages may do in it"),
+            Diagnostic::new(
+                Code::P0107,
+                grant.package.span,
+                "`grant` belongs in the root file, not in an imported one",
+            )
+            .with_help("only the owner of a workspace says what packages may do in it"),
         );
     }
     if let (Some(span), false) = (decls.workspace.as_ref().and_then(|workspace| workspace.span), is_root) {

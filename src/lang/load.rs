@@ -12,11 +12,12 @@ use crate::lang::check::unique;
 use crate::lang::decode::decode;
 use crate::lang::load::packages::Packages;
 use crate::lang::package::{file_path, is_package, powers_asked};
+use crate::lang::parse::parse_with;
 use crate::lang::program::{FileId, PackageId, Program, ProgramFile};
 use crate::lang::shape::check_children;
 use crate::lang::shapes::TOP;
 use crate::lang::stdlib::{self, PRELUDE};
-use crate::lang::{Kind, Node, World, WorldError, parse};
+use crate::lang::{Kind, Node, World, WorldError};
 
 /// The newest edition this compiler knows.
 const EDITION: i128 = 1;
@@ -26,16 +27,15 @@ const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
 pub(crate) fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
-    let mut loader =
-        Loader {
-            world,
-            program: Program::default(),
-            known: BTreeMap::new(),
-            open: Vec::new(),
-            packages: Packages::default(),
-            roots,
-            diagnostics,
-        };
+    let mut loader = Loader {
+        world,
+        program: Program::default(),
+        known: BTreeMap::new(),
+        open: Vec::new(),
+        packages: Packages::default(),
+        roots,
+        diagnostics,
+    };
     for root in roots {
         if let Some(file) = loader.root(root.as_str())
             && !loader.program.roots.contains(&file)
@@ -98,7 +98,7 @@ impl Loader<'_> {
         let text = self.read(package, path, wanted)?;
         let source = self.program.sources.add(self.shown(package, path), text);
         let text = self.program.sources.file(source).text.clone();
-        let nodes = parse(source, &text, self.diagnostics);
+        let nodes = parse_with(source, &text, self.world.parsed(), self.diagnostics);
         let lost = self.diagnostics.has_error_within(Span::new(source, 0, text.len()));
         self.edition(source, &nodes, &text);
         check_children(&nodes, TOP, "a file", TOP, self.diagnostics);

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
 use crate::base::RelPath;
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
 use crate::lang::ast::{BundleDecl, FileDecls, GraphDecl, Group, LetDecl, Name, RecipeDecl, ToolDecl};
 use crate::lang::package::{Lock, Locked, Power, Source, Version};
 

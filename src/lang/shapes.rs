@@ -28,13 +28,8 @@ static WORKSPACE: Shape =
     Shape::new("workspace", "In the root file only: where store, state and outputs lie, and where packages are found.")
         .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT), many(&SOURCE)]);
 
-static INTEGRITY: Shape = Shape::new("integrity", "The digest that what is imported must have.").args(
-    1,
-    1,
-    Name,
-    Name,
-    "integrity \"b3:…\"",
-);
+static INTEGRITY: Shape =
+    Shape::new("integrity", "The digest that what is imported must have.").args(1, 1, Name, Name, "integrity \"b3:…\"");
 static IMPORT: Shape =
     Shape::new("import", "Makes the declarations of another file, or of a package, visible under an alias.")
         .args(1, 1, Name, Name, "import \"PATH\" as=NAME")
@@ -191,7 +186,10 @@ static SERVICE_USES: Shape = Shape::new("uses", "Uses a service.").reserved();
 
 static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
-    .props(&[prop("tool", Name, "the tool it starts"), prop("class", Name, "`pure` (default), `fixed` or `volatile`")])
+    .props(&[
+        prop("tool", Name, "the tool it starts"),
+        prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
+    ])
     .children(&[
         many(&ARG),
         many(&INPUT),
@@ -216,7 +214,7 @@ static NODE: Shape = Shape::new("node", "A node of a graph: it names a recipe, o
     .args(1, 1, Name, Name, "node NAME")
     .props(&[
         prop("recipe", Name, "the recipe it applies"),
-        prop("class", Name, "`pure` (default), `fixed` or `volatile`"),
+        prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
     ])
     .children(&[
         many(&FOR_EACH),

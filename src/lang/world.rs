@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::RelPath;
+use crate::lang::ParsedSlices;
 use crate::lang::package::{Folder, Locked};
 
 /// Why a file could not be read.
@@ -39,6 +40,12 @@ pub trait World {
     /// Whether folders of the workspace that are packages must be as the lock has them.
     fn locked(&self) -> bool {
         false
+    }
+
+    /// Slices of specs that were parsed before, if they are kept anywhere. They make compiling faster
+    /// and change nothing about what comes of it.
+    fn parsed(&self) -> Option<&dyn ParsedSlices> {
+        None
     }
 }
 

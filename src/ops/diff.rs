@@ -10,7 +10,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::base::{Digest, RelPath};
 use crate::diag::{Diagnostics, SourceMap, Span};
-use crate::lang::{Compiled, Folder, Locked, World, WorldError, compile, expand};
+use crate::lang::{Compiled, Folder, Locked, ParsedSlices, World, WorldError, compile, expand};
 use crate::ops::Error;
 use crate::ops::package_store::PackageStore;
 use crate::ops::revision::Repository;
@@ -111,6 +111,10 @@ impl World for Recorded<'_> {
 
     fn locked(&self) -> bool {
         self.world.locked()
+    }
+
+    fn parsed(&self) -> Option<&dyn ParsedSlices> {
+        self.world.parsed()
     }
 }
 

@@ -98,9 +98,7 @@ impl Git {
         let wanted = format!("{commit}^{{tree}}");
         let limit = Limits::PACKAGE_FILES as u64 * ENTRY_BYTES;
         let list = self.ask(&["ls-tree", "-r", "-z", "-l", "--full-tree", &wanted], repository, Vec::new(), limit)?;
-        read_tree(&list, &mut |asked, limit| {
-            self.ask(&["cat-file", "--batch=%(objectsize)"], repository, asked, limit)
-        })
+        read_tree(&list, &mut |asked, limit| self.ask(&["cat-file", "--batch=%(objectsize)"], repository, asked, limit))
     }
 
     /// What git prints for these arguments and this standard input, within limits.
@@ -145,7 +143,8 @@ impl Git {
         }
         let said = heard.recv_timeout(GRACE).unwrap_or_default();
         // Servers may send anything: one line without control characters is enough.
-        let mut lines = said.lines().map(|line| line.trim().trim_start_matches("fatal: ").trim_start_matches("error: "));
+        let mut lines =
+            said.lines().map(|line| line.trim().trim_start_matches("fatal: ").trim_start_matches("error: "));
         let line = lines.find(|line| !line.is_empty()).unwrap_or("git does not say why");
         Err(line.chars().filter(|c| !c.is_control()).take(300).collect())
     }
@@ -198,53 +197,53 @@ pub(super) fn read_tree(
     list: &[u8],
     cat: &mut dyn FnMut(Vec<u8>, u64) -> Result<Vec<u8>, String>,
 ) -> Result<Folder, String> {
-        let mut folder = Folder::default();
-        let mut asked = Vec::new();
-        let mut files: Vec<(String, bool, u64)> = Vec::new();
-        let mut total = 0;
-        for entry in list.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
-            let Some((facts, path)) = std::str::from_utf8(entry).ok().and_then(|entry| entry.split_once('\t')) else {
-                return Err("a name in it is not UTF-8".to_owned());
-            };
-            let facts: Vec<&str> = facts.split_ascii_whitespace().collect();
-            let &[mode, kind, hash, size] = facts.as_slice() else {
-                return Err(format!("git lists `{}` in an unknown way", path.escape_debug()));
-            };
-            let what = match (mode, kind) {
-                ("100644" | "100664" | "100755", "blob") => "",
-                ("120000", _) => "a link",
-                ("160000", _) => "a submodule",
-                _ => "of an unknown kind",
-            };
-            if !what.is_empty() {
-                let path = path.escape_debug();
-                return Err(format!("`{path}` is {what}; a package holds files and folders only"));
-            }
-            let size: u64 = size.parse().map_err(|_| format!("`{}` has no size", path.escape_debug()))?;
-            folder.admits(path, size).map_err(|error| error.to_string())?;
-            total += size;
-            if files.len() >= Limits::PACKAGE_FILES {
-                return Err(format!("it holds more than {} files", Limits::PACKAGE_FILES));
-            }
-            if total > Limits::PACKAGE_BYTES as u64 {
-                return Err(format!("it holds more than {} MiB", Limits::PACKAGE_BYTES >> 20));
-            }
-            asked.extend_from_slice(hash.as_bytes());
-            asked.push(b'\n');
-            files.push((path.to_owned(), mode == "100755", size));
+    let mut folder = Folder::default();
+    let mut asked = Vec::new();
+    let mut files: Vec<(String, bool, u64)> = Vec::new();
+    let mut total = 0;
+    for entry in list.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
+        let Some((facts, path)) = std::str::from_utf8(entry).ok().and_then(|entry| entry.split_once('\t')) else {
+            return Err("a name in it is not UTF-8".to_owned());
+        };
+        let facts: Vec<&str> = facts.split_ascii_whitespace().collect();
+        let &[mode, kind, hash, size] = facts.as_slice() else {
+            return Err(format!("git lists `{}` in an unknown way", path.escape_debug()));
+        };
+        let what = match (mode, kind) {
+            ("100644" | "100664" | "100755", "blob") => "",
+            ("120000", _) => "a link",
+            ("160000", _) => "a submodule",
+            _ => "of an unknown kind",
+        };
+        if !what.is_empty() {
+            let path = path.escape_debug();
+            return Err(format!("`{path}` is {what}; a package holds files and folders only"));
         }
-        let limit = total + files.len() as u64 * 128;
-        let out = cat(asked, limit)?;
-        let mut rest = out.as_slice();
-        for (path, exec, size) in files {
-            let header = format!("{size}\n");
-            let body = rest.strip_prefix(header.as_bytes()).filter(|body| body.len() as u64 > size);
-            let Some(body) = body else { return Err(format!("git does not give `{}`", path.escape_debug())) };
-            let (bytes, after) = body.split_at(size as usize);
-            folder.insert(&path, bytes.to_vec(), exec).map_err(|error| error.to_string())?;
-            rest = &after[1..];
+        let size: u64 = size.parse().map_err(|_| format!("`{}` has no size", path.escape_debug()))?;
+        folder.admits(path, size).map_err(|error| error.to_string())?;
+        total += size;
+        if files.len() >= Limits::PACKAGE_FILES {
+            return Err(format!("it holds more than {} files", Limits::PACKAGE_FILES));
         }
-        Ok(folder)
+        if total > Limits::PACKAGE_BYTES as u64 {
+            return Err(format!("it holds more than {} MiB", Limits::PACKAGE_BYTES >> 20));
+        }
+        asked.extend_from_slice(hash.as_bytes());
+        asked.push(b'\n');
+        files.push((path.to_owned(), mode == "100755", size));
+    }
+    let limit = total + files.len() as u64 * 128;
+    let out = cat(asked, limit)?;
+    let mut rest = out.as_slice();
+    for (path, exec, size) in files {
+        let header = format!("{size}\n");
+        let body = rest.strip_prefix(header.as_bytes()).filter(|body| body.len() as u64 > size);
+        let Some(body) = body else { return Err(format!("git does not give `{}`", path.escape_debug())) };
+        let (bytes, after) = body.split_at(size as usize);
+        folder.insert(&path, bytes.to_vec(), exec).map_err(|error| error.to_string())?;
+        rest = &after[1..];
+    }
+    Ok(folder)
 }
 
 /// The address of a repository as git takes it.
@@ -281,10 +280,7 @@ mod tests {
         std::fs::write(&program, "#!/bin/sh\nexec tail -f /dev/null\n").unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", folder.path().display());
-        let git = Git {
-            environment: Environment::from_pairs(&[("PATH", &path)]),
-            timeout: Duration::from_millis(200),
-        };
+        let git = Git { environment: Environment::from_pairs(&[("PATH", &path)]), timeout: Duration::from_millis(200) };
         let source = Source::git("https://git.example.org/x").unwrap();
         let why = git.references(&source, folder.path()).unwrap_err();
         assert!(why.contains("did not answer"), "{why}");

@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 use crate::base::{Digest, Environment};
 use crate::lang::{Folder, FolderError, Locked, Source, WorldError};
 use crate::ops::git::Git;
-use crate::ops::workspace::{Locations, cache_dir};
+use crate::ops::workspace::Locations;
 
 /// Fetched packages, and the way to more.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl PackageStore {
     /// For a workspace.
     pub fn new(locations: &Locations, dir: &Path) -> Self {
         let environment: &Environment = &locations.environment;
-        let cache = cache_dir(environment).map(|cache| cache.join("partita-packages"));
+        let cache = environment.user_cache().map(|cache| cache.join("partita-packages"));
         Self { cache, dir: dir.to_path_buf(), offline: locations.offline, git: Git::new(environment) }
     }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::{Environment, Limits, RelPath};
-use crate::lang::{Compiled, Folder, Locked, VENDOR, World, WorldError, compile};
+use crate::lang::{Compiled, Folder, Locked, ParsedSlices, VENDOR, World, WorldError, compile};
 use crate::ops::Error;
 use crate::ops::package_store::{PackageStore, read_folder};
+use crate::ops::slices::SliceFile;
 
 /// The root file of a workspace.
 pub const ROOT_FILE: &str = "partita.kdl";
@@ -85,7 +86,7 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
     let world = DiskWorld::new(&dir, locations)?;
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
-    let compiled = compile(&world, &[root_file]);
+    let compiled = world.compile(&[root_file]);
     let settings = compiled
         .program
         .roots
@@ -135,18 +136,12 @@ pub fn store_dir(locations: &Locations) -> Result<PathBuf, Error> {
 }
 
 fn default_store(environment: &Environment) -> Result<PathBuf, Error> {
-    cache_dir(environment).map(|cache| cache.join("partita")).ok_or_else(|| {
+    environment.user_cache().map(|cache| cache.join("partita")).ok_or_else(|| {
         Error::usage_help(
             "there is no place for the store: `HOME` is not set",
             "name one: `--store DIR` or `PARTITA_STORE`",
         )
     })
-}
-
-/// The user's cache directory.
-pub(super) fn cache_dir(environment: &Environment) -> Option<PathBuf> {
-    let given = environment.get(Environment::XDG_CACHE_HOME).map(PathBuf::from).filter(|path| path.is_absolute());
-    given.or_else(|| environment.get(Environment::HOME).map(|home| PathBuf::from(home).join(".cache")))
 }
 
 /// Drops `.` and resolves `..` by name, so that messages and comparisons see one form of a path.
@@ -167,14 +162,25 @@ pub struct DiskWorld {
     dir: PathBuf,
     packages: PackageStore,
     locked: bool,
+    parsed: Option<SliceFile>,
 }
 
 impl DiskWorld {
     /// The world of a folder.
     pub fn new(dir: &Path, locations: &Locations) -> Result<Self, Error> {
         let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
+        let parsed = SliceFile::of(&dir, &locations.environment);
         let packages = PackageStore::new(locations, &dir);
-        Ok(Self { dir, packages, locked: locations.locked })
+        Ok(Self { dir, packages, locked: locations.locked, parsed })
+    }
+
+    /// Compiles root files, and keeps what was parsed for the next time.
+    pub fn compile(&self, roots: &[RelPath]) -> Compiled {
+        let compiled = compile(self, roots);
+        if let Some(parsed) = &self.parsed {
+            parsed.keep();
+        }
+        compiled
     }
 
     /// A fetched package: the one in the workspace, if it is there and is what the lock promises.
@@ -222,6 +228,10 @@ impl World for DiskWorld {
 
     fn locked(&self) -> bool {
         self.locked
+    }
+
+    fn parsed(&self) -> Option<&dyn ParsedSlices> {
+        self.parsed.as_ref().map(|parsed| parsed as &dyn ParsedSlices)
     }
 }
 

@@ -289,7 +289,8 @@ impl Loader<'_> {
         }
         let is_root = self.roots.iter().any(|root| root.as_str() == ROOT_FILE);
         let own = self.program.files.iter().filter(|file| file.package.is_none());
-        let mut found = own.filter(|file| self.roots.iter().any(|root| root.as_str() == file.path))
+        let mut found = own
+            .filter(|file| self.roots.iter().any(|root| root.as_str() == file.path))
             .find_map(|file| file.decls.workspace.clone());
         if let (None, false, Ok(path)) = (&found, is_root, RelPath::new(ROOT_FILE))
             && let Ok(bytes) = self.world.read(&path)

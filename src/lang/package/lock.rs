@@ -115,7 +115,8 @@ impl Lock {
             self.root().hex()
         );
         for package in &self.packages {
-            let _ = writeln!(out, "package {} version={} {{", quote(&package.name), quote(&package.version.to_string()));
+            let _ =
+                writeln!(out, "package {} version={} {{", quote(&package.name), quote(&package.version.to_string()));
             let mut line = |word: &str, text: String| {
                 let _ = writeln!(out, "    {word} {}", quote(&text));
             };
@@ -153,9 +154,8 @@ fn decode(source: SourceId, nodes: &[Node], diagnostics: &mut Diagnostics) -> Op
     const HELP: &str = "the file is written by `partita lock`: delete it and run that";
     let Some(head) = nodes.first().filter(|node| node.name.value == "lock") else {
         let span = nodes.first().map_or(Span::new(source, 0, 0), |node| node.name.span);
-        diagnostics.push(
-            Diagnostic::new(Code::P0104, span, "the file does not begin with `lock version=1`").with_help(HELP),
-        );
+        diagnostics
+            .push(Diagnostic::new(Code::P0104, span, "the file does not begin with `lock version=1`").with_help(HELP));
         return None;
     };
     if let Some(version) = head.props.iter().find(|prop| prop.name.value == "version")

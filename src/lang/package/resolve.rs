@@ -324,8 +324,7 @@ impl Work<'_> {
     }
 
     fn choose_one(&mut self, source: &Source) -> Option<Pick> {
-        let needs: Vec<Need> =
-            self.needs.iter().filter(|need| need.source == *source).cloned().collect();
+        let needs: Vec<Need> = self.needs.iter().filter(|need| need.source == *source).cloned().collect();
         let picks: Vec<Pick> =
             self.reached.keys().filter(|(other, _)| other == source).map(|(_, p)| p.clone()).collect();
         let content = |pick: &Pick| match pick {
@@ -350,7 +349,8 @@ impl Work<'_> {
         let least = |need: &Need| need.minimum.as_ref().map_or_else(|| "any version".to_owned(), |m| m.to_string());
         // Who made it that version: another requirement that this one does not go with.
         let other = needs.iter().find(|need| {
-            need.rev.is_some() || need.minimum.as_ref().is_some_and(|other| other.admits(&version)) && need.at != refusing.at
+            need.rev.is_some()
+                || need.minimum.as_ref().is_some_and(|other| other.admits(&version)) && need.at != refusing.at
         });
         match (other, &pick) {
             (Some(other), Pick::Version(_)) => {
@@ -384,7 +384,8 @@ impl Work<'_> {
                 && let Some(previous) = previous
                 && !updated
                 && source.is_remote()
-                && (&previous.version, &previous.rev, pick) == (&reached.version, &None, &Pick::Version(reached.version.clone()))
+                && (&previous.version, &previous.rev, pick)
+                    == (&reached.version, &None, &Pick::Version(reached.version.clone()))
                 && previous.tree != reached.tree
             {
                 self.diagnostics.push(
@@ -414,9 +415,8 @@ impl Work<'_> {
         }
         lock.packages.sort();
         for pair in lock.packages.windows(2).filter(|pair| pair[0].name == pair[1].name) {
-            let at = |package: &Locked| {
-                self.needs.iter().find(|need| need.source == package.source).map(|need| need.at)
-            };
+            let at =
+                |package: &Locked| self.needs.iter().find(|need| need.source == package.source).map(|need| need.at);
             if let (Some(one), Some(two)) = (at(&pair[0]), at(&pair[1])) {
                 self.diagnostics.push(
                     Diagnostic::new(Code::P0202, two, format!("two packages are called `{}`", pair[0].name))
@@ -438,9 +438,14 @@ pub(crate) fn source_of(
     has: &dyn Fn(&RelPath) -> bool,
 ) -> Result<Source, Box<Diagnostic>> {
     let (written, span) = (import.path.value.as_str(), import.path.span);
-    let refuse = |code, message: String, help: &str| Err(Box::new(Diagnostic::new(code, span, message).with_help(help)));
+    let refuse =
+        |code, message: String, help: &str| Err(Box::new(Diagnostic::new(code, span, message).with_help(help)));
     let not_fetched = |why: String| {
-        refuse(Code::P0205, format!("`{written}` is not a repository that can be fetched: {why}"), "write `git+https://…`")
+        refuse(
+            Code::P0205,
+            format!("`{written}` is not a repository that can be fetched: {why}"),
+            "write `git+https://…`",
+        )
     };
     if let Some(url) = written.strip_prefix("git+") {
         let source = match Source::git(url) {
@@ -460,15 +465,16 @@ pub(crate) fn source_of(
             (Some(git), _) => Source::git(git.value.strip_prefix("git+").unwrap_or(&git.value)).or_else(not_fetched),
             (None, Some(path)) => match RelPath::new(path.value.strip_prefix("./").unwrap_or(&path.value)) {
                 Ok(path) => Ok(Source::Dir(path)),
-                Err(error) => refuse(Code::P0210, format!("the source of `{written}`: {error}"), "name a folder below it"),
+                Err(error) => {
+                    refuse(Code::P0210, format!("the source of `{written}`: {error}"), "name a folder below it")
+                }
             },
             (None, None) => refuse(Code::P0104, format!("`source {written}` needs `git` or `path`"), "add one of them"),
         };
     }
     let folder = RelPath::new(written).ok();
-    let is_there = folder.as_ref().is_some_and(|folder| {
-        RelPath::new("partita.kdl").is_ok_and(|file| has(&folder.join(&file)))
-    });
+    let is_there =
+        folder.as_ref().is_some_and(|folder| RelPath::new("partita.kdl").is_ok_and(|file| has(&folder.join(&file))));
     if from.is_some_and(Source::is_remote) {
         let help = format!("say where it is: `workspace {{ source {written} git=\"https://…\" }}` in the root file");
         let message = format!("a fetched package needs `{written}`, and the workspace does not say where that is");
@@ -481,7 +487,9 @@ pub(crate) fn source_of(
             Err(Box::new(
                 Diagnostic::new(Code::P0205, span, format!("cannot find package `{written}`"))
                     .with_suggestion_text(crate::diag::did_you_mean(written, known.iter().copied()))
-                    .with_help(format!("searched: `source` nodes of the root file; `{written}/partita.kdl` in the workspace"))
+                    .with_help(format!(
+                        "searched: `source` nodes of the root file; `{written}/partita.kdl` in the workspace"
+                    ))
                     .with_help("for a file write its path with `.kdl`, for the standard library `<std>/NAME`"),
             ))
         }

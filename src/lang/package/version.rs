@@ -68,9 +68,7 @@ impl Minimum {
 
     /// Whether a version will do. A pre-release does only where one was asked for.
     pub fn admits(&self, version: &Version) -> bool {
-        version >= &self.0
-            && version.agrees_with(&self.0)
-            && (!version.is_prerelease() || self.0.is_prerelease())
+        version >= &self.0 && version.agrees_with(&self.0) && (!version.is_prerelease() || self.0.is_prerelease())
     }
 }
 

@@ -25,7 +25,12 @@ fn links_are_refused() {
         let Some(repos) = evil() else { return };
         symlink(target, repos.workspace.path("../repos/evil/link.kdl")).expect("a link can be made");
         publish(&repos);
-        repos.workspace.run(&["lock", "--message-format", "short"]).expect(3).says("P0205").says("`link.kdl` is a link");
+        repos
+            .workspace
+            .run(&["lock", "--message-format", "short"])
+            .expect(3)
+            .says("P0205")
+            .says("`link.kdl` is a link");
         assert!(!repos.workspace.has("partita.lock"));
     }
 }
