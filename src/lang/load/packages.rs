@@ -29,8 +29,8 @@ pub(super) struct Packages {
     folders: Vec<Option<Arc<Folder>>>,
     /// What they ask for.
     pub(super) asks: Vec<Vec<Ask>>,
-    /// The lock file; the outer `None` until it was looked for.
-    lock: Option<Option<Lock>>,
+    /// The lock file, once it was looked for: what it says, or that it cannot be read.
+    lock: Option<Result<Lock, ()>>,
     /// The settings of the workspace.
     settings: Option<WorkspaceDecl>,
     /// Grants of a root file that is not itself compiled.
@@ -266,20 +266,20 @@ impl Loader<'_> {
                 Some(Ok(bytes)) => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     let source = self.program.sources.add(LOCK_FILE, text.as_str());
-                    Lock::read(source, &text, self.diagnostics)
+                    Lock::read(source, &text, self.diagnostics).ok_or(())
                 }
-                Some(Err(WorldError::NotFound)) | None => Some(Lock::default()),
+                Some(Err(WorldError::NotFound)) | None => Ok(Lock::default()),
                 Some(Err(error)) => {
                     let source = self.program.sources.add(LOCK_FILE, "");
                     let message = format!("cannot read `{LOCK_FILE}`: {error}");
                     self.diagnostics.push(Diagnostic::new(Code::P0205, Span::new(source, 0, 0), message));
-                    None
+                    Err(())
                 }
             };
-            self.program.lock.clone_from(&lock);
+            self.program.lock = lock.as_ref().ok().cloned();
             self.packages.lock = Some(lock);
         }
-        self.packages.lock.as_ref().and_then(Option::as_ref)
+        self.packages.lock.as_ref().and_then(|lock| lock.as_ref().ok())
     }
 
     /// The settings of the workspace: those of its root file, also where other files are compiled.

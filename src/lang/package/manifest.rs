@@ -60,7 +60,7 @@ pub(crate) fn read(
     let mut open = vec![root.to_owned()];
     while let Some(path) = open.pop() {
         let Some(text) = RelPath::new(&path).ok().and_then(|path| read(&path)) else { continue };
-        let source = sources.add(&format!("{shown}{path}"), text);
+        let source = sources.add(format!("{shown}{path}"), text);
         let text = sources.file(source).text.clone();
         // Mistakes are the compiler's to report.
         let mut ignored = Diagnostics::default();
