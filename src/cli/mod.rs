@@ -13,6 +13,7 @@ mod packages;
 mod progress;
 mod review;
 mod running;
+mod specs;
 mod transport;
 mod upkeep;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::{Environment, Limits, RelPath};
+use crate::diag::Levels;
 use crate::lang::{Compiled, Folder, Locked, ParsedSlices, VENDOR, World, WorldError, compile};
 use crate::ops::Error;
 use crate::ops::package_store::{PackageStore, read_folder};
@@ -33,6 +34,8 @@ pub struct Locations {
     pub locked: bool,
     /// Whether nothing may be fetched.
     pub offline: bool,
+    /// What becomes of warnings in the specs found there.
+    pub levels: Levels,
 }
 
 /// A workspace whose root file has been found.
@@ -52,6 +55,8 @@ pub struct Workspace {
     pub excluded: Vec<PathBuf>,
     /// The specs, compiled.
     pub compiled: Compiled,
+    /// What becomes of warnings.
+    pub levels: Levels,
 }
 
 /// Finds the root file: in the folder given, or in the nearest parent of the current one.
@@ -86,7 +91,8 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
     let world = DiskWorld::new(&dir, locations)?;
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
-    let compiled = world.compile(&[root_file]);
+    let mut compiled = world.compile(&[root_file]);
+    locations.levels.apply(&mut compiled.diagnostics);
     let settings = compiled
         .program
         .roots
@@ -120,6 +126,7 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         out: tidy(&out),
         excluded: Vec::new(),
         compiled,
+        levels: locations.levels.clone(),
     })
 }
 
@@ -191,6 +198,13 @@ impl DiskWorld {
             Some(folder) => Ok(Arc::new(folder)),
             None => self.packages.package(locked),
         }
+    }
+}
+
+impl DiskWorld {
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 }
 
