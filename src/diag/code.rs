@@ -116,6 +116,7 @@ codes! {
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P1001 Warning "something is declared and never used";
     P1002 Warning "a type annotation says what the place says already";
+    P1009 Warning "a tool that a bundle may name has no supplier";
 }
 
 impl fmt::Display for Code {

@@ -5,6 +5,7 @@
 mod bundle;
 mod group;
 mod scope;
+mod supplier;
 mod unused;
 mod work;
 
@@ -20,6 +21,7 @@ use scope::some;
 
 pub(crate) use bundle::check_version;
 pub(crate) use scope::{Scope, check_values};
+pub(crate) use supplier::check_suppliers;
 pub(crate) use unused::check_unused;
 pub(crate) use work::{check_overlap, no_output, not_a_reference};
 

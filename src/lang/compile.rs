@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::RelPath;
 use crate::diag::Diagnostics;
-use crate::lang::check::{check, check_unused};
+use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
@@ -51,6 +51,7 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
     }
     if !diagnostics.has_errors() {
         check_unused(&program, &mut diagnostics);
+        check_suppliers(&program, &mut diagnostics);
     }
     Compiled { program, diagnostics }
 }

@@ -6,6 +6,7 @@
 mod archives;
 mod bytes;
 mod chain;
+mod profile;
 mod support;
 mod tools;
 mod trust;
