@@ -17,8 +17,10 @@ mod parse;
 mod parse_check;
 mod parse_lower;
 mod parse_word;
+mod parsed;
 mod print;
 mod program;
+mod reference;
 mod shape;
 mod shapes;
 mod signer;
@@ -38,8 +40,10 @@ pub use ir::{
     ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ROLES, RenderIr, ToolIr,
 };
 pub use parse::parse;
+pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, Program};
+pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
 pub use signer::{SignerDecl, parse_signer};
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
