@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests; clippy only knows functions marked so")]
 
+mod agree;
 mod archives;
 mod bytes;
 mod chain;
