@@ -31,6 +31,8 @@ pub enum Domain {
     Outcome,
     /// A skill: its template and the types of its variables.
     Skill,
+    /// A lock file: all packages with all they rest on.
+    Lock,
 }
 
 impl Domain {
@@ -45,6 +47,7 @@ impl Domain {
             Self::Tools => "partita v1 tools",
             Self::Outcome => "partita v1 outcome",
             Self::Skill => "partita v1 skill",
+            Self::Lock => "partita v1 lock",
         }
     }
 }

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use crate::base::RelPath;
-use crate::diag::Diagnostics;
-use crate::lang::check::{check, check_unused};
+use crate::diag::{Diagnostics, Severity, SourceId};
+use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
-use crate::lang::prompt::{check_prompts, load_prompts};
+use crate::lang::prompt::check_prompts;
 use crate::lang::world::World;
 
 /// A compiled set of specs, with everything there is to say about it.
@@ -33,7 +33,6 @@ pub fn compile_for(world: &dyn World, roots: &[RelPath], tenant: Option<&str>) -
     let mut diagnostics = Diagnostics::default();
     let mut program = load(world, roots, &mut diagnostics);
     program.tenant = tenant.map(str::to_owned);
-    load_prompts(world, &mut program, &mut diagnostics);
     check(&program, &mut diagnostics);
     check_prompts(&program, &mut diagnostics);
     let mut graphs = program.root_graphs();
@@ -64,8 +63,14 @@ pub fn compile_for(world: &dyn World, roots: &[RelPath], tenant: Option<&str>) -
         program.allow(&mut diagnostics);
     } else {
         check_unused(&program, &mut diagnostics);
+        check_suppliers(&program, &mut diagnostics);
         program.allow_and_report(complete, &mut diagnostics);
     }
+    // What could be better in what others wrote is theirs to hear.
+    let fetched =
+        program.files.iter().filter(|file| file.package.is_some_and(|id| program.packages[id.0].source.is_remote()));
+    let fetched: Vec<SourceId> = fetched.map(|file| file.source).collect();
+    diagnostics.retain(|item| item.severity == Severity::Error || !fetched.contains(&item.primary.span.source));
     Compiled { program, diagnostics }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 use crate::diag::Span;
-use crate::lang::program::DeclId;
+use crate::lang::program::{DeclId, FileId};
 use crate::lang::route::{Route, Terms};
 
 /// A graph, expanded.
@@ -174,6 +174,15 @@ pub enum ToolOf {
     Provider(DeclId),
 }
 
+impl ToolOf {
+    /// The file of the declaration.
+    pub fn file(self) -> FileId {
+        match self {
+            Self::Tool(id) | Self::Provider(id) => id.file,
+        }
+    }
+}
+
 /// A tool.
 #[derive(Clone, Debug)]
 pub struct ToolIr {
@@ -195,6 +204,12 @@ pub struct BundleIr {
     /// What goes in: the path in the archive (a folder's contents go below it), the action's index
     /// and the output.
     pub includes: Vec<IncludeIr>,
+    /// Patterns of paths in the archive that are left out.
+    pub excludes: Vec<String>,
+    /// How far it has come.
+    pub level: Option<u64>,
+    /// The version of CycloneDX, if one was asked for.
+    pub cyclonedx: Option<String>,
     /// The keys that sign, without repetitions.
     pub keys: Vec<String>,
 }
@@ -210,6 +225,12 @@ pub struct IncludeIr {
     pub output: String,
     /// Whether it is a folder.
     pub dir: bool,
+    /// What it is for: one of [`crate::lang::ROLES`].
+    pub role: Option<String>,
     /// The place.
     pub span: Span,
 }
+
+/// What an output of a bundle may be for: an operator's guide, a result card, results of tests, of measurements
+/// and of scans, pictures, and other reports.
+pub const ROLES: &[&str] = &["guide", "card", "tests", "performance", "security", "screenshots", "report"];

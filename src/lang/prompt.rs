@@ -1,15 +1,13 @@
-//! The templates of skills: read through the `World`, parsed, and their variables compared with those
-//! declared. Leaves out rendering, which is the executor's, at run time.
+//! The templates of skills: parsed, and their variables compared with those declared. Leaves out reading
+//! them, which is the loader's, and rendering, which is the executor's, at run time.
 
 use std::collections::BTreeSet;
 
 use minijinja::Environment;
 
-use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, Span, did_you_mean};
 use crate::lang::ast::Name;
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
-use crate::lang::{World, WorldError};
 
 /// Functions that every template has.
 const GLOBALS: &[&str] = &["range", "dict", "namespace"];
@@ -19,65 +17,6 @@ const LONG_TOKENS: u64 = 32_000;
 
 /// Characters of a token, roughly, in every model's encoding.
 const TOKEN_CHARS: u64 = 4;
-
-/// Reads the templates of all skills.
-pub(crate) fn load_prompts(world: &dyn World, program: &mut Program, diagnostics: &mut Diagnostics) {
-    for index in 0..program.files.len() {
-        let file = FileId(index);
-        let path = program.file(file).path.clone();
-        for at in 0..program.file(file).decls.skills.len() {
-            let id = DeclId { file, index: at };
-            let decl = program.skill(id);
-            if let Some(text) = &decl.text {
-                let (source, text) = (text.span.source, text.value.clone());
-                program.prompts.insert(id, (source, text));
-            } else if let Some(name) = decl.prompt.clone()
-                && let Some((path, text)) = read(world, &path, &name, diagnostics)
-            {
-                let source = program.sources.add(path.as_str(), text);
-                let text = program.sources.file(source).text.to_string();
-                program.prompts.insert(id, (source, text));
-            }
-        }
-    }
-}
-
-fn read(world: &dyn World, from: &str, name: &Name, diagnostics: &mut Diagnostics) -> Option<(RelPath, String)> {
-    let written = name.value.trim_start_matches("./");
-    let beside = from.rsplit_once('/').map_or_else(|| written.to_owned(), |(folder, _)| format!("{folder}/{written}"));
-    let path = match RelPath::new(&beside) {
-        Ok(path) => path,
-        Err(error) => {
-            diagnostics.push(
-                Diagnostic::new(Code::P0507, name.span, error.to_string())
-                    .with_help("write a path relative to the folder of this spec"),
-            );
-            return None;
-        }
-    };
-    let fail = |code, message: String, help: &str, diagnostics: &mut Diagnostics| {
-        diagnostics.push(Diagnostic::new(code, name.span, message).with_help(help));
-    };
-    match world.read(&path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => return Some((path, text)),
-            Err(_) => fail(Code::P0315, format!("`{path}` is not UTF-8 text"), "a prompt is text", diagnostics),
-        },
-        Err(WorldError::TooLarge) => fail(
-            Code::P0001,
-            format!("`{path}` is larger than 4 MiB"),
-            "give data as an artifact, and keep the prompt short",
-            diagnostics,
-        ),
-        Err(error) => fail(
-            Code::P0205,
-            format!("cannot read prompt `{path}`: {error}"),
-            "paths of prompts are relative to the spec that names them",
-            diagnostics,
-        ),
-    }
-    None
-}
 
 /// Checks every template that could be read, and trust in it.
 pub(crate) fn check_prompts(program: &Program, diagnostics: &mut Diagnostics) {

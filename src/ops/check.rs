@@ -23,8 +23,7 @@ pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error
 pub(super) fn chosen(locations: &Locations, files: &[PathBuf]) -> Result<(DiskWorld, Vec<RelPath>), Error> {
     if files.is_empty() {
         let dir = find(locations)?;
-        let world = DiskWorld::new(&dir, &locations.environment)?.for_tenant(locations.tenant.as_deref());
-        return Ok((world, vec![relative(Path::new(ROOT_FILE))?]));
+        return Ok((DiskWorld::new(&dir, locations)?, vec![relative(Path::new(ROOT_FILE))?]));
     }
     // Files are read relative to the workspace they lie in, so that their imports resolve; without
     // one, relative to the folder they lie in.
@@ -41,8 +40,7 @@ pub(super) fn chosen(locations: &Locations, files: &[PathBuf]) -> Result<(DiskWo
         })?;
         roots.push(relative(inside)?);
     }
-    let world = DiskWorld::new(&dir, &locations.environment)?.for_tenant(locations.tenant.as_deref());
-    Ok((world, roots))
+    Ok((DiskWorld::new(&dir, locations)?, roots))
 }
 
 fn relative(path: &Path) -> Result<RelPath, Error> {

@@ -149,7 +149,10 @@ fn routing_behaves_as_its_document_says() {
     routing.write("partita.kdl", dearer.replace("    candidate editor\n", ""));
     routing.run(&["plan", "routing"]).ok().prints("route text.summary: tool wire-service (secondary), at most $0.05");
     routing.write("partita.kdl", spec.replace("budget usd=\"0.50\"", "budget usd=\"0.003\""));
-    routing.run(&["check"]).expect(3).says("the cheapest route costs $0.004, and the budget of graph `routing` is $0.003");
+    routing
+        .run(&["check"])
+        .expect(3)
+        .says("the cheapest route costs $0.004, and the budget of graph `routing` is $0.003");
 
     // No tenant allows the second tier: nobody translates, and the reason is said.
     routing.write("partita.kdl", spec.replace("allow-tier primary secondary", "allow-tier primary"));
