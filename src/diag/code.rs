@@ -112,6 +112,8 @@ codes! {
     P0505 Error "a node needs more of a resource than there is";
     P0507 Error "a path is not relative, or leaves the workspace";
     P0508 Error "a rule of an action's class is broken";
+    P0510 Error "the address of a service stands where it cannot be given";
+    P0511 Error "the address of a service is given to a node that does not use it";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P1001 Warning "something is declared and never used";

@@ -2,6 +2,7 @@
 //! kind here has been reported already and its declaration is left out in silence; what only decoding
 //! can see (types, units, digests, words of a closed set) is reported here. Leaves out names.
 
+mod service;
 mod work;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
@@ -259,7 +260,8 @@ impl Decoder<'_> {
 
     fn use_(&mut self, node: &Node) -> Option<UseDecl> {
         let with = self.with(node);
-        Some(UseDecl { template: first_name(node)?, alias: prop_name(node, "as")?, with, span: node.span })
+        let services = names_of_children(node, "uses");
+        Some(UseDecl { template: first_name(node)?, alias: prop_name(node, "as")?, with, services, span: node.span })
     }
 
     fn with(&mut self, node: &Node) -> Vec<(Name, Expr)> {
@@ -288,6 +290,8 @@ impl Decoder<'_> {
             timeout: defaults.and_then(|node| self.timeout(node)),
             retry: defaults.and_then(|node| self.retry(node)),
             resources,
+            services_known: self.intact(node, "service"),
+            services: children(node, "service").filter_map(|node| self.service(node)).collect(),
         })
     }
 
@@ -344,7 +348,8 @@ impl Decoder<'_> {
                 self.texts(node).into_iter().map(move |target| AfterDecl { target, optional })
             })
             .collect();
-        Some(NodeDecl { name, recipe, with, for_each, when, after, work, span: node.span })
+        let services = names_of_children(node, "uses");
+        Some(NodeDecl { name, recipe, with, for_each, when, after, services, work, span: node.span })
     }
 
     /// Reports what a node cannot say because the steps of its recipe say it.

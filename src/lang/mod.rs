@@ -34,7 +34,10 @@ pub use ast::{RetryDecl, ToolDecl, WorkspaceDecl};
 pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
 pub use fmt::{Error as FormatError, format};
-pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use ir::{
+    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, RenderIr, ServiceIr,
+    ToolIr,
+};
 pub use parse::parse;
 pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, Program};
