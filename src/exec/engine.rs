@@ -452,7 +452,8 @@ impl<'a> Engine<'a> {
             network,
             isolation: self.wanted(action),
             tap: None,
-            guarded: false,
+            // Where something was started for it already, the price of a guardian is small.
+            guarded: !action.spec.services.is_empty(),
         };
         let ended = self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
         let (duration, isolation) = (ended.duration, ended.isolation);

@@ -21,6 +21,7 @@ mod keys;
 mod language;
 mod memo;
 mod repro;
+mod services;
 mod specs;
 mod stdlib;
 mod store;
