@@ -477,8 +477,8 @@ impl Services {
 
     /// Why an action that failed was bound to: a service it uses has ended. `None` if all live.
     pub(super) fn blame(&self, plan: &Plan, action: &Action, tell: &dyn Fn(Event)) -> Option<Trouble> {
-        let services = action.spec.services.iter().filter_map(|name| plan.service(name));
-        services.filter_map(|service| self.died(service, tell)).next()
+        let mut services = action.spec.services.iter().filter_map(|name| plan.service(name));
+        services.find_map(|service| self.died(service, tell))
     }
 
     /// An action has ended. Services that no other will use are told to end.

@@ -124,7 +124,7 @@ impl<'a> Evaluator<'a> {
             },
             _ => self.env.get(&name)?.clone(),
         };
-        self.check_address(&value, self.addresses && filters.is_empty(), &name, span, diagnostics)?;
+        check_address(&value, self.addresses && filters.is_empty(), &name, span, diagnostics)?;
         for filter in filters {
             value = match (filter, value) {
                 (Filter::Join(separator), Val::List(items)) => {
@@ -154,27 +154,6 @@ impl<'a> Evaluator<'a> {
         value.text()
     }
 
-    /// Reports a value that holds the address of a service where none may be.
-    fn check_address(
-        &self,
-        value: &Val,
-        may: bool,
-        name: &str,
-        span: Span,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<()> {
-        match value {
-            Val::Text(text) if !may && !addresses(text).is_empty() => {
-                // Every instance of a node makes the same mistake.
-                if !diagnostics.has_error_within(span) {
-                    diagnostics.push(misplaced_address(span, name));
-                }
-                None
-            }
-            _ => Some(()),
-        }
-    }
-
     /// The value of an expression.
     pub(crate) fn expr(&self, expr: &Expr, diagnostics: &mut Diagnostics) -> Option<Val> {
         match expr {
@@ -183,7 +162,7 @@ impl<'a> Evaluator<'a> {
             Expr::Bool(flag, _) => Some(Val::Bool(*flag)),
             Expr::Var(name) => {
                 let value = self.env.get(&name.value)?;
-                self.check_address(value, self.addresses, &name.value, name.span, diagnostics)?;
+                check_address(value, self.addresses, &name.value, name.span, diagnostics)?;
                 Some(value.clone())
             }
             Expr::Ref(text) => {
@@ -192,7 +171,7 @@ impl<'a> Evaluator<'a> {
                     && let Some(value @ Val::Text(address)) = self.env.get(name)
                     && addresses(address).first().is_some_and(|found| found.placeholder() == *address)
                 {
-                    self.check_address(value, self.addresses, name, text.span, diagnostics)?;
+                    check_address(value, self.addresses, name, text.span, diagnostics)?;
                     return Some(value.clone());
                 }
                 let slugged = Self { slugged: true, ..*self };
@@ -240,6 +219,20 @@ impl<'a> Evaluator<'a> {
                 })
             }
         }
+    }
+}
+
+/// Reports a value that holds the address of a service where none may be.
+fn check_address(value: &Val, may: bool, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<()> {
+    match value {
+        Val::Text(text) if !may && !addresses(text).is_empty() => {
+            // Every instance of a node makes the same mistake.
+            if !diagnostics.has_error_within(span) {
+                diagnostics.push(misplaced_address(span, name));
+            }
+            None
+        }
+        _ => Some(()),
     }
 }
 

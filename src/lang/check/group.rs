@@ -225,7 +225,7 @@ impl<'a> Nodes<'a> {
             return;
         }
         if let Some(service) = self.services.iter().find(|service| service.name.value == head) {
-            self.check_address(text, output, service, wanted, diagnostics);
+            check_address(text, output, service, wanted, diagnostics);
             return;
         }
         let Some(node) = self.by_name.get(head).copied() else {
@@ -262,38 +262,6 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// Checks a reference to a service: where an artifact is wanted it cannot be, and elsewhere it
-    /// must name a port. What is right has been checked with the types.
-    fn check_address(
-        &self,
-        text: &Text,
-        port: &str,
-        service: &ServiceDecl,
-        wanted: Option<&Ty>,
-        diagnostics: &mut Diagnostics,
-    ) {
-        let known: Vec<&str> = service.ports.iter().map(|port| port.name.value.as_str()).collect();
-        let diagnostic = if wanted.is_none() {
-            Diagnostic::new(
-                Code::P0203,
-                text.span,
-                format!("`{}` is a service, but a node is needed here", service.name.value),
-            )
-            .with_help("a service leaves no artifacts; its address is an argument: `with url=(ref)service.port`")
-        } else if known.contains(&port.trim_end_matches(".port")) || diagnostics.has_error_within(text.span) {
-            return;
-        } else {
-            Diagnostic::new(Code::P0401, text.span, format!("service `{}` has no port `{port}`", service.name.value))
-                .with_suggestion_text(did_you_mean(port, known.iter().copied()))
-                .with_help(if known.is_empty() {
-                    "it has none".to_owned()
-                } else {
-                    format!("it has: {}", some(&known))
-                })
-        };
-        diagnostics.push(diagnostic.with_secondary(service.name.span, "declared here"));
-    }
-
     /// The outputs of a node by name, with their types. `None` where some are not known before values
     /// are, or were not understood.
     fn outputs_of(&mut self, node: &'a NodeDecl) -> Option<&BTreeMap<&'a str, &'a Ty>> {
@@ -322,6 +290,27 @@ impl<'a> Nodes<'a> {
             }
         }))
     }
+}
+
+/// Checks a reference to a service: where an artifact is wanted it cannot be, and elsewhere it
+/// must name a port. What is right has been checked with the types.
+fn check_address(text: &Text, port: &str, service: &ServiceDecl, wanted: Option<&Ty>, diagnostics: &mut Diagnostics) {
+    let known: Vec<&str> = service.ports.iter().map(|port| port.name.value.as_str()).collect();
+    let diagnostic = if wanted.is_none() {
+        Diagnostic::new(
+            Code::P0203,
+            text.span,
+            format!("`{}` is a service, but a node is needed here", service.name.value),
+        )
+        .with_help("a service leaves no artifacts; its address is an argument: `with url=(ref)service.port`")
+    } else if known.contains(&port.trim_end_matches(".port")) || diagnostics.has_error_within(text.span) {
+        return;
+    } else {
+        Diagnostic::new(Code::P0401, text.span, format!("service `{}` has no port `{port}`", service.name.value))
+            .with_suggestion_text(did_you_mean(port, known.iter().copied()))
+            .with_help(if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", some(&known)) })
+    };
+    diagnostics.push(diagnostic.with_secondary(service.name.span, "declared here"));
 }
 
 /// Reports templates that use each other in a cycle. Keeps its own stack: a chain of templates may be

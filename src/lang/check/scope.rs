@@ -72,7 +72,7 @@ impl<'a> Scope<'a> {
     pub(crate) fn is_of_service(&self, reference: &str) -> bool {
         let head = reference.split('.').next().unwrap_or(reference);
         let own = |name: &&str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
-        self.addresses.iter().any(|name| own(name)) || self.outer.is_some_and(|outer| outer.is_of_service(reference))
+        self.addresses.iter().any(own) || self.outer.is_some_and(|outer| outer.is_of_service(reference))
     }
 
     fn get(&self, name: &str) -> Option<(&Ty, Span)> {
