@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// One variable, with its documentation for the reference page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +60,21 @@ impl Environment {
         EnvVar { name: "PARTITA_KEY_PASSPHRASE", doc: "the passphrase that opens encrypted signing keys" };
     /// No colour.
     pub const NO_COLOR: EnvVar = EnvVar { name: "NO_COLOR", doc: "any value: no colour (no-color.org)" };
+    /// No pictures.
+    pub const NO_GRAPHICS: EnvVar =
+        EnvVar { name: "NO_GRAPHICS", doc: "any value but `0`: diagnostics in words, as `--message-format narrated`" };
     /// Running in CI.
     pub const CI: EnvVar =
         EnvVar { name: "CI", doc: "any value: plain progress lines unless `--progress` says otherwise" };
     /// Where tools are looked up.
     pub const PATH: EnvVar = EnvVar { name: "PATH", doc: "where the executables of tools are looked up" };
     /// The home directory.
-    pub const HOME: EnvVar = EnvVar { name: "HOME", doc: "parent of the default store when `XDG_CACHE_HOME` is unset" };
+    pub const HOME: EnvVar = EnvVar { name: "HOME", doc: "holds `.cache`, which stands in for `XDG_CACHE_HOME`" };
     /// The user's cache directory.
-    pub const XDG_CACHE_HOME: EnvVar = EnvVar { name: "XDG_CACHE_HOME", doc: "parent of the default store" };
+    pub const XDG_CACHE_HOME: EnvVar = EnvVar {
+        name: "XDG_CACHE_HOME",
+        doc: "the user's cache directory: parent of the default store and of parsed specs",
+    };
 
     /// All variables that Partita itself reads.
     pub const ALL: &[EnvVar] = &[
@@ -77,6 +84,7 @@ impl Environment {
         Self::KEY_PASSPHRASE,
         Self::LOG,
         Self::NO_COLOR,
+        Self::NO_GRAPHICS,
         Self::CI,
         Self::PATH,
         Self::HOME,
@@ -92,6 +100,14 @@ impl Environment {
     /// An environment for tests.
     pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {
         Self { vars: pairs.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))).collect() }
+    }
+
+    /// The user's cache directory: `XDG_CACHE_HOME` if it is absolute, else `.cache` of the home directory.
+    pub fn user_cache(&self) -> Option<PathBuf> {
+        self.get(Self::XDG_CACHE_HOME)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| self.get(Self::HOME).map(|home| PathBuf::from(home).join(".cache")))
     }
 
     /// The value of a variable that Partita reads; an empty value counts as unset.

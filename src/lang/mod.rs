@@ -1,15 +1,18 @@
 //! KDL text to a checked program: guard, slices, shapes, names, types, expansion. Pure: all outside
 //! facts come through [`World`]. Leaves out digests and everything that happens at run time.
 
+mod allow;
 mod ast;
 mod check;
 mod compile;
 mod decode;
 mod eval;
 mod expand;
+mod fix;
 mod fmt;
 mod guard;
 mod ir;
+mod kdl1;
 mod lex;
 mod lex_string;
 mod load;
@@ -17,8 +20,10 @@ mod parse;
 mod parse_check;
 mod parse_lower;
 mod parse_word;
+mod parsed;
 mod print;
 mod program;
+mod reference;
 mod shape;
 mod shapes;
 mod signer;
@@ -30,17 +35,26 @@ mod trust;
 mod ty;
 mod world;
 
-pub use ast::{RetryDecl, ToolDecl, WorkspaceDecl};
+pub use allow::AllowDecl;
+pub use ast::{
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
+    Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
+    SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
+};
 pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
+pub use fix::{Fixed, FixedText, fix};
 pub use fmt::{Error as FormatError, format};
 pub use ir::{
     ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, RenderIr, ServiceIr,
     ToolIr,
 };
+pub use kdl1::upgrade;
 pub use parse::parse;
+pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, Program};
+pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
 pub use signer::{SignerDecl, parse_signer};
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};

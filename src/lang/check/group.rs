@@ -8,7 +8,7 @@ use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Param, Serv
 use crate::lang::check::scope::some;
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
-use crate::lang::check::{Callee, Scope, check_arguments, check_params, unique};
+use crate::lang::check::{Asked, Callee, Scope, asked, check_arguments, check_params, leaves, unique};
 use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::text::Text;
@@ -37,6 +37,9 @@ pub(super) fn check_graph(
     }
     if let Some(timeout) = &graph.timeout {
         constants.with_params(&graph.group.params, graph.group.params_known).check_text(timeout, diagnostics);
+    }
+    if let Some(tenant) = &graph.tenant {
+        program.resolve(file, DeclKind::Tenant, tenant, diagnostics);
     }
     check_group(program, file, &graph.group, constants, Some(graph), diagnostics);
 }
@@ -156,6 +159,14 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
         check_arguments(&callee, &node.with, recipe, &scope, diagnostics);
         nodes.check_refs(&node.with, &decl.params, diagnostics);
     }
+    if let Some(ask) = &node.work.ask {
+        let params = match asked(program, file, ask) {
+            Some(Asked::Capability(id)) => program.capability(id).accepts.as_slice(),
+            Some(Asked::Agent(_, Some(skill))) => program.skill(skill).vars.as_slice(),
+            Some(Asked::Agent(_, None)) | None => &[],
+        };
+        nodes.check_refs(&ask.with, params, diagnostics);
+    }
     for input in &node.work.inputs {
         if let Some(Expr::Ref(text)) = &input.from {
             nodes.check_ref(text, None, diagnostics);
@@ -234,7 +245,7 @@ impl<'a> Nodes<'a> {
             if self.group.nodes_known || suggestion.is_some() {
                 diagnostics.push(
                     Diagnostic::new(Code::P0201, text.span, format!("cannot find node `{head}`"))
-                        .with_suggestion_text(suggestion)
+                        .with_suggestion_in(literal, 0..head.len(), suggestion)
                         .with_help(format!("nodes here: {}", some(&names))),
                 );
             }
@@ -256,8 +267,9 @@ impl<'a> Nodes<'a> {
             }
             None => {
                 let names: Vec<&str> = outputs.keys().copied().collect();
-                diagnostics
-                    .push(no_output(text.span, output, head, &names).with_secondary(node.name.span, "declared here"));
+                diagnostics.push(
+                    no_output(text.span, literal, output, head, &names).with_secondary(node.name.span, "declared here"),
+                );
             }
         }
     }
@@ -278,6 +290,7 @@ impl<'a> Nodes<'a> {
         if !complete {
             return None;
         }
+        let served = leaves(self.program, self.file, &node.work, None)?;
         // Nodes that apply one recipe share its outputs.
         let key = (recipe, if recipe.is_some() { "" } else { node.name.value.as_str() });
         let program = self.program;
@@ -286,7 +299,8 @@ impl<'a> Nodes<'a> {
                 program.recipe(id).returns.iter().map(|returns| (returns.name.value.as_str(), &returns.ty)).collect()
             }
             None => {
-                node.work.outputs.iter().filter_map(|output| Some((output.name.as_literal()?, &output.ty))).collect()
+                let own = node.work.outputs.iter().filter_map(|output| Some((output.name.as_literal()?, &output.ty)));
+                own.chain(served.iter().map(|left| (left.name.value.as_str(), left.ty))).collect()
             }
         }))
     }

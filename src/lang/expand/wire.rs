@@ -120,7 +120,11 @@ impl Expander<'_, '_> {
                     return;
                 }
                 for before in before {
-                    after.entry(before).or_insert(decl.target.span);
+                    let span = decl.target.span;
+                    self.wholes.entry(span).or_insert(decl.whole);
+                    if *after.entry(before).or_insert(span) != span {
+                        self.again.push((index, before, span));
+                    }
                 }
             }
         }
@@ -142,15 +146,18 @@ impl Expander<'_, '_> {
         let Some(from) = &input.from else {
             let mut fine = Some(());
             for text in &input.paths {
-                let pattern = evaluator.text(text, self.diagnostics)?;
-                self.spend(pattern.len() + 96, text.span, &pattern)?;
-                match eval::pattern(&pattern) {
-                    Ok(()) => inputs.push(InputIr::Workspace { pattern, optional: input.optional, span: text.span }),
-                    Err(error) => {
-                        self.diagnostics.push(Diagnostic::new(Code::P0507, text.span, error).with_help(
-                            "inputs are files of the workspace: write a path or pattern relative to its root",
-                        ));
-                        fine = None;
+                for pattern in evaluator.texts(text, self.diagnostics)? {
+                    self.spend(pattern.len() + 96, text.span, &pattern)?;
+                    match eval::pattern(&pattern) {
+                        Ok(()) => {
+                            inputs.push(InputIr::Workspace { pattern, optional: input.optional, span: text.span });
+                        }
+                        Err(error) => {
+                            self.diagnostics.push(Diagnostic::new(Code::P0507, text.span, error).with_help(
+                                "inputs are files of the workspace: write a path or pattern relative to its root",
+                            ));
+                            fine = None;
+                        }
                     }
                 }
             }
@@ -205,7 +212,7 @@ impl Expander<'_, '_> {
             let known: Vec<&str> = steps.keys().map(String::as_str).collect();
             self.diagnostics.push(
                 Diagnostic::new(Code::P0201, span, format!("cannot find step `{name}`"))
-                    .with_suggestion_text(did_you_mean(name, known.iter().copied()))
+                    .with_suggestion_in(text, 0..name.len(), did_you_mean(name, known.iter().copied()))
                     .with_help(format!("steps here: {}", known.join(", "))),
             );
             return None;
@@ -213,7 +220,7 @@ impl Expander<'_, '_> {
         let ir = &self.actions[*action].ir;
         if !ir.outputs.iter().any(|other| other.name == output) {
             let known: Vec<&str> = ir.outputs.iter().map(|output| output.name.as_str()).collect();
-            self.diagnostics.push(no_output(span, output, name, &known).with_secondary(ir.span, "declared here"));
+            self.diagnostics.push(no_output(span, text, output, name, &known).with_secondary(ir.span, "declared here"));
             return None;
         }
         Some((*action, output.to_owned()))
@@ -225,6 +232,7 @@ impl Expander<'_, '_> {
         if self.diagnostics.has_errors() {
             return None;
         }
+        self.check_redundant();
         let mut order: Vec<usize> = (0..self.actions.len()).collect();
         order.sort_by(|a, b| self.actions[*a].ir.addr.cmp(&self.actions[*b].ir.addr));
         let mut rank = vec![0; order.len()];
