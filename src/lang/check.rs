@@ -7,6 +7,7 @@ mod domain;
 mod group;
 mod scope;
 mod service;
+mod supplier;
 mod unused;
 mod work;
 
@@ -24,6 +25,7 @@ pub(crate) use bundle::check_version;
 pub(crate) use domain::{Asked, asked, leaves};
 pub(crate) use scope::{Scope, check_values};
 pub(crate) use service::misplaced_address;
+pub(crate) use supplier::check_suppliers;
 pub(crate) use unused::check_unused;
 pub(crate) use work::{check_overlap, no_output, not_a_reference};
 
