@@ -31,6 +31,8 @@ pub enum Domain {
     Outcome,
     /// A service: what it is started as, with its inputs and tools.
     Service,
+    /// A lock file: all packages with all they rest on.
+    Lock,
 }
 
 impl Domain {
@@ -45,6 +47,7 @@ impl Domain {
             Self::Tools => "partita v1 tools",
             Self::Outcome => "partita v1 outcome",
             Self::Service => "partita v1 service",
+            Self::Lock => "partita v1 lock",
         }
     }
 }

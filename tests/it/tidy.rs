@@ -58,6 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "cli"]),
+    ("semver", &["lang"]),
     ("serde", &["*"]),
     ("serde_json", &["*"]),
     ("serde_json_canonicalizer", &["bundle"]),
