@@ -123,6 +123,8 @@ codes! {
     P0507 Error "a path is not relative, or leaves the workspace";
     P0508 Error "a rule of an action's class is broken";
     P0601 Error "no route provides a capability";
+    P0510 Error "the address of a service stands where it cannot be given";
+    P0511 Error "the address of a service is given to a node that does not use it";
     P0602 Error "an agent uses a capability that is denied to it";
     P0603 Error "the cheapest route costs more than the budget";
     P0604 Error "a tool that uses the network in an action that is `pure`";

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod forecast;
 mod glob;
+mod guard;
 mod hygiene;
 mod inputs;
 mod levels;
@@ -15,6 +16,7 @@ mod lookup;
 mod outputs;
 mod pools;
 mod ports;
+mod probe;
 mod process;
 mod reaper;
 mod reason;
@@ -24,6 +26,7 @@ mod retry;
 mod run;
 mod sched;
 mod scrub;
+mod services;
 mod stage;
 mod state;
 mod tools;
@@ -34,8 +37,9 @@ pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use ports::{
-    Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Ports, Runner, Secrets, Snapshots, View,
+    Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Ports, Runner, Secrets, Snapshots, Stream,
+    Tap, View,
 };
 pub use process::ProcessRunner;
-pub use report::{ActionReport, OutputReport, RunReport, Seen};
+pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};

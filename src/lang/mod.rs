@@ -49,7 +49,8 @@ pub use expand::{expand, expand_bundle};
 pub use fix::{Fixed, FixedText, fix};
 pub use fmt::{Error as FormatError, format};
 pub use ir::{
-    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ROLES, RenderIr, ToolIr, ToolOf,
+    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
+    ServiceIr, ToolIr, ToolOf,
 };
 pub use kdl1::upgrade;
 pub use package::{

@@ -246,6 +246,13 @@ fn the_document_of_routing_does_what_it_says() {
 }
 
 #[test]
+fn the_document_of_services_does_what_it_says() {
+    if tool("node").is_some() {
+        assert!(Console::new().with("examples/services").follows("examples/services/README.md") >= 3);
+    }
+}
+
+#[test]
 fn the_document_of_site_does_what_it_says() {
     if tool("cmark").is_some() {
         assert!(Console::new().with("examples/site").follows("examples/site/README.md") >= 1);
@@ -267,6 +274,7 @@ fn every_document_with_commands_is_run_by_a_test() {
         "examples/hello/",
         "examples/lua/",
         "examples/routing/",
+        "examples/services/",
         "examples/site/",
         "tests/cli/",
         "tests/bench/",

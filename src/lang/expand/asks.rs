@@ -406,6 +406,7 @@ impl<'a> Expander<'a, '_> {
             timeout_ms: None,
             retry: None,
             holds: Vec::new(),
+            services: Vec::new(),
             after: Vec::new(),
             route: None,
             span: pending.work.span,
