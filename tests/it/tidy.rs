@@ -54,6 +54,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("petgraph", &["plan", "lang"]),
     ("pkcs8", &["bundle"]),
     ("postcard", &["lang"]),
+    ("quick_xml", &["ops"]),
     ("regex", &["lang"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "cli"]),
