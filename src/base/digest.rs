@@ -29,6 +29,10 @@ pub enum Domain {
     Tools,
     /// What an action left behind: outputs and exit class.
     Outcome,
+    /// A service: what it is started as, with its inputs and tools.
+    Service,
+    /// A lock file: all packages with all they rest on.
+    Lock,
 }
 
 impl Domain {
@@ -42,6 +46,8 @@ impl Domain {
             Self::Plan => "partita v1 plan",
             Self::Tools => "partita v1 tools",
             Self::Outcome => "partita v1 outcome",
+            Self::Service => "partita v1 service",
+            Self::Lock => "partita v1 lock",
         }
     }
 }

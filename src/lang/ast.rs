@@ -3,6 +3,7 @@
 
 mod domain;
 
+use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
 use crate::lang::allow::AllowDecl;
@@ -53,6 +54,45 @@ pub struct ImportDecl {
     pub path: Name,
     /// The alias.
     pub alias: Name,
+    /// Of a package: the least version that will do.
+    pub version: Option<Name>,
+    /// Of a package: the revision of its repository, instead of a version.
+    pub rev: Option<Name>,
+    /// The digest its content must have.
+    pub integrity: Option<Spanned<Digest>>,
+}
+
+/// `package NAME version=…`.
+#[derive(Clone, Debug)]
+pub struct PackageDecl {
+    /// The name.
+    pub name: Name,
+    /// The version.
+    pub version: Name,
+    /// The names that others may use.
+    pub exports: Vec<Name>,
+    /// The node's name.
+    pub span: Span,
+}
+
+/// `grant PACKAGE POWER…`.
+#[derive(Clone, Debug)]
+pub struct GrantDecl {
+    /// The package.
+    pub package: Name,
+    /// What it may do.
+    pub powers: Vec<Name>,
+}
+
+/// `source NAME path=…`, or `git=…`, of a workspace.
+#[derive(Clone, Debug)]
+pub struct SourceDecl {
+    /// The name in imports.
+    pub name: Name,
+    /// A folder of the workspace.
+    pub path: Option<Name>,
+    /// A repository.
+    pub git: Option<Name>,
 }
 
 /// `workspace { … }`.
@@ -66,6 +106,8 @@ pub struct WorkspaceDecl {
     pub out: Option<Name>,
     /// The folder inputs are relative to.
     pub root: Option<Name>,
+    /// Where packages of a name are found.
+    pub sources: Vec<SourceDecl>,
     /// The node's name; `None` without the node.
     pub span: Option<Span>,
 }
@@ -247,6 +289,66 @@ pub struct Work {
     pub span: Span,
 }
 
+/// `port` of a service.
+#[derive(Clone, Debug)]
+pub struct PortDecl {
+    /// The name.
+    pub name: Name,
+    /// The scheme of its address; `http` if not given, `none` for host and port alone.
+    pub scheme: Option<Name>,
+    /// The variable that holds its address: `service.port`.
+    pub address: Name,
+    /// The variable that holds its number: `service.port.port`.
+    pub number: Name,
+}
+
+/// How to tell that a service is ready.
+#[derive(Clone, Debug)]
+pub enum Probe {
+    /// It answers a request with a good status.
+    Http {
+        /// The path asked for.
+        path: Text,
+        /// The port, where it has several.
+        port: Option<Name>,
+    },
+    /// It takes a connection at this port.
+    Tcp(Name),
+    /// It prints a line that this matches.
+    Log(Name),
+    /// This command succeeds.
+    Command {
+        /// The tool.
+        tool: Name,
+        /// Its arguments.
+        args: Vec<Expr>,
+    },
+}
+
+/// `ready`.
+#[derive(Clone, Debug)]
+pub struct ReadyDecl {
+    /// The sign.
+    pub probe: Probe,
+    /// The longest to wait for it.
+    pub within: Option<Text>,
+}
+
+/// `service`.
+#[derive(Clone, Debug)]
+pub struct ServiceDecl {
+    /// The name.
+    pub name: Name,
+    /// The process: body, environment, inputs, tools.
+    pub work: Work,
+    /// Its ports.
+    pub ports: Vec<PortDecl>,
+    /// Its readiness; `None` only if that has been reported.
+    pub ready: Option<ReadyDecl>,
+    /// The whole node.
+    pub span: Span,
+}
+
 /// `step`.
 #[derive(Clone, Debug)]
 pub struct StepDecl {
@@ -331,6 +433,8 @@ pub struct NodeDecl {
     pub when: Vec<Cond>,
     /// Order.
     pub after: Vec<AfterDecl>,
+    /// The services it uses.
+    pub services: Vec<Name>,
     /// The work.
     pub work: Work,
     /// The whole node.
@@ -357,6 +461,8 @@ pub struct UseDecl {
     pub alias: Name,
     /// Arguments.
     pub with: Vec<(Name, Expr)>,
+    /// The services its nodes use.
+    pub services: Vec<Name>,
     /// The whole node.
     pub span: Span,
 }
@@ -393,6 +499,10 @@ pub struct GraphDecl {
     pub retry: Option<RetryDecl>,
     /// Pools.
     pub resources: Vec<(Name, u64)>,
+    /// Services.
+    pub services: Vec<ServiceDecl>,
+    /// Whether all its services were understood.
+    pub services_known: bool,
     /// Who owns its runs.
     pub tenant: Option<Name>,
     /// What a run may cost.
@@ -442,6 +552,10 @@ pub struct BundleDecl {
 pub struct FileDecls {
     /// The workspace settings.
     pub workspace: Option<WorkspaceDecl>,
+    /// What it is published as.
+    pub package: Option<PackageDecl>,
+    /// What packages may do.
+    pub grants: Vec<GrantDecl>,
     /// Imports.
     pub imports: Vec<ImportDecl>,
     /// Constants.

@@ -4,15 +4,18 @@
 
 mod bundle;
 mod domain;
+mod service;
 mod work;
 
 pub(crate) use work::parse_digest;
 
+use crate::base::Digest;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
-    AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GraphDecl, Group, ImportDecl, LetDecl, Name, NodeDecl, Op, Param,
-    RecipeDecl, ReturnsDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
+    AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GrantDecl, GraphDecl, Group, ImportDecl, LetDecl, Name, NodeDecl,
+    Op, PackageDecl, Param, RecipeDecl, ReturnsDecl, SourceDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
 };
+use crate::lang::package::Version;
 use crate::lang::shape::may_stand;
 use crate::lang::shapes::TOP;
 use crate::lang::text::Text;
@@ -27,10 +30,12 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
         let name = node.name.value.as_str();
         match name {
             "workspace" => file.workspace = Some(workspace(node)),
-            "import" => match import(node) {
+            "import" => match decoder.import(node) {
                 Some(import) => file.imports.push(import),
                 None => file.imports_incomplete = true,
             },
+            "package" => file.package = decoder.package(node),
+            "grant" => file.grants.extend(grant(node)),
             "partita" => {}
             _ => file.incomplete |= first_name(node).is_none() || !TOP.iter().any(|child| child.shape.name == name),
         }
@@ -59,12 +64,17 @@ fn workspace(node: &Node) -> WorkspaceDecl {
         state: get("state"),
         out: get("out"),
         root: get("root"),
+        sources: children(node, "source")
+            .filter_map(|node| {
+                Some(SourceDecl { name: first_name(node)?, path: prop_name(node, "path"), git: prop_name(node, "git") })
+            })
+            .collect(),
         span: Some(node.name.span),
     }
 }
 
-fn import(node: &Node) -> Option<ImportDecl> {
-    Some(ImportDecl { path: first_name(node)?, alias: prop_name(node, "as")? })
+fn grant(node: &Node) -> Option<GrantDecl> {
+    Some(GrantDecl { package: first_name(node)?, powers: node.args.iter().skip(1).filter_map(name_of).collect() })
 }
 
 struct Decoder<'a> {
@@ -72,6 +82,41 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
+    fn import(&mut self, node: &Node) -> Option<ImportDecl> {
+        let integrity = child(node, "integrity").and_then(|node| name_of(node.args.first()?));
+        let integrity = match integrity.map(|name| (name.value.parse::<Digest>(), name.span)) {
+            Some((Err(error), span)) => {
+                self.push(
+                    Diagnostic::new(Code::P0301, span, error.to_string())
+                        .with_help("not known yet? write 64 zeros: the report shows the right one"),
+                );
+                None
+            }
+            found => found.and_then(|(digest, span)| Some(Spanned { value: digest.ok()?, span })),
+        };
+        let (version, rev) = (prop_name(node, "version"), prop_name(node, "rev"));
+        Some(ImportDecl { path: first_name(node)?, alias: prop_name(node, "as")?, version, rev, integrity })
+    }
+
+    fn package(&mut self, node: &Node) -> Option<PackageDecl> {
+        let (name, version) = (first_name(node)?, prop_name(node, "version")?);
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if !name.value.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.value.chars().all(fine) {
+            self.push(
+                Diagnostic::new(Code::P0301, name.span, format!("`{}` cannot name a package", name.value))
+                    .with_help("a letter, then letters, digits, `-`, `_` and `.`"),
+            );
+        }
+        if Version::parse(&version.value).is_none() {
+            self.push(
+                Diagnostic::new(Code::P0301, version.span, format!("`{}` is not an exact version", version.value))
+                    .with_help("write three numbers, as `1.3.0`"),
+            );
+        }
+        let exports = names_of_children(node, "export");
+        Some(PackageDecl { name, version, exports, span: node.name.span })
+    }
+
     fn constant(&mut self, node: &Node) -> Option<LetDecl> {
         let ty = self.ty(node);
         if let Ty::Enum | Ty::Artifact(_) = ty {
@@ -296,7 +341,8 @@ impl Decoder<'_> {
 
     fn use_(&mut self, node: &Node) -> Option<UseDecl> {
         let with = self.with(node);
-        Some(UseDecl { template: first_name(node)?, alias: prop_name(node, "as")?, with, span: node.span })
+        let services = names_of_children(node, "uses");
+        Some(UseDecl { template: first_name(node)?, alias: prop_name(node, "as")?, with, services, span: node.span })
     }
 
     fn with(&mut self, node: &Node) -> Vec<(Name, Expr)> {
@@ -325,6 +371,8 @@ impl Decoder<'_> {
             timeout: defaults.and_then(|node| self.timeout(node)),
             retry: defaults.and_then(|node| self.retry(node)),
             resources,
+            services_known: self.intact(node, "service"),
+            services: children(node, "service").filter_map(|node| self.service(node)).collect(),
             tenant: prop_name(node, "tenant"),
             budget: child(node, "budget").and_then(|budget| self.money(budget, "usd")),
         })
@@ -408,7 +456,8 @@ impl Decoder<'_> {
                 self.texts(node).into_iter().map(move |target| AfterDecl { target, whole, optional })
             })
             .collect();
-        Some(NodeDecl { name, recipe, with, for_each, when, after, work, span: node.span })
+        let services = names_of_children(node, "uses");
+        Some(NodeDecl { name, recipe, with, for_each, when, after, services, work, span: node.span })
     }
 
     /// Reports what a node cannot say because the steps of its recipe say it.

@@ -21,12 +21,41 @@ static STATE: Shape =
 static OUT: Shape = Shape::new("out", "Where outputs appear, relative to the root.").args(1, 1, Name, Name, "out DIR");
 static ROOT: Shape = Shape::new("root", "The folder inputs are relative to, itself relative to this file's.")
     .args(1, 1, Name, Name, "root DIR");
-static WORKSPACE: Shape = Shape::new("workspace", "In the root file only: where store, state and outputs lie.")
-    .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT)]);
+static SOURCE: Shape = Shape::new("source", "Where the package of a name is found.")
+    .args(1, 1, Name, Name, "source NAME git=\"https://…\"")
+    .props(&[
+        prop("git", Name, "the URL of its repository"),
+        prop("path", Name, "its folder in the workspace, instead"),
+    ]);
+static WORKSPACE: Shape =
+    Shape::new("workspace", "In the root file only: where store, state and outputs lie, and where packages are found.")
+        .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT), many(&SOURCE)]);
 
-static IMPORT: Shape = Shape::new("import", "Makes the declarations of another file visible under an alias.")
-    .args(1, 1, Name, Name, "import \"PATH\" as=NAME")
-    .props(&[needed("as", Name, "the alias its declarations are known under here")]);
+static INTEGRITY: Shape =
+    Shape::new("integrity", "The digest that what is imported must have.").args(1, 1, Name, Name, "integrity \"b3:…\"");
+static IMPORT: Shape =
+    Shape::new("import", "Makes the declarations of another file, or of a package, visible under an alias.")
+        .args(1, 1, Name, Name, "import \"PATH\" as=NAME")
+        .props(&[
+            needed("as", Name, "the alias its declarations are known under here"),
+            prop("version", Name, "of a package: the least version that will do, as `1.3`"),
+            prop("rev", Name, "of a package: a tag, a branch or a commit instead of a version"),
+        ])
+        .children(&[once(&INTEGRITY)]);
+
+static EXPORT: Shape =
+    Shape::new("export", "Declarations that importers may use.").args(1, MANY, Name, Name, "export NAME…");
+static PACKAGE: Shape = Shape::new("package", "What a set of specs is published as. The rest of it is its own.")
+    .args(1, 1, Name, Name, "package NAME version=\"1.0.0\"")
+    .props(&[needed("version", Name, "its version, as `1.3.0`")])
+    .children(&[many(&EXPORT)]);
+static GRANT: Shape = Shape::new("grant", "In the root file only: what a package of others may do.").args(
+    2,
+    MANY,
+    Name,
+    Name,
+    "grant PACKAGE POWER…",
+);
 
 static LET: Shape = Shape::new("let", "A constant: a scalar after its name, or a list of `-` children.")
     .args(1, 2, Name, Any, "let NAME type=TYPE VALUE")
@@ -170,7 +199,8 @@ static UNLESS: Shape = Shape::new("unless", "Instances exist only where this doe
     .args(0, MANY, Name, Any, "unless VARIABLE OP VALUE…")
     .children(&[once(&ANY), once(&ALL), once(&NOT)]);
 static GUARD: Shape = Shape::new("guard", "Applies a gate.").reserved();
-static SERVICE_USES: Shape = Shape::new("uses", "Uses a service.").reserved();
+static SERVICE_USES: Shape =
+    Shape::new("uses", "Services that run while it does.").args(1, MANY, Name, Name, "uses SERVICE…");
 
 static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
@@ -240,7 +270,7 @@ static NODE: Shape =
 static USE: Shape = Shape::new("use", "Puts the nodes of a template here, under an alias.")
     .args(1, 1, Name, Name, "use TEMPLATE as=NAME")
     .props(&[needed("as", Name, "the alias in addresses")])
-    .children(&[many(&WITH)]);
+    .children(&[many(&WITH), many(&SERVICE_USES)]);
 static TEMPLATE: Shape = Shape::new("template", "A reusable group of nodes.")
     .args(1, 1, Name, Name, "template NAME")
     .children(&[many(&PARAM), many(&NODE), many(&USE)]);
@@ -256,7 +286,21 @@ static DEFAULTS: Shape =
 static RESOURCE: Shape = Shape::new("resource", "A pool that nodes hold shares of.")
     .args(1, 1, Name, Name, "resource NAME capacity=N")
     .props(&[needed("capacity", Number, "how much there is")]);
-static SERVICE: Shape = Shape::new("service", "A process that lives while its dependants run.").reserved();
+static PORT: Shape = Shape::new("port", "A port it listens at: a free one is found for each run.")
+    .args(1, 1, Name, Name, "port NAME")
+    .props(&[prop("scheme", Name, "of its address: `http` if not given, `none` for host and port alone")]);
+static READY: Shape = Shape::new("ready", "The sign by which it is ready: one of these, or a command that succeeds.")
+    .args(0, MANY, Name, Any, "ready http=\"/health\"")
+    .props(&[
+        prop("http", Text, "a path of it that is answered with a good status"),
+        prop("port", Name, "the port `http` asks, where there are several"),
+        prop("tcp", Name, "a port that takes connections"),
+        prop("log", Name, "a regular expression that a line it prints matches"),
+        prop("within", Text, "the longest to wait, 30s if not given"),
+    ]);
+static SERVICE: Shape = Shape::new("service", "A process that lives while its dependants run.")
+    .args(1, 1, Name, Name, "service NAME")
+    .children(&[once(&RUN), many(&PORT), once(&READY), many(&ENV), many(&INPUT), many(&TOOLS), once(&CWD)]);
 static GRAPH: Shape = Shape::new("graph", "What to run.")
     .args(1, 1, Name, Name, "graph NAME")
     .props(&[prop("tenant", Name, "who owns its runs; without it, the tenant `default` where there is one")])
@@ -321,7 +365,6 @@ macro_rules! reserved {
 }
 
 reserved! {
-    PACKAGE "package" "Name and version of a published set of specs.";
     GATE "gate" "A predicate that must hold.";
     TEST "test" "Checks on the compiled result, without execution.";
 }
@@ -329,7 +372,9 @@ reserved! {
 /// What may stand at the top of a file.
 pub(crate) static TOP: &[Child] = &[
     once(&EDITION),
+    once(&PACKAGE),
     once(&WORKSPACE),
+    many(&GRANT),
     many(&IMPORT),
     many(&LET),
     many(&TOOL),
@@ -337,7 +382,6 @@ pub(crate) static TOP: &[Child] = &[
     many(&TEMPLATE),
     many(&GRAPH),
     many(&BUNDLE),
-    many(&PACKAGE),
     many(&TENANT),
     many(&CAPABILITY),
     many(&PROVIDER),

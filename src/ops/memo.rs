@@ -201,7 +201,8 @@ fn collect(
     let dir = open_dir(&workspace.root)?;
     let mut list = List { dir, entries: Vec::new() };
     for (_, source) in workspace.compiled.program.sources.iter() {
-        if !source.name.starts_with("<std>/") {
+        // What is not in the workspace is the program's own, or is pinned by the lock file, which is.
+        if !source.name.starts_with('<') {
             let path = workspace.dir.join(&source.name);
             list.content(path.to_str()?, Digest::of_blob(source.text.as_bytes()), None)?;
         }
@@ -224,6 +225,8 @@ fn collect(
             Class::Fixed => {}
             Class::Pure | Class::Record => named.extend(action.spec.tools.iter().map(String::as_str)),
         }
+        let services = action.spec.services.iter().filter_map(|name| plan.service(name));
+        named.extend(services.flat_map(|service| &service.spec.tools).map(String::as_str));
     }
     let mut todo: Vec<&str> = named.iter().copied().collect();
     while let Some(name) = todo.pop() {
