@@ -56,7 +56,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pkcs8", &["bundle"]),
     ("postcard", &["lang"]),
     ("quick_xml", &["ops"]),
-    ("regex", &["lang"]),
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "cli"]),
