@@ -13,6 +13,14 @@ pub enum ErrorKind {
     Approval,
     /// A check said no: 7.
     CheckFailed,
+    /// Tests did not pass a gate: 10.
+    Tests,
+    /// Performance did not pass a gate: 11.
+    Performance,
+    /// What was made did not pass a gate: 12.
+    Artifact,
+    /// Security did not pass a gate: 15.
+    Security,
     /// Making a bundle failed: 20.
     Bundle,
     /// Making a report failed: 21.
@@ -44,6 +52,10 @@ impl ErrorKind {
             Self::Spec => 3,
             Self::Approval => 4,
             Self::CheckFailed => 7,
+            Self::Tests => 10,
+            Self::Performance => 11,
+            Self::Artifact => 12,
+            Self::Security => 15,
             Self::Bundle => 20,
             Self::Report => 21,
             Self::Signature => 22,

@@ -112,6 +112,10 @@ codes! {
     P0505 Error "a node needs more of a resource than there is";
     P0507 Error "a path is not relative, or leaves the workspace";
     P0508 Error "a rule of an action's class is broken";
+    P0702 Error "a gate needs more approvers than its group has";
+    P0703 Error "a group is too small for its author not to count";
+    P0704 Error "a predicate can never be true";
+    P0705 Warning "a group of approvers is declared nowhere";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P1001 Warning "something is declared and never used";

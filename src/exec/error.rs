@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::base::{Digest, ErrorKind};
-use crate::plan::{ActionId, Isolation, RetryOn};
+use crate::plan::{ActionId, Concern, Isolation, RetryOn};
 use crate::store::Error as StoreError;
 
 /// In which way an action failed.
@@ -37,6 +37,10 @@ pub enum FailureClass {
     Digest,
     /// A template or JSON file is wrong.
     Content,
+    /// A gate says no.
+    Gate(Concern),
+    /// People have not consented.
+    Approval,
 }
 
 impl FailureClass {
@@ -55,6 +59,8 @@ impl FailureClass {
             Self::Output => "output",
             Self::Digest => "digest",
             Self::Content => "content",
+            Self::Gate(_) => "gate",
+            Self::Approval => "approval",
         }
     }
 
@@ -73,6 +79,8 @@ impl FailureClass {
             Self::Digest => "E0210",
             Self::Content => "E0211",
             Self::Terminal => "E0212",
+            Self::Gate(_) => "E0213",
+            Self::Approval => "E0214",
         }
     }
 
@@ -97,18 +105,25 @@ pub struct Failure {
     pub class: FailureClass,
     /// What went wrong, what was tried, and how to help it; may have several lines.
     pub text: String,
+    /// Which requirement of a gate it is about, from 0.
+    pub clause: Option<u32>,
 }
 
 impl Failure {
     /// A failure of a class with its text.
     pub fn new(class: FailureClass, text: impl Into<String>) -> Self {
-        Self { class, text: text.into() }
+        Self { class, text: text.into(), clause: None }
     }
 
     /// The kind, which decides the exit status of a run that had no worse.
     pub fn kind(&self) -> ErrorKind {
         match self.class {
             FailureClass::ToolMissing => ErrorKind::ToolMissing,
+            FailureClass::Gate(Concern::Tests) => ErrorKind::Tests,
+            FailureClass::Gate(Concern::Performance) => ErrorKind::Performance,
+            FailureClass::Gate(Concern::Artifact) => ErrorKind::Artifact,
+            FailureClass::Gate(Concern::Security) => ErrorKind::Security,
+            FailureClass::Approval => ErrorKind::Approval,
             _ => ErrorKind::ActionFailed,
         }
     }

@@ -6,10 +6,13 @@ mod cancel;
 mod capture;
 mod engine;
 mod error;
+mod facts;
 mod forecast;
+mod gate;
 mod glob;
 mod hygiene;
 mod inputs;
+mod junit;
 mod levels;
 mod lookup;
 mod outputs;
@@ -32,7 +35,10 @@ mod workspace;
 pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
-pub use ports::{Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Ports, Runner, Snapshots, View};
+pub use ports::{
+    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Nobody, Ports, Runner, Snapshots, Standing,
+    View,
+};
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen};
 pub use run::{Request, execute};

@@ -2,6 +2,7 @@
 //! kind here has been reported already and its declaration is left out in silence; what only decoding
 //! can see (types, units, digests, words of a closed set) is reported here. Leaves out names.
 
+mod gate;
 mod work;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
@@ -37,6 +38,8 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
             "template" => file.templates.extend(decoder.group(node)),
             "graph" => file.graphs.extend(decoder.graph(node)),
             "bundle" => file.bundles.extend(decoder.bundle(node)),
+            "gate" => file.gates.extend(decoder.gate(node)),
+            "group" => file.people.extend(decoder.people(node)),
             _ => {}
         }
     }
@@ -218,7 +221,8 @@ impl Decoder<'_> {
                     .with_help("a recipe is made of steps: `step compile tool=cc { … }`"),
             );
         }
-        Some(RecipeDecl { name, params, returns, steps, params_known, returns_known, span: node.span })
+        let automation = self.automation(node);
+        Some(RecipeDecl { name, params, returns, steps, automation, params_known, returns_known, span: node.span })
     }
 
     fn step(&mut self, node: &Node) -> Option<StepDecl> {
@@ -309,9 +313,12 @@ impl Decoder<'_> {
                 );
                 work.body = None;
             }
+            // A node with nothing but guards is a checkpoint.
+            (None, None) if child(node, "guard").is_some() => {}
             (None, None) if !has_body(node) && self.sound(node) => self.push(
-                Diagnostic::new(Code::P0104, name.span, format!("node `{}` does nothing", name.value))
-                    .with_help("add `recipe=NAME`, `run TOOL ARG…`, or one of `copy`, `write`, `render`, `merge-json`"),
+                Diagnostic::new(Code::P0104, name.span, format!("node `{}` does nothing", name.value)).with_help(
+                    "add `recipe=NAME`, `run TOOL ARG…`, one of `copy`, `write`, `render`, `merge-json`, or a `guard`",
+                ),
             ),
             _ => {}
         }
@@ -344,7 +351,9 @@ impl Decoder<'_> {
                 self.texts(node).into_iter().map(move |target| AfterDecl { target, optional })
             })
             .collect();
-        Some(NodeDecl { name, recipe, with, for_each, when, after, work, span: node.span })
+        let guards = self.guards(node);
+        let automation = self.automation(node);
+        Some(NodeDecl { name, recipe, with, for_each, when, after, guards, automation, work, span: node.span })
     }
 
     /// Reports what a node cannot say because the steps of its recipe say it.
@@ -435,24 +444,16 @@ impl Decoder<'_> {
         for triple in args.chunks(3) {
             let path = name_of(&triple[0])?;
             let word = name_of(&triple[1])?;
-            let op = match word.value.as_str() {
-                "eq" => Op::Eq,
-                "ne" => Op::Ne,
-                "lt" => Op::Lt,
-                "le" => Op::Le,
-                "gt" => Op::Gt,
-                "ge" => Op::Ge,
-                other => {
-                    let known = ["eq", "ne", "lt", "le", "gt", "ge"];
-                    self.push(
-                        Diagnostic::new(Code::P0305, word.span, format!("`{other}` is not a comparison"))
-                            .with_suggestion(did_you_mean(other, known))
-                            .with_help(format!("known: {}", known.join(", "))),
-                    );
-                    return None;
-                }
+            let Some((_, op)) = Op::ALL.iter().find(|(known, _)| *known == word.value) else {
+                let known = Op::ALL.iter().map(|(known, _)| *known);
+                self.push(
+                    Diagnostic::new(Code::P0305, word.span, format!("`{}` is not a comparison", word.value))
+                        .with_suggestion(did_you_mean(&word.value, known.clone()))
+                        .with_help(format!("known: {}", known.collect::<Vec<_>>().join(", "))),
+                );
+                return None;
             };
-            all.push(Cond::Triple(path, op, self.expr(&triple[2])?));
+            all.push(Cond::Triple(path, *op, self.expr(&triple[2])?));
         }
         Some(all)
     }

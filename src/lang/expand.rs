@@ -3,6 +3,7 @@
 
 mod actions;
 mod bundle;
+mod gates;
 mod params;
 mod refs;
 mod tools;
@@ -59,6 +60,8 @@ struct Pending<'a> {
     file: FileId,
     node: &'a NodeDecl,
     env: Arc<Env>,
+    /// The actions that decide whether its own start, with the places of their guards.
+    gates: Vec<(usize, Span)>,
 }
 
 /// An action whose inputs are not wired yet.
@@ -72,6 +75,8 @@ struct PendingAction<'a> {
     steps: Option<Arc<BTreeMap<String, usize>>>,
     /// The places of `after` by the action that comes before.
     after: BTreeMap<usize, Span>,
+    /// For one that decides: what it reads, until that is wired.
+    subjects: Option<Vec<gates::PendingSubject>>,
 }
 
 /// A list that was checked: kept, so that its address stays its own.
@@ -301,7 +306,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             let recipe = node.recipe.as_ref().map(|name| name.value.clone());
             let ir =
                 InstanceIr { addr, keys, actions: Vec::new(), outputs: BTreeMap::new(), recipe, span: node.name.span };
-            self.instances.push(Pending { ir, placed, file, node, env: own });
+            self.instances.push(Pending { ir, placed, file, node, env: own, gates: Vec::new() });
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 use crate::diag::Span;
+use crate::lang::gate::{ApprovalIr, GateNoteIr, PredicateIr, SubjectIr};
 use crate::lang::program::DeclId;
 
 /// A graph, expanded.
@@ -70,6 +71,10 @@ pub struct ActionIr {
     pub holds: Vec<(String, u64)>,
     /// Actions that come before, by index, besides producers.
     pub after: Vec<usize>,
+    /// Which gate it is of, if it decides.
+    pub gate: Option<GateNoteIr>,
+    /// How much of it starts by itself, where that is said.
+    pub automation: Option<String>,
     /// The node or step.
     pub span: Span,
 }
@@ -92,6 +97,10 @@ pub enum BodyIr {
     Render(RelPath, BTreeMap<String, RenderIr>),
     /// Merges JSON files.
     MergeJson(Vec<RelPath>),
+    /// Looks whether something holds.
+    Gate(Vec<SubjectIr>, Vec<PredicateIr>),
+    /// Waits for people.
+    Approval(ApprovalIr),
 }
 
 /// A variable of a rendered template.

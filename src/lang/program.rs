@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
 use crate::lang::ast::{BundleDecl, FileDecls, GraphDecl, Group, LetDecl, Name, RecipeDecl, ToolDecl};
+use crate::lang::gate::{GateDecl, PeopleDecl};
 
 /// Which file of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,11 +35,16 @@ pub enum DeclKind {
     Graph,
     /// `bundle`.
     Bundle,
+    /// `gate`.
+    Gate,
+    /// `group`.
+    People,
 }
 
 impl DeclKind {
     /// All kinds.
-    pub const ALL: &[Self] = &[Self::Let, Self::Tool, Self::Recipe, Self::Template, Self::Graph, Self::Bundle];
+    pub const ALL: &[Self] =
+        &[Self::Let, Self::Tool, Self::Recipe, Self::Template, Self::Graph, Self::Bundle, Self::Gate, Self::People];
 
     /// The word for people, which is the node's name.
     pub fn word(self) -> &'static str {
@@ -49,6 +55,8 @@ impl DeclKind {
             Self::Template => "template",
             Self::Graph => "graph",
             Self::Bundle => "bundle",
+            Self::Gate => "gate",
+            Self::People => "group",
         }
     }
 }
@@ -118,6 +126,8 @@ fn names_of(decls: &FileDecls, kind: DeclKind) -> Vec<&Name> {
         DeclKind::Template => decls.templates.iter().map(|decl| &decl.name).collect(),
         DeclKind::Graph => decls.graphs.iter().map(|decl| &decl.group.name).collect(),
         DeclKind::Bundle => decls.bundles.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Gate => decls.gates.iter().map(|decl| &decl.name).collect(),
+        DeclKind::People => decls.people.iter().map(|decl| &decl.name).collect(),
     }
 }
 
@@ -163,6 +173,16 @@ impl Program {
     /// A bundle.
     pub fn bundle(&self, id: DeclId) -> &BundleDecl {
         &self.file(id.file).decls.bundles[id.index]
+    }
+
+    /// A gate.
+    pub fn gate(&self, id: DeclId) -> &GateDecl {
+        &self.file(id.file).decls.gates[id.index]
+    }
+
+    /// A group of people.
+    pub fn people(&self, id: DeclId) -> &PeopleDecl {
+        &self.file(id.file).decls.people[id.index]
     }
 
     /// A constant.

@@ -8,9 +8,10 @@ use partita::base::{
     ActionKey, Digest, DigestSink, Domain, Entry, Field, Fields, Manifest, RelPath, Tree, Value, digest_fields,
 };
 use partita::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Tool, ToolExec, ToolIdentity, action_key,
-    action_manifest, def_manifest, seal, to_json_lines,
+    Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
+    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy, Predicate, Reads,
+    RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Tool, ToolExec, ToolIdentity, action_key, action_manifest,
+    def_manifest, seal, to_json_lines,
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
@@ -112,6 +113,43 @@ fn actions() -> Vec<(&'static str, ActionSpec, Tree)> {
     });
     render.inputs = vec![workspace("*.{j2,html,json}", false)];
     let merge = spec(ActionKind::MergeJson { from: vec![path("b.json"), path("a.json")] });
+    let test = |path: &str, op: GateOp, value: GateValue| Predicate::Test { path: path.to_owned(), op, value };
+    let subject = |name: &str, reads: Reads, at: &[&str]| GateSubject {
+        name: name.to_owned(),
+        reads,
+        at: at.iter().map(|at| path(at)).collect(),
+    };
+    let mut gate = spec(ActionKind::Gate {
+        subjects: vec![
+            subject("report", Reads::Junit, &["in/report"]),
+            subject("shots", Reads::Dir, &["in/shots/000000", "in/shots/000001"]),
+        ],
+        require: vec![
+            test("report.failed", GateOp::Eq, GateValue::Number("0".to_owned())),
+            Predicate::All(vec![
+                test("shots.paths", GateOp::Contains, GateValue::Text("a.png".to_owned())),
+                Predicate::Any(vec![
+                    test("shots.empty", GateOp::Ne, GateValue::Flag(true)),
+                    Predicate::Not(vec![test("shots.count", GateOp::Lt, GateValue::Number("2".to_owned()))]),
+                ]),
+            ]),
+        ],
+    });
+    gate.outputs.clear();
+    let person = |name: &str, key: Option<&str>, email: Option<&str>| Approver {
+        name: name.to_owned(),
+        key: key.map(str::to_owned),
+        email: email.map(str::to_owned),
+    };
+    let mut signoff = spec(ActionKind::Approval(Approval {
+        group: "release-team".to_owned(),
+        members: Some(vec![person("ana", Some("aa"), Some("ana@example.com")), person("ben", None, None)]),
+        min: 2,
+        distinct: true,
+        expires_ms: Some(259_200_000),
+        by_name: false,
+    }));
+    signoff.outputs.clear();
     let level = tree(&[("leaf", file("leaf"))]);
     let mixed = tree(&[
         ("dir", Entry::Dir { digest: level.digest() }),
@@ -126,9 +164,11 @@ fn actions() -> Vec<(&'static str, ActionSpec, Tree)> {
         ("k/exec", exec("sh", &[]), Tree::default()),
         ("k/fixed", fixed, Tree::default()),
         ("k/full", full(), mixed),
+        ("k/gate", gate, tree(&[("in", Entry::Dir { digest: level.digest() })])),
         ("k/merge", merge, tree(&[("a.json", file("{}")), ("b.json", file("[]"))])),
         ("k/render", render, tree(&[("page.j2", file("{{ title }}"))])),
         ("k/script", exec("gen", &["--all"]), wide),
+        ("k/signoff", signoff, Tree::default()),
         ("k/strict", strict, Tree::default()),
         ("k/use/exec", exec("sh", &["-c", "cat a b"]), tree(&[("a", file("a"))])),
         ("k/use/fixed", exec("sh", &["-c", "ls"]), tree(&[("src", Entry::Dir { digest: level.digest() })])),
@@ -185,7 +225,7 @@ fn plan() -> Plan {
     all[id("k/merge").index()].spec.inputs =
         vec![taken(Some("a.json"), "k/copy", "out", None), taken(Some("b.json"), "k/render", "out", None)];
     let strict = id("k/strict").index();
-    all[strict].after = vec![id("k/copy"), id("k/exec")];
+    all[strict].after = vec![id("k/copy"), id("k/exec"), id("k/gate"), id("k/signoff")];
     all[strict].policy = Policy {
         timeout_ms: Some(90_000),
         retry: Some(Retry { max: 2, on: RetryOn::Timeout, backoff: Backoff::Fixed(250) }),
@@ -193,7 +233,15 @@ fn plan() -> Plan {
             ResourceNeed { pool: "cpu".to_owned(), amount: 2 },
             ResourceNeed { pool: "gpu".to_owned(), amount: 1 },
         ],
+        gate: None,
+        automation: Some(Automation::Assist),
     };
+    all[id("k/gate").index()].policy.gate = Some(GateNote {
+        name: "gates.green".to_owned(),
+        kind: "check".to_owned(),
+        concern: Concern::Tests,
+        messages: vec![None, Some("no pictures".to_owned())],
+    });
     let mut plan = Plan {
         graph: "k".to_owned(),
         actions: all,
@@ -278,7 +326,7 @@ fn a_second_encoder_agrees() {
     let golden = repository("tests/golden");
     let paths = [script.to_str().expect("the path is UTF-8"), golden.to_str().expect("the path is UTF-8")];
     let outcome = Workspace::new().command(&python, &paths).run().ok();
-    assert_eq!(outcome.stdout, "49 vectors, 0 differ\n");
+    assert_eq!(outcome.stdout, "57 vectors, 0 differ\n");
 }
 
 #[test]
@@ -401,6 +449,10 @@ fn every_field_of_the_built_in_kinds_changes_the_key() {
         template: path(template),
         vars: vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     };
+    let gate = |at: &str, reads: Reads, op: GateOp, value: GateValue| ActionKind::Gate {
+        subjects: vec![GateSubject { name: "x".to_owned(), reads, at: vec![path(at)] }],
+        require: vec![Predicate::Test { path: "x.text".to_owned(), op, value }],
+    };
     let kinds = vec![
         ActionKind::Copy { from: path("a") },
         ActionKind::Copy { from: path("b") },
@@ -418,6 +470,17 @@ fn every_field_of_the_built_in_kinds_changes_the_key() {
         render("a", vec![("x", RenderValue::Json(path("a")))]),
         render("a", vec![("x", list(&["a"]))]),
         render("a", vec![("x", list(&["a", ""]))]),
+        gate("a", Reads::File, GateOp::Eq, GateValue::Text("1".to_owned())),
+        gate("b", Reads::File, GateOp::Eq, GateValue::Text("1".to_owned())),
+        gate("a", Reads::Json, GateOp::Eq, GateValue::Text("1".to_owned())),
+        gate("a", Reads::File, GateOp::Ne, GateValue::Text("1".to_owned())),
+        gate("a", Reads::File, GateOp::Eq, GateValue::Text("2".to_owned())),
+        gate("a", Reads::File, GateOp::Eq, GateValue::Number("1".to_owned())),
+        gate("a", Reads::File, GateOp::Eq, GateValue::Flag(true)),
+        ActionKind::Gate { subjects: Vec::new(), require: vec![Predicate::Any(Vec::new())] },
+        ActionKind::Gate { subjects: Vec::new(), require: vec![Predicate::All(Vec::new())] },
+        ActionKind::Gate { subjects: Vec::new(), require: vec![Predicate::Not(Vec::new())] },
+        ActionKind::Gate { subjects: Vec::new(), require: Vec::new() },
         render("a", vec![("x", list(&[]))]),
     ];
     let nothing = Resolved { inputs: Tree::default(), tools: BTreeMap::new() };
@@ -501,7 +564,7 @@ fn order_policies_and_addresses_do_not_change_keys() {
         action.spec.inputs.reverse();
         action.spec.outputs.reverse();
         action.addr = action.addr.replace("k/", "renamed/");
-        action.policy = Policy { timeout_ms: Some(1), retry: None, holds: Vec::new() };
+        action.policy = Policy { timeout_ms: Some(1), ..Policy::default() };
         action.after.clear();
     }
     after.graph = "renamed".to_owned();

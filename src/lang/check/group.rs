@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
-use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Param};
+use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Op, Param};
 use crate::lang::check::scope::some;
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
 use crate::lang::check::{Callee, Scope, check_arguments, check_params, unique};
@@ -142,6 +142,14 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
         check_arguments(&callee, &node.with, recipe, &scope, diagnostics);
         nodes.check_refs(&node.with, &decl.params, diagnostics);
     }
+    for guard in &node.guards {
+        if let Some(id) = program.resolve(file, DeclKind::Gate, &guard.gate, diagnostics) {
+            let decl = program.gate(id);
+            let callee = Callee { what: "gate", name: &decl.name, params: &decl.params, known: decl.params_known };
+            check_arguments(&callee, &guard.with, &guard.gate, &scope, diagnostics);
+            nodes.check_refs(&guard.with, &decl.params, diagnostics);
+        }
+    }
     for input in &node.work.inputs {
         if let Some(Expr::Ref(text)) = &input.from {
             nodes.check_ref(text, None, diagnostics);
@@ -159,7 +167,18 @@ fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostic
                 check_condition(inner, scope, diagnostics);
             }
         }
-        Cond::Triple(path, _, value) => {
+        Cond::Triple(path, op, value) => {
+            if let (Op::Matches, Some(text)) = (op, crate::lang::gate::literal(value))
+                && let Err(error) = regex::Regex::new(text)
+            {
+                let reason =
+                    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                diagnostics.push(
+                    Diagnostic::new(Code::P0301, value.span(), format!("`{text}` is not a regular expression"))
+                        .with_help(reason),
+                );
+                return;
+            }
             let Some((ty, declared)) = scope.resolve(&path.value, path.span, diagnostics) else { return };
             if let Ty::List(_) | Ty::Artifact(_) = ty {
                 diagnostics.push(

@@ -1,13 +1,15 @@
 //! The lint for what is declared and never used: parameters and imports of every file, and in a root
-//! file that holds a graph also its constants, tools, recipes and templates; what another file
+//! file that holds a graph also its constants, tools, recipes, templates, gates and groups; what another file
 //! declares is there for whoever imports it. Leaves out loop variables, which name instances.
 
 use std::collections::BTreeSet;
 
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix};
 use crate::lang::ast::{Body, BundleDecl, Cond, Expr, Group, InputDecl, Name, NodeDecl, Param, RenderVar, Work};
+use crate::lang::gate::GateDecl;
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::text::Text;
+use crate::lang::ty::Ty;
 
 /// Reports what no declaration of the program uses. For a program without errors: a misspelt use is
 /// a use.
@@ -25,6 +27,12 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             decl.steps.iter().for_each(|step| own.work(&step.work));
             own.params(&decl.params);
             report_params(&decl.params, &own, shown, diagnostics);
+            all.extend(own);
+        }
+        for gate in &decls.gates {
+            let mut own = Uses::default();
+            own.gate(gate);
+            report_params(&gate.params, &own, shown, diagnostics);
             all.extend(own);
         }
         for (group, timeout) in decls
@@ -58,11 +66,13 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         if decls.graphs.is_empty() {
             continue;
         }
-        let names: [(DeclKind, Vec<&Name>); 4] = [
+        let names: [(DeclKind, Vec<&Name>); 6] = [
             (DeclKind::Let, decls.lets.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Tool, decls.tools.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Recipe, decls.recipes.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Template, decls.templates.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Gate, decls.gates.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::People, decls.people.iter().map(|decl| &decl.name).collect()),
         ];
         for (kind, names) in names {
             for (index, name) in names.into_iter().enumerate() {
@@ -180,12 +190,39 @@ impl Uses {
         work.holds.iter().for_each(|hold| self.expr(&hold.amount));
     }
 
+    /// A path names the parameter it begins with; headings are those of the one artifact.
+    fn gate(&mut self, gate: &GateDecl) {
+        self.params(&gate.params);
+        self.work(&gate.work);
+        gate.require.iter().for_each(|require| self.requirement(&require.condition));
+        if !gate.sections.is_empty() {
+            let artifacts = gate.params.iter().filter(|param| matches!(param.ty, Ty::Artifact(_)));
+            artifacts.for_each(|param| self.name(DeclKind::Let, &param.name));
+        }
+        gate.approvers.iter().for_each(|approvers| self.name(DeclKind::People, &approvers.group));
+    }
+
+    fn requirement(&mut self, condition: &Cond) {
+        match condition {
+            Cond::Triple(path, _, value) => {
+                let head = path.value.split('.').next().unwrap_or_default();
+                self.names.insert((DeclKind::Let, head.to_owned()));
+                self.expr(value);
+            }
+            Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().for_each(|inner| self.requirement(inner)),
+        }
+    }
+
     fn node(&mut self, node: &NodeDecl) {
         node.recipe.iter().for_each(|name| self.name(DeclKind::Recipe, name));
         node.with.iter().for_each(|(_, value)| self.expr(value));
         node.for_each.iter().for_each(|each| self.expr(&each.list));
         node.when.iter().for_each(|condition| self.condition(condition));
         node.after.iter().for_each(|after| self.text(&after.target));
+        for guard in &node.guards {
+            self.name(DeclKind::Gate, &guard.gate);
+            guard.with.iter().for_each(|(_, value)| self.expr(value));
+        }
         self.work(&node.work);
     }
 

@@ -15,12 +15,12 @@ use crate::lang::program::{DeclKind, FileId};
 use crate::lang::ty::{ArtifactKind, Ty};
 
 /// Where an action comes from, while it is made.
-struct Site<'e> {
-    addr: String,
-    file: FileId,
-    env: &'e Arc<Env>,
-    placed: usize,
-    instance: usize,
+pub(super) struct Site<'e> {
+    pub(super) addr: String,
+    pub(super) file: FileId,
+    pub(super) env: &'e Arc<Env>,
+    pub(super) placed: usize,
+    pub(super) instance: usize,
 }
 
 impl<'a> Expander<'a, '_> {
@@ -35,6 +35,8 @@ impl<'a> Expander<'a, '_> {
             let addr = pending.ir.addr.clone();
             let first = self.actions.len();
             match &node.recipe {
+                // A checkpoint: only its gates.
+                None if node.work.body.is_none() => {}
                 None => {
                     let site = Site { addr, file, env: &env, placed, instance };
                     if let Some(ir) = self.action(site, &node.work, None, graph) {
@@ -50,6 +52,7 @@ impl<'a> Expander<'a, '_> {
                             instance,
                             steps: None,
                             after,
+                            subjects: None,
                         });
                     }
                 }
@@ -62,6 +65,8 @@ impl<'a> Expander<'a, '_> {
                     self.recipe_actions(decl, &node.work, id.file, &inner, placed, instance, &addr, graph);
                 }
             }
+            self.instances[instance].ir.actions = (first..self.actions.len()).collect();
+            self.guard_actions(instance, graph);
             self.instances[instance].ir.actions = (first..self.actions.len()).collect();
         }
     }
@@ -101,13 +106,22 @@ impl<'a> Expander<'a, '_> {
         for (work, ir) in made {
             let steps = Some(Arc::clone(&steps));
             let after = BTreeMap::new();
-            self.actions.push(PendingAction { ir, work, env: Arc::clone(env), placed, instance, steps, after });
+            self.actions.push(PendingAction {
+                ir,
+                work,
+                env: Arc::clone(env),
+                placed,
+                instance,
+                steps,
+                after,
+                subjects: None,
+            });
         }
         self.instances[instance].ir.outputs = outputs;
     }
 
     /// One action without inputs. `outer` is the node around a recipe, whose policies apply.
-    fn action(
+    pub(super) fn action(
         &mut self,
         site: Site<'_>,
         work: &'a Work,
@@ -195,6 +209,8 @@ impl<'a> Expander<'a, '_> {
             retry,
             holds: holds.into_iter().collect(),
             after: Vec::new(),
+            gate: None,
+            automation: None,
             span: work.span,
         };
         self.spend(ir.addr.len() + 256, work.span, &ir.addr)?;

@@ -303,6 +303,7 @@ impl World {
             environment: self.environment.clone(),
             cancel: self.cancel.clone(),
             runner: self.runner.clone(),
+            approver: Arc::new(partita::exec::Nobody),
         }
     }
 
