@@ -408,7 +408,8 @@ fn contradictions(tests: &[Test<'_>], diagnostics: &mut Diagnostics) {
                 let shown = shown(test);
                 diagnostics.push(
                     Diagnostic::new(Code::P0704, test.path.span, format!("this can never be true: {shown}"))
-                        .with_label("it is never less than 0"),
+                        .with_label("it is never less than 0")
+                        .with_help("compare it with a number from 0"),
                 );
             }
             if let Some(other) = tests[..index].iter().find(|other| excludes(other, test)) {

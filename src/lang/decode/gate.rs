@@ -49,7 +49,9 @@ impl Decoder<'_> {
         self.of_the_kind(node, &kind);
         let params_known = self.intact(node, "param");
         let params = self.params(node);
-        let require = children(node, "require").filter_map(|node| self.require(node)).collect::<Vec<_>>();
+        // Where it has no place, it has been reported, and is not looked into.
+        let judges = !matches!(kind.value.as_str(), "command" | "approval");
+        let require = children(node, "require").filter(|_| judges).filter_map(|node| self.require(node)).collect();
         let sections = names_of_children(node, "section");
         let work = self.work(node);
         let (missing, help) = match kind.value.as_str() {
@@ -198,7 +200,10 @@ impl Decoder<'_> {
         }
         self.push(
             Diagnostic::new(Code::P0305, given.span, format!("`{}` is not one of {}", given.value, words.join(", ")))
-                .with_suggestion(did_you_mean(&given.value, words)),
+                .with_suggestion(did_you_mean(&given.value, words))
+                .with_help(
+                    "it says how much starts by itself: all, all and people are told, after consent, or nothing",
+                ),
         );
         None
     }
