@@ -18,8 +18,10 @@ mod parse;
 mod parse_check;
 mod parse_lower;
 mod parse_word;
+mod parsed;
 mod print;
 mod program;
+mod reference;
 mod shape;
 mod shapes;
 mod signer;
@@ -31,15 +33,21 @@ mod trust;
 mod ty;
 mod world;
 
-pub use ast::{Op, RetryDecl, ToolDecl, WorkspaceDecl};
+pub use ast::{
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
+    Money, NeedDecl, OfferDecl, Op, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl,
+    SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
+};
 pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
 pub use fmt::{Error as FormatError, format};
 pub use gate::{ApprovalIr, GateNoteIr, PredicateIr, SubjectIr, ValueIr};
 pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
 pub use parse::parse;
+pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, Program};
+pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
 pub use signer::{SignerDecl, parse_signer};
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};

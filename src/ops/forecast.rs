@@ -92,8 +92,15 @@ pub fn forecast_json(forecast: &Forecast) -> Json {
     })
 }
 
-const ALL: [Prospect; 6] =
-    [Prospect::Run, Prospect::Volatile, Prospect::MaybeCutOff, Prospect::Hit, Prospect::Gated, Prospect::Fail];
+const ALL: [Prospect; 7] = [
+    Prospect::Run,
+    Prospect::Volatile,
+    Prospect::Effect,
+    Prospect::MaybeCutOff,
+    Prospect::Hit,
+    Prospect::Gated,
+    Prospect::Fail,
+];
 
 fn counts(forecast: &Forecast) -> Vec<(&'static str, usize)> {
     ALL.iter().map(|prospect| (prospect.word(), forecast.count(*prospect))).collect()
