@@ -208,13 +208,24 @@ pub struct GateNoteIr {
     pub places: Vec<Span>,
 }
 
+/// Somebody who may approve.
+#[derive(Clone, Debug)]
+pub struct MemberIr {
+    /// Who.
+    pub name: String,
+    /// The id of their key.
+    pub key: Option<String>,
+    /// What they sign commits with.
+    pub email: Option<String>,
+}
+
 /// An approval that is asked for.
 #[derive(Clone, Debug)]
 pub struct ApprovalIr {
     /// The group.
     pub group: String,
-    /// Its members, by name: name, key, email.
-    pub members: Option<Vec<(String, Option<String>, Option<String>)>>,
+    /// Its members; `None`: it is declared nowhere.
+    pub members: Option<Vec<MemberIr>>,
     /// How many.
     pub min: u64,
     /// Whether the author does not count.

@@ -41,7 +41,7 @@ pub use ast::{
 pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
 pub use fmt::{Error as FormatError, format};
-pub use gate::{ApprovalIr, GateNoteIr, PredicateIr, SubjectIr, ValueIr};
+pub use gate::{ApprovalIr, GateNoteIr, MemberIr, PredicateIr, SubjectIr, ValueIr};
 pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
 pub use parse::parse;
 pub use parsed::ParsedSlices;

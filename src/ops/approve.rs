@@ -211,12 +211,20 @@ impl Approver for OnRecord {
 
 fn subfolders(dir: &Path) -> Vec<PathBuf> {
     let walk = walkdir::WalkDir::new(dir).min_depth(1).max_depth(1).sort_by_file_name();
-    walk.into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_dir()).map(|e| e.into_path()).collect()
+    walk.into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_dir())
+        .map(walkdir::DirEntry::into_path)
+        .collect()
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let walk = walkdir::WalkDir::new(dir).min_depth(1).max_depth(1).sort_by_file_name();
-    walk.into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file()).map(|e| e.into_path()).collect()
+    walk.into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_file())
+        .map(walkdir::DirEntry::into_path)
+        .collect()
 }
 
 /// A consent and the id of its key; `None`: it is none, or not rightly signed.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 use crate::lang::{
-    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, PredicateIr, Program, RenderIr, RetryDecl, SubjectIr,
-    ValueIr,
+    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, MemberIr, PredicateIr, Program, RenderIr, RetryDecl,
+    SubjectIr, ValueIr,
 };
 use crate::plan::key::{def_digest, plan_digest, producer_identity, static_key};
 use crate::plan::{
@@ -178,10 +178,10 @@ fn predicate(ir: &PredicateIr) -> Predicate {
 }
 
 fn approval(ir: &ApprovalIr) -> Approval {
-    let member = |(name, key, email): &(String, Option<String>, Option<String>)| Approver {
-        name: name.clone(),
-        key: key.clone(),
-        email: email.clone(),
+    let member = |member: &MemberIr| Approver {
+        name: member.name.clone(),
+        key: member.key.clone(),
+        email: member.email.clone(),
     };
     let members = ir.members.as_ref().map(|members| {
         let mut members: Vec<Approver> = members.iter().map(member).collect();

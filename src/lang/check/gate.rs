@@ -149,7 +149,9 @@ impl<'a> Asked<'a> {
             Cond::All(all) => all.iter().for_each(|inner| self.condition(inner, always, tests, diagnostics)),
             Cond::Any(all) => {
                 let always = always && all.len() == 1;
-                all.iter().for_each(|inner| self.condition(inner, always, tests, diagnostics));
+                for inner in all {
+                    self.condition(inner, always, tests, diagnostics);
+                }
             }
             Cond::Not(all) => all.iter().for_each(|inner| self.condition(inner, false, tests, diagnostics)),
             Cond::Triple(path, op, value) => {

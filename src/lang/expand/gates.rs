@@ -11,7 +11,8 @@ use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::actions::Site;
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::gate::{
-    ApprovalIr, Fact, GateDecl, GateNoteIr, PredicateIr, SubjectIr, ValueIr, facts, reads, text_of,
+    ApprovalIr, Fact, GateDecl, GateNoteIr, MemberDecl, MemberIr, PredicateIr, SubjectIr, ValueIr, facts, reads,
+    text_of,
 };
 use crate::lang::ir::{ActionIr, BodyIr, InputIr};
 use crate::lang::program::{DeclId, DeclKind};
@@ -151,9 +152,10 @@ impl<'a> Expander<'a, '_> {
         let approvers = gate.approvers.as_ref()?;
         let people = self.program.lookup(id.file, DeclKind::People, &approvers.group.value);
         let members = people.map(|id| {
-            let member = |member: &crate::lang::gate::MemberDecl| {
-                let key = member.key.as_ref().map(|key| key.value.clone());
-                (member.name.value.clone(), key, member.email.clone())
+            let member = |member: &MemberDecl| MemberIr {
+                name: member.name.value.clone(),
+                key: member.key.as_ref().map(|key| key.value.clone()),
+                email: member.email.clone(),
             };
             self.program.people(id).members.iter().map(member).collect()
         });
