@@ -34,6 +34,12 @@ pub(crate) struct Global {
     /// A value for a parameter of the graph; may be given several times
     #[arg(short = 'p', value_name = "NAME=VALUE", global = true)]
     pub(crate) params: Vec<String>,
+    /// Packages must be as `partita.lock` has them, those in the workspace too [default: true if CI is set]
+    #[arg(long, value_name = "BOOL", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) locked: Option<bool>,
+    /// Fetch nothing [default: true if CI is set]
+    #[arg(long, value_name = "BOOL", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) offline: Option<bool>,
     /// How many actions may run at once; else as many as there are processors
     #[arg(short = 'j', long = "jobs", value_name = "N", global = true)]
     pub(crate) jobs: Option<usize>,
@@ -43,6 +49,15 @@ pub(crate) struct Global {
     /// How diagnostics are written
     #[arg(long, value_enum, default_value_t = Messages::Human, value_name = "FORMAT", global = true)]
     pub(crate) message_format: Messages,
+    /// Say this warning, or all `warnings`; may be given several times
+    #[arg(short = 'W', long = "warn", value_name = "CODE", global = true)]
+    pub(crate) warn: Vec<String>,
+    /// Make an error of this warning, or of all `warnings`
+    #[arg(short = 'D', long = "deny", value_name = "CODE", global = true)]
+    pub(crate) deny: Vec<String>,
+    /// Do not say this warning, or none of the `warnings`
+    #[arg(long = "allow", value_name = "CODE", global = true)]
+    pub(crate) allow: Vec<String>,
     /// How progress is shown on standard error
     #[arg(long, value_enum, default_value_t = Progress::Auto, value_name = "HOW", global = true)]
     pub(crate) progress: Progress,
@@ -75,6 +90,8 @@ pub(crate) enum Format {
 pub(crate) enum Messages {
     /// Pictures of the source
     Human,
+    /// The same in words, for screen readers
+    Narrated,
     /// One line each
     Short,
     /// One JSON object a line
@@ -117,6 +134,17 @@ pub(crate) enum Command {
         /// Files to check instead of the workspace's root file
         files: Vec<PathBuf>,
     },
+    /// Choose versions of packages and write `partita.lock`
+    Lock {
+        /// Write nothing; exit 7 if the file is not as it would be written
+        #[arg(long)]
+        check: bool,
+        /// Take this package as new as all who need it allow
+        #[arg(long, value_name = "NAME", conflicts_with = "check")]
+        update: Option<String>,
+    },
+    /// Copy fetched packages into the workspace, as `partita.lock` has them
+    Vendor,
     /// Format specs
     Fmt {
         /// Files or folders; else the workspace. `-` reads standard input and writes standard output
@@ -124,7 +152,12 @@ pub(crate) enum Command {
         /// Change nothing; exit 7 if something is not formatted
         #[arg(long)]
         check: bool,
+        /// Change nothing; print what would change
+        #[arg(long)]
+        diff: bool,
     },
+    /// Mend what can be mended safely
+    Fix(FixArgs),
     /// Print a graph with everything expanded and written out
     Expand {
         /// The graph
@@ -256,6 +289,22 @@ pub(crate) enum Command {
     Store(StoreCommand),
     /// Tell what this machine can do, and what is wrong
     Doctor,
+}
+
+/// What to mend.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FixArgs {
+    /// Files to mend instead of the workspace's root file; those they import are mended too
+    pub(crate) files: Vec<PathBuf>,
+    /// Change nothing; exit 7 if something can be mended
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Change nothing; print what would change
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Make KDL 2 of files that are KDL 1
+    #[arg(long)]
+    pub(crate) kdl1: bool,
 }
 
 /// How to run.

@@ -9,9 +9,11 @@ mod commands;
 mod entry;
 mod keys;
 mod output;
+mod packages;
 mod progress;
 mod review;
 mod running;
+mod specs;
 mod transport;
 mod upkeep;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::RelPath;
-use crate::diag::Diagnostics;
-use crate::lang::check::{check, check_unused};
+use crate::diag::{Diagnostics, Severity, SourceId};
+use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
@@ -33,11 +33,13 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
         let from = program.lookup(bundle.file, DeclKind::Graph, &program.bundle(bundle).from.value);
         graphs.extend(from.filter(|id| !graphs.contains(id)));
     }
+    let mut complete = true;
     for id in graphs {
         if poisoned(&program, id, &diagnostics) {
             continue;
         }
         if program.graph(id).group.params.iter().any(|param| param.default.is_none()) {
+            complete = false;
             continue;
         }
         let Some(expansion) = expand(&program, id, &BTreeMap::new(), &mut diagnostics) else { continue };
@@ -49,9 +51,18 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
             }
         }
     }
-    if !diagnostics.has_errors() {
+    if diagnostics.has_errors() {
+        program.allow(&mut diagnostics);
+    } else {
         check_unused(&program, &mut diagnostics);
+        check_suppliers(&program, &mut diagnostics);
+        program.allow_and_report(complete, &mut diagnostics);
     }
+    // What could be better in what others wrote is theirs to hear.
+    let fetched =
+        program.files.iter().filter(|file| file.package.is_some_and(|id| program.packages[id.0].source.is_remote()));
+    let fetched: Vec<SourceId> = fetched.map(|file| file.source).collect();
+    diagnostics.retain(|item| item.severity == Severity::Error || !fetched.contains(&item.primary.span.source));
     Compiled { program, diagnostics }
 }
 
