@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Artifact,
     /// Security did not pass a gate: 15.
     Security,
+    /// A service did not start, or did not live: 14.
+    Service,
     /// Making a bundle failed: 20.
     Bundle,
     /// Making a report failed: 21.
@@ -56,6 +58,7 @@ impl ErrorKind {
             Self::Performance => 11,
             Self::Artifact => 12,
             Self::Security => 15,
+            Self::Service => 14,
             Self::Bundle => 20,
             Self::Report => 21,
             Self::Signature => 22,

@@ -37,6 +37,8 @@ pub enum FailureClass {
     Digest,
     /// A template or JSON file is wrong.
     Content,
+    /// A service it uses did not become ready, or did not live.
+    Service,
     /// A gate says no.
     Gate(Concern),
     /// People have not consented.
@@ -59,6 +61,7 @@ impl FailureClass {
             Self::Output => "output",
             Self::Digest => "digest",
             Self::Content => "content",
+            Self::Service => "service",
             Self::Gate(_) => "gate",
             Self::Approval => "approval",
         }
@@ -79,8 +82,9 @@ impl FailureClass {
             Self::Digest => "E0210",
             Self::Content => "E0211",
             Self::Terminal => "E0212",
-            Self::Gate(_) => "E0213",
-            Self::Approval => "E0214",
+            Self::Service => "E0213",
+            Self::Gate(_) => "E0214",
+            Self::Approval => "E0215",
         }
     }
 
@@ -119,6 +123,7 @@ impl Failure {
     pub fn kind(&self) -> ErrorKind {
         match self.class {
             FailureClass::ToolMissing => ErrorKind::ToolMissing,
+            FailureClass::Service => ErrorKind::Service,
             FailureClass::Gate(Concern::Tests) => ErrorKind::Tests,
             FailureClass::Gate(Concern::Performance) => ErrorKind::Performance,
             FailureClass::Gate(Concern::Artifact) => ErrorKind::Artifact,

@@ -10,6 +10,7 @@ mod facts;
 mod forecast;
 mod gate;
 mod glob;
+mod guard;
 mod hygiene;
 mod inputs;
 mod junit;
@@ -18,6 +19,7 @@ mod lookup;
 mod outputs;
 mod pools;
 mod ports;
+mod probe;
 mod process;
 mod reaper;
 mod reason;
@@ -26,6 +28,7 @@ mod report;
 mod retry;
 mod run;
 mod sched;
+mod services;
 mod stage;
 mod state;
 mod tools;
@@ -37,8 +40,8 @@ pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use ports::{
     Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Nobody, Ports, Runner, Snapshots, Standing,
-    View,
+    Stream, Tap, View,
 };
 pub use process::ProcessRunner;
-pub use report::{ActionReport, OutputReport, RunReport, Seen};
+pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};

@@ -75,7 +75,7 @@ impl RunReply {
         Some(match kind {
             crate::base::ErrorKind::CheckFailed => Error::NotCached { missing: self.counts.skipped },
             crate::base::ErrorKind::Approval => Error::Approval {
-                missing: self.failures.iter().filter(|failed| failed.code == "E0214").map(|f| f.addr.clone()).collect(),
+                missing: self.failures.iter().filter(|failed| failed.code == "E0215").map(|f| f.addr.clone()).collect(),
             },
             kind => Error::Failed { failed: self.counts.failed, kind },
         })
@@ -225,6 +225,7 @@ fn run_once(
         keep_going: options.keep_going,
         isolation: options.isolation,
         require_cached: options.require_cached,
+        service_logs: Some(run_dir(&workspace.state, &id).join("services")),
         forced: forced(plan, &options.refresh)?,
         ..Request::new(Arc::clone(plan), &workspace.root, id.clone())
     };

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 use crate::lang::{
-    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, MemberIr, PredicateIr, Program, RenderIr, RetryDecl,
-    SubjectIr, ValueIr,
+    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, MemberIr, PredicateIr, ProbeIr, Program, RenderIr,
+    RetryDecl, ServiceIr, SubjectIr, ValueIr,
 };
-use crate::plan::key::{def_digest, plan_digest, producer_identity, static_key};
+use crate::plan::key::{def_digest, plan_digest, producer_identity, service_def, service_defs, static_key};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
-    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy, Predicate, Reads,
-    RenderValue, ResourceNeed, Retry, RetryOn, Tool, ToolExec,
+    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy, Port, Predicate,
+    Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -48,6 +48,7 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         tools,
         pools: expansion.pools.clone(),
         concurrency: expansion.concurrency,
+        services: expansion.services.iter().map(service).collect(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
@@ -57,13 +58,18 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
 /// Computes the digests of a plan whose actions are complete but for them.
 pub fn seal(plan: &mut Plan) {
     let tools: BTreeMap<&str, &Tool> = plan.tools.iter().map(|tool| (tool.name.as_str(), tool)).collect();
-    let defs: Vec<Digest> = plan.actions.iter().map(|action| def_digest(&action.spec, &tools)).collect();
+    for service in &mut plan.services {
+        service.def = service_def(service, &tools);
+    }
+    let services = service_defs(&plan.services);
+    let defs: Vec<Digest> = plan.actions.iter().map(|action| def_digest(&action.spec, &tools, &services)).collect();
     for (action, def) in plan.actions.iter_mut().zip(&defs) {
         action.def = *def;
     }
     for id in topological(plan) {
         let action = plan.action(id);
-        let skey = static_key(action, action.def, &|index, output| producer_identity(&plan.actions[index], output));
+        let producer = |index: usize, output: &str| producer_identity(&plan.actions[index], output);
+        let skey = static_key(action, action.def, &plan.services, &producer);
         plan.actions[id.index()].skey = skey;
     }
     plan.digest = plan_digest(plan);
@@ -136,6 +142,7 @@ fn action(ir: &ActionIr) -> Action {
             inputs,
             outputs,
             tools: ir.tools.clone(),
+            services: ir.services.clone(),
             cwd: ir.cwd.clone(),
             isolation: Isolation::None,
         },
@@ -204,6 +211,41 @@ fn approval(ir: &ApprovalIr) -> Approval {
 fn note(ir: &GateNoteIr) -> GateNote {
     let concern = Concern::ALL.into_iter().find(|concern| concern.word() == ir.concern).unwrap_or(Concern::Artifact);
     GateNote { name: ir.name.clone(), kind: ir.kind.clone(), concern, messages: ir.messages.clone() }
+}
+
+fn service(ir: &ServiceIr) -> Service {
+    let kind = match &ir.body {
+        BodyIr::Exec { tool, args } => ActionKind::Exec { tool: tool.clone(), args: args.clone() },
+        // The checks let nothing else pass.
+        _ => ActionKind::Write { text: String::new() },
+    };
+    let mut inputs: Vec<Input> = ir.inputs.iter().map(input).collect();
+    inputs.sort();
+    inputs.dedup();
+    let ready = match &ir.probe {
+        ProbeIr::Http { port, path } => Ready::Http { port: port.clone(), path: path.clone() },
+        ProbeIr::Tcp { port } => Ready::Tcp { port: port.clone() },
+        ProbeIr::Log { pattern } => Ready::Log { pattern: pattern.clone() },
+        ProbeIr::Command { tool, args } => Ready::Command { tool: tool.clone(), args: args.clone() },
+    };
+    Service {
+        name: ir.name.clone(),
+        spec: ActionSpec {
+            kind,
+            class: Class::Volatile,
+            env: ir.env.clone(),
+            inputs,
+            outputs: Vec::new(),
+            tools: ir.tools.clone(),
+            services: Vec::new(),
+            cwd: ir.cwd.clone(),
+            isolation: Isolation::None,
+        },
+        ports: ir.ports.iter().map(|(name, scheme)| Port { name: name.clone(), scheme: scheme.clone() }).collect(),
+        ready,
+        within_ms: ir.within_ms,
+        def: Digest::from_bytes([0; 32]),
+    }
 }
 
 fn input(ir: &InputIr) -> Input {

@@ -48,6 +48,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("jiff", &["base", "bundle", "cli"]),
     ("kdl", &["lang"]),
+    ("libc", &["exec"]),
     ("miette", &["diag", "cli"]),
     ("minijinja", &["exec", "ops"]),
     ("p256", &["bundle"]),

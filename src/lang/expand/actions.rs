@@ -21,7 +21,8 @@ pub(super) struct Site<'e> {
     pub(super) file: FileId,
     pub(super) env: &'e Arc<Env>,
     pub(super) placed: usize,
-    pub(super) instance: usize,
+    /// `None` for a service.
+    pub(super) instance: Option<usize>,
 }
 
 impl<'a> Expander<'a, '_> {
@@ -39,7 +40,7 @@ impl<'a> Expander<'a, '_> {
                 // A checkpoint: only its gates.
                 None if node.work.body.is_none() => {}
                 None => {
-                    let site = Site { addr, file, env: &env, placed, instance };
+                    let site = Site { addr, file, env: &env, placed, instance: Some(instance) };
                     if let Some(ir) = self.action(site, &node.work, None, graph) {
                         let outputs =
                             ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
@@ -92,7 +93,8 @@ impl<'a> Expander<'a, '_> {
             if self.exhausted {
                 return;
             }
-            let site = Site { addr: format!("{addr}/{}", step.name.value), file, env, placed, instance };
+            let site =
+                Site { addr: format!("{addr}/{}", step.name.value), file, env, placed, instance: Some(instance) };
             let Some(ir) = self.action(site, &step.work, Some(outer), graph) else { continue };
             let index = first + made.len();
             steps.insert(step.name.value.clone(), index);
@@ -147,9 +149,10 @@ impl<'a> Expander<'a, '_> {
         }
         let body = self.body(&site, work, &mut tools)?;
         let evaluator = Evaluator::new(site.env, site.placed);
+        let given = Evaluator { addresses: true, ..Evaluator::new(site.env, site.placed) };
         let mut env = BTreeMap::new();
         for (name, value) in &work.env {
-            let value = evaluator.expr(value, self.diagnostics)?.text()?;
+            let value = given.expr(value, self.diagnostics)?.text()?;
             if value.contains('\0') {
                 self.diagnostics.push(
                     Diagnostic::new(Code::P0301, name.span, "a variable of the environment cannot hold a NUL")
@@ -194,7 +197,8 @@ impl<'a> Expander<'a, '_> {
         };
         // A step's own timeout is nearer than that of the node around its recipe, which is evaluated
         // where it stands.
-        let around = Arc::clone(&self.instances[site.instance].env);
+        let around = site.instance.map_or(site.env, |instance| &self.instances[instance].env);
+        let around = Arc::clone(around);
         let timeout_ms = match (&work.timeout, outer.and_then(|outer| outer.timeout.as_ref())) {
             (Some(text), _) => {
                 let value = evaluator.text(text, self.diagnostics)?;
@@ -226,6 +230,7 @@ impl<'a> Expander<'a, '_> {
             timeout_ms,
             retry,
             holds: holds.into_iter().collect(),
+            services: Vec::new(),
             after: Vec::new(),
             gate: None,
             automation: None,
@@ -291,9 +296,10 @@ impl<'a> Expander<'a, '_> {
         Some(match work.body.as_ref()? {
             Body::Exec { tool, args } => {
                 let mut texts = Vec::new();
+                let given = Evaluator { addresses: true, ..Evaluator::new(site.env, site.placed) };
                 for arg in args {
                     let before = texts.len();
-                    evaluator.splice(arg, &mut texts, self.diagnostics)?;
+                    given.splice(arg, &mut texts, self.diagnostics)?;
                     let bytes = texts[before..].iter().map(|text| text.len() + 32).sum();
                     self.spend(bytes, work.span, &site.addr)?;
                     if texts[before..].iter().any(|text| text.contains('\0')) {

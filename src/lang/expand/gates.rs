@@ -143,7 +143,7 @@ impl<'a> Expander<'a, '_> {
         graph: &GraphDecl,
     ) -> Option<(ActionIr, Vec<PendingSubject>)> {
         let gate = self.program.gate(id);
-        let site = Site { addr: at.to_owned(), file: id.file, env, placed, instance };
+        let site = Site { addr: at.to_owned(), file: id.file, env, placed, instance: Some(instance) };
         Some((self.action(site, &gate.work, None, graph)?, Vec::new()))
     }
 
@@ -313,6 +313,7 @@ fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
         timeout_ms: None,
         retry: None,
         holds: Vec::new(),
+        services: Vec::new(),
         after: Vec::new(),
         gate: None,
         automation: None,
