@@ -13,6 +13,14 @@ pub enum ErrorKind {
     Approval,
     /// A check said no: 7.
     CheckFailed,
+    /// Tests did not pass a gate: 10.
+    Tests,
+    /// Performance did not pass a gate: 11.
+    Performance,
+    /// What was made did not pass a gate: 12.
+    Artifact,
+    /// Security did not pass a gate: 15.
+    Security,
     /// A service did not start, or did not live: 14.
     Service,
     /// Making a bundle failed: 20.
@@ -46,6 +54,10 @@ impl ErrorKind {
             Self::Spec => 3,
             Self::Approval => 4,
             Self::CheckFailed => 7,
+            Self::Tests => 10,
+            Self::Performance => 11,
+            Self::Artifact => 12,
+            Self::Security => 15,
             Self::Service => 14,
             Self::Bundle => 20,
             Self::Report => 21,

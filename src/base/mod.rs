@@ -4,6 +4,7 @@
 mod address;
 mod canon;
 mod clock;
+mod decimal;
 mod digest;
 mod env;
 mod kind;
@@ -18,6 +19,7 @@ pub use canon::{
     DigestSink, Field, FieldSink, Fields, Manifest, ManifestError, TextSink, Value, digest_fields, manifest_of,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use decimal::Decimal;
 pub use digest::{ActionKey, Digest, Domain, Hasher, ParseDigestError};
 pub use env::{EnvVar, Environment, NETWORK_PASS};
 pub use kind::ErrorKind;

@@ -9,6 +9,7 @@
 //! Arrows only point down: signature, statement, SHA-256 of the archive and of `META/SHA256SUMS`,
 //! entries, bytes. Nothing in the archive names its own hash, a signature or a key.
 
+mod approval;
 mod audit;
 mod build;
 mod code;
@@ -42,6 +43,7 @@ mod verify;
 mod version;
 mod writer;
 
+pub use approval::{APPROVAL_BYTES, Consented, read_approval, sign_approval};
 pub use audit::{
     Audit, AuditFinding, Compared, Coverage, Database, Severity, Vex, VexStatus, audit, hash_database, load_database,
     vex_document,
@@ -73,8 +75,8 @@ pub use summary::{
 pub use tlog::{Checkpoint, Hash, Log, LogKey, LogState, TlogProof, consistent, entry_of, key_id, leaf_hash};
 pub use transport::{compress, is_single, pack_single, unpack_single};
 pub use uri::{
-    BUILD_TYPE, CYCLONEDX_TYPE, MANIFEST_SCHEMA, PAYLOAD_TYPE, PROVENANCE_TYPE, SIGSTORE_MEDIA_TYPE, SPDX_TYPE,
-    STATEMENT_TYPE, builder_id, purl,
+    APPROVAL_TYPE, BUILD_TYPE, CYCLONEDX_TYPE, MANIFEST_SCHEMA, PAYLOAD_TYPE, PROVENANCE_TYPE, SIGSTORE_MEDIA_TYPE,
+    SPDX_TYPE, STATEMENT_TYPE, builder_id, purl,
 };
 pub use verdict::{Check, CheckName, Facts, Refusal, Status, Verdict, VerifyLimits};
 pub use verify::{VerifyOptions, verify, verify_extracted};

@@ -213,6 +213,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: RunOptions,
     },
+    /// Consent to a plan, by a signature that lapses when the plan changes
+    Approve {
+        /// A graph, or a plan file
+        plan: String,
+        /// The key that signs; else the only one here that may
+        #[arg(long, value_name = "NAME")]
+        key: Option<String>,
+        /// Consent to this approval alone, by its address; may be given several times
+        #[arg(long, value_name = "ADDR")]
+        gate: Vec<String>,
+        /// Who approves; else the name that goes with the key
+        #[arg(long = "as", value_name = "PERSON")]
+        person: Option<String>,
+    },
     /// Tell why an action ran, or why it did not have to
     Why {
         /// The address, as `graph/node`

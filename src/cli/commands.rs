@@ -54,6 +54,16 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             review::forecast(cli, &locations, workspace, targets, refresh, output)
         }),
         Command::Run { targets, options: args } => run_targets(cli, locations, targets, args, output),
+        Command::Approve { plan, key, gate, person } => {
+            let request = ops::ApproveRequest {
+                target: plan.clone(),
+                params: params(cli)?,
+                key: key.clone(),
+                gates: gate.clone(),
+                person: person.clone(),
+            };
+            with_workspace(&locations, output, |workspace| review::approve(&locations, workspace, &request, output))
+        }
         Command::Why { addr, run } => {
             with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
         }

@@ -66,6 +66,10 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
                     let text = text.replace('\n', "\n    ");
                     Some(format!("{count} {} {addr} ({duration})\n    {text}", paint("1;31", "failed")))
                 }
+                Outcome::Skipped if failure.is_some() => {
+                    let text = failure.as_deref().unwrap_or_default().replace('\n', "\n    ");
+                    Some(format!("{count} {} {addr}\n    {text}", paint("33", "waits")))
+                }
                 Outcome::Skipped => Some(format!("{count} {} {addr}: {}", paint("33", "skipped"), describe(reason))),
                 Outcome::Cached | Outcome::CutOff => None,
             }

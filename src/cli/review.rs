@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::base::{Clock, ErrorKind, SystemClock};
 use crate::cli::args::{Cli, Format, RunOptions as RunArgs};
+use crate::cli::commands::{Status8, clock};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params};
 use crate::ops::{self, DiffFormat, DiffRequest, Divergence, Error, Locations, RunReply, Workspace};
@@ -151,4 +152,37 @@ pub(super) fn write_trace(
     let runs: Vec<String> = reply.reports.iter().map(|report| report.run.clone()).collect();
     let text = ops::trace(workspace, &runs)?;
     std::fs::write(&path, text).map_err(Error::io("write the trace", &path))
+}
+
+/// Consents to a plan.
+pub(super) fn approve(
+    locations: &Locations,
+    workspace: &mut Workspace,
+    request: &ops::ApproveRequest,
+    output: &Output,
+) -> Status8 {
+    let reply = ops::approve(workspace, request, &locations.environment, &clock(), &locations.current)?;
+    if reply.key_is_new {
+        output.note(&format!("made the key `{}`", reply.key));
+    }
+    output.note(&format!("plan of `{}` b3:{}", reply.graph, reply.plan));
+    for approved in &reply.approvals {
+        let text = match (approved.counts, &approved.open) {
+            (true, None) => "approved".to_owned(),
+            (true, Some(open)) => format!("approved, and needs {open}"),
+            (false, open) => format!("not approved: {}", open.as_deref().unwrap_or("it does not count")),
+        };
+        output.note(&format!("  {}  {text}", approved.addr));
+    }
+    output.note(&format!("signed by {} with key `{}` ({})", reply.person, reply.key, reply.keyid));
+    output.text_or("", || {
+        json!({
+            "plan": reply.plan.hex(), "graph": reply.graph, "person": reply.person, "key": reply.key,
+            "keyid": reply.keyid, "file": reply.file,
+            "approvals": reply.approvals.iter().map(|approved| json!({
+                "addr": approved.addr, "asked": approved.asked, "counts": approved.counts, "open": approved.open,
+            })).collect::<Vec<_>>(),
+        })
+    });
+    Ok(0)
 }

@@ -130,6 +130,10 @@ codes! {
     P0604 Error "a tool that uses the network in an action that is `pure`";
     P0605 Error "candidates of a capability lead back to itself";
     P0606 Error "a candidate does not provide the capability";
+    P0702 Error "a gate needs more approvers than its group has";
+    P0703 Error "a group is too small for its author not to count";
+    P0704 Error "a predicate can never be true";
+    P0705 Warning "a group of approvers is declared nowhere";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P1001 Warning "something is declared and never used";

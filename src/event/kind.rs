@@ -104,6 +104,13 @@ pub enum Reason {
     Cancelled,
     /// Not executed: only results already known were allowed.
     RequireCached,
+    /// An approval: people have given it.
+    Approved {
+        /// Who, sorted.
+        by: Vec<String>,
+    },
+    /// An approval: it is not on record, or counts no more.
+    ApprovalMissing,
 }
 
 /// The counts of a run.

@@ -1,4 +1,4 @@
-//! The kinds of action that are done in-process: copying, writing, rendering, merging JSON, and what an agent is told. They
+//! The kinds of action that are done in-process: copying, writing, rendering, merging JSON, gates, what an agent is told. They
 //! read staged inputs straight from the store and need no directory. Leaves out processes.
 
 use std::collections::BTreeMap;
@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::base::{Entry, RelPath, Tree};
 use crate::exec::error::{Failure, FailureClass, Lost, Trouble};
+use crate::exec::gate::judge;
 use crate::exec::levels::Levels;
 use crate::exec::render::{render, render_text};
-use crate::plan::{ActionKind, ActionSpec, Output, OutputKind, RenderValue};
+use crate::plan::{ActionKind, ActionSpec, GateNote, Output, OutputKind, RenderValue};
 use crate::store::{Cas, ClaimOutput, Found};
 
 /// How deep JSON may nest.
@@ -55,9 +56,14 @@ impl Staged {
 }
 
 /// Does a built-in action. `None`: the kind is none of them.
-pub(super) fn run(spec: &ActionSpec, staged: &Staged) -> Option<Result<Vec<ClaimOutput>, Trouble>> {
+pub(super) fn run(
+    spec: &ActionSpec,
+    note: Option<&GateNote>,
+    staged: &Staged,
+) -> Option<Result<Vec<ClaimOutput>, Trouble>> {
     let done = match &spec.kind {
-        ActionKind::Exec { .. } => return None,
+        ActionKind::Exec { .. } | ActionKind::Approval(_) => return None,
+        ActionKind::Gate { subjects, require } => judge(subjects, require, note, staged).map(|()| Vec::new()),
         ActionKind::Copy { from } => copy(spec, from, staged),
         ActionKind::Write { text } => keep(spec, text.as_bytes(), staged),
         ActionKind::Render { template, vars } => {
@@ -137,14 +143,14 @@ fn copy(spec: &ActionSpec, from: &RelPath, staged: &Staged) -> Result<Vec<ClaimO
 }
 
 /// JSON whose leaves are kept as written, so that no number loses a digit.
-enum Json {
+pub(super) enum Json {
     Object(BTreeMap<String, Json>),
     Array(Vec<Json>),
     Leaf(String),
 }
 
 impl Json {
-    fn parse(raw: &str, depth: usize) -> Result<Self, String> {
+    pub(super) fn parse(raw: &str, depth: usize) -> Result<Self, String> {
         let raw = raw.trim_start();
         if depth > JSON_DEPTH {
             return Err(format!("it nests deeper than {JSON_DEPTH}"));

@@ -290,7 +290,7 @@ impl<'a> Engine<'a> {
                     levels: Arc::clone(&self.levels),
                     root: Arc::clone(&prepared.inputs),
                 };
-                let result = builtin::run(&action.spec, &staged)
+                let result = builtin::run(&action.spec, action.policy.gate.as_ref(), &staged)
                     .unwrap_or_else(|| Err(Error::Plan(format!("`{}` is of no known kind", action.addr)).into()));
                 let result = result.and_then(|outputs| self.measured(outputs));
                 // In-process and on staged inputs alone: nothing could be more isolated.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::base::{Digest, ErrorKind};
-use crate::plan::{ActionId, Isolation, RetryOn};
+use crate::plan::{ActionId, Concern, Isolation, RetryOn};
 use crate::store::Error as StoreError;
 
 /// In which way an action failed.
@@ -39,6 +39,10 @@ pub enum FailureClass {
     Content,
     /// A service it uses did not become ready, or did not live.
     Service,
+    /// A gate says no.
+    Gate(Concern),
+    /// People have not consented.
+    Approval,
 }
 
 impl FailureClass {
@@ -58,6 +62,8 @@ impl FailureClass {
             Self::Digest => "digest",
             Self::Content => "content",
             Self::Service => "service",
+            Self::Gate(_) => "gate",
+            Self::Approval => "approval",
         }
     }
 
@@ -77,6 +83,8 @@ impl FailureClass {
             Self::Content => "E0211",
             Self::Terminal => "E0212",
             Self::Service => "E0213",
+            Self::Gate(_) => "E0214",
+            Self::Approval => "E0215",
         }
     }
 
@@ -101,12 +109,14 @@ pub struct Failure {
     pub class: FailureClass,
     /// What went wrong, what was tried, and how to help it; may have several lines.
     pub text: String,
+    /// Which requirement of a gate it is about, from 0.
+    pub clause: Option<u32>,
 }
 
 impl Failure {
     /// A failure of a class with its text.
     pub fn new(class: FailureClass, text: impl Into<String>) -> Self {
-        Self { class, text: text.into() }
+        Self { class, text: text.into(), clause: None }
     }
 
     /// The kind, which decides the exit status of a run that had no worse.
@@ -114,6 +124,11 @@ impl Failure {
         match self.class {
             FailureClass::ToolMissing => ErrorKind::ToolMissing,
             FailureClass::Service => ErrorKind::Service,
+            FailureClass::Gate(Concern::Tests) => ErrorKind::Tests,
+            FailureClass::Gate(Concern::Performance) => ErrorKind::Performance,
+            FailureClass::Gate(Concern::Artifact) => ErrorKind::Artifact,
+            FailureClass::Gate(Concern::Security) => ErrorKind::Security,
+            FailureClass::Approval => ErrorKind::Approval,
             _ => ErrorKind::ActionFailed,
         }
     }

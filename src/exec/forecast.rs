@@ -18,14 +18,14 @@ use crate::exec::engine::{Engine, Resolution};
 use crate::exec::error::{Error, Trouble};
 use crate::exec::hygiene::Hygiene;
 use crate::exec::levels::Levels;
-use crate::exec::ports::Ports;
+use crate::exec::ports::{Ports, Standing};
 use crate::exec::run::Request;
 use crate::exec::sched::producers;
 use crate::exec::services::Services;
 use crate::exec::stage::Attempts;
 use crate::exec::stage::remove;
 use crate::exec::workspace::Workspace;
-use crate::plan::{ActionId, Class, Plan, topological};
+use crate::plan::{ActionId, ActionKind, Class, Consent, Plan, topological};
 use crate::store::{Cas, Claim, ClaimOutput, Claims, Error as StoreError, Found};
 
 /// What an action will do.
@@ -42,6 +42,8 @@ pub enum Prospect {
     Volatile,
     /// It changes something outside: it is executed.
     Effect,
+    /// It waits for an approval that is not on record, or for something that does.
+    Gated,
     /// It cannot be executed: a tool or an input is missing, or something it needs cannot.
     Fail,
 }
@@ -55,6 +57,7 @@ impl Prospect {
             Self::MaybeCutOff => "maybe-cut-off",
             Self::Volatile => "volatile",
             Self::Effect => "effect",
+            Self::Gated => "gated",
             Self::Fail => "fail",
         }
     }
@@ -170,7 +173,8 @@ pub fn forecast(request: &Request, ports: &Ports) -> Result<Forecast, Error> {
 /// the same bytes. So an action that only lost its result runs for certain only if nothing else does
 /// besides what is below it.
 fn doubt_losses(plan: &Plan, found: &mut BTreeMap<ActionId, ActionForecast>) {
-    let open = |forecast: &ActionForecast| !matches!(forecast.prospect, Prospect::Hit | Prospect::Fail);
+    let open =
+        |forecast: &ActionForecast| !matches!(forecast.prospect, Prospect::Hit | Prospect::Gated | Prospect::Fail);
     let is_lost = |forecast: &ActionForecast| {
         forecast.prospect == Prospect::Run
             && matches!(forecast.reason, Some(Reason::BlobMissing { .. } | Reason::BlobCorrupt { .. }))
@@ -250,6 +254,10 @@ impl Pass<'_> {
                 .dependencies()
                 .into_iter()
                 .find(|dependency| found.get(dependency).is_some_and(|above| above.prospect == Prospect::Fail));
+            let gated = action
+                .dependencies()
+                .into_iter()
+                .find(|dependency| found.get(dependency).is_some_and(|above| above.prospect == Prospect::Gated));
             let known = producers(plan, *id)
                 .into_iter()
                 .all(|above| found.get(&above).is_some_and(|above| above.prospect == Prospect::Hit));
@@ -258,6 +266,21 @@ impl Pass<'_> {
                 forecast.prospect = Prospect::Fail;
                 forecast.failure = Some(format!("`{addr}`, which it needs, cannot run"));
                 forecast.reason = Some(Reason::ProducerFailed { addr });
+            } else if let ActionKind::Approval(approval) = &action.spec.kind {
+                match ports.approver.standing(&Consent { plan: plan.digest, addr: &action.addr, approval }) {
+                    Standing::Given { by } => {
+                        forecast.prospect = Prospect::Hit;
+                        forecast.reason = Some(Reason::Approved { by });
+                    }
+                    Standing::Missing { text } => {
+                        forecast.prospect = Prospect::Gated;
+                        forecast.reason = Some(Reason::ApprovalMissing);
+                        forecast.failure = Some(text);
+                    }
+                }
+            } else if let Some(gated) = gated {
+                forecast.prospect = Prospect::Gated;
+                forecast.reason = Some(Reason::ProducerFailed { addr: plan.action(gated).addr.clone() });
             } else if known {
                 match engine.resolve(*id, lost.get(id).cloned()) {
                     Ok(Resolution::Hit(hit)) => {
@@ -317,7 +340,7 @@ impl Pass<'_> {
     ) -> Result<(), Error> {
         let mut taken: BTreeSet<ActionId> = BTreeSet::new();
         for (id, forecast) in found {
-            if !matches!(forecast.prospect, Prospect::Hit | Prospect::Fail) {
+            if !matches!(forecast.prospect, Prospect::Hit | Prospect::Gated | Prospect::Fail) {
                 taken.extend(producers(&self.request.plan, *id));
             }
         }

@@ -6,11 +6,14 @@ mod cancel;
 mod capture;
 mod engine;
 mod error;
+mod facts;
 mod forecast;
+mod gate;
 mod glob;
 mod guard;
 mod hygiene;
 mod inputs;
+mod junit;
 mod levels;
 mod lookup;
 mod outputs;
@@ -37,8 +40,8 @@ pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use ports::{
-    Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Ports, Runner, Secrets, Snapshots, Stream,
-    Tap, View,
+    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Nobody, Ports, Runner, Secrets,
+    Snapshots, Standing, Stream, Tap, View,
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};

@@ -1,4 +1,5 @@
-//! What the executor needs from outside: history, snapshots of files, and a runner of processes.
+//! What the executor needs from outside: history, snapshots of files, a runner of processes, and
+//! people's consent.
 //! Leaves out the store's own ports, which are in `store`.
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use crate::base::{ActionKey, Clock, Digest, Environment, Timestamp};
 use crate::event::{Outcome, Reason, Sink};
 use crate::exec::CancelToken;
-use crate::plan::{Isolation, SecretTerms};
+use crate::plan::{Consent, Isolation, SecretTerms};
 use crate::store::{Cas, Claims};
 
 /// An earlier result to compare with.
@@ -232,6 +233,36 @@ impl Secrets for NoSecrets {
     }
 }
 
+/// What is on record of an approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was given.
+    Given {
+        /// By whom, sorted.
+        by: Vec<String>,
+    },
+    /// It was not, or not by enough people, or it counts no more.
+    Missing {
+        /// What is missing exactly, and how to give it; may have several lines.
+        text: String,
+    },
+}
+
+/// Knows what people have consented to. Asked in every run: consent can be withdrawn and grows old.
+pub trait Approver: Send + Sync {
+    /// What is on record of an approval that a plan asks for.
+    fn standing(&self, asked: &Consent<'_>) -> Standing;
+}
+
+/// Where nobody can be asked: nothing is consented to.
+pub struct Nobody;
+
+impl Approver for Nobody {
+    fn standing(&self, asked: &Consent<'_>) -> Standing {
+        Standing::Missing { text: format!("nobody can be asked: {}", asked.approval.shown()) }
+    }
+}
+
 /// All that a run needs from outside.
 #[derive(Clone)]
 pub struct Ports {
@@ -255,4 +286,6 @@ pub struct Ports {
     pub runner: Arc<dyn Runner>,
     /// Reads secrets.
     pub secrets: Arc<dyn Secrets>,
+    /// Knows what people have consented to.
+    pub approver: Arc<dyn Approver>,
 }

@@ -124,7 +124,14 @@ impl RunReport {
     pub fn error_kind(&self) -> Option<ErrorKind> {
         let failures = self.actions.iter().filter_map(|action| action.failure.as_ref());
         let kinds: Vec<ErrorKind> = failures.map(Failure::kind).collect();
-        if let Some(kind) = kinds.iter().find(|kind| **kind != ErrorKind::ActionFailed).or(kinds.first()) {
+        // What only waits for people is the least of what can be wrong.
+        let weight = |kind: &ErrorKind| match kind {
+            ErrorKind::Approval => 0,
+            ErrorKind::ActionFailed => 1,
+            _ => 2,
+        };
+        // The first of the gravest.
+        if let Some(kind) = kinds.iter().rev().max_by_key(|kind| weight(kind)) {
             return Some(*kind);
         }
         let not_cached = |action: &ActionReport| action.reason == Reason::RequireCached;

@@ -15,19 +15,19 @@ use std::time::Duration;
 use crate::base::{Digest, Timestamp};
 use crate::event::{Envelope, Event, Outcome, Reason};
 use crate::exec::engine::{Attempted, Engine, Hit, Prepared, Resolution};
-use crate::exec::error::{Error, Failure, Lost, Trouble};
+use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::hygiene::Hygiene;
 use crate::exec::levels::Levels;
 use crate::exec::lookup::lost_reason;
 use crate::exec::pools::Pools;
-use crate::exec::ports::{HistoryRow, Ports};
+use crate::exec::ports::{HistoryRow, Ports, Standing};
 use crate::exec::report::{ActionReport, OutputReport, RunReport, Seen, count};
 use crate::exec::retry::delay;
 use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
-use crate::plan::{Action, ActionId, ActionKind, Isolation, Plan};
+use crate::plan::{Action, ActionId, ActionKind, Automation, Consent, Isolation, Plan};
 use crate::store::ClaimOutput;
 
 /// Bytes of stack of a worker: rendering a template recurses.
@@ -317,6 +317,9 @@ impl Run<'_> {
 
     fn perform(&self, task: Task, prepared: Option<Arc<Prepared>>) {
         match task {
+            Task::Resolve { id, .. } if matches!(self.engine.plan.action(id).spec.kind, ActionKind::Approval(_)) => {
+                self.ask(id);
+            }
             Task::Resolve { id, again } => match self.engine.resolve(id, again) {
                 Ok(Resolution::Hit(hit)) => self.hit(id, *hit),
                 Ok(Resolution::Miss(prepared)) => self.miss(id, prepared),
@@ -325,6 +328,35 @@ impl Run<'_> {
             Task::Run { id, attempt } => {
                 let prepared = prepared.expect("an action is prepared before it is queued");
                 self.attempt(id, prepared, attempt);
+            }
+        }
+    }
+
+    /// Looks whether people have consented. Nothing is executed and nothing kept: it is asked again in
+    /// every run.
+    fn ask(&self, id: ActionId) {
+        let plan = self.engine.plan;
+        let action = plan.action(id);
+        let ActionKind::Approval(approval) = &action.spec.kind else { return };
+        let asked = Consent { plan: plan.digest, addr: &action.addr, approval };
+        match self.engine.ports.approver.standing(&asked) {
+            Standing::Given { by } => {
+                let report = ActionReport {
+                    addr: action.addr.clone(),
+                    outcome: Outcome::Cached,
+                    reason: Reason::Approved { by },
+                    key: None,
+                    duration_ms: 0,
+                    attempts: 0,
+                    outputs: Vec::new(),
+                    failure: None,
+                    logs: None,
+                };
+                self.succeed(id, report);
+            }
+            Standing::Missing { text } => {
+                let failure = Failure::new(FailureClass::Approval, text);
+                self.end_badly(id, None, Outcome::Skipped, Reason::ApprovalMissing, Some(failure), None);
             }
         }
     }
@@ -470,6 +502,10 @@ impl Run<'_> {
 
     fn succeed(&self, id: ActionId, report: ActionReport) {
         self.emit(finished(&report));
+        let notify = self.engine.plan.action(id).policy.automation == Some(Automation::Notify);
+        if notify && report.outcome == Outcome::Ran {
+            self.emit(Event::Notice { text: format!("`{}` is done (automation=notify)", report.addr) });
+        }
         self.release(id);
         let mut shared = self.lock();
         let outcome = report.outcome;

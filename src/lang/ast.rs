@@ -7,6 +7,7 @@ use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
 use crate::lang::allow::AllowDecl;
+use crate::lang::gate::{GateDecl, GuardDecl, PeopleDecl};
 use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
 
@@ -369,6 +370,8 @@ pub struct RecipeDecl {
     pub returns: Vec<ReturnsDecl>,
     /// Its steps.
     pub steps: Vec<StepDecl>,
+    /// How much of it starts by itself, where the node says nothing.
+    pub automation: Option<Name>,
     /// Whether all its parameters were understood.
     pub params_known: bool,
     /// Whether all that it returns was understood.
@@ -403,6 +406,29 @@ pub enum Op {
     Gt,
     /// Greater or equal.
     Ge,
+    /// A text holds a text, or a list an element.
+    Contains,
+    /// A text matches a regular expression somewhere.
+    Matches,
+}
+
+impl Op {
+    /// Every comparison with its word.
+    pub(crate) const ALL: &[(&str, Self)] = &[
+        ("eq", Self::Eq),
+        ("ne", Self::Ne),
+        ("lt", Self::Lt),
+        ("le", Self::Le),
+        ("gt", Self::Gt),
+        ("ge", Self::Ge),
+        ("contains", Self::Contains),
+        ("matches", Self::Matches),
+    ];
+
+    /// The word in specs.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, op)| *op == self).map_or("eq", |(word, _)| word)
+    }
 }
 
 /// A condition known at compile time.
@@ -433,6 +459,10 @@ pub struct NodeDecl {
     pub when: Vec<Cond>,
     /// Order.
     pub after: Vec<AfterDecl>,
+    /// Gates that must say yes before it starts.
+    pub guards: Vec<GuardDecl>,
+    /// How much of it starts by itself.
+    pub automation: Option<Name>,
     /// The services it uses.
     pub services: Vec<Name>,
     /// The work.
@@ -572,6 +602,10 @@ pub struct FileDecls {
     pub bundles: Vec<BundleDecl>,
     /// Warnings that are not said.
     pub allows: Vec<AllowDecl>,
+    /// Gates.
+    pub gates: Vec<GateDecl>,
+    /// Groups of people.
+    pub people: Vec<PeopleDecl>,
     /// Tenants.
     pub tenants: Vec<TenantDecl>,
     /// Capabilities.

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod domain;
+mod gate;
 mod group;
 mod scope;
 mod service;
@@ -80,6 +81,12 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     for recipe in &decls.recipes {
         work::check_recipe(program, file, recipe, &constants, diagnostics);
     }
+    for people in &decls.people {
+        gate::check_people(people, diagnostics);
+    }
+    for decl in &decls.gates {
+        gate::check_gate(program, file, decl, &constants, diagnostics);
+    }
     for template in &decls.templates {
         group::check_group(program, file, template, &constants, None, diagnostics);
     }
@@ -132,7 +139,7 @@ pub(crate) fn unique<'a>(names: impl IntoIterator<Item = &'a Name>, what: &str, 
 
 /// What arguments are given to.
 pub(crate) struct Callee<'a> {
-    /// `recipe` or `template`.
+    /// `recipe`, `template` or `gate`.
     pub(crate) what: &'static str,
     pub(crate) name: &'a Name,
     pub(crate) params: &'a [Param],
@@ -232,7 +239,10 @@ pub(crate) fn check_arguments(
                     format!("missing argument `{}` of {what} `{}`", param.name.value, callee_name.value),
                 )
                 .with_secondary(param.name.span, "declared here, without a default")
-                .with_help(format!("add `with {}={value}`", param.name.value)),
+                .with_help(match *what {
+                    "gate" => format!("add `{}={value}` to the guard", param.name.value),
+                    _ => format!("add `with {}={value}`", param.name.value),
+                }),
             );
         }
     }

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod domain;
+mod gate;
 mod service;
 mod work;
 
@@ -51,6 +52,8 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
             "provider" => file.providers.extend(decoder.provider(node)),
             "agent" => file.agents.extend(decoder.agent(node)),
             "skill" => file.skills.extend(decoder.skill(node)),
+            "gate" => file.gates.extend(decoder.gate(node)),
+            "group" => file.people.extend(decoder.people(node)),
             _ => {}
         }
     }
@@ -273,7 +276,8 @@ impl Decoder<'_> {
                     .with_help("a recipe is made of steps: `step compile tool=cc { … }`"),
             );
         }
-        Some(RecipeDecl { name, params, returns, steps, params_known, returns_known, span: node.span })
+        let automation = self.automation(node);
+        Some(RecipeDecl { name, params, returns, steps, automation, params_known, returns_known, span: node.span })
     }
 
     fn step(&mut self, node: &Node) -> Option<StepDecl> {
@@ -418,9 +422,12 @@ impl Decoder<'_> {
                 );
                 work.body = None;
             }
+            // A node with nothing but guards is a checkpoint.
+            (None, None) if work.ask.is_none() && child(node, "guard").is_some() => {}
             (None, None) if work.ask.is_none() && !has_body(node) && self.sound(node) => self.push(
-                Diagnostic::new(Code::P0104, name.span, format!("node `{}` does nothing", name.value))
-                    .with_help("add `recipe=NAME`, `capability=NAME`, `run TOOL ARG…`, or one of `copy`, `write`, `render`, `merge-json`"),
+                Diagnostic::new(Code::P0104, name.span, format!("node `{}` does nothing", name.value)).with_help(
+                    "add `recipe=NAME`, `capability=NAME`, `run TOOL ARG…`, one of `copy`, `write`, `render`, `merge-json`, or a `guard`",
+                ),
             ),
             _ => {}
         }
@@ -456,8 +463,22 @@ impl Decoder<'_> {
                 self.texts(node).into_iter().map(move |target| AfterDecl { target, whole, optional })
             })
             .collect();
+        let guards = self.guards(node);
+        let automation = self.automation(node);
         let services = names_of_children(node, "uses");
-        Some(NodeDecl { name, recipe, with, for_each, when, after, services, work, span: node.span })
+        Some(NodeDecl {
+            name,
+            recipe,
+            with,
+            for_each,
+            when,
+            after,
+            guards,
+            automation,
+            services,
+            work,
+            span: node.span,
+        })
     }
 
     /// Reports what a node cannot say because the steps of its recipe say it.
@@ -548,24 +569,16 @@ impl Decoder<'_> {
         for triple in args.chunks(3) {
             let path = name_of(&triple[0])?;
             let word = name_of(&triple[1])?;
-            let op = match word.value.as_str() {
-                "eq" => Op::Eq,
-                "ne" => Op::Ne,
-                "lt" => Op::Lt,
-                "le" => Op::Le,
-                "gt" => Op::Gt,
-                "ge" => Op::Ge,
-                other => {
-                    let known = ["eq", "ne", "lt", "le", "gt", "ge"];
-                    self.push(
-                        Diagnostic::new(Code::P0305, word.span, format!("`{other}` is not a comparison"))
-                            .with_suggestion(did_you_mean(other, known))
-                            .with_help(format!("known: {}", known.join(", "))),
-                    );
-                    return None;
-                }
+            let Some((_, op)) = Op::ALL.iter().find(|(known, _)| *known == word.value) else {
+                let known = Op::ALL.iter().map(|(known, _)| *known);
+                self.push(
+                    Diagnostic::new(Code::P0305, word.span, format!("`{}` is not a comparison", word.value))
+                        .with_suggestion(did_you_mean(&word.value, known.clone()))
+                        .with_help(format!("known: {}", known.collect::<Vec<_>>().join(", "))),
+                );
+                return None;
             };
-            all.push(Cond::Triple(path, op, self.expr(&triple[2])?));
+            all.push(Cond::Triple(path, *op, self.expr(&triple[2])?));
         }
         Some(all)
     }

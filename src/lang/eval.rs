@@ -235,6 +235,16 @@ impl<'a> Evaluator<'a> {
                     return None;
                 }
                 let right = self.expr(value, diagnostics)?;
+                match op {
+                    Op::Contains => return Some(left.text()?.contains(&right.text()?)),
+                    // One that cannot be compiled has been reported.
+                    Op::Matches => {
+                        return regex::Regex::new(&right.text()?)
+                            .ok()
+                            .map(|regex| regex.is_match(&left.text().unwrap_or_default()));
+                    }
+                    _ => {}
+                }
                 let order = match (left, &right) {
                     (Val::Int(left), Val::Int(right)) => left.cmp(right),
                     (left, right) => left.text()?.cmp(&right.text()?),
@@ -245,7 +255,7 @@ impl<'a> Evaluator<'a> {
                     Op::Lt => order.is_lt(),
                     Op::Le => order.is_le(),
                     Op::Gt => order.is_gt(),
-                    Op::Ge => order.is_ge(),
+                    Op::Ge | Op::Contains | Op::Matches => order.is_ge(),
                 })
             }
         }

@@ -4,6 +4,7 @@
 mod actions;
 mod asks;
 mod bundle;
+mod gates;
 mod params;
 mod redundant;
 mod refs;
@@ -75,6 +76,8 @@ struct Pending<'a> {
     file: FileId,
     node: &'a NodeDecl,
     env: Arc<Env>,
+    /// The actions that decide whether its own start, with the places of their guards.
+    gates: Vec<(usize, Span)>,
     services: Arc<[String]>,
 }
 
@@ -95,6 +98,8 @@ struct PendingAction<'a> {
     request: Option<usize>,
     /// Whether it was made for another action of its instance: the node's inputs are not its own.
     derived: bool,
+    /// For one that decides: what it reads, until that is wired.
+    subjects: Option<Vec<gates::PendingSubject>>,
 }
 
 /// A list that was checked: kept, so that its address stays its own.
@@ -345,7 +350,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             let ir =
                 InstanceIr { addr, keys, actions: Vec::new(), outputs: BTreeMap::new(), recipe, span: node.name.span };
             let services = Arc::clone(&services);
-            self.instances.push(Pending { ir, placed, file, node, env: own, services });
+            self.instances.push(Pending { ir, placed, file, node, env: own, gates: Vec::new(), services });
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 use crate::diag::Span;
+use crate::lang::gate::{ApprovalIr, GateNoteIr, PredicateIr, SubjectIr};
 use crate::lang::program::{DeclId, FileId};
 use crate::lang::route::{Route, Terms};
 
@@ -135,6 +136,10 @@ pub struct ActionIr {
     pub after: Vec<usize>,
     /// How what it asks for is served.
     pub route: Option<Route>,
+    /// Which gate it is of, if it decides.
+    pub gate: Option<GateNoteIr>,
+    /// How much of it starts by itself, where that is said.
+    pub automation: Option<String>,
     /// The node or step.
     pub span: Span,
 }
@@ -166,6 +171,10 @@ pub enum BodyIr {
         /// What else it is told, a JSON object.
         facts: String,
     },
+    /// Looks whether something holds.
+    Gate(Vec<SubjectIr>, Vec<PredicateIr>),
+    /// Waits for people.
+    Approval(ApprovalIr),
 }
 
 /// A variable of a rendered template.

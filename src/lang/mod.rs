@@ -10,6 +10,7 @@ mod eval;
 mod expand;
 mod fix;
 mod fmt;
+mod gate;
 mod guard;
 mod ir;
 mod kdl1;
@@ -41,13 +42,14 @@ mod world;
 pub use allow::AllowDecl;
 pub use ast::{
     AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
-    Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
-    SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
+    Money, NeedDecl, OfferDecl, Op, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl,
+    SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
 };
 pub use compile::{Compiled, compile, compile_for};
 pub use expand::{expand, expand_bundle};
 pub use fix::{Fixed, FixedText, fix};
 pub use fmt::{Error as FormatError, format};
+pub use gate::{ApprovalIr, GateNoteIr, MemberIr, PredicateIr, SubjectIr, ValueIr};
 pub use ir::{
     ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
     ServiceIr, ToolIr, ToolOf,

@@ -51,7 +51,8 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
             let _ = writeln!(out, "    // not {}: {}", quote(&rejected.candidate), quote(&rejected.why));
         }
     }
-    let _ = writeln!(out, "    node {}{class} {{", quote(&action.addr));
+    let automation = action.automation.as_ref().map_or(String::new(), |level| format!(" automation={level}"));
+    let _ = writeln!(out, "    node {}{class}{automation} {{", quote(&action.addr));
     match &action.body {
         BodyIr::Exec { tool, args } => {
             let _ = writeln!(out, "        run {}{}", quote(tool), quoted(args));
@@ -81,6 +82,19 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
         BodyIr::MergeJson(files) => {
             let _ = writeln!(out, "        merge-json{}", quoted(files.iter().map(RelPath::as_str)));
         }
+        // What a gate requires stands where it is declared; here it is told in a comment.
+        BodyIr::Gate(subjects, _) => {
+            for subject in subjects {
+                let at: Vec<&str> = subject.at.iter().map(RelPath::as_str).collect();
+                let _ = writeln!(out, "        // reads {} as {} at {}", subject.name, subject.reads, at.join(" "));
+            }
+        }
+        BodyIr::Approval(approval) => {
+            let _ = writeln!(out, "        // waits for {} of {}", approval.min, quote(&approval.group));
+        }
+    }
+    if let Some(gate) = &action.gate {
+        let _ = writeln!(out, "        guard {} // kind={}", quote(&gate.name), gate.kind);
     }
     for (name, secret) in &action.secrets {
         let _ = writeln!(out, "        env {}=(secret){}", quote(name), quote(secret));

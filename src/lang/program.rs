@@ -9,6 +9,7 @@ use crate::lang::ast::{
     AgentDecl, BundleDecl, CapabilityDecl, FileDecls, GraphDecl, Group, LetDecl, Name, ProviderDecl, RecipeDecl,
     SkillDecl, TenantDecl, ToolDecl,
 };
+use crate::lang::gate::{GateDecl, PeopleDecl};
 use crate::lang::package::{Lock, Locked, Power, Source, Version};
 
 use crate::lang::ir::ToolOf;
@@ -78,6 +79,10 @@ pub enum DeclKind {
     Agent,
     /// `skill`.
     Skill,
+    /// `gate`.
+    Gate,
+    /// `group`.
+    People,
 }
 
 impl DeclKind {
@@ -94,6 +99,8 @@ impl DeclKind {
         Self::Provider,
         Self::Agent,
         Self::Skill,
+        Self::Gate,
+        Self::People,
     ];
 
     /// The word for people, which is the node's name.
@@ -110,6 +117,8 @@ impl DeclKind {
             Self::Provider => "provider",
             Self::Agent => "agent",
             Self::Skill => "skill",
+            Self::Gate => "gate",
+            Self::People => "group",
         }
     }
 }
@@ -186,6 +195,8 @@ fn names_of(decls: &FileDecls, kind: DeclKind) -> Vec<&Name> {
         DeclKind::Provider => decls.providers.iter().map(|decl| &decl.name).collect(),
         DeclKind::Agent => decls.agents.iter().map(|decl| &decl.name).collect(),
         DeclKind::Skill => decls.skills.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Gate => decls.gates.iter().map(|decl| &decl.name).collect(),
+        DeclKind::People => decls.people.iter().map(|decl| &decl.name).collect(),
     }
 }
 
@@ -239,6 +250,16 @@ impl Program {
     /// A bundle.
     pub fn bundle(&self, id: DeclId) -> &BundleDecl {
         &self.file(id.file).decls.bundles[id.index]
+    }
+
+    /// A gate.
+    pub fn gate(&self, id: DeclId) -> &GateDecl {
+        &self.file(id.file).decls.gates[id.index]
+    }
+
+    /// A group of people.
+    pub fn people(&self, id: DeclId) -> &PeopleDecl {
+        &self.file(id.file).decls.people[id.index]
     }
 
     /// A constant.

@@ -198,9 +198,14 @@ static WHEN: Shape = Shape::new("when", "Instances exist only where this holds."
 static UNLESS: Shape = Shape::new("unless", "Instances exist only where this does not hold.")
     .args(0, MANY, Name, Any, "unless VARIABLE OP VALUE…")
     .children(&[once(&ANY), once(&ALL), once(&NOT)]);
-static GUARD: Shape = Shape::new("guard", "Applies a gate.").reserved();
+static GUARD: Shape = Shape::new("guard", "A gate that must say yes before the node starts, with its arguments.")
+    .args(1, 1, Name, Name, "guard GATE PARAM=(ref)node.output")
+    .open(Any);
 static SERVICE_USES: Shape =
     Shape::new("uses", "Services that run while it does.").args(1, MANY, Name, Name, "uses SERVICE…");
+
+/// What `automation` says, on recipes and nodes.
+const AUTOMATION: &str = "`auto` (default), `notify`, `assist` or `manual`: how much of it starts by itself";
 
 static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
@@ -231,6 +236,7 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
     ]);
 static RECIPE: Shape = Shape::new("recipe", "A total function: typed parameters in, typed artifacts out.")
     .args(1, 1, Name, Name, "recipe NAME")
+    .props(&[prop("automation", Name, AUTOMATION)])
     .children(&[many(&PARAM), many(&RETURNS), many(&STEP)]);
 
 static NODE: Shape =
@@ -242,6 +248,7 @@ static NODE: Shape =
             prop("capability", Name, "the capability it asks for"),
             prop("agent", Name, "the agent that asks, or does the work itself"),
             prop("skill", Name, "which of the agent's skills"),
+            prop("automation", Name, AUTOMATION),
             prop("complexity", Number, "how hard it is, 1 to 10, for estimates and the choice of models"),
         ])
         .children(&[
@@ -358,6 +365,52 @@ pub(crate) static ALLOW: Shape = Shape::new(
 .args(1, MANY, Name, Name, "allow CODE… reason=\"…\"")
 .props(&[needed("reason", Name, "why, for the next reader")]);
 
+static REQUIRE: Shape =
+    Shape::new("require", "What must hold: triples of a path, a comparison and a value; all of them, and all lines.")
+        .args(0, MANY, Name, Any, "require PATH OP VALUE… else=\"MESSAGE\"")
+        .props(&[prop("else", Name, "what is said if it does not hold")])
+        .children(&[once(&ANY), once(&ALL), once(&NOT)]);
+static SECTION: Shape =
+    Shape::new("section", "Headings that must be there.").args(1, MANY, Name, Name, "section HEADING…");
+static APPROVERS: Shape =
+    Shape::new("approvers", "The group that approves.").args(1, 1, Name, Name, "approvers GROUP min=N").props(&[
+        prop("min", Number, "how many people, 1 if not given"),
+        prop("distinct", Bool, "whether the author of the change does not count"),
+    ]);
+static EXPIRES: Shape = Shape::new("expires", "How long an approval is good for.")
+    .args(1, 1, Name, Name, "expires \"72h\"")
+    .props(&[prop("then", Name, "`reject`: what an approval that is too old counts as")]);
+static GATE: Shape =
+    Shape::new("gate", "A predicate that must hold, a command that must succeed, or people's consent.")
+        .args(1, 1, Name, Name, "gate NAME kind=KIND")
+        .props(&[
+            needed("kind", Name, "`file`, `content`, `artifact`, `check`, `metric`, `command`, `agent` or `approval`"),
+            prop("else", Name, "what is said if it does not hold"),
+            prop("doc", Name, "one line for people"),
+        ])
+        .children(&[
+            many(&PARAM),
+            many(&REQUIRE),
+            many(&SECTION),
+            once(&RUN),
+            many(&INPUT),
+            many(&ENV),
+            many(&TOOLS),
+            once(&CWD),
+            once(&TIMEOUT),
+            once(&RETRY),
+            once(&CPU_MEMORY),
+            once(&APPROVERS),
+            once(&EXPIRES),
+        ]);
+static MEMBER: Shape = Shape::new("member", "A person.").args(1, 1, Name, Name, "member NAME key=\"KEYID\"").props(&[
+    prop("key", Name, "the id of their key, as `partita key show` prints it"),
+    prop("email", Name, "what their commits are signed with, by which an author is known"),
+]);
+static PEOPLE: Shape = Shape::new("group", "People by name, with the keys they sign with.")
+    .args(1, 1, Name, Name, "group NAME")
+    .children(&[many(&MEMBER)]);
+
 macro_rules! reserved {
     ($($constant:ident $name:literal $doc:literal;)*) => {
         $(static $constant: Shape = Shape::new($name, $doc).reserved();)*
@@ -365,7 +418,6 @@ macro_rules! reserved {
 }
 
 reserved! {
-    GATE "gate" "A predicate that must hold.";
     TEST "test" "Checks on the compiled result, without execution.";
 }
 
@@ -388,6 +440,7 @@ pub(crate) static TOP: &[Child] = &[
     many(&AGENT),
     many(&SKILL),
     many(&GATE),
+    many(&PEOPLE),
     many(&TEST),
     many(&ALLOW),
 ];

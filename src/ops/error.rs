@@ -96,6 +96,12 @@ pub enum Error {
         /// How many.
         missing: u64,
     },
+    /// People have not consented to what they are asked for.
+    #[error("an approval is needed: {}", missing.join(", "))]
+    Approval {
+        /// The addresses of the approvals that are missing.
+        missing: Vec<String>,
+    },
     /// A check said no.
     #[error("{0}")]
     CheckFailed(String),
@@ -133,6 +139,7 @@ impl Error {
             Self::Bundle(error) | Self::Policy { error, .. } => error.kind(),
             Self::Failed { kind, .. } => *kind,
             Self::KeyMissing { .. } => ErrorKind::Signature,
+            Self::Approval { .. } => ErrorKind::Approval,
             Self::Report(_) => ErrorKind::Report,
             Self::Audit(_) => ErrorKind::Audit,
             Self::Internal(_) => ErrorKind::Internal,
@@ -154,6 +161,7 @@ impl Error {
             Self::Bundle(error) | Self::Policy { error, .. } => error.code().to_string(),
             Self::Failed { .. } => "action-failed".to_owned(),
             Self::KeyMissing { .. } => "key-missing".to_owned(),
+            Self::Approval { .. } => "approval".to_owned(),
             Self::Report(_) => "report".to_owned(),
             Self::Audit(_) => "audit".to_owned(),
             Self::Internal(_) => "internal".to_owned(),

@@ -13,6 +13,7 @@ use crate::base::format_duration;
 use crate::event::NullSink;
 use crate::exec::{ActionForecast, Forecast, Ports, ProcessRunner, Prospect, Request, forecast as look_ahead};
 use crate::ops::Error;
+use crate::ops::approve::OnRecord;
 use crate::ops::check::plan;
 use crate::ops::history::describe;
 use crate::ops::ports::{Keep, notices};
@@ -63,6 +64,7 @@ pub fn forecast(
         cancel: context.cancel.clone(),
         runner: Arc::new(ProcessRunner::default()),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
+        approver: Arc::new(OnRecord::open(workspace, &planned.plan, &context.environment, &context.clock)),
     };
     let found = look_ahead(&request, &ports).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;
@@ -92,8 +94,15 @@ pub fn forecast_json(forecast: &Forecast) -> Json {
     })
 }
 
-const ALL: [Prospect; 6] =
-    [Prospect::Run, Prospect::Volatile, Prospect::Effect, Prospect::MaybeCutOff, Prospect::Hit, Prospect::Fail];
+const ALL: [Prospect; 7] = [
+    Prospect::Run,
+    Prospect::Volatile,
+    Prospect::Effect,
+    Prospect::MaybeCutOff,
+    Prospect::Hit,
+    Prospect::Gated,
+    Prospect::Fail,
+];
 
 fn counts(forecast: &Forecast) -> Vec<(&'static str, usize)> {
     ALL.iter().map(|prospect| (prospect.word(), forecast.count(*prospect))).collect()

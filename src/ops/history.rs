@@ -195,6 +195,8 @@ pub fn describe(reason: &Reason) -> String {
         Reason::ProducerFailed { addr } => write!(text, "`{addr}`, which it needs, failed"),
         Reason::Cancelled => write!(text, "the run was stopped before it could start"),
         Reason::RequireCached => write!(text, "its result is not known, and running was not allowed"),
+        Reason::Approved { by } => write!(text, "it was approved by {}", by.join(", ")),
+        Reason::ApprovalMissing => write!(text, "people have not approved it"),
     };
     text
 }

@@ -25,7 +25,7 @@ use crate::event::Outcome;
 use crate::exec::{FileMeta, RunReport};
 use crate::ops::Error;
 use crate::ops::workspace::Workspace;
-use crate::plan::{Class, Plan};
+use crate::plan::{ActionKind, Class, Plan};
 use crate::store::FileStat;
 
 const MAGIC: &[u8] = b"partita memo 1\n";
@@ -196,6 +196,10 @@ fn collect(
 ) -> Option<Vec<Entry>> {
     let succeeded = |outcome| matches!(outcome, Outcome::Ran | Outcome::Cached | Outcome::CutOff);
     if !report.actions.iter().all(|action| succeeded(action.outcome)) {
+        return None;
+    }
+    // Consent grows old and can be withdrawn: it is asked for every time.
+    if plan.actions.iter().any(|action| matches!(action.spec.kind, ActionKind::Approval(_))) {
         return None;
     }
     let dir = open_dir(&workspace.root)?;

@@ -1,6 +1,7 @@
 //! One function for each thing a user can ask for: typed requests and replies. Leaves out arguments,
 //! terminals and exit statuses, which are the fronts'.
 
+mod approve;
 mod attest;
 mod audit;
 mod bundles;
@@ -43,6 +44,7 @@ pub use crate::lang::{LOCK_FILE, Lock, SignerDecl};
 pub use crate::plan::Isolation;
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
+pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
 pub use attest::{Attest, attest_summary, attest_verified};
 pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
 pub use bundles::{

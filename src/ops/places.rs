@@ -41,9 +41,9 @@ pub struct FailedAction {
     pub code: &'static str,
     /// What went wrong, for people; may have several lines.
     pub text: String,
-    /// The node, or the step of a recipe, that says what the action does.
+    /// The node, the step of a recipe, or the requirement of a gate, that says what the action does.
     pub place: Option<SpecPlace>,
-    /// The node that applies the recipe, if there is one.
+    /// The node that applies the recipe or the guard that applies the gate, if there is one.
     pub applied: Option<SpecPlace>,
 }
 
@@ -62,11 +62,21 @@ pub(super) fn places_of(
     (Some(place), applied)
 }
 
+/// The place of a requirement of the gate at an address.
+fn required_at(addr: &str, clause: u32, expansion: &Expansion, sources: &SourceMap) -> Option<SpecPlace> {
+    let index = expansion.actions.binary_search_by(|action| action.addr.as_str().cmp(addr)).ok()?;
+    let span = expansion.actions[index].gate.as_ref()?.places.get(clause as usize)?;
+    Some(SpecPlace::of(*span, sources))
+}
+
 /// The actions of a run that failed, in address order.
 pub(super) fn failed_actions(report: &RunReport, expansion: &Expansion, sources: &SourceMap) -> Vec<FailedAction> {
     let failed = report.actions.iter().filter_map(|action| {
         let failure = action.failure.as_ref()?;
         let (place, applied) = places_of(&action.addr, expansion, sources);
+        // A gate's failure is mended where it is declared, or where it is applied.
+        let required = failure.clause.and_then(|clause| required_at(&action.addr, clause, expansion, sources));
+        let (place, applied) = if required.is_some() { (required, place) } else { (place, applied) };
         Some(FailedAction {
             addr: action.addr.clone(),
             code: failure.class.code(),

@@ -64,6 +64,14 @@ impl Repository {
         })
     }
 
+    /// Name and email of the author of the newest commit.
+    pub fn author(&self) -> Option<(String, String)> {
+        let out = self.ask(&["log", "-1", "--no-show-signature", "--format=%an%x00%ae"]).ok()?;
+        let text = String::from_utf8(out).ok()?;
+        let (name, email) = text.trim_end_matches('\n').split_once('\0')?;
+        Some((name.to_owned(), email.to_owned()))
+    }
+
     /// Files below the workspace that differ between two commits, or a commit and the working tree;
     /// only those that are wanted are looked at. Relative to the workspace, sorted.
     pub fn changed(

@@ -10,6 +10,7 @@ use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
 use crate::exec::{CancelToken, Ports, ProcessRunner, Request, RunReport, execute};
 use crate::ops::Error;
+use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
 use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
@@ -74,6 +75,9 @@ impl RunReply {
         let kind = self.reports.iter().find_map(RunReport::error_kind)?;
         Some(match kind {
             crate::base::ErrorKind::CheckFailed => Error::NotCached { missing: self.counts.skipped },
+            crate::base::ErrorKind::Approval => Error::Approval {
+                missing: self.failures.iter().filter(|failed| failed.code == "E0215").map(|f| f.addr.clone()).collect(),
+            },
             kind => Error::Failed { failed: self.counts.failed, kind },
         })
     }
@@ -240,6 +244,7 @@ fn run_once(
         cancel: context.cancel.clone(),
         runner: Arc::new(ProcessRunner::default()),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
+        approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
     };
     let report = execute(request, ports).map_err(|error| {
         let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);

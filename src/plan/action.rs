@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 pub use crate::lang::{Rejected, Route, SecretTerms, TenantTerms, Terms};
+use crate::plan::{Approval, Automation, GateNote, GateSubject, Predicate};
 
 /// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,6 +191,15 @@ pub enum ActionKind {
         /// What else it is told: a JSON object as text.
         facts: String,
     },
+    /// Looks whether something holds of what other actions left; done in-process.
+    Gate {
+        /// What is looked at, sorted by name.
+        subjects: Vec<GateSubject>,
+        /// What must hold, all of it.
+        require: Vec<Predicate>,
+    },
+    /// Waits for people. It has no key of its own: what they said is looked up in every run.
+    Approval(Approval),
 }
 
 impl ActionKind {
@@ -202,6 +212,8 @@ impl ActionKind {
             Self::Render { .. } => "render/1",
             Self::MergeJson { .. } => "merge-json/1",
             Self::Request { .. } => "request/1",
+            Self::Gate { .. } => "gate/1",
+            Self::Approval(_) => "approval/1",
         }
     }
 }
@@ -388,6 +400,10 @@ pub struct Policy {
     pub retry: Option<Retry>,
     /// What it holds while it runs.
     pub holds: Vec<ResourceNeed>,
+    /// For an action that decides whether others run: which gate it is of.
+    pub gate: Option<GateNote>,
+    /// How much of it starts by itself, where that is said.
+    pub automation: Option<Automation>,
 }
 
 /// When and how often to try again.

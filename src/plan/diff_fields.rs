@@ -7,7 +7,10 @@ use std::time::Duration;
 use crate::base::{format_duration, format_micro_usd};
 use crate::lang::Route;
 use crate::plan::diff::Change;
-use crate::plan::{Action, ActionKind, InputSource, Output, Plan, Policy, RenderValue, Service, Tool, ToolExec};
+use crate::plan::{
+    Action, ActionKind, Automation, GateNote, GateSubject, InputSource, Output, Plan, Policy, Predicate, RenderValue,
+    Service, Tool, ToolExec,
+};
 
 /// What comparing two actions needs of the plans around them.
 pub(super) struct Context<'a> {
@@ -160,6 +163,17 @@ fn body(context: &Context<'_>, old: &ActionKind, new: &ActionKind, sink: &mut Si
             sink.maps("vars", true, old_vars, new_vars, variable);
             sink.put("facts", true, Some(old_facts.clone()), Some(new_facts.clone()));
         }
+        (ActionKind::Gate { subjects: old_subjects, require: old }, ActionKind::Gate { subjects, require: new }) => {
+            let subjects_of = |all: &[GateSubject]| -> BTreeMap<String, String> {
+                all.iter().map(|subject| (subject.name.clone(), subject.reads.word().to_owned())).collect()
+            };
+            sink.maps("subjects", true, &subjects_of(old_subjects), &subjects_of(subjects), Clone::clone);
+            let shown = |all: &[Predicate]| all.iter().map(Predicate::shown).collect::<Vec<_>>();
+            sink.lists("require", &shown(old), &shown(new), "; ");
+        }
+        (ActionKind::Approval(old), ActionKind::Approval(new)) => {
+            sink.put("approval", true, Some(old.shown()), Some(new.shown()));
+        }
         (old, new) => sink.put("kind", true, Some(brief(old)), Some(brief(new))),
     }
 }
@@ -261,6 +275,17 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
         };
         sink.maps("route", false, &rejected(&old.route), &rejected(&new.route), Clone::clone);
     }
+    let level = |automation: Option<Automation>| automation.map(|level| level.word().to_owned());
+    sink.put("automation", false, level(a.automation), level(b.automation));
+    let note = |gate: &Option<GateNote>| {
+        gate.as_ref().map(|gate| format!("{} kind={} concern={}", gate.name, gate.kind, gate.concern.word()))
+    };
+    sink.put("gate", false, note(&a.gate), note(&b.gate));
+    let messages = |gate: &Option<GateNote>| {
+        let all = gate.iter().flat_map(|gate| gate.messages.iter().flatten());
+        Some(all.map(String::as_str).collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty())
+    };
+    sink.put("gate.messages", false, messages(&a.gate), messages(&b.gate));
     if old.after.is_empty() && new.after.is_empty() {
         return;
     }
@@ -371,6 +396,8 @@ fn brief(kind: &ActionKind) -> String {
         ActionKind::Render { template, .. } => template.to_string(),
         ActionKind::Request { prompt, .. } => format!("{} bytes", prompt.as_ref().map_or(0, String::len)),
         ActionKind::MergeJson { from } => from.iter().map(crate::base::RelPath::as_str).collect::<Vec<_>>().join(" "),
+        ActionKind::Gate { require, .. } => require.iter().map(Predicate::shown).collect::<Vec<_>>().join("; "),
+        ActionKind::Approval(approval) => approval.shown(),
     };
     format!("{} {what}", kind.versioned())
 }

@@ -5,10 +5,13 @@
 use serde_json::{Value as Json, json};
 
 use crate::base::{ActionKey, RelPath};
-use crate::plan::{Action, ActionKind, Input, InputSource, Plan, Ready, RenderValue, Service, Tool, ToolExec};
+use crate::plan::{
+    Action, ActionKind, Approval, GateNote, GateSubject, GateValue, Input, InputSource, Plan, Predicate, Ready,
+    RenderValue, Service, Tool, ToolExec,
+};
 
 /// The version of the written form.
-pub const PLAN_FORMAT: u32 = 1;
+pub const PLAN_FORMAT: u32 = 2;
 
 /// Writes a plan.
 pub fn to_json_lines(plan: &Plan) -> String {
@@ -90,6 +93,11 @@ fn body(kind: &ActionKind) -> Json {
             "vars": vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect::<serde_json::Map<_, _>>(),
             "facts": facts,
         }),
+        ActionKind::Gate { subjects, require } => json!({
+            "subjects": subjects.iter().map(subject).collect::<Vec<_>>(),
+            "require": require.iter().map(predicate).collect::<Vec<_>>(),
+        }),
+        ActionKind::Approval(asked) => json!({"approval": approval(asked)}),
     }
 }
 
@@ -137,6 +145,8 @@ fn action(plan: &Plan, action: &Action) -> Json {
         "timeout_ms": action.policy.timeout_ms,
         "retry": action.policy.retry.as_ref().map(crate::plan::Retry::describe),
         "holds": action.policy.holds.iter().map(|need| (need.pool.clone(), json!(need.amount))).collect::<serde_json::Map<_, _>>(),
+        "gate": action.policy.gate.as_ref().map(gate),
+        "automation": action.policy.automation.map(crate::plan::Automation::word),
     });
     if !spec.secrets.is_empty() {
         put(&mut line, "secrets", json!(spec.secrets));
@@ -155,6 +165,48 @@ fn put(object: &mut Json, name: &str, value: Json) {
     if let Some(members) = object.as_object_mut() {
         members.insert(name.to_owned(), value);
     }
+}
+
+fn subject(subject: &GateSubject) -> Json {
+    let at: Vec<&str> = subject.at.iter().map(RelPath::as_str).collect();
+    json!({"name": subject.name, "reads": subject.reads.word(), "at": at})
+}
+
+fn predicate(item: &Predicate) -> Json {
+    let many = |all: &[Predicate]| all.iter().map(predicate).collect::<Vec<_>>();
+    match item {
+        Predicate::Test { path, op, value } => {
+            let value = match value {
+                GateValue::Number(text) => json!({"number": text}),
+                GateValue::Text(text) => json!({"text": text}),
+                GateValue::Flag(flag) => json!({"flag": flag}),
+            };
+            json!({"path": path, "op": op.word(), "value": value})
+        }
+        Predicate::All(all) => json!({"all": many(all)}),
+        Predicate::Any(all) => json!({"any": many(all)}),
+        Predicate::Not(all) => json!({"not": many(all)}),
+    }
+}
+
+fn approval(asked: &Approval) -> Json {
+    let members = asked.members.as_ref().map(|members| {
+        let member =
+            |member: &crate::plan::Approver| json!({"name": member.name, "key": member.key, "email": member.email});
+        members.iter().map(member).collect::<Vec<_>>()
+    });
+    json!({
+        "group": asked.group,
+        "members": members,
+        "min": asked.min,
+        "distinct": asked.distinct,
+        "expires_ms": asked.expires_ms,
+        "by_name": asked.by_name,
+    })
+}
+
+fn gate(note: &GateNote) -> Json {
+    json!({"name": note.name, "kind": note.kind, "concern": note.concern.word(), "messages": note.messages})
 }
 
 fn render_value(value: &RenderValue) -> Json {

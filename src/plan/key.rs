@@ -22,6 +22,9 @@
 //! | 23 | vars | of `render` | the same |
 //! | 24 | merge | of `merge-json` | the same |
 //! | 25 | prompt | of `request`: the template, and what else is told | the same |
+//! | 30 | subjects | of `gate`: name, how it is read, where it lies | the same |
+//! | 31 | require | of `gate` | the same |
+//! | 32 | approval | of `approval` | has none: it is never looked up by a key |
 //! | 40 | ports | of a service: names and schemes | the same |
 //! | 41 | ready | of a service: how to tell that it is | the same |
 //!
@@ -38,7 +41,8 @@ use crate::base::{
 };
 use crate::lang::{Route, Terms};
 use crate::plan::{
-    Action, ActionKind, ActionSpec, Class, Input, InputSource, Plan, Ready, RenderValue, Service, Tool, ToolExec,
+    Action, ActionKind, ActionSpec, Class, GateSubject, Input, InputSource, Plan, Policy, Predicate, Ready,
+    RenderValue, Service, Tool, ToolExec,
 };
 
 /// What an action's inputs and tools turned out to be, just before it runs.
@@ -282,6 +286,16 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
             told.extend(prompt.as_ref().map(Value::text));
             sink.field(25, "prompt", &Value::List(told));
         }
+        ActionKind::Gate { subjects, require } => {
+            let subject = |subject: &GateSubject| {
+                let mut parts = vec![Value::text(&subject.name), Value::text(subject.reads.word())];
+                parts.extend(subject.at.iter().map(|at| Value::text(at.as_str())));
+                Value::List(parts)
+            };
+            sink.field(30, "subjects", &Value::Set(subjects.iter().map(subject).collect()));
+            sink.field(31, "require", &Value::List(require.iter().map(Predicate::keyed).collect()));
+        }
+        ActionKind::Approval(approval) => sink.field(32, "approval", &approval.keyed()),
     }
 }
 
@@ -339,27 +353,20 @@ pub(crate) fn producer_identity(producer: &Action, output: &str) -> Digest {
 
 /// The digest of a plan: over everything a reviewer approves, in address order.
 pub(crate) fn plan_digest(plan: &Plan) -> Digest {
-    let actions = plan
-        .actions
-        .iter()
-        .map(|action| {
-            let after = action.after.iter().map(|id| plan.action(*id).addr.clone());
-            let holds = action.policy.holds.iter().map(|need| (need.pool.clone(), Value::Int(need.amount))).collect();
-            let mut parts = vec![
-                Value::text(&action.addr),
-                Value::Digest(action.skey),
-                Value::texts(after),
-                Value::Map(holds),
-                Value::Int(action.policy.timeout_ms.unwrap_or(u64::MAX)),
-            ];
-            parts.extend(action.policy.retry.as_ref().map(|retry| Value::text(retry.describe())));
-            parts.extend(action.route.as_ref().map(route));
-            Value::List(parts)
-        })
-        .collect();
+    let actions = plan.actions.iter().map(|action| {
+        let after = action.after.iter().map(|id| Value::text(&plan.action(*id).addr)).collect();
+        let parts =
+            [("addr", Value::text(&action.addr)), ("skey", Value::Digest(action.skey)), ("after", Value::List(after))];
+        let mut fields: BTreeMap<String, Value> = parts.map(|(name, value)| (name.to_owned(), value)).into();
+        policy(&action.policy, &mut fields);
+        if let Some(found) = &action.route {
+            fields.insert("route".to_owned(), route(found));
+        }
+        Value::Map(fields)
+    });
     let mut sink = DigestSink::default();
     sink.field(1, "graph", &Value::text(&plan.graph));
-    sink.field(2, "actions", &Value::List(actions));
+    sink.field(2, "actions", &Value::List(actions.collect()));
     sink.field(
         3,
         "pools",
@@ -368,14 +375,24 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
     if let Some(concurrency) = plan.concurrency {
         sink.field(4, "concurrency", &Value::Int(concurrency));
     }
-    if !plan.terms.is_empty() {
-        sink.field(6, "terms", &terms(&plan.terms));
-    }
+    // What static keys say of tools is their identity; what else they bring along is approved as well.
+    let tools = plan.tools.iter().map(|tool| {
+        let mut fields = BTreeMap::from([("identity".to_owned(), declared_identity(tool))]);
+        let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+        put("uses", Value::texts(&tool.uses));
+        put("pass_env", Value::texts(&tool.pass_env));
+        put("supplier", Value::text(tool.supplier.as_deref().unwrap_or("")));
+        (tool.name.clone(), Value::Map(fields))
+    });
+    sink.field(5, "tools", &Value::Map(tools.collect()));
     if !plan.services.is_empty() {
         let service = |service: &Service| {
             Value::List(vec![Value::text(&service.name), Value::Digest(service.def), Value::Int(service.within_ms)])
         };
-        sink.field(5, "services", &Value::List(plan.services.iter().map(service).collect()));
+        sink.field(6, "services", &Value::List(plan.services.iter().map(service).collect()));
+    }
+    if !plan.terms.is_empty() {
+        sink.field(7, "terms", &terms(&plan.terms));
     }
     sink.finish(Domain::Plan)
 }
@@ -420,4 +437,32 @@ fn terms(terms: &Terms) -> Value {
         Value::Int(terms.at_most),
         Value::Map(secrets.collect()),
     ])
+}
+
+/// What of a policy is approved: fields by name, none for what is not said.
+fn policy(policy: &Policy, fields: &mut BTreeMap<String, Value>) {
+    let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+    if !policy.holds.is_empty() {
+        let holds = policy.holds.iter().map(|need| (need.pool.clone(), Value::Int(need.amount)));
+        put("holds", Value::Map(holds.collect()));
+    }
+    if let Some(ms) = policy.timeout_ms {
+        put("timeout_ms", Value::Int(ms));
+    }
+    if let Some(retry) = &policy.retry {
+        put("retry", Value::text(retry.describe()));
+    }
+    if let Some(gate) = &policy.gate {
+        let message = |message: &Option<String>| Value::text(message.as_deref().unwrap_or(""));
+        let parts = vec![
+            Value::text(&gate.name),
+            Value::text(&gate.kind),
+            Value::text(gate.concern.word()),
+            Value::List(gate.messages.iter().map(message).collect()),
+        ];
+        put("gate", Value::List(parts));
+    }
+    if let Some(automation) = policy.automation {
+        put("automation", Value::text(automation.word()));
+    }
 }

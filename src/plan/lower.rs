@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
-use crate::lang::{ActionIr, BodyIr, Expansion, InputIr, ProbeIr, Program, RenderIr, RetryDecl, ServiceIr};
+use crate::lang::{
+    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, MemberIr, PredicateIr, ProbeIr, Program, RenderIr,
+    RetryDecl, ServiceIr, SubjectIr, ValueIr,
+};
 use crate::plan::key::{def_digest, plan_digest, producer_identity, service_def, service_defs, static_key};
 use crate::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec,
+    Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
+    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy, Port, Predicate,
+    Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -113,6 +117,12 @@ fn action(ir: &ActionIr) -> Action {
             vars: vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect(),
             facts: facts.clone(),
         },
+        BodyIr::Gate(subjects, require) => {
+            let mut subjects: Vec<GateSubject> = subjects.iter().map(subject).collect();
+            subjects.sort();
+            ActionKind::Gate { subjects, require: require.iter().map(predicate).collect() }
+        }
+        BodyIr::Approval(ir) => ActionKind::Approval(approval(ir)),
     };
     let mut inputs: Vec<Input> = ir.inputs.iter().map(input).collect();
     inputs.sort();
@@ -143,12 +153,72 @@ fn action(ir: &ActionIr) -> Action {
             cwd: ir.cwd.clone(),
             isolation: Isolation::None,
         },
-        policy: Policy { timeout_ms: ir.timeout_ms, retry: ir.retry.as_ref().map(retry), holds },
+        policy: Policy {
+            timeout_ms: ir.timeout_ms,
+            retry: ir.retry.as_ref().map(retry),
+            holds,
+            gate: ir.gate.as_ref().map(note),
+            automation: ir
+                .automation
+                .as_deref()
+                .and_then(|word| Automation::ALL.into_iter().find(|level| level.word() == word)),
+        },
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),
         after: ir.after.iter().map(|index| ActionId(*index as u32)).collect(),
         route: ir.route.clone(),
     }
+}
+
+fn subject(ir: &SubjectIr) -> GateSubject {
+    let reads = Reads::ALL.into_iter().find(|reads| reads.word() == ir.reads).unwrap_or(Reads::File);
+    GateSubject { name: ir.name.clone(), reads, at: ir.at.clone() }
+}
+
+fn predicate(ir: &PredicateIr) -> Predicate {
+    let many = |all: &[PredicateIr]| all.iter().map(predicate).collect();
+    match ir {
+        PredicateIr::Test(path, op, value) => {
+            let op = GateOp::ALL.into_iter().find(|known| known.word() == op.word()).unwrap_or(GateOp::Eq);
+            let value = match value {
+                ValueIr::Number(text) => GateValue::Number(text.clone()),
+                ValueIr::Text(text) => GateValue::Text(text.clone()),
+                ValueIr::Flag(flag) => GateValue::Flag(*flag),
+            };
+            Predicate::Test { path: path.clone(), op, value }
+        }
+        // One of one is itself.
+        PredicateIr::All(all) if all.len() == 1 => predicate(&all[0]),
+        PredicateIr::All(all) => Predicate::All(many(all)),
+        PredicateIr::Any(all) => Predicate::Any(many(all)),
+        PredicateIr::Not(all) => Predicate::Not(many(all)),
+    }
+}
+
+fn approval(ir: &ApprovalIr) -> Approval {
+    let member = |member: &MemberIr| Approver {
+        name: member.name.clone(),
+        key: member.key.clone(),
+        email: member.email.clone(),
+    };
+    let members = ir.members.as_ref().map(|members| {
+        let mut members: Vec<Approver> = members.iter().map(member).collect();
+        members.sort();
+        members
+    });
+    Approval {
+        group: ir.group.clone(),
+        members,
+        min: ir.min,
+        distinct: ir.distinct,
+        expires_ms: ir.expires_ms,
+        by_name: ir.by_name,
+    }
+}
+
+fn note(ir: &GateNoteIr) -> GateNote {
+    let concern = Concern::ALL.into_iter().find(|concern| concern.word() == ir.concern).unwrap_or(Concern::Artifact);
+    GateNote { name: ir.name.clone(), kind: ir.kind.clone(), concern, messages: ir.messages.clone() }
 }
 
 fn service(ir: &ServiceIr) -> Service {

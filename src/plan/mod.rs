@@ -8,6 +8,7 @@ mod diff_privilege;
 mod diff_show;
 mod diff_text;
 mod file;
+mod gate;
 mod key;
 mod lower;
 mod picture;
@@ -25,6 +26,9 @@ pub use diff::{
 pub use diff_json::{DIFF_FORMAT, review_json, review_sarif};
 pub use diff_text::{review_markdown, review_text};
 pub use file::{PLAN_FORMAT, to_json_lines};
+pub use gate::{
+    Approval, Approver, Automation, Concern, Consent, GateNote, GateOp, GateSubject, GateValue, Predicate, Reads,
+};
 pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest, platform, service_digest};
 pub use lower::{lower, seal, topological};
 pub use picture::{to_html, to_svg};

@@ -9,13 +9,14 @@ use std::marker::PhantomData;
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::lang::{Route, Terms};
 use crate::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind,
-    PLAN_FORMAT, Plan, Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec, seal,
-    topological,
+    Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
+    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, PLAN_FORMAT, Plan, Policy, Port,
+    Predicate, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec, seal, topological,
 };
 
 /// Bytes of a plan file.
@@ -24,8 +25,9 @@ pub const PLAN_BYTES: usize = 1 << 30;
 const LINE_BYTES: usize = 64 << 20;
 /// Actions of a plan.
 const ACTIONS: usize = 1_000_000;
-/// Levels of nesting of a line. A rendered list is the deepest there is: line, body, vars, value, list.
-const DEPTH: usize = 8;
+/// Levels of nesting of a line. A predicate is the deepest there is: line, body, list, then an object and
+/// a list for each of its own levels.
+const DEPTH: usize = 16;
 
 /// Why a file is not a plan that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,9 +77,9 @@ struct Header {
     pools: BTreeMap<String, u64>,
     tools: Vec<ToolLine>,
     #[serde(default)]
-    terms: Terms,
-    #[serde(default)]
     services: Vec<ServiceLine>,
+    #[serde(default)]
+    terms: Terms,
 }
 
 #[derive(Deserialize)]
@@ -85,7 +87,7 @@ struct Header {
 struct ServiceLine {
     name: String,
     def: String,
-    body: BodyLine,
+    body: Box<RawValue>,
     cwd: Option<String>,
     #[serde(deserialize_with = "unique")]
     env: BTreeMap<String, String>,
@@ -140,7 +142,7 @@ struct ActionLine {
     isolation: String,
     def: String,
     skey: String,
-    body: BodyLine,
+    body: Box<RawValue>,
     cwd: Option<String>,
     #[serde(deserialize_with = "unique")]
     env: BTreeMap<String, String>,
@@ -154,35 +156,124 @@ struct ActionLine {
     retry: Option<String>,
     #[serde(deserialize_with = "unique")]
     holds: BTreeMap<String, u64>,
+    gate: Option<GateLine>,
+    automation: Option<String>,
     #[serde(default, deserialize_with = "unique")]
     secrets: BTreeMap<String, String>,
     #[serde(default)]
     route: Option<Route>,
 }
 
-/// The fields of all kinds; which must be there is the kind's to say.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BodyLine {
-    tool: Option<String>,
-    args: Option<Vec<String>>,
-    from: Option<OneOrMany>,
-    text: Option<String>,
-    template: Option<String>,
-    vars: Option<Vars>,
+struct GateLine {
+    name: String,
+    kind: String,
+    concern: String,
+    messages: Vec<Option<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExecBody {
+    tool: String,
+    args: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CopyBody {
+    from: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WriteBody {
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RenderBody {
+    template: String,
+    vars: Vars,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestBody {
     prompt: Option<String>,
-    facts: Option<String>,
+    vars: Vars,
+    facts: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MergeBody {
+    from: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GateBody {
+    subjects: Vec<SubjectLine>,
+    require: Vec<PredicateLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubjectLine {
+    name: String,
+    reads: String,
+    at: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PredicateLine {
+    path: Option<String>,
+    op: Option<String>,
+    value: Option<ValueLine>,
+    all: Option<Vec<PredicateLine>>,
+    any: Option<Vec<PredicateLine>>,
+    not: Option<Vec<PredicateLine>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum ValueLine {
+    Number(String),
+    Text(String),
+    Flag(bool),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApprovalBody {
+    approval: ApprovalLine,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApprovalLine {
+    group: String,
+    members: Option<Vec<MemberLine>>,
+    min: u64,
+    distinct: bool,
+    expires_ms: Option<u64>,
+    by_name: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberLine {
+    name: String,
+    key: Option<String>,
+    email: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Vars(#[serde(deserialize_with = "unique")] BTreeMap<String, VarLine>);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
@@ -328,8 +419,8 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         tools,
         pools: header.pools,
         concurrency: header.concurrency,
-        terms: header.terms,
         services,
+        terms: header.terms,
         digest: promised,
     };
     for ((line, ..), action) in claimed.iter().zip(&plan.actions) {
@@ -439,7 +530,7 @@ fn read_tool(line: ToolLine) -> Result<Tool, String> {
 
 fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Action, String> {
     let id = |addr: &str| ids.get(addr).copied().ok_or_else(|| format!("there is no action `{addr}` in the plan"));
-    let kind = read_body(&line.kind, line.body)?;
+    let kind = read_body(&line.kind, line.body.get())?;
     let class = Class::parse(&line.class).ok_or_else(|| format!("`{}` is no class", line.class))?;
     let level = [Isolation::None, Isolation::Landlock, Isolation::Full];
     let isolation = level.into_iter().find(|level| level.word() == line.isolation);
@@ -459,16 +550,21 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         kind,
         class,
         env: line.env,
-        secrets: line.secrets,
         inputs,
         outputs,
         tools: line.tools,
         services: line.services,
+        secrets: line.secrets,
         cwd: line.cwd.as_deref().map(path).transpose()?,
         isolation,
     };
     let unknown = Digest::from_bytes([0; 32]);
-    let policy = Policy { timeout_ms: line.timeout_ms, retry, holds };
+    let gate = line.gate.map(read_gate).transpose()?;
+    let automation = line.automation.as_deref().map(|word| {
+        let found = Automation::ALL.into_iter().find(|level| level.word() == word);
+        found.ok_or_else(|| format!("`{word}` is no level of automation"))
+    });
+    let policy = Policy { timeout_ms: line.timeout_ms, retry, holds, gate, automation: automation.transpose()? };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after, route: line.route })
 }
 
@@ -491,7 +587,7 @@ fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<S
     let name = line.name;
     let wrong = |why: String| format!("service `{name}`: {why}");
     let id = |addr: &str| ids.get(addr).copied().ok_or_else(|| format!("there is no action `{addr}` in the plan"));
-    let kind = read_body("exec/1", line.body).map_err(wrong)?;
+    let kind = read_body("exec/1", line.body.get()).map_err(wrong)?;
     let inputs = line.inputs.into_iter().map(|input| read_input(input, &id)).collect::<Result<Vec<_>, _>>();
     let inputs = inputs.map_err(wrong)?;
     if !inputs.is_sorted() {
@@ -525,12 +621,7 @@ fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<S
     Ok(Service { name, spec, ports, ready, within_ms: line.within_ms, def })
 }
 
-fn read_body(kind: &str, body: BodyLine) -> Result<ActionKind, String> {
-    let wrong = || format!("its body is not that of `{kind}`");
-    let (prompt, facts) = (body.prompt.clone(), body.facts.clone());
-    if kind != "request/1" && (prompt.is_some() || facts.is_some()) {
-        return Err(wrong());
-    }
+fn read_vars(vars: Vars) -> Result<BTreeMap<String, RenderValue>, String> {
     let value = |value| {
         Ok::<_, String>(match value {
             VarLine::Text(text) => RenderValue::Text(text),
@@ -539,59 +630,93 @@ fn read_body(kind: &str, body: BodyLine) -> Result<ActionKind, String> {
             VarLine::Json(file) => RenderValue::Json(path(&file)?),
         })
     };
-    Ok(match (kind, body) {
-        (
-            "exec/1",
-            BodyLine { tool: Some(tool), args: Some(args), from: None, text: None, template: None, vars: None, .. },
-        ) => ActionKind::Exec { tool, args },
-        (
-            "copy/1",
-            BodyLine {
-                from: Some(OneOrMany::One(from)),
-                tool: None,
-                args: None,
-                text: None,
-                template: None,
-                vars: None,
-                ..
-            },
-        ) => ActionKind::Copy { from: path(&from)? },
-        (
-            "write/1",
-            BodyLine { text: Some(text), tool: None, args: None, from: None, template: None, vars: None, .. },
-        ) => ActionKind::Write { text },
-        (
-            "render/1",
-            BodyLine {
-                template: Some(template), vars: Some(vars), tool: None, args: None, from: None, text: None, ..
-            },
-        ) => {
-            let vars = vars.0.into_iter().map(|(name, known)| Ok((name, value(known)?)));
-            ActionKind::Render { template: path(&template)?, vars: vars.collect::<Result<_, String>>()? }
+    vars.0.into_iter().map(|(name, known)| Ok((name, value(known)?))).collect()
+}
+
+fn read_body(kind: &str, body: &str) -> Result<ActionKind, String> {
+    fn parsed<'de, T: Deserialize<'de>>(kind: &str, body: &'de str) -> Result<T, String> {
+        serde_json::from_str(body).map_err(|error| format!("its body is not that of `{kind}`: {}", plain(&error)))
+    }
+    Ok(match kind {
+        "exec/1" => {
+            let ExecBody { tool, args } = parsed(kind, body)?;
+            ActionKind::Exec { tool, args }
         }
-        (
-            "merge-json/1",
-            BodyLine {
-                from: Some(OneOrMany::Many(from)),
-                tool: None,
-                args: None,
-                text: None,
-                template: None,
-                vars: None,
-                ..
-            },
-        ) => ActionKind::MergeJson { from: from.iter().map(|from| path(from)).collect::<Result<_, _>>()? },
-        (
-            "request/1",
-            BodyLine { vars: Some(vars), tool: None, args: None, from: None, text: None, template: None, .. },
-        ) => {
-            let vars = vars.0.into_iter().map(|(name, known)| Ok((name, value(known)?)));
-            let facts = facts.ok_or_else(wrong)?;
-            ActionKind::Request { prompt, vars: vars.collect::<Result<_, String>>()?, facts }
+        "copy/1" => ActionKind::Copy { from: path(&parsed::<CopyBody>(kind, body)?.from)? },
+        "write/1" => ActionKind::Write { text: parsed::<WriteBody>(kind, body)?.text },
+        "render/1" => {
+            let RenderBody { template, vars } = parsed(kind, body)?;
+            ActionKind::Render { template: path(&template)?, vars: read_vars(vars)? }
         }
-        ("exec/1" | "copy/1" | "write/1" | "render/1" | "merge-json/1" | "request/1", _) => return Err(wrong()),
-        (other, _) => return Err(format!("this version does not know the kind `{other}`")),
+        "request/1" => {
+            let RequestBody { prompt, vars, facts } = parsed(kind, body)?;
+            ActionKind::Request { prompt, vars: read_vars(vars)?, facts }
+        }
+        "merge-json/1" => {
+            let from = parsed::<MergeBody>(kind, body)?.from;
+            ActionKind::MergeJson { from: from.iter().map(|from| path(from)).collect::<Result<_, _>>()? }
+        }
+        "gate/1" => {
+            let GateBody { subjects, require } = parsed(kind, body)?;
+            let subjects: Vec<GateSubject> = subjects.into_iter().map(read_subject).collect::<Result<_, _>>()?;
+            if subjects.windows(2).any(|pair| pair[0].name >= pair[1].name) {
+                return Err("names of subjects must rise".to_owned());
+            }
+            ActionKind::Gate { subjects, require: require.into_iter().map(read_predicate).collect::<Result<_, _>>()? }
+        }
+        "approval/1" => {
+            let line = parsed::<ApprovalBody>(kind, body)?.approval;
+            let member = |line: MemberLine| Approver { name: line.name, key: line.key, email: line.email };
+            ActionKind::Approval(Approval {
+                group: line.group,
+                members: line.members.map(|members| members.into_iter().map(member).collect()),
+                min: line.min,
+                distinct: line.distinct,
+                expires_ms: line.expires_ms,
+                by_name: line.by_name,
+            })
+        }
+        other => return Err(format!("this version does not know the kind `{other}`")),
     })
+}
+
+fn read_subject(line: SubjectLine) -> Result<GateSubject, String> {
+    let reads = Reads::ALL.into_iter().find(|reads| reads.word() == line.reads);
+    let reads = reads.ok_or_else(|| format!("a gate cannot read `{}`", line.reads))?;
+    let at = line.at.iter().map(|at| path(at)).collect::<Result<_, _>>()?;
+    Ok(GateSubject { name: line.name, reads, at })
+}
+
+fn read_predicate(line: PredicateLine) -> Result<Predicate, String> {
+    let many = |all: Vec<PredicateLine>| all.into_iter().map(read_predicate).collect::<Result<Vec<_>, _>>();
+    Ok(match line {
+        PredicateLine { path: Some(path), op: Some(op), value: Some(value), all: None, any: None, not: None } => {
+            let known = GateOp::ALL.into_iter().find(|known| known.word() == op);
+            let op = known.ok_or_else(|| format!("`{op}` is no comparison"))?;
+            let value = match value {
+                ValueLine::Number(text) => GateValue::Number(text),
+                ValueLine::Text(text) => GateValue::Text(text),
+                ValueLine::Flag(flag) => GateValue::Flag(flag),
+            };
+            Predicate::Test { path, op, value }
+        }
+        PredicateLine { path: None, op: None, value: None, all: Some(all), any: None, not: None } => {
+            Predicate::All(many(all)?)
+        }
+        PredicateLine { path: None, op: None, value: None, all: None, any: Some(any), not: None } => {
+            Predicate::Any(many(any)?)
+        }
+        PredicateLine { path: None, op: None, value: None, all: None, any: None, not: Some(not) } => {
+            Predicate::Not(many(not)?)
+        }
+        _ => return Err("a predicate is a test, or one of `all`, `any` and `not`".to_owned()),
+    })
+}
+
+fn read_gate(line: GateLine) -> Result<GateNote, String> {
+    let concern = Concern::ALL.into_iter().find(|concern| concern.word() == line.concern);
+    let concern = concern.ok_or_else(|| format!("`{}` is no concern of a gate", line.concern))?;
+    Ok(GateNote { name: line.name, kind: line.kind, concern, messages: line.messages })
 }
 
 fn read_input(line: InputLine, id: &dyn Fn(&str) -> Result<ActionId, String>) -> Result<Input, String> {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::base::{RelPath, format_duration, format_micro_usd};
-use crate::plan::{Action, ActionKind, Input, InputSource, Plan};
+use crate::plan::{Action, ActionKind, Input, InputSource, Plan, Predicate};
 
 /// A plan for people: a line for each action, then what it takes and leaves.
 pub fn to_text(plan: &Plan) -> String {
@@ -75,6 +75,8 @@ pub fn to_text(plan: &Plan) -> String {
         }
         policy.extend(action.policy.retry.as_ref().map(|retry| format!("retry {}", retry.describe())));
         policy.extend(action.policy.holds.iter().map(|need| format!("holds {} of {}", need.amount, need.pool)));
+        policy.extend(action.policy.automation.map(|level| format!("automation {}", level.word())));
+        policy.extend(action.policy.gate.as_ref().map(|gate| format!("gate {} kind={}", gate.name, gate.kind)));
         if !policy.is_empty() {
             let _ = writeln!(out, "    {}", policy.join("; "));
         }
@@ -137,6 +139,10 @@ fn body(kind: &ActionKind) -> String {
         ActionKind::MergeJson { from } => {
             format!("merge-json {}", from.iter().map(RelPath::as_str).collect::<Vec<_>>().join(" "))
         }
+        ActionKind::Gate { require, .. } => {
+            format!("requires {}", require.iter().map(Predicate::shown).collect::<Vec<_>>().join("; "))
+        }
+        ActionKind::Approval(approval) => format!("waits for {}", approval.shown()),
     }
 }
 

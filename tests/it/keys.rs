@@ -8,8 +8,9 @@ use partita::base::{
     ActionKey, Digest, DigestSink, Domain, Entry, Field, Fields, Manifest, RelPath, Tree, Value, digest_fields,
 };
 use partita::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Terms, Tool, ToolExec, ToolIdentity, action_key,
+    Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
+    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy, Predicate, Reads,
+    RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Terms, Tool, ToolExec, ToolIdentity, action_key,
     action_manifest, def_manifest, seal, to_json_lines,
 };
 use proptest::collection::vec;
@@ -114,6 +115,43 @@ fn actions() -> Vec<(&'static str, ActionSpec, Tree)> {
     });
     render.inputs = vec![workspace("*.{j2,html,json}", false)];
     let merge = spec(ActionKind::MergeJson { from: vec![path("b.json"), path("a.json")] });
+    let test = |path: &str, op: GateOp, value: GateValue| Predicate::Test { path: path.to_owned(), op, value };
+    let subject = |name: &str, reads: Reads, at: &[&str]| GateSubject {
+        name: name.to_owned(),
+        reads,
+        at: at.iter().map(|at| path(at)).collect(),
+    };
+    let mut gate = spec(ActionKind::Gate {
+        subjects: vec![
+            subject("report", Reads::Junit, &["in/report"]),
+            subject("shots", Reads::Dir, &["in/shots/000000", "in/shots/000001"]),
+        ],
+        require: vec![
+            test("report.failed", GateOp::Eq, GateValue::Number("0".to_owned())),
+            Predicate::All(vec![
+                test("shots.paths", GateOp::Contains, GateValue::Text("a.png".to_owned())),
+                Predicate::Any(vec![
+                    test("shots.empty", GateOp::Ne, GateValue::Flag(true)),
+                    Predicate::Not(vec![test("shots.count", GateOp::Lt, GateValue::Number("2".to_owned()))]),
+                ]),
+            ]),
+        ],
+    });
+    gate.outputs.clear();
+    let person = |name: &str, key: Option<&str>, email: Option<&str>| Approver {
+        name: name.to_owned(),
+        key: key.map(str::to_owned),
+        email: email.map(str::to_owned),
+    };
+    let mut signoff = spec(ActionKind::Approval(Approval {
+        group: "release-team".to_owned(),
+        members: Some(vec![person("ana", Some("aa"), Some("ana@example.com")), person("ben", None, None)]),
+        min: 2,
+        distinct: true,
+        expires_ms: Some(259_200_000),
+        by_name: false,
+    }));
+    signoff.outputs.clear();
     let level = tree(&[("leaf", file("leaf"))]);
     let mixed = tree(&[
         ("dir", Entry::Dir { digest: level.digest() }),
@@ -128,9 +166,11 @@ fn actions() -> Vec<(&'static str, ActionSpec, Tree)> {
         ("k/exec", exec("sh", &[]), Tree::default()),
         ("k/fixed", fixed, Tree::default()),
         ("k/full", full(), mixed),
+        ("k/gate", gate, tree(&[("in", Entry::Dir { digest: level.digest() })])),
         ("k/merge", merge, tree(&[("a.json", file("{}")), ("b.json", file("[]"))])),
         ("k/render", render, tree(&[("page.j2", file("{{ title }}"))])),
         ("k/script", exec("gen", &["--all"]), wide),
+        ("k/signoff", signoff, Tree::default()),
         ("k/strict", strict, Tree::default()),
         ("k/use/exec", exec("sh", &["-c", "cat a b"]), tree(&[("a", file("a"))])),
         ("k/use/fixed", exec("sh", &["-c", "ls"]), tree(&[("src", Entry::Dir { digest: level.digest() })])),
@@ -188,7 +228,7 @@ fn plan() -> Plan {
     all[id("k/merge").index()].spec.inputs =
         vec![taken(Some("a.json"), "k/copy", "out", None), taken(Some("b.json"), "k/render", "out", None)];
     let strict = id("k/strict").index();
-    all[strict].after = vec![id("k/copy"), id("k/exec")];
+    all[strict].after = vec![id("k/copy"), id("k/exec"), id("k/gate"), id("k/signoff")];
     all[strict].policy = Policy {
         timeout_ms: Some(90_000),
         retry: Some(Retry { max: 2, on: RetryOn::Timeout, backoff: Backoff::Fixed(250) }),
@@ -196,7 +236,15 @@ fn plan() -> Plan {
             ResourceNeed { pool: "cpu".to_owned(), amount: 2 },
             ResourceNeed { pool: "gpu".to_owned(), amount: 1 },
         ],
+        gate: None,
+        automation: Some(Automation::Assist),
     };
+    all[id("k/gate").index()].policy.gate = Some(GateNote {
+        name: "gates.green".to_owned(),
+        kind: "check".to_owned(),
+        concern: Concern::Tests,
+        messages: vec![None, Some("no pictures".to_owned())],
+    });
     let mut plan = Plan {
         terms: Terms::default(),
         graph: "k".to_owned(),
@@ -283,7 +331,7 @@ fn a_second_encoder_agrees() {
     let golden = repository("tests/golden");
     let paths = [script.to_str().expect("the path is UTF-8"), golden.to_str().expect("the path is UTF-8")];
     let outcome = Workspace::new().command(&python, &paths).run().ok();
-    assert_eq!(outcome.stdout, "49 vectors, 0 differ\n");
+    assert_eq!(outcome.stdout, "57 vectors, 0 differ\n");
 }
 
 #[test]
@@ -406,6 +454,10 @@ fn every_field_of_the_built_in_kinds_changes_the_key() {
         template: path(template),
         vars: vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     };
+    let gate = |at: &str, reads: Reads, op: GateOp, value: GateValue| ActionKind::Gate {
+        subjects: vec![GateSubject { name: "x".to_owned(), reads, at: vec![path(at)] }],
+        require: vec![Predicate::Test { path: "x.text".to_owned(), op, value }],
+    };
     let kinds = vec![
         ActionKind::Copy { from: path("a") },
         ActionKind::Copy { from: path("b") },
@@ -423,6 +475,17 @@ fn every_field_of_the_built_in_kinds_changes_the_key() {
         render("a", vec![("x", RenderValue::Json(path("a")))]),
         render("a", vec![("x", list(&["a"]))]),
         render("a", vec![("x", list(&["a", ""]))]),
+        gate("a", Reads::File, GateOp::Eq, GateValue::Text("1".to_owned())),
+        gate("b", Reads::File, GateOp::Eq, GateValue::Text("1".to_owned())),
+        gate("a", Reads::Json, GateOp::Eq, GateValue::Text("1".to_owned())),
+        gate("a", Reads::File, GateOp::Ne, GateValue::Text("1".to_owned())),
+        gate("a", Reads::File, GateOp::Eq, GateValue::Text("2".to_owned())),
+        gate("a", Reads::File, GateOp::Eq, GateValue::Number("1".to_owned())),
+        gate("a", Reads::File, GateOp::Eq, GateValue::Flag(true)),
+        ActionKind::Gate { subjects: Vec::new(), require: vec![Predicate::Any(Vec::new())] },
+        ActionKind::Gate { subjects: Vec::new(), require: vec![Predicate::All(Vec::new())] },
+        ActionKind::Gate { subjects: Vec::new(), require: vec![Predicate::Not(Vec::new())] },
+        ActionKind::Gate { subjects: Vec::new(), require: Vec::new() },
         render("a", vec![("x", list(&[]))]),
     ];
     let nothing = Resolved { inputs: Tree::default(), tools: BTreeMap::new(), services: BTreeMap::new() };
@@ -494,7 +557,8 @@ fn definitions_and_static_keys_change_with_their_own_fields_only() {
         };
         assert_eq!(differ(|action| action.def), *defs, "definitions after a change of {name}");
         assert_eq!(differ(|action| action.skey), *skeys, "static keys after a change of {name}");
-        assert_eq!(before.digest == after.digest, skeys.is_empty(), "the plan after a change of {name}");
+        // What is no part of any identity is approved all the same.
+        assert_ne!(before.digest, after.digest, "the plan after a change of {name}");
     }
 }
 
@@ -506,7 +570,7 @@ fn order_policies_and_addresses_do_not_change_keys() {
         action.spec.inputs.reverse();
         action.spec.outputs.reverse();
         action.addr = action.addr.replace("k/", "renamed/");
-        action.policy = Policy { timeout_ms: Some(1), retry: None, holds: Vec::new() };
+        action.policy = Policy { timeout_ms: Some(1), ..Policy::default() };
         action.after.clear();
     }
     after.graph = "renamed".to_owned();
@@ -529,13 +593,41 @@ fn order_policies_and_addresses_do_not_change_keys() {
     assert_eq!(action_manifest(&spec, &found), action_manifest(&reordered, &found));
 }
 
+fn policy<'a>(plan: &'a mut Plan, addr: &str) -> &'a mut Policy {
+    let id = plan.find(addr).expect("the address is in the plan");
+    &mut plan.actions[id.index()].policy
+}
+
+fn strict(plan: &Plan) -> Policy {
+    plan.action(plan.find("k/strict").expect("it is in the plan")).policy.clone()
+}
+
+fn note(plan: &mut Plan) -> &mut GateNote {
+    policy(plan, "k/gate").gate.as_mut().expect("it decides")
+}
+
 #[test]
 fn what_a_reviewer_approves_changes_the_plan() {
     let changes: &[fn(&mut Plan)] = &[
         |plan| plan.actions[0].after.push(ActionId(1)),
         |plan| plan.actions[0].policy.timeout_ms = Some(5),
-        |plan| plan.actions[0].policy.retry = plan.actions[7].policy.retry.clone(),
-        |plan| plan.actions[0].policy.holds = plan.actions[7].policy.holds.clone(),
+        |plan| plan.actions[0].policy.retry = strict(plan).retry,
+        |plan| plan.actions[0].policy.holds = strict(plan).holds,
+        |plan| plan.actions[0].policy.automation = Some(Automation::Auto),
+        |plan| plan.actions[0].policy.automation = Some(Automation::Notify),
+        |plan| policy(plan, "k/strict").automation = None,
+        |plan| policy(plan, "k/gate").gate = None,
+        |plan| note(plan).name.push('x'),
+        |plan| note(plan).kind.push('x'),
+        |plan| note(plan).concern = Concern::Security,
+        |plan| note(plan).messages[0] = Some("no pictures".to_owned()),
+        |plan| drop(note(plan).messages.pop()),
+        |plan| plan.tools[0].supplier = Some("FSF".to_owned()),
+        |plan| plan.tools[0].pass_env.push("PATH".to_owned()),
+        |plan| plan.tools[0].pass_env.clear(),
+        |plan| plan.tools[2].uses.push("sh".to_owned()),
+        |plan| plan.tools[2].version = Some("1".to_owned()),
+        |plan| drop(plan.tools.pop()),
         |plan| plan.actions[0].addr = "k/aaa".to_owned(),
         |plan| plan.pools = [("gpu".to_owned(), 5)].into(),
         |plan| plan.concurrency = None,

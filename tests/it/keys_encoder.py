@@ -182,6 +182,15 @@ def variable(form):
     return sequence([text(kind), texts(payload) if kind == "list" else text(payload)])
 
 
+def predicate(item):
+    if "path" in item:
+        ((kind, payload),) = item["value"].items()
+        inner = flag(payload) if kind == "flag" else text(payload)
+        return sequence([text("test"), text(item["path"]), text(item["op"]), sequence([text(kind), inner])])
+    ((kind, inner),) = item.items()
+    return sequence([text(kind)] + [predicate(below) for below in inner])
+
+
 def definition(action, tools):
     body, kind = action["body"], action["kind"].split("/")[0]
     closure, todo = set(), list(action["tools"])
@@ -215,6 +224,18 @@ def definition(action, tools):
         pairs.append((23, mapping({name: variable(form) for name, form in body["vars"].items()})))
     elif kind == "merge-json":
         pairs.append((24, texts(body["from"])))
+    elif kind == "gate":
+        subjects = [texts([item["name"], item["reads"], *item["at"]]) for item in body["subjects"]]
+        pairs.append((30, unordered(subjects)))
+        pairs.append((31, sequence([predicate(item) for item in body["require"]])))
+    elif kind == "approval":
+        asked = body["approval"]
+        parts = [text(asked["group"]), number(asked["min"]), flag(asked["distinct"])]
+        parts += [number(2**64 - 1 if asked["expires_ms"] is None else asked["expires_ms"]), flag(asked["by_name"])]
+        if asked["members"] is not None:
+            people = [texts([member["name"], member["key"] or "", member["email"] or ""]) for member in asked["members"]]
+            parts.append(sequence(people))
+        pairs.append((32, sequence(parts)))
     return derive("partita v1 def", fields(pairs))
 
 
@@ -241,20 +262,30 @@ def static_key(addr, actions, defs, known):
 def plan_digest(header, actions, keys):
     lines = []
     for addr, action in actions.items():
-        parts = [
-            text(addr),
-            digest(keys[addr]),
-            texts(action["after"]),
-            mapping({pool: number(amount) for pool, amount in action["holds"].items()}),
-            number(2**64 - 1 if action["timeout_ms"] is None else action["timeout_ms"]),
-        ]
+        parts = {"addr": text(addr), "skey": digest(keys[addr]), "after": texts(action["after"])}
+        if action["holds"]:
+            parts["holds"] = mapping({pool: number(amount) for pool, amount in action["holds"].items()})
+        if action["timeout_ms"] is not None:
+            parts["timeout_ms"] = number(action["timeout_ms"])
         if action["retry"] is not None:
-            parts.append(text(action["retry"]))
-        lines.append(sequence(parts))
+            parts["retry"] = text(action["retry"])
+        if action["gate"] is not None:
+            gate = action["gate"]
+            messages = texts([message or "" for message in gate["messages"]])
+            parts["gate"] = sequence([text(gate["name"]), text(gate["kind"]), text(gate["concern"]), messages])
+        if action["automation"] is not None:
+            parts["automation"] = text(action["automation"])
+        lines.append(mapping(parts))
     pairs = [(1, text(header["graph"])), (2, sequence(lines))]
     pairs.append((3, mapping({pool: number(capacity) for pool, capacity in header["pools"].items()})))
     if header["concurrency"] is not None:
         pairs.append((4, number(header["concurrency"])))
+    tools = {}
+    for tool in header["tools"]:
+        parts = {"identity": declared(tool), "uses": texts(tool["uses"]), "pass_env": texts(tool["pass_env"])}
+        parts["supplier"] = text(tool["supplier"] or "")
+        tools[tool["name"]] = mapping(parts)
+    pairs.append((5, mapping(tools)))
     return derive("partita v1 plan", fields(pairs))
 
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
-use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Param, ServiceDecl};
+use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Op, Param, ServiceDecl};
 use crate::lang::check::scope::some;
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
@@ -159,6 +159,14 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
         check_arguments(&callee, &node.with, recipe, &scope, diagnostics);
         nodes.check_refs(&node.with, &decl.params, diagnostics);
     }
+    for guard in &node.guards {
+        if let Some(id) = program.resolve(file, DeclKind::Gate, &guard.gate, diagnostics) {
+            let decl = program.gate(id);
+            let callee = Callee { what: "gate", name: &decl.name, params: &decl.params, known: decl.params_known };
+            check_arguments(&callee, &guard.with, &guard.gate, &scope, diagnostics);
+            nodes.check_refs(&guard.with, &decl.params, diagnostics);
+        }
+    }
     if let Some(ask) = &node.work.ask {
         let params = match asked(program, file, ask) {
             Some(Asked::Capability(id)) => program.capability(id).accepts.as_slice(),
@@ -184,7 +192,18 @@ fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostic
                 check_condition(inner, scope, diagnostics);
             }
         }
-        Cond::Triple(path, _, value) => {
+        Cond::Triple(path, op, value) => {
+            if let (Op::Matches, Some(text)) = (op, crate::lang::gate::literal(value))
+                && let Err(error) = regex::Regex::new(text)
+            {
+                let reason =
+                    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                diagnostics.push(
+                    Diagnostic::new(Code::P0301, value.span(), format!("`{text}` is not a regular expression"))
+                        .with_help(reason),
+                );
+                return;
+            }
             let Some((ty, declared)) = scope.resolve(&path.value, path.span, diagnostics) else { return };
             if scope.is_address(&path.value) {
                 diagnostics.push(misplaced_address(path.span, &path.value));

@@ -1,5 +1,5 @@
 //! The lint for what is declared and never used: parameters and imports of every file, and in a root
-//! file that holds a graph also its constants, tools, recipes, templates and who serves what; what another file
+//! file that holds a graph also its constants, tools, recipes, templates, gates, groups and who serves what; what another file
 //! declares is there for whoever imports it. Leaves out loop variables, which name instances.
 
 use std::collections::BTreeSet;
@@ -9,8 +9,10 @@ use crate::lang::ast::{
     Body, BundleDecl, Cond, Expr, FileDecls, Group, InputDecl, Name, NodeDecl, Param, Probe, RenderVar, ServiceDecl,
     Work,
 };
+use crate::lang::gate::GateDecl;
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::text::Text;
+use crate::lang::ty::Ty;
 
 /// Reports what no declaration of the program uses. For a program without errors: a misspelt use is
 /// a use.
@@ -31,6 +33,12 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             decl.steps.iter().for_each(|step| own.work(&step.work));
             own.params(&decl.params);
             report_params(&decl.params, &own, shown, diagnostics);
+            all.extend(own);
+        }
+        for gate in &decls.gates {
+            let mut own = Uses::default();
+            own.gate(gate);
+            report_params(&gate.params, &own, shown, diagnostics);
             all.extend(own);
         }
         for graph in decls.graphs.iter().filter(|_| shown) {
@@ -85,7 +93,7 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             continue;
         }
         // A tenant may be chosen on the command line.
-        let names: [(DeclKind, Vec<&Name>); 8] = [
+        let names: [(DeclKind, Vec<&Name>); 10] = [
             (DeclKind::Let, decls.lets.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Tool, decls.tools.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Recipe, decls.recipes.iter().map(|decl| &decl.name).collect()),
@@ -94,6 +102,8 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             (DeclKind::Provider, decls.providers.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Agent, decls.agents.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Skill, decls.skills.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Gate, decls.gates.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::People, decls.people.iter().map(|decl| &decl.name).collect()),
         ];
         for (kind, names) in names {
             for (index, name) in names.into_iter().enumerate() {
@@ -253,6 +263,29 @@ impl Uses {
         work.holds.iter().for_each(|hold| self.expr(&hold.amount));
     }
 
+    /// A path names the parameter it begins with; headings are those of the one artifact.
+    fn gate(&mut self, gate: &GateDecl) {
+        self.params(&gate.params);
+        self.work(&gate.work);
+        gate.require.iter().for_each(|require| self.requirement(&require.condition));
+        if !gate.sections.is_empty() {
+            let artifacts = gate.params.iter().filter(|param| matches!(param.ty, Ty::Artifact(_)));
+            artifacts.for_each(|param| self.name(DeclKind::Let, &param.name));
+        }
+        gate.approvers.iter().for_each(|approvers| self.name(DeclKind::People, &approvers.group));
+    }
+
+    fn requirement(&mut self, condition: &Cond) {
+        match condition {
+            Cond::Triple(path, _, value) => {
+                let head = path.value.split('.').next().unwrap_or_default();
+                self.names.insert((DeclKind::Let, head.to_owned()));
+                self.expr(value);
+            }
+            Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().for_each(|inner| self.requirement(inner)),
+        }
+    }
+
     fn service(&mut self, service: &ServiceDecl) {
         self.work(&service.work);
         let Some(ready) = &service.ready else { return };
@@ -273,6 +306,10 @@ impl Uses {
         node.for_each.iter().for_each(|each| self.expr(&each.list));
         node.when.iter().for_each(|condition| self.condition(condition));
         node.after.iter().for_each(|after| self.text(&after.target));
+        for guard in &node.guards {
+            self.name(DeclKind::Gate, &guard.gate);
+            guard.with.iter().for_each(|(_, value)| self.expr(value));
+        }
         self.work(&node.work);
     }
 

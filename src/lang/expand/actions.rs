@@ -41,6 +41,8 @@ impl<'a> Expander<'a, '_> {
             let addr = pending.ir.addr.clone();
             let first = self.actions.len();
             match &node.recipe {
+                // A checkpoint: only its gates.
+                None if node.work.body.is_none() => {}
                 None => {
                     let site = Site { addr, file, env: &env, placed, instance: Some(instance), recipe: None };
                     if let Some(ir) = self.action(site, &node.work, None, graph) {
@@ -59,6 +61,7 @@ impl<'a> Expander<'a, '_> {
                             handed: Vec::new(),
                             request: None,
                             derived: false,
+                            subjects: None,
                         });
                         if let Some(ask) = &node.work.ask {
                             self.asks.push(PendingAsk { action: first, file, work: &node.work, ask });
@@ -74,6 +77,8 @@ impl<'a> Expander<'a, '_> {
                     self.recipe_actions(decl, &node.work, id.file, &inner, placed, instance, &addr, graph);
                 }
             }
+            self.instances[instance].ir.actions = (first..self.actions.len()).collect();
+            self.guard_actions(instance, graph);
             self.instances[instance].ir.actions = (first..self.actions.len()).collect();
         }
     }
@@ -134,6 +139,7 @@ impl<'a> Expander<'a, '_> {
                 handed: Vec::new(),
                 request: None,
                 derived: false,
+                subjects: None,
             });
         }
         self.instances[instance].ir.outputs = outputs;
@@ -262,6 +268,8 @@ impl<'a> Expander<'a, '_> {
             services: Vec::new(),
             after: Vec::new(),
             route: None,
+            gate: None,
+            automation: None,
             span: work.span,
         };
         self.spend(ir.addr.len() + 256, work.span, &ir.addr)?;

@@ -409,6 +409,8 @@ impl<'a> Expander<'a, '_> {
             services: Vec::new(),
             after: Vec::new(),
             route: None,
+            gate: None,
+            automation: None,
             span: pending.work.span,
         };
         self.actions.push(PendingAction {
@@ -422,6 +424,7 @@ impl<'a> Expander<'a, '_> {
             handed,
             request: None,
             derived: true,
+            subjects: None,
         });
         self.instances[instance].ir.actions.push(index);
         Some(())

@@ -29,6 +29,11 @@ impl Expander<'_, '_> {
     pub(super) fn wire(&mut self) {
         for index in 0..self.actions.len() {
             let work = self.actions[index].work;
+            if matches!(self.actions[index].ir.body, BodyIr::Gate(..) | BodyIr::Approval(_)) {
+                self.wire_subjects(index);
+                self.wire_order(index);
+                continue;
+            }
             let mut inputs = Vec::new();
             let mut complete = true;
             for handed in self.actions[index].handed.clone() {
@@ -156,6 +161,13 @@ impl Expander<'_, '_> {
                         self.again.push((index, before, span));
                     }
                 }
+            }
+        }
+        // Gates wait for what the node waits for, and the node's own work for its gates.
+        let gates = &self.instances[instance].gates;
+        if !gates.iter().any(|(gate, _)| *gate == index) {
+            for (gate, span) in gates {
+                after.entry(*gate).or_insert(*span);
             }
         }
         self.actions[index].ir.after = after.keys().copied().collect();

@@ -127,7 +127,7 @@ impl Graph {
                     cwd: None,
                     isolation: Isolation::None,
                 },
-                policy: Policy { timeout_ms: node.timeout_ms, retry: None, holds: Vec::new() },
+                policy: Policy { timeout_ms: node.timeout_ms, ..Policy::default() },
                 def: unknown,
                 skey: unknown,
                 after: Vec::new(),

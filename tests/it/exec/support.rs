@@ -306,6 +306,7 @@ impl World {
             cancel: self.cancel.clone(),
             runner: self.runner.clone(),
             secrets: self.secrets.clone(),
+            approver: Arc::new(partita::exec::Nobody),
         }
     }
 

@@ -1,0 +1,150 @@
+//! Approvals as signed statements: a person's consent to a plan, an in-toto statement about the plan's
+//! digest in a DSSE envelope. The key that signed is in the statement and named by its id, so that a
+//! reader needs the id alone. Leaves out whose consent counts.
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::dsse::{Envelope, pae};
+use crate::bundle::error::Error;
+use crate::bundle::json::{canonical, parse_canonical};
+use crate::bundle::key::{PublicKey, Signer};
+use crate::bundle::uri;
+
+/// Bytes of a file that holds an approval.
+pub const APPROVAL_BYTES: u64 = 1 << 20;
+
+/// A person's consent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consented {
+    /// The graph of the plan.
+    pub graph: String,
+    /// The plan's digest in hexadecimal.
+    pub plan: String,
+    /// The addresses that it names; none: it is to all of the plan that need not be named.
+    pub gates: Vec<String>,
+    /// Who, in their own words: only the key proves it.
+    pub person: String,
+    /// When, in milliseconds since the epoch.
+    pub given_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Statement {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: [Subject; 1],
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Predicate,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subject {
+    name: String,
+    digest: Digests,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Digests {
+    blake3: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Predicate {
+    gates: Vec<String>,
+    given: u64,
+    key: String,
+    person: String,
+}
+
+/// Signs a consent: one line of JSON with a line feed.
+pub fn sign_approval(consented: &Consented, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+    let statement = Statement {
+        kind: uri::STATEMENT_TYPE.to_owned(),
+        subject: [Subject { name: consented.graph.clone(), digest: Digests { blake3: consented.plan.clone() } }],
+        predicate_type: uri::APPROVAL_TYPE.to_owned(),
+        predicate: Predicate {
+            gates: consented.gates.clone(),
+            given: consented.given_ms,
+            key: BASE64.encode(&signer.public_spki_der()),
+            person: consented.person.clone(),
+        },
+    };
+    let envelope = Envelope::sign(uri::PAYLOAD_TYPE, &canonical(&statement), &[signer])?;
+    let mut line = envelope.to_line();
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Reads a consent and verifies its signature: what it says, and the key that signed it. An error says
+/// why it counts for nothing.
+pub fn read_approval(line: &[u8]) -> Result<(Consented, PublicKey), String> {
+    let line = line.strip_suffix(b"\n").ok_or("it does not end with a line feed")?;
+    let envelope = Envelope::from_line(line)?;
+    if envelope.payload_type != uri::PAYLOAD_TYPE {
+        return Err(format!("its payload is `{}`", envelope.payload_type));
+    }
+    let payload = envelope.payload_bytes()?;
+    let statement: Statement = serde_json::from_value(parse_canonical(&payload)?).map_err(|error| error.to_string())?;
+    if statement.kind != uri::STATEMENT_TYPE || statement.predicate_type != uri::APPROVAL_TYPE {
+        return Err(format!("it is a `{}`", statement.predicate_type));
+    }
+    let der = BASE64.decode(statement.predicate.key.as_bytes()).map_err(|error| error.to_string())?;
+    let key = PublicKey::from_spki_der(&der, "the key of the approval").map_err(|error| error.to_string())?;
+    let [signature] = envelope.signatures.as_slice() else {
+        return Err("an approval has one signature".to_owned());
+    };
+    if signature.keyid != key.keyid() || !key.verifies(&pae(uri::PAYLOAD_TYPE, &payload), &signature.bytes()?) {
+        return Err("its signature is not that of its key".to_owned());
+    }
+    let [subject] = statement.subject;
+    let consented = Consented {
+        graph: subject.name,
+        plan: subject.digest.blake3,
+        gates: statement.predicate.gates,
+        person: statement.predicate.person,
+        given_ms: statement.predicate.given,
+    };
+    Ok((consented, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::key::PrivateKey;
+
+    fn consented() -> Consented {
+        Consented {
+            graph: "release".to_owned(),
+            plan: "a".repeat(64),
+            gates: vec!["release/publish/guard/signoff".to_owned()],
+            person: "Ana \"A\" Ünal".to_owned(),
+            given_ms: 1_700_000_000_000,
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_read_back() {
+        let key = PrivateKey::from_seed([7; 32]);
+        let line = sign_approval(&consented(), &key).unwrap();
+        let (found, by) = read_approval(&line).unwrap();
+        assert_eq!(found, consented());
+        assert_eq!(by, key.public());
+    }
+
+    #[test]
+    fn no_byte_of_it_is_free() {
+        let line = sign_approval(&consented(), &PrivateKey::from_seed([7; 32])).unwrap();
+        for at in 0..line.len() {
+            let mut damaged = line.clone();
+            damaged[at] ^= 1;
+            assert!(read_approval(&damaged).is_err(), "byte {at}");
+        }
+        assert!(read_approval(b"").is_err() && read_approval(&line[..line.len() - 1]).is_err());
+    }
+}

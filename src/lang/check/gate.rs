@@ -1,0 +1,457 @@
+//! Checks of gates: what a predicate asks exists on what it is asked of, values are of a kind that can
+//! be compared, nothing contradicts itself, and enough people may approve. Leaves out what depends on
+//! values: see `expand`.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use crate::base::{Decimal, parse_duration_ms, parse_size_bytes};
+use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::lang::ast::{Cond, Expr, Name, Op, Param};
+use crate::lang::check::work::{Place, check_segment, check_work};
+use crate::lang::check::{Scope, check_params, unique};
+use crate::lang::gate::{Fact, GateDecl, PeopleDecl, facts, literal};
+use crate::lang::program::{DeclKind, FileId, Program};
+use crate::lang::ty::Ty;
+
+pub(super) fn check_people(people: &PeopleDecl, diagnostics: &mut Diagnostics) {
+    unique(people.members.iter().map(|member| &member.name), "member", diagnostics);
+    let keys = people.members.iter().filter_map(|member| member.key.as_ref());
+    unique(keys, "key", diagnostics);
+}
+
+pub(super) fn check_gate(
+    program: &Program,
+    file: FileId,
+    gate: &GateDecl,
+    constants: &Scope,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut name = gate.name.clone();
+    name.value = name.value.replace('.', "-");
+    check_segment(&name, "gate", diagnostics);
+    check_params(&gate.params, constants, diagnostics);
+    let scope = constants.with_params(&gate.params, gate.params_known);
+    if gate.work.body.is_some() {
+        check_work(&Place { program, file, pools: &[] }, &gate.work, &scope, diagnostics);
+    }
+    let by_name: BTreeMap<&str, &Param> =
+        gate.params.iter().rev().map(|param| (param.name.value.as_str(), param)).collect();
+    let asked = Asked { gate, by_name, scope: &scope };
+    let mut tests = Vec::new();
+    for require in &gate.require {
+        asked.condition(&require.condition, true, &mut tests, diagnostics);
+    }
+    contradictions(&tests, diagnostics);
+    if !gate.sections.is_empty() && asked.artifacts().count() != 1 && gate.params_known {
+        let found = asked.artifacts().count();
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0301,
+                gate.sections[0].span,
+                format!("`section` asks one artifact for its headings, and this gate takes {found}"),
+            )
+            .with_secondary(gate.name.span, "the gate")
+            .with_help("give the gate one `param NAME type=artifact.text`; for more write `require NAME.sections contains \"HEADING\"`"),
+        );
+    } else if let (Some(section), Some(param)) = (gate.sections.first(), asked.artifacts().next())
+        && let Ty::Artifact(kind) = param.ty
+        && facts(kind).is_none_or(|facts| !facts.iter().any(|(name, _)| *name == "sections"))
+    {
+        diagnostics.push(
+            Diagnostic::new(Code::P0401, section.span, format!("`{}` has no headings", param.ty))
+                .with_secondary(param.name.span, "declared here")
+                .with_help("headings are those of a text: `type=artifact.text`"),
+        );
+    }
+    if let Some(approvers) = &gate.approvers {
+        check_approvers(program, file, approvers, diagnostics);
+    }
+}
+
+fn check_approvers(
+    program: &Program,
+    file: FileId,
+    approvers: &crate::lang::gate::ApproversDecl,
+    diagnostics: &mut Diagnostics,
+) {
+    let (group, min) = (&approvers.group, &approvers.min);
+    let Some(id) = program.lookup(file, DeclKind::People, &group.value) else {
+        let known: Vec<String> = program.visible(file, DeclKind::People).collect();
+        let suggestion = did_you_mean(&group.value, known.iter().map(String::as_str)).map(str::to_owned);
+        if suggestion.is_some() {
+            program.resolve(file, DeclKind::People, group, diagnostics);
+            return;
+        }
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0705,
+                group.span,
+                format!("nobody says who `{}` is: every key of the workspace may approve", group.value),
+            )
+            .with_help(format!("declare it: `group {} {{ member NAME key=\"KEYID\" }}`", group.value)),
+        );
+        return;
+    };
+    let people = program.people(id);
+    let able = people.members.len() as u64;
+    if min.value > able {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0702,
+                min.span,
+                format!("the gate needs {} approvers, and group `{}` has {able}", min.value, group.value),
+            )
+            .with_secondary(people.name.span, "the group")
+            .with_help("ask for fewer, or add members"),
+        );
+    } else if approvers.distinct && min.value >= able {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0703,
+                group.span,
+                format!(
+                    "the author does not count, so a change by a member of `{}` finds {} of {} approvers",
+                    group.value,
+                    able.saturating_sub(1),
+                    min.value
+                ),
+            )
+            .with_secondary(people.name.span, "the group")
+            .with_help("add a member, ask for fewer, or remove `distinct=#true`"),
+        );
+    }
+}
+
+/// A test that always counts, with what it says literally.
+struct Test<'a> {
+    path: &'a Name,
+    op: Op,
+    value: String,
+    /// Whether it is of numbers, and these cannot be negative.
+    count: bool,
+}
+
+struct Asked<'a> {
+    gate: &'a GateDecl,
+    by_name: BTreeMap<&'a str, &'a Param>,
+    scope: &'a Scope<'a>,
+}
+
+impl<'a> Asked<'a> {
+    fn artifacts(&self) -> impl Iterator<Item = &'a Param> {
+        self.gate.params.iter().filter(|param| matches!(param.ty, Ty::Artifact(_)))
+    }
+
+    /// Checks a condition. `always`: whether it must hold, rather than be one of several that may.
+    fn condition(&self, condition: &'a Cond, always: bool, tests: &mut Vec<Test<'a>>, diagnostics: &mut Diagnostics) {
+        match condition {
+            Cond::All(all) => all.iter().for_each(|inner| self.condition(inner, always, tests, diagnostics)),
+            Cond::Any(all) => {
+                let always = always && all.len() == 1;
+                for inner in all {
+                    self.condition(inner, always, tests, diagnostics);
+                }
+            }
+            Cond::Not(all) => all.iter().for_each(|inner| self.condition(inner, false, tests, diagnostics)),
+            Cond::Triple(path, op, value) => {
+                if let Some(fact) = self.fact(path, diagnostics)
+                    && let Some(value) = self.compared(path, fact, *op, value, diagnostics)
+                    && always
+                    && !path.value.split('.').any(|part| part == "*")
+                {
+                    let count = matches!(fact, Fact::Count | Fact::Size | Fact::Duration);
+                    tests.push(Test { path, op: *op, value, count });
+                }
+            }
+        }
+    }
+
+    /// What stands at a path, as far as that is known before it is made.
+    fn fact(&self, path: &Name, diagnostics: &mut Diagnostics) -> Option<Fact> {
+        let (head, rest) = path.value.split_once('.').unwrap_or((&path.value, ""));
+        let Some(param) = self.by_name.get(head) else {
+            let known: Vec<&str> = self.artifacts().map(|param| param.name.value.as_str()).collect();
+            let suggestion = did_you_mean(head, known.iter().copied());
+            if self.gate.params_known || suggestion.is_some() {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0303,
+                        path.span,
+                        format!("gate `{}` has no parameter `{head}`", self.gate.name.value),
+                    )
+                    .with_suggestion_text(
+                        suggestion
+                            .map(|name| if rest.is_empty() { name.to_owned() } else { format!("{name}.{rest}") })
+                            .as_deref(),
+                    )
+                    .with_help(if known.is_empty() {
+                        format!("declare it: `param {head} type=artifact.json`")
+                    } else {
+                        format!("a path begins with one of: {}", known.join(", "))
+                    }),
+                );
+            }
+            return None;
+        };
+        let Ty::Artifact(kind) = param.ty else {
+            if param.ty != Ty::Poison {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        path.span,
+                        format!("a path begins with an artifact, and `{head}` is of type `{}`", param.ty),
+                    )
+                    .with_secondary(param.name.span, "declared here")
+                    .with_help("what is known before anything runs belongs in `when`"),
+                );
+            }
+            return None;
+        };
+        let Some(facts) = facts(kind) else {
+            if rest.is_empty() {
+                diagnostics.push(no_fact(
+                    path,
+                    format!("`{head}` is a whole document"),
+                    "write a path in it: `report.summary.score`",
+                ));
+                return None;
+            }
+            return Some(if rest.ends_with("@count") { Fact::Count } else { Fact::Open });
+        };
+        let known: Vec<&str> = facts.iter().map(|(name, _)| *name).collect();
+        if let Some((_, fact)) = facts.iter().find(|(name, _)| *name == rest) {
+            return Some(*fact);
+        }
+        let what = if rest.is_empty() {
+            format!("`{head}` is a whole artifact")
+        } else {
+            format!("`{}` has no `{rest}`", param.ty)
+        };
+        diagnostics.push(
+            no_fact(path, what, &format!("`{}` has: {}", param.ty, known.join(", ")))
+                .with_suggestion_text(
+                    did_you_mean(rest, known.iter().copied()).map(|near| format!("{head}.{near}")).as_deref(),
+                )
+                .with_secondary(param.name.span, "declared here"),
+        );
+        None
+    }
+
+    /// What is compared with, where it is literal and of a kind that can be compared.
+    fn compared(&self, path: &Name, fact: Fact, op: Op, value: &Expr, diagnostics: &mut Diagnostics) -> Option<String> {
+        let wrong = |found: String, help: &str| {
+            Diagnostic::new(Code::P0301, value.span(), found)
+                .with_secondary(path.span, "compared with this")
+                .with_help(help)
+        };
+        match value {
+            Expr::Var(name) => {
+                if let Some((ty, declared)) = self.scope.resolve(&name.value, name.span, diagnostics)
+                    && matches!(ty, Ty::List(_) | Ty::Artifact(_))
+                {
+                    diagnostics.push(
+                        wrong(
+                            format!("`{}` is of type `{ty}` and cannot be compared", name.value),
+                            "compare with a text, a number or a truth value",
+                        )
+                        .with_secondary(declared, "declared here"),
+                    );
+                }
+                return None;
+            }
+            Expr::Ref(text) => {
+                diagnostics.push(wrong(
+                    "an artifact cannot be compared with".to_owned(),
+                    "give it to a parameter of the gate, and write a path in it",
+                ));
+                self.scope.check_text(text, diagnostics);
+                return None;
+            }
+            Expr::Secret(name) => {
+                diagnostics.push(wrong(
+                    format!("secret `{}` may not decide a gate", name.value),
+                    "its value would be found out by trying",
+                ));
+                return None;
+            }
+            Expr::Text(text) => self.scope.check_text(text, diagnostics),
+            Expr::Int(..) | Expr::Bool(..) => {}
+        }
+        if let Expr::Text(text) = value
+            && text.as_literal().is_none()
+        {
+            return None;
+        }
+        let of_text = matches!(op, Op::Contains | Op::Matches);
+        if of_text {
+            if matches!(fact, Fact::Count | Fact::Size | Fact::Duration | Fact::Flag) {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        path.span,
+                        format!("`{}` looks into texts, and `{}` is a number or a truth value", op.word(), path.value),
+                    )
+                    .with_help("compare it by `eq ne lt le gt ge`"),
+                );
+                return None;
+            }
+            let Some(text) = literal(value) else {
+                diagnostics.push(wrong(format!("`{}` takes a text", op.word()), "put it in quotes"));
+                return None;
+            };
+            if op == Op::Matches
+                && let Err(error) = regex::Regex::new(text)
+            {
+                let reason =
+                    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                diagnostics.push(wrong(format!("`{text}` is not a regular expression"), &reason));
+                return None;
+            }
+            return Some(text.to_owned());
+        }
+        let orders = !matches!(op, Op::Eq | Op::Ne);
+        let number = match value {
+            Expr::Int(int, _) => Some(int.to_string()),
+            _ => literal(value).filter(|text| Decimal::parse(text).is_some()).map(str::to_owned),
+        };
+        match fact {
+            Fact::Texts => {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        path.span,
+                        format!("`{}` is a list, which has no order and no equal", path.value),
+                    )
+                    .with_help(format!("look for an element: `{} contains \"TEXT\"`", path.value)),
+                );
+                None
+            }
+            Fact::Flag => match value {
+                Expr::Bool(flag, _) if !orders => Some(flag.to_string()),
+                Expr::Bool(..) => {
+                    diagnostics.push(wrong("truth values have no order".to_owned(), "compare by `eq` or `ne`"));
+                    None
+                }
+                _ => {
+                    diagnostics.push(wrong(format!("`{}` is a truth value", path.value), "write `#true` or `#false`"));
+                    None
+                }
+            },
+            Fact::Text => match literal(value) {
+                Some(text) if !orders => Some(text.to_owned()),
+                Some(_) => {
+                    diagnostics.push(wrong(
+                        "texts are not put in order here".to_owned(),
+                        "compare by `eq`, `ne`, `contains` or `matches`",
+                    ));
+                    None
+                }
+                None => {
+                    diagnostics.push(wrong(format!("`{}` is a text", path.value), "put it in quotes"));
+                    None
+                }
+            },
+            Fact::Count | Fact::Size | Fact::Duration => {
+                let unit = match fact {
+                    Fact::Size => literal(value).and_then(parse_size_bytes),
+                    Fact::Duration => literal(value).and_then(parse_duration_ms),
+                    _ => None,
+                };
+                let found = unit.map(|unit| unit.to_string()).or(number);
+                if found.is_none() {
+                    diagnostics.push(wrong(
+                        format!("`{}` is a number", path.value),
+                        match fact {
+                            Fact::Size => "write a size: `\"512KiB\"`",
+                            Fact::Duration => "write a duration: `\"20m\"`",
+                            _ => "write a number",
+                        },
+                    ));
+                }
+                found
+            }
+            Fact::Open => match (value, orders, number) {
+                (_, _, Some(number)) => Some(number),
+                (Expr::Bool(flag, _), false, None) => Some(flag.to_string()),
+                (_, false, None) => literal(value).map(str::to_owned),
+                (_, true, None) => {
+                    diagnostics.push(wrong(
+                        format!("`{}` puts numbers in order", op.word()),
+                        "write a number; one with a point in quotes: `\"0.9\"`",
+                    ));
+                    None
+                }
+            },
+        }
+    }
+}
+
+fn no_fact(path: &Name, message: String, help: &str) -> Diagnostic {
+    Diagnostic::new(Code::P0401, path.span, message).with_help(help)
+}
+
+/// Reports pairs of tests that cannot both hold, and single ones that cannot hold of a count.
+fn contradictions(tests: &[Test<'_>], diagnostics: &mut Diagnostics) {
+    let mut by_path: BTreeMap<&str, Vec<&Test<'_>>> = BTreeMap::new();
+    for test in tests {
+        by_path.entry(&test.path.value).or_default().push(test);
+    }
+    for tests in by_path.into_values() {
+        for (index, test) in tests.iter().enumerate() {
+            let below = Decimal::parse(&test.value).zip(Decimal::parse("0")).map(|(value, zero)| value.cmp(&zero));
+            let never = match (test.op, below) {
+                _ if !test.count => false,
+                (Op::Lt, Some(order)) => order.is_le(),
+                (Op::Le | Op::Eq, Some(order)) => order.is_lt(),
+                _ => false,
+            };
+            if never {
+                let shown = shown(test);
+                diagnostics.push(
+                    Diagnostic::new(Code::P0704, test.path.span, format!("this can never be true: {shown}"))
+                        .with_label("it is never less than 0")
+                        .with_help("compare it with a number from 0"),
+                );
+            }
+            if let Some(other) = tests[..index].iter().find(|other| excludes(other, test)) {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0704,
+                        test.path.span,
+                        format!("this can never be true: {} and {}", shown(other), shown(test)),
+                    )
+                    .with_label("this one")
+                    .with_secondary(other.path.span, "excludes this one")
+                    .with_help("change one of them, or put both under `any`"),
+                );
+                break;
+            }
+        }
+    }
+}
+
+fn shown(test: &Test<'_>) -> String {
+    format!("`{} {} {}`", test.path.value, test.op.word(), test.value)
+}
+
+/// Whether no value passes both tests.
+fn excludes(a: &Test<'_>, b: &Test<'_>) -> bool {
+    let numbers = Decimal::parse(&a.value).zip(Decimal::parse(&b.value)).map(|(a, b)| a.cmp(&b));
+    let order = numbers.or_else(|| (a.value == b.value).then_some(Ordering::Equal));
+    let upper = |op: Op| matches!(op, Op::Lt | Op::Le | Op::Eq);
+    let lower = |op: Op| matches!(op, Op::Gt | Op::Ge | Op::Eq);
+    match (a.op, b.op, order) {
+        (Op::Eq, Op::Eq, Some(order)) => order.is_ne(),
+        // Texts that differ.
+        (Op::Eq, Op::Eq, None) => true,
+        (Op::Eq, Op::Ne, Some(order)) | (Op::Ne, Op::Eq, Some(order)) => order.is_eq(),
+        (one, other, Some(order)) if upper(one) && lower(other) => {
+            order.is_lt() || order.is_eq() && (one == Op::Lt || other == Op::Gt)
+        }
+        (one, other, Some(order)) if lower(one) && upper(other) => {
+            order.is_gt() || order.is_eq() && (one == Op::Gt || other == Op::Lt)
+        }
+        _ => false,
+    }
+}

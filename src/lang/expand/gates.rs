@@ -1,0 +1,365 @@
+//! Guards of nodes as actions of their own: what they read, what must hold, whom they wait for; and the
+//! consent that levels of automation ask for. Leaves out how anything is judged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{Decimal, RelPath, parse_duration_ms, parse_size_bytes};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::lang::ast::{Cond, Expr, GraphDecl, Name, NodeDecl, Op, Work};
+use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::expand::actions::Site;
+use crate::lang::expand::{Expander, PendingAction, leak};
+use crate::lang::gate::{
+    ApprovalIr, Fact, GateDecl, GateNoteIr, MemberDecl, MemberIr, PredicateIr, SubjectIr, ValueIr, facts, reads,
+    text_of,
+};
+use crate::lang::ir::{ActionIr, BodyIr, InputIr};
+use crate::lang::program::{DeclId, DeclKind};
+use crate::lang::ty::{ArtifactKind, Ty};
+
+/// The group of those who may consent where none is named.
+const ANYBODY: &str = "anybody";
+
+/// Something a gate reads, before it is known who makes it.
+pub(super) struct PendingSubject {
+    name: String,
+    reads: &'static str,
+    text: String,
+    group: usize,
+    span: Span,
+}
+
+impl<'a> Expander<'a, '_> {
+    /// Adds the gates of an instance to its actions.
+    pub(super) fn guard_actions(&mut self, instance: usize, graph: &GraphDecl) {
+        let pending = &self.instances[instance];
+        let (node, file, env, placed) = (pending.node, pending.file, Arc::clone(&pending.env), pending.placed);
+        let addr = pending.ir.addr.clone();
+        let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+        for guard in &node.guards {
+            if self.exhausted {
+                return;
+            }
+            let Some(id) = self.program.lookup(file, DeclKind::Gate, &guard.gate.value) else { continue };
+            let gate = self.program.gate(id);
+            let count = taken.entry(gate.name.value.clone()).or_default();
+            *count += 1;
+            let number = if *count > 1 { format!("-{count}") } else { String::new() };
+            let at = format!("{addr}/guard/{}{number}", gate.name.value);
+            let home = self.constants(id.file);
+            let vars = self.bind_all(&gate.params, &guard.with, &env, &home, placed);
+            let inner = Env::inside(&home, vars.clone());
+            let made = match gate.kind.value.as_str() {
+                "command" => self.command_gate(&at, id, &inner, placed, instance, graph),
+                "approval" => self.approval_gate(&at, id, node),
+                _ => self.predicate_gate(&at, gate, &vars, &inner, placed),
+            };
+            let Some((mut ir, subjects)) = made else { continue };
+            ir.span = guard.gate.span;
+            ir.gate = Some(note(gate, guard.gate.value.clone()));
+            self.push_gate(ir, subjects, &gate.work, inner, placed, instance, guard.gate.span);
+        }
+        self.consent(instance, node, &addr, env, placed);
+    }
+
+    /// The consent that the level of automation asks for.
+    fn consent(&mut self, instance: usize, node: &'a NodeDecl, addr: &str, env: Arc<Env>, placed: usize) {
+        let Some(level) = self.automation_of(instance) else { return };
+        for index in self.instances[instance].ir.actions.clone() {
+            if let Some(pending) = self.actions.get_mut(index) {
+                pending.ir.automation = Some(level.value.clone());
+            }
+        }
+        if !matches!(level.value.as_str(), "assist" | "manual") {
+            return;
+        }
+        let approval = ApprovalIr {
+            group: ANYBODY.to_owned(),
+            members: None,
+            min: 1,
+            distinct: false,
+            expires_ms: None,
+            by_name: level.value == "manual",
+        };
+        let mut ir = bare(format!("{addr}/guard/{}", level.value), BodyIr::Approval(approval), level.span);
+        ir.gate = Some(GateNoteIr {
+            name: level.value.clone(),
+            kind: "automation".to_owned(),
+            concern: "artifact",
+            messages: vec![None],
+            places: vec![level.span],
+        });
+        self.push_gate(ir, Vec::new(), &node.work, env, placed, instance, level.span);
+    }
+
+    /// How much of an instance starts by itself: what its node says, or else its recipe.
+    pub(super) fn automation_of(&self, instance: usize) -> Option<&'a Name> {
+        let pending = &self.instances[instance];
+        let node: &'a NodeDecl = pending.node;
+        let of_recipe = || {
+            let id = self.program.lookup(pending.file, DeclKind::Recipe, &node.recipe.as_ref()?.value)?;
+            self.program.recipe(id).automation.as_ref()
+        };
+        node.automation.as_ref().or_else(of_recipe)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an action with all that wiring it needs")]
+    fn push_gate(
+        &mut self,
+        ir: ActionIr,
+        subjects: Vec<PendingSubject>,
+        work: &'a Work,
+        env: Arc<Env>,
+        placed: usize,
+        instance: usize,
+        span: Span,
+    ) {
+        if self.spend(ir.addr.len() + 256, span, &ir.addr).is_none() {
+            return;
+        }
+        let index = self.actions.len();
+        self.instances[instance].gates.push((index, span));
+        let after = BTreeMap::new();
+        self.actions.push(PendingAction {
+            ir,
+            work,
+            env,
+            placed,
+            instance,
+            steps: None,
+            after,
+            handed: Vec::new(),
+            request: None,
+            derived: false,
+            subjects: Some(subjects),
+        });
+    }
+
+    fn command_gate(
+        &mut self,
+        at: &str,
+        id: DeclId,
+        env: &Arc<Env>,
+        placed: usize,
+        instance: usize,
+        graph: &GraphDecl,
+    ) -> Option<(ActionIr, Vec<PendingSubject>)> {
+        let gate = self.program.gate(id);
+        let site = Site { addr: at.to_owned(), file: id.file, env, placed, instance: Some(instance), recipe: None };
+        Some((self.action(site, &gate.work, None, graph)?, Vec::new()))
+    }
+
+    fn approval_gate(&mut self, at: &str, id: DeclId, node: &NodeDecl) -> Option<(ActionIr, Vec<PendingSubject>)> {
+        let gate = self.program.gate(id);
+        let approvers = gate.approvers.as_ref()?;
+        let people = self.program.lookup(id.file, DeclKind::People, &approvers.group.value);
+        let members = people.map(|id| {
+            let member = |member: &MemberDecl| MemberIr {
+                name: member.name.value.clone(),
+                key: member.key.as_ref().map(|key| key.value.clone()),
+                email: member.email.clone(),
+            };
+            self.program.people(id).members.iter().map(member).collect()
+        });
+        let approval = ApprovalIr {
+            group: approvers.group.value.clone(),
+            members,
+            min: approvers.min.value,
+            distinct: approvers.distinct,
+            expires_ms: gate.expires_ms,
+            by_name: false,
+        };
+        Some((bare(at.to_owned(), BodyIr::Approval(approval), node.span), Vec::new()))
+    }
+
+    fn predicate_gate(
+        &mut self,
+        at: &str,
+        gate: &'a GateDecl,
+        vars: &BTreeMap<String, Val>,
+        env: &Arc<Env>,
+        placed: usize,
+    ) -> Option<(ActionIr, Vec<PendingSubject>)> {
+        let mut subjects = Vec::new();
+        let mut kinds = BTreeMap::new();
+        for param in &gate.params {
+            let Ty::Artifact(kind) = param.ty else { continue };
+            kinds.insert(param.name.value.as_str(), kind);
+            let Some(Val::Ref(text, group, span)) = vars.get(&param.name.value) else { continue };
+            subjects.push(PendingSubject {
+                name: param.name.value.clone(),
+                reads: reads(kind),
+                text: text.clone(),
+                group: *group,
+                span: *span,
+            });
+        }
+        let mut require = Vec::new();
+        for decl in &gate.require {
+            require.push(self.predicate(&decl.condition, &kinds, env, placed)?);
+        }
+        let artifact = gate.params.iter().find(|param| matches!(param.ty, Ty::Artifact(_)));
+        for section in &gate.sections {
+            let path = format!("{}.sections", artifact?.name.value);
+            require.push(PredicateIr::Test(path, Op::Contains, ValueIr::Text(section.value.clone())));
+        }
+        Some((bare(at.to_owned(), BodyIr::Gate(Vec::new(), require), gate.name.span), subjects))
+    }
+
+    fn predicate(
+        &mut self,
+        condition: &Cond,
+        kinds: &BTreeMap<&str, ArtifactKind>,
+        env: &Arc<Env>,
+        placed: usize,
+    ) -> Option<PredicateIr> {
+        let mut many = |all: &[Cond]| {
+            all.iter().map(|inner| self.predicate(inner, kinds, env, placed)).collect::<Option<Vec<_>>>()
+        };
+        Some(match condition {
+            Cond::All(all) => PredicateIr::All(many(all)?),
+            Cond::Any(all) => PredicateIr::Any(many(all)?),
+            Cond::Not(all) => PredicateIr::Not(many(all)?),
+            Cond::Triple(path, op, value) => {
+                let (head, rest) = path.value.split_once('.')?;
+                let known = facts(*kinds.get(head)?);
+                let fact = match known {
+                    Some(facts) => facts.iter().find(|(name, _)| *name == rest)?.1,
+                    None => Fact::Open,
+                };
+                let value = self.value(value, fact, *op, env, placed)?;
+                self.spend(path.value.len() + 64, path.span, &path.value)?;
+                PredicateIr::Test(path.value.clone(), *op, value)
+            }
+        })
+    }
+
+    /// A value as it is compared. Reports one that only now turns out to be no number.
+    fn value(&mut self, expr: &Expr, fact: Fact, op: Op, env: &Arc<Env>, placed: usize) -> Option<ValueIr> {
+        let text = match Evaluator::new(env, placed).expr(expr, self.diagnostics)? {
+            Val::Int(int) => return Some(ValueIr::Number(int.to_string())),
+            Val::Bool(flag) => return Some(ValueIr::Flag(flag)),
+            Val::Text(text) => text,
+            Val::List(_) | Val::Ref(..) => return None,
+            Val::Secret(secret, span) => {
+                self.diagnostics.push(leak(&secret, span, "what a gate requires"));
+                return None;
+            }
+        };
+        self.spend(text.len(), expr.span(), &text)?;
+        let unit = match fact {
+            Fact::Size => parse_size_bytes(&text),
+            Fact::Duration => parse_duration_ms(&text),
+            _ => None,
+        };
+        if let Some(unit) = unit {
+            return Some(ValueIr::Number(unit.to_string()));
+        }
+        let counted = matches!(fact, Fact::Count | Fact::Size | Fact::Duration);
+        let ordered = matches!(op, Op::Lt | Op::Le | Op::Gt | Op::Ge);
+        if !counted && !ordered {
+            return Some(ValueIr::Text(text));
+        }
+        if Decimal::parse(&text).is_some() {
+            return Some(ValueIr::Number(text));
+        }
+        self.diagnostics.push(
+            Diagnostic::new(Code::P0301, expr.span(), format!("`{text}` is not a number, and is compared with one"))
+                .with_help("give a number; one with a point in quotes: `\"0.9\"`"),
+        );
+        None
+    }
+
+    /// Wires what a gate reads: each subject to where it is staged.
+    pub(super) fn wire_subjects(&mut self, index: usize) {
+        let Some(subjects) = self.actions[index].subjects.take() else { return };
+        let mut wired = Vec::new();
+        let mut inputs = Vec::new();
+        for subject in subjects {
+            let Some(targets) = self.targets(&subject.text, subject.group, subject.span, false) else { continue };
+            let several = targets.len() > 1;
+            let mut at = Vec::new();
+            for (number, target) in targets.into_iter().enumerate() {
+                let place =
+                    if several { format!("in/{}/{number:06}", subject.name) } else { format!("in/{}", subject.name) };
+                if self.spend(place.len() + target.output.len() + 96, subject.span, &place).is_none() {
+                    return;
+                }
+                let Ok(dest) = RelPath::new(&place) else { continue };
+                at.push(dest.clone());
+                inputs.push(InputIr::Output {
+                    dest: Some(dest),
+                    action: target.action,
+                    output: target.output,
+                    select: None,
+                    span: subject.span,
+                });
+            }
+            wired.push(SubjectIr { name: subject.name, reads: subject.reads, at });
+        }
+        let ir = &mut self.actions[index].ir;
+        if let BodyIr::Gate(subjects, _) = &mut ir.body {
+            *subjects = wired;
+            ir.inputs = inputs;
+        }
+    }
+}
+
+/// An action that only decides.
+fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
+    ActionIr {
+        addr,
+        body,
+        class: "pure".to_owned(),
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        tools: Vec::new(),
+        cwd: None,
+        timeout_ms: None,
+        retry: None,
+        holds: Vec::new(),
+        services: Vec::new(),
+        after: Vec::new(),
+        route: None,
+        gate: None,
+        automation: None,
+        span,
+    }
+}
+
+/// What a gate is known by: its requirements with their words and places.
+fn note(gate: &GateDecl, name: String) -> GateNoteIr {
+    let or_general = |message: &Option<String>| message.clone().or_else(|| gate.message.clone());
+    let mut messages: Vec<Option<String>> = gate.require.iter().map(|decl| or_general(&decl.message)).collect();
+    let mut places: Vec<Span> = gate.require.iter().map(|decl| decl.span).collect();
+    for section in &gate.sections {
+        messages.push(gate.message.clone());
+        places.push(text_of(section).span());
+    }
+    if messages.is_empty() {
+        messages.push(gate.message.clone());
+        places.push(gate.name.span);
+    }
+    let of_kind = |wanted: ArtifactKind| gate.params.iter().any(|param| param.ty == Ty::Artifact(wanted));
+    let concern = if gate.kind.value == "metric" {
+        "performance"
+    } else if of_kind(ArtifactKind::Sbom) || gate.require.iter().any(|decl| of_severity(&decl.condition)) {
+        "security"
+    } else if of_kind(ArtifactKind::Junit) {
+        "tests"
+    } else {
+        "artifact"
+    };
+    GateNoteIr { name, kind: gate.kind.value.clone(), concern, messages, places }
+}
+
+/// Whether a condition asks how severe something is.
+fn of_severity(condition: &Cond) -> bool {
+    match condition {
+        Cond::Triple(path, ..) => path.value.split('.').any(|part| part == "severity"),
+        Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().any(of_severity),
+    }
+}
