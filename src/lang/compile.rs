@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::base::RelPath;
-use crate::diag::Diagnostics;
+use crate::diag::{Diagnostics, Span};
 use crate::lang::check::{check, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
+use crate::lang::ir::Expansion;
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
 use crate::lang::world::World;
@@ -18,6 +19,43 @@ pub struct Compiled {
     pub program: Program,
     /// What was found.
     pub diagnostics: Diagnostics,
+    /// What the nodes of the graphs that were expanded came to.
+    pub instances: Instances,
+}
+
+/// What nodes came to when graphs were expanded, by the places of the nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Instances {
+    by_node: BTreeMap<Span, NodeInstances>,
+}
+
+/// The instances of a node, in all graphs together.
+#[derive(Clone, Debug, Default)]
+pub struct NodeInstances {
+    /// How many.
+    pub count: usize,
+    /// The addresses of the first.
+    pub first: Vec<String>,
+}
+
+impl Instances {
+    /// Addresses kept of each node.
+    const KEPT: usize = 16;
+
+    /// The instances of the node at a place.
+    pub fn of(&self, node: Span) -> Option<&NodeInstances> {
+        self.by_node.get(&node)
+    }
+
+    fn add(&mut self, expansion: &Expansion) {
+        for instance in &expansion.instances {
+            let of = self.by_node.entry(instance.span).or_default();
+            of.count += 1;
+            if of.first.len() < Self::KEPT {
+                of.first.push(instance.addr.clone());
+            }
+        }
+    }
 }
 
 /// Compiles root files and all they import. Every graph of a root file whose parameters have
@@ -26,6 +64,12 @@ pub struct Compiled {
 pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
     let mut diagnostics = Diagnostics::default();
     let program = load(world, roots, &mut diagnostics);
+    compile_loaded(program, diagnostics)
+}
+
+/// As [`compile`], from what [`load`] gave.
+pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compiled {
+    let mut instances = Instances::default();
     check(&program, &mut diagnostics);
     let mut graphs = program.root_graphs();
     for bundle in program.root_bundles() {
@@ -41,6 +85,7 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
             continue;
         }
         let Some(expansion) = expand(&program, id, &BTreeMap::new(), &mut diagnostics) else { continue };
+        instances.add(&expansion);
         for bundle in program.root_bundles() {
             let decl = program.bundle(bundle);
             let of_this = program.lookup(bundle.file, DeclKind::Graph, &decl.from.value) == Some(id);
@@ -52,7 +97,7 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
     if !diagnostics.has_errors() {
         check_unused(&program, &mut diagnostics);
     }
-    Compiled { program, diagnostics }
+    Compiled { program, diagnostics, instances }
 }
 
 /// Whether a graph, or anything it uses, has an error already: expanding it would only repeat it.

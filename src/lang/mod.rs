@@ -9,6 +9,7 @@ mod eval;
 mod expand;
 mod fmt;
 mod guard;
+mod index;
 mod ir;
 mod lex;
 mod lex_string;
@@ -31,9 +32,14 @@ mod ty;
 mod world;
 
 pub use ast::{RetryDecl, ToolDecl, WorkspaceDecl};
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, Instances, NodeInstances, compile, compile_loaded};
 pub use expand::{expand, expand_bundle};
 pub use fmt::{Error as FormatError, format};
+pub use index::{
+    Completion, CompletionKind, Completions, Hint, Hover, Index, Item, Lens, Link, Occurrence, RenameError, Symbol, SymbolId,
+    TokenClass, TokenSpan,
+};
+pub use load::load;
 pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
 pub use parse::parse;
 pub use print::{print_expansion, quote};

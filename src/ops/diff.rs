@@ -200,7 +200,11 @@ fn open(
     if commit.is_some() && matches!(world.read(&root), Err(WorldError::NotFound)) {
         // Before its first spec a workspace has no graph, which is a state like any other.
         return Ok(Ok(State::Specs(Box::new(Specs {
-            compiled: Compiled { program: crate::lang::Program::default(), diagnostics: Diagnostics::default() },
+            compiled: Compiled {
+                program: crate::lang::Program::default(),
+                diagnostics: Diagnostics::default(),
+                instances: crate::lang::Instances::default(),
+            },
             commit,
             files: BTreeMap::new(),
         }))));
@@ -208,7 +212,7 @@ fn open(
     let recorded = Recorded { world: world.as_ref(), files: std::cell::RefCell::default() };
     let compiled = compile(&recorded, &[root]);
     if compiled.diagnostics.has_errors() {
-        let Compiled { program, diagnostics } = compiled;
+        let Compiled { program, diagnostics, .. } = compiled;
         return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
     }
     Ok(Ok(State::Specs(Box::new(Specs { compiled, commit, files: recorded.files.into_inner() }))))
