@@ -25,9 +25,14 @@ fn case(text: &str) -> Case {
 
 impl Case {
     fn place(&self, span: crate::diag::Span) -> String {
-        let sources = self.index.sources();
-        let (line, column) = sources.file(span.source).line_column(span.start as usize);
-        format!("{}:{line}:{column}", sources.file(span.source).name)
+        let file = self.index.sources().file(span.source);
+        let (line, _) = file.line_column(span.start as usize);
+        // The line with a mark where the place begins.
+        let range = file.line_range(line);
+        let text = &file.text[range.start..span.start as usize];
+        let rest = &file.text[span.start as usize..range.end];
+        let name = file.name.rsplit('/').next().unwrap_or_default();
+        format!("{name}: {}|{}", text.trim_start(), rest.trim_end())
     }
 
     fn definition(&self) -> Option<String> {
@@ -80,7 +85,7 @@ graph g {
     node last {
         holds lamp
         run cp a b
-        input a from=(ref)all.made
+        input \"all/{{ node.name }}\" from=(ref)all.made
         input c from=(ref)\"p/one.made\"
         output b
         after \"p/one\"
@@ -108,26 +113,26 @@ fn names_lead_to_their_declarations() {
     let expect = |text: &str, nth: usize, wanted: &str| {
         assert_eq!(marked(text, nth).definition().as_deref(), Some(wanted), "`{text}` {nth}");
     };
-    expect("lib.gcc", 0, "import lib partita.kdl:2:27");
-    expect("gcc {\n        arg", 0, "tool gcc lib/tools.kdl:4:6");
-    expect("make {\n        for-each", 0, "recipe make partita.kdl:8:8");
-    expect("who }}\" (var)", 0, "param who partita.kdl:9:11");
-    expect("mode\n", 0, "param mode partita.kdl:10:11");
-    expect("made path", 0, "returns made partita.kdl:13:13");
-    expect("who=(var)name", 0, "param who partita.kdl:9:11");
-    expect("name\n    }", 0, "for-each name partita.kdl:28:18");
-    expect("names\n", 0, "let names partita.kdl:3:5");
-    expect("who=x", 0, "param who partita.kdl:20:11");
-    expect("lamp\n        run", 0, "resource lamp partita.kdl:26:14");
-    expect("cp a b", 0, "tool cp <std>/posix:");
-    expect("all.made", 0, "node all partita.kdl:27:10");
-    expect("made\n        input c", 0, "returns made partita.kdl:13:13");
-    expect("p/one.made", 0, "use p partita.kdl:31:17");
-    expect("one.made", 0, "node one partita.kdl:21:10");
-    expect("one\"\n", 0, "node one partita.kdl:21:10");
-    expect("g {\n    include", 0, "graph g partita.kdl:25:7");
-    expect("last output", 0, "node last partita.kdl:34:10");
-    expect("b\n}\n", 1, "output b partita.kdl:39:16");
+    expect("lib.gcc", 0, "import lib partita.kdl: import \"lib/tools.kdl\" as=|lib");
+    expect("gcc {\n        arg", 0, "tool gcc tools.kdl: tool |gcc {");
+    expect("make {\n        for-each", 0, "recipe make partita.kdl: recipe |make {");
+    expect("who }}\" (var)", 0, "param who partita.kdl: param |who type=string");
+    expect("mode\n", 0, "param mode partita.kdl: param |mode type=enum default=fast {");
+    expect("made path", 0, "returns made partita.kdl: returns |made type=artifact.file");
+    expect("who=(var)name", 0, "param who partita.kdl: param |who type=string");
+    expect("name\n    }", 0, "for-each name partita.kdl: for-each |name in=(var)names");
+    expect("names\n", 0, "let names partita.kdl: let |names type=list<string> {");
+    expect("who=x", 0, "param who partita.kdl: param |who type=string");
+    expect("lamp\n        run", 0, "resource lamp partita.kdl: resource |lamp capacity=1");
+    expect("cp a b", 0, "tool cp posix: tool |cp {");
+    expect("all.made", 0, "node all partita.kdl: node |all recipe=make {");
+    expect("made\n        input c", 0, "returns made partita.kdl: returns |made type=artifact.file");
+    expect("p/one.made", 0, "use p partita.kdl: use pair as=|p {");
+    expect("one.made", 0, "node one partita.kdl: node |one recipe=make {");
+    expect("one\"\n", 0, "node one partita.kdl: node |one recipe=make {");
+    expect("g {\n    include", 0, "graph g partita.kdl: graph |g {");
+    expect("last output", 0, "node last partita.kdl: node |last {");
+    expect("b\n}\n", 1, "output b partita.kdl: output |b");
 }
 
 #[test]
@@ -137,7 +142,13 @@ fn all_places_of_a_name_are_found() {
         case.index.references_of(case.file, case.at).into_iter().map(|found| case.place(found.span)).collect();
     assert_eq!(
         places,
-        ["partita.kdl:9:11", "partita.kdl:15:19", "partita.kdl:16:30", "partita.kdl:22:14", "partita.kdl:29:14"]
+        [
+            "partita.kdl: param |who type=string",
+            "partita.kdl: arg \"--{{ |who }}\" (var)mode",
+            "partita.kdl: output made path=\"{{ |who }}.o\"",
+            "partita.kdl: with |who=(var)who",
+            "partita.kdl: with |who=(var)name",
+        ]
     );
 }
 
@@ -195,12 +206,20 @@ fn renames_reach_every_place() {
     let case = marked("made type", 0);
     let edits = case.index.rename(case.file, case.at, "built").unwrap();
     let places: Vec<String> = edits.iter().map(|edit| case.place(edit.span)).collect();
-    assert_eq!(places, ["partita.kdl:13:13", "partita.kdl:17:16", "partita.kdl:38:32", "partita.kdl:39:34"]);
+    assert_eq!(
+        places,
+        [
+            "partita.kdl: returns |made type=artifact.file",
+            "partita.kdl: output |made path=\"{{ who }}.o\"",
+            "partita.kdl: input \"all/{{ node.name }}\" from=(ref)all.|made",
+            "partita.kdl: input c from=(ref)\"p/one.|made\"",
+        ]
+    );
 
     let case = marked("gcc {\n        arg", 0);
     let edits = case.index.rename(case.file, case.at, "cc").unwrap();
     let places: Vec<String> = edits.iter().map(|edit| case.place(edit.span)).collect();
-    assert_eq!(places, ["partita.kdl:14:25", "lib/tools.kdl:4:6"]);
+    assert_eq!(places, ["partita.kdl: step first tool=lib.|gcc {", "tools.kdl: tool |gcc {"]);
 }
 
 #[test]
@@ -224,7 +243,7 @@ fn renames_that_would_change_meaning_are_refused() {
 fn mistakes_do_not_hide_what_is_there() {
     let case = case("recipe r {\n    param p type=string\n    step s tool=sh {\n        arg (var)|p \"unclosed\n    }\n}\ngraph g {\n");
     assert!(case.compiled.diagnostics.has_errors());
-    assert_eq!(case.definition().as_deref(), Some("param p partita.kdl:3:11"));
+    assert_eq!(case.definition().as_deref(), Some("param p partita.kdl: param |p type=string"));
 }
 
 #[test]
