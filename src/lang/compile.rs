@@ -23,7 +23,7 @@ pub struct Compiled {
     pub instances: Instances,
 }
 
-/// What nodes came to when graphs were expanded, by the places of the nodes.
+/// What nodes came to when graphs were expanded, by the places of their names.
 #[derive(Clone, Debug, Default)]
 pub struct Instances {
     by_node: BTreeMap<Span, NodeInstances>,
@@ -42,9 +42,9 @@ impl Instances {
     /// Addresses kept of each node.
     const KEPT: usize = 16;
 
-    /// The instances of the node at a place.
-    pub fn of(&self, node: Span) -> Option<&NodeInstances> {
-        self.by_node.get(&node)
+    /// The instances of the node whose name stands at a place.
+    pub fn of(&self, name: Span) -> Option<&NodeInstances> {
+        self.by_node.get(&name)
     }
 
     fn add(&mut self, expansion: &Expansion) {

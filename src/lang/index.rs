@@ -128,6 +128,12 @@ impl Index {
         self.occurrence_at(file, offset).map(|occurrence| &self.symbols[occurrence.symbol])
     }
 
+    /// The path of the file that an alias stands for.
+    pub fn import_target(&self, symbol: &Symbol) -> Option<&str> {
+        let target = self.files[symbol.file.0].aliases.get(&symbol.name).filter(|_| symbol.kind == "import")?;
+        Some(self.path(*target))
+    }
+
     /// All places of what stands at a place, the declaration among them, in order.
     pub fn references_of(&self, file: FileId, offset: usize) -> Vec<Occurrence> {
         match self.occurrence_at(file, offset) {

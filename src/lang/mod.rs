@@ -49,6 +49,7 @@ pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, Program};
 pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
 pub use signer::{SignerDecl, parse_signer};
+pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
 pub use world::{MemoryWorld, World, WorldError};

@@ -9,6 +9,6 @@ pub(crate) const FILES: &[(&str, &str)] =
     &[("<std>/posix", include_str!("../../stdlib/posix.kdl")), ("<std>/cc", include_str!("../../stdlib/cc.kdl"))];
 
 /// The text of a pseudo path.
-pub(crate) fn find(path: &str) -> Option<&'static str> {
+pub fn find(path: &str) -> Option<&'static str> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
 }

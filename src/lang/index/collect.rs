@@ -115,6 +115,7 @@ impl Collector<'_> {
         let symbol = Symbol {
             kind,
             span,
+            quoted: value.span,
             whole: node.span,
             head_end,
             container: owner,

@@ -66,8 +66,9 @@ fn plain(label: impl Into<String>, kind: CompletionKind, detail: impl Into<Strin
 }
 
 impl Index {
-    /// What could stand at a place. `specs` are the spec files of the workspace, by their paths.
-    pub fn completions_at(&self, file: FileId, offset: usize, specs: &[String]) -> Completions {
+    /// What could stand at a place. `specs` lists the spec files of the workspace by their
+    /// paths, if it is asked to.
+    pub fn completions_at(&self, file: FileId, offset: usize, specs: &dyn Fn() -> Vec<String>) -> Completions {
         let text = self.text(file);
         let mut offset = offset.min(text.len());
         while !text.is_char_boundary(offset) {
@@ -120,7 +121,7 @@ struct Place<'a> {
     owner: Option<SymbolId>,
     context: &'a Context,
     path: Vec<&'a Node>,
-    specs: &'a [String],
+    specs: &'a dyn Fn() -> Vec<String>,
 }
 
 impl Place<'_> {
@@ -385,8 +386,8 @@ impl Place<'_> {
             item((*path).to_owned(), about)
         });
         let here = self.index.path(self.file);
-        let others = self.specs.iter().filter(|spec| spec.as_str() != here).take(OFFERED);
-        std.chain(others.map(|spec| item(relative(here, spec), "spec of this workspace"))).collect()
+        let others = (self.specs)().into_iter().filter(|spec| spec != here).take(OFFERED);
+        std.chain(others.map(|spec| item(relative(here, &spec), "spec of this workspace"))).collect()
     }
 }
 

@@ -70,7 +70,7 @@ impl Index {
         let mut results = self.results(id);
         results.dedup();
         self.list(&mut text, "Leaves", &results);
-        if let Some(of) = instances.of(symbol.whole) {
+        if let Some(of) = instances.of(symbol.quoted) {
             let more = if of.count > SHOWN { ", …" } else { "" };
             let shown: Vec<&str> = of.first.iter().take(SHOWN).map(String::as_str).collect();
             let _ = write!(text, "\nInstances: {}: `{}`{more}\n", of.count, shown.join("`, `"));

@@ -21,6 +21,8 @@ pub struct Symbol {
     pub name: String,
     /// The name's place, without quotes.
     pub span: Span,
+    /// The same with its quotes.
+    pub(super) quoted: Span,
     /// The place of the whole declaration.
     pub whole: Span,
     /// Where its head ends: what is before its block.
@@ -47,6 +49,13 @@ pub struct Symbol {
     pub(super) callees: Vec<Callee>,
     /// What is declared directly in it.
     pub(super) members: Vec<SymbolId>,
+}
+
+impl Symbol {
+    /// The file it is declared in.
+    pub fn file(&self) -> FileId {
+        self.file
+    }
 }
 
 /// A name of something that is given arguments.

@@ -144,7 +144,8 @@ impl Index {
     fn hints_in(&self, file: FileId, node: &Node, accepts: &'static [Child], instances: &Instances, out: &mut Vec<Hint>) {
         let Some(shape) = shape_in(accepts, &node.name.value) else { return };
         let children = node.children.as_deref().unwrap_or_default();
-        if let (Some(of), Some(name)) = (instances.of(node.span), node.args.first())
+        if let Some(name) = node.args.first()
+            && let Some(of) = instances.of(name.span)
             && children.iter().any(|child| child.name.value == "for-each")
         {
             let more = if of.count > of.first.len() { ", …" } else { "" };

@@ -41,7 +41,7 @@ impl Case {
     }
 
     fn labels(&self) -> Vec<String> {
-        let found = self.index.completions_at(self.file, self.at, &["lib/tools.kdl".to_owned(), "partita.kdl".to_owned()]);
+        let found = self.index.completions_at(self.file, self.at, &|| vec!["lib/tools.kdl".to_owned(), "partita.kdl".to_owned()]);
         found.items.into_iter().map(|item| item.label).collect()
     }
 
@@ -124,7 +124,7 @@ fn names_lead_to_their_declarations() {
     expect("names\n", 0, "let names partita.kdl: let |names type=list<string> {");
     expect("who=x", 0, "param who partita.kdl: param |who type=string");
     expect("lamp\n        run", 0, "resource lamp partita.kdl: resource |lamp capacity=1");
-    expect("cp a b", 0, "tool cp posix: tool |cp {");
+    expect("cp a b", 0, "tool cp posix: tool |cp { exec cp }");
     expect("all.made", 0, "node all partita.kdl: node |all recipe=make {");
     expect("made\n        input c", 0, "returns made partita.kdl: returns |made type=artifact.file");
     expect("p/one.made", 0, "use p partita.kdl: use pair as=|p {");
