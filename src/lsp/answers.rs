@@ -170,11 +170,8 @@ impl Answers<'_> {
         let source = asked.index.source(asked.file);
         let own = asked.index.symbols().iter().filter(|symbol| symbol.span.source == source);
         let found = own.filter_map(|symbol| {
-            Some(SymbolInformation {
-                location: places.location(symbol.whole)?,
-                base_symbol_information: base(&asked, symbol),
-                ..SymbolInformation::default()
-            })
+            let location = places.location(symbol.whole)?;
+            Some(SymbolInformation::new(None, location, base(&asked, symbol)))
         });
         Some(found.collect())
     }
@@ -192,8 +189,7 @@ impl Answers<'_> {
                     continue;
                 }
                 let Some(location) = places.location(symbol.span) else { continue };
-                let base_symbol_information = base(&asked, symbol);
-                found.push(SymbolInformation { location, base_symbol_information, ..SymbolInformation::default() });
+                found.push(SymbolInformation::new(None, location, base(&asked, symbol)));
                 if found.len() >= SYMBOLS {
                     return found;
                 }
