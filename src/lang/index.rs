@@ -120,7 +120,9 @@ impl Index {
         let upto = all.partition_point(|occurrence| occurrence.span.start <= offset);
         // The shortest: parts of a name lie within what was not written plainly.
         let around = all[..upto].iter().rev().take(64).filter(|occurrence| offset <= occurrence.span.end);
-        around.copied().min_by_key(|occurrence| (occurrence.span.end - occurrence.span.start, occurrence.span.end == offset))
+        around
+            .copied()
+            .min_by_key(|occurrence| (occurrence.span.end - occurrence.span.start, occurrence.span.end == offset))
     }
 
     /// Where what stands at a place is declared.

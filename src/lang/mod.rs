@@ -38,11 +38,11 @@ pub use compile::{Compiled, Instances, NodeInstances, compile, compile_loaded};
 pub use expand::{expand, expand_bundle};
 pub use fmt::{Error as FormatError, format};
 pub use index::{
-    Completion, CompletionKind, Completions, Hint, Hover, Index, Item, Lens, Link, Occurrence, RenameError, Symbol, SymbolId,
-    TokenClass, TokenSpan,
+    Completion, CompletionKind, Completions, Hint, Hover, Index, Item, Lens, Link, Occurrence, RenameError, Symbol,
+    SymbolId, TokenClass, TokenSpan,
 };
-pub use load::load;
 pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use load::load;
 pub use parse::parse;
 pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};

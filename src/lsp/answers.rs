@@ -361,7 +361,8 @@ fn disjoint(mut edits: Vec<Edit>) -> Vec<Edit> {
     edits.sort_by_key(|edit| edit.span);
     let mut kept: Vec<Edit> = Vec::new();
     for edit in edits {
-        let clear = kept.last().is_none_or(|last| last.span.source != edit.span.source || last.span.end <= edit.span.start);
+        let clear =
+            kept.last().is_none_or(|last| last.span.source != edit.span.source || last.span.end <= edit.span.start);
         if clear && kept.last() != Some(&edit) {
             kept.push(edit);
         }
@@ -384,7 +385,8 @@ pub(super) fn format(text: &str, encoding: Encoding) -> Answer<Vec<TextEdit>> {
     }
     let most = text.len().min(formatted.len()) - start;
     let mut end = text.bytes().rev().zip(formatted.bytes().rev()).take(most).take_while(|(a, b)| a == b).count();
-    let whole_character = |end: usize| text.is_char_boundary(text.len() - end) && formatted.is_char_boundary(formatted.len() - end);
+    let whole_character =
+        |end: usize| text.is_char_boundary(text.len() - end) && formatted.is_char_boundary(formatted.len() - end);
     // A position cannot lie between the two halves of a line end.
     let halves = |end: usize| text[..text.len() - end].ends_with('\r');
     while end > 0 && (!whole_character(end) || halves(end)) {

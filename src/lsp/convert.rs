@@ -145,7 +145,12 @@ pub(super) fn over<'a>(
 }
 
 /// A fix as what an editor offers.
-pub(super) fn quick_fix(places: &mut Places, found: &diag::Diagnostic, fix: &Fix, by_version: bool) -> Option<CodeAction> {
+pub(super) fn quick_fix(
+    places: &mut Places,
+    found: &diag::Diagnostic,
+    fix: &Fix,
+    by_version: bool,
+) -> Option<CodeAction> {
     Some(CodeAction {
         title: fix_title(places.sources, fix),
         kind: Some(CodeActionKind::QuickFix),

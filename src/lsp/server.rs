@@ -303,7 +303,10 @@ impl Server {
 
     fn send_diagnostics(&self, uri: String, diagnostics: Vec<gen_lsp_types::Diagnostic>) {
         let version = self.documents.version(&uri);
-        self.notify("textDocument/publishDiagnostics", PublishDiagnosticsParams { uri: Uri(uri), version, diagnostics });
+        self.notify(
+            "textDocument/publishDiagnostics",
+            PublishDiagnosticsParams { uri: Uri(uri), version, diagnostics },
+        );
     }
 
     /// Formats on a thread of its own: a large text takes a while.

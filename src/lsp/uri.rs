@@ -55,7 +55,9 @@ mod tests {
 
     #[test]
     fn others_are_none() {
-        for uri in ["untitled:Untitled-1", "file://host/a", "file:///a%0", "file:///a%zz", "file:///a%00b", "file://x", ""] {
+        for uri in
+            ["untitled:Untitled-1", "file://host/a", "file:///a%0", "file:///a%zz", "file:///a%00b", "file://x", ""]
+        {
             assert_eq!(to_path(uri), None, "{uri}");
         }
     }

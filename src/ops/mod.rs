@@ -33,9 +33,7 @@ pub use crate::bundle::{
     compress, pack_single,
 };
 pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
-pub use crate::lang::{
-    CompletionKind, FileId, Index, Instances, Item, SignerDecl, Symbol, TokenClass,
-};
+pub use crate::lang::{CompletionKind, FileId, Index, Instances, Item, SignerDecl, Symbol, TokenClass};
 pub use crate::plan::Isolation;
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
@@ -62,8 +60,8 @@ pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
-pub use session::{Draft, Findings, Session};
 pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
+pub use session::{Draft, Findings, Session};
 pub use tlog::{Logged, tlog_append, tlog_check, tlog_prove};
 pub use trust::{PolicyErrors, read_policy};
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};

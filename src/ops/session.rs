@@ -128,9 +128,10 @@ impl Session {
         let mut found = Diagnostics::default();
         let mut program = load(&world, &roots, &mut found);
         let reached: BTreeSet<String> = program.files.iter().map(|file| file.path.clone()).collect();
-        let others = self.open.iter().filter(|(path, document)| {
-            self.home(path) == dir && (document.spec || begins_as_spec(&document.text))
-        });
+        let others = self
+            .open
+            .iter()
+            .filter(|(path, document)| self.home(path) == dir && (document.spec || begins_as_spec(&document.text)));
         let others: Vec<RelPath> = others
             .filter_map(|(path, _)| RelPath::new(path.strip_prefix(dir).ok()?.to_str()?).ok())
             .filter(|path| !reached.contains(path.as_str()))
@@ -185,12 +186,7 @@ impl Draft {
     /// Checks and expands.
     pub fn finish(self) -> Findings {
         let compiled = compile_loaded(self.program, self.found);
-        Findings {
-            dir: self.dir,
-            index: self.index,
-            diagnostics: compiled.diagnostics,
-            instances: compiled.instances,
-        }
+        Findings { dir: self.dir, index: self.index, diagnostics: compiled.diagnostics, instances: compiled.instances }
     }
 }
 

@@ -19,6 +19,7 @@ mod forecast;
 mod guard;
 mod keys;
 mod language;
+mod lsp;
 mod memo;
 mod reference;
 mod repro;

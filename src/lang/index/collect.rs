@@ -160,15 +160,7 @@ impl Collector<'_> {
                 let want = Want::Parameter(applied.to_vec());
                 let span = prop.name.span;
                 let exact = span.end - span.start == name.len() as u32;
-                self.into.sites.push(Site {
-                    file: self.file,
-                    scope,
-                    owner,
-                    want,
-                    text: name.to_owned(),
-                    span,
-                    exact,
-                });
+                self.into.sites.push(Site { file: self.file, scope, owner, want, text: name.to_owned(), span, exact });
             }
             self.value(&prop.value, prop_role(shape, name), scope, owner, node);
         }
@@ -267,7 +259,13 @@ fn value_of(node: &Node) -> Option<String> {
     let all = |values: &[Value]| values.iter().filter_map(shown).collect::<Vec<_>>();
     let mut values = match node.name.value.as_str() {
         "let" => all(node.args.get(1..).unwrap_or_default()),
-        _ => node.props.iter().find(|prop| prop.name.value == "default").and_then(|p| shown(&p.value)).into_iter().collect(),
+        _ => node
+            .props
+            .iter()
+            .find(|prop| prop.name.value == "default")
+            .and_then(|p| shown(&p.value))
+            .into_iter()
+            .collect(),
     };
     let inner = if node.name.value == "let" { "-" } else { "default" };
     for child in node.children.iter().flatten().filter(|child| child.name.value == inner) {

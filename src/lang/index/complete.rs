@@ -90,7 +90,10 @@ impl Index {
         let mut add = |scope: ScopeId, alias: Option<&str>| {
             for ((_, name), id) in &self.scopes[scope].names {
                 let written = alias.map_or_else(|| name.clone(), |alias| format!("{alias}.{name}"));
-                if fits(&self.symbols[*id]) && found.len() < OFFERED && !found.iter().take(64).any(|(known, _)| *known == written) {
+                if fits(&self.symbols[*id])
+                    && found.len() < OFFERED
+                    && !found.iter().take(64).any(|(known, _)| *known == written)
+                {
                     found.push((written, *id));
                 }
             }
@@ -228,7 +231,8 @@ impl Place<'_> {
             }
         }
         let open = |prop: &&Prop| !given(prop.name);
-        let (needed, others): (Vec<&Prop>, Vec<&Prop>) = shape.props.iter().filter(open).partition(|prop| prop.required);
+        let (needed, others): (Vec<&Prop>, Vec<&Prop>) =
+            shape.props.iter().filter(open).partition(|prop| prop.required);
         found.extend(needed.into_iter().chain(others).map(|prop| property(prop.name, prop.doc.to_owned(), None)));
         found
     }
@@ -312,7 +316,9 @@ impl Place<'_> {
 
     fn named(&self, kinds: &[&'static str]) -> Vec<Completion> {
         let mut found = self.index.visible(self.scope, &|symbol| kinds.contains(&symbol.kind));
-        for ((_, name), ids) in self.index.inner_names.iter().filter(|((kind, _), _)| kinds.contains(kind)).take(OFFERED) {
+        for ((_, name), ids) in
+            self.index.inner_names.iter().filter(|((kind, _), _)| kinds.contains(kind)).take(OFFERED)
+        {
             if !found.iter().any(|(known, _)| known == name) {
                 found.extend(ids.first().map(|id| (name.clone(), *id)));
             }
@@ -393,7 +399,8 @@ impl Place<'_> {
 
 /// A path as a file that lies elsewhere would write it.
 fn relative(from: &str, to: &str) -> String {
-    let folders = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.split('/').map(str::to_owned).collect::<Vec<_>>());
+    let folders =
+        |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.split('/').map(str::to_owned).collect::<Vec<_>>());
     let (from, here) = (folders(from).unwrap_or_default(), folders(to).unwrap_or_default());
     let common = from.iter().zip(&here).take_while(|(one, other)| one == other).count();
     let up = "../".repeat(from.len() - common);

@@ -154,7 +154,11 @@ impl Scan {
         let written = token.text(text);
         let open = written.len() - written.trim_start_matches('#').trim_start_matches('"').len();
         let open = if written.starts_with("\"\"") && !written.starts_with("\"\"\"") { 1 } else { open };
-        let close = if closed { written.trim_end_matches('#').len() - written.trim_end_matches('#').trim_end_matches('"').len() } else { 0 };
+        let close = if closed {
+            written.trim_end_matches('#').len() - written.trim_end_matches('#').trim_end_matches('"').len()
+        } else {
+            0
+        };
         let start = (token.start + open).min(offset);
         let end = if closed { (token.end - close.max(1)).max(offset) } else { token.end.max(offset) };
         let before = &text[start..offset];

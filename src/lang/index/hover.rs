@@ -132,7 +132,10 @@ impl Index {
         }
         for (index, value) in node.args.iter().enumerate().filter(|(_, value)| on(value.span)) {
             if arg_role(shape, index) == Role::Op {
-                return Some(Hover { span: value.span, text: format!("A comparison: one of `{}`\n", OPS.join("`, `")) });
+                return Some(Hover {
+                    span: value.span,
+                    text: format!("A comparison: one of `{}`\n", OPS.join("`, `")),
+                });
             }
         }
         None

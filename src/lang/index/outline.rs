@@ -115,9 +115,8 @@ impl Index {
     pub fn links(&self, file: FileId) -> Vec<Link> {
         let this = &self.files[file.0];
         let imports = self.symbols.iter().filter(|symbol| symbol.file == file && symbol.kind == "import");
-        let targets: BTreeMap<u32, FileId> = imports
-            .filter_map(|symbol| Some((symbol.whole.start, *this.aliases.get(&symbol.name)?)))
-            .collect();
+        let targets: BTreeMap<u32, FileId> =
+            imports.filter_map(|symbol| Some((symbol.whole.start, *this.aliases.get(&symbol.name)?))).collect();
         let link = |(span, path, import): &(Span, String, bool)| Link {
             span: *span,
             path: path.clone(),
@@ -141,7 +140,14 @@ impl Index {
         hints
     }
 
-    fn hints_in(&self, file: FileId, node: &Node, accepts: &'static [Child], instances: &Instances, out: &mut Vec<Hint>) {
+    fn hints_in(
+        &self,
+        file: FileId,
+        node: &Node,
+        accepts: &'static [Child],
+        instances: &Instances,
+        out: &mut Vec<Hint>,
+    ) {
         let Some(shape) = shape_in(accepts, &node.name.value) else { return };
         let children = node.children.as_deref().unwrap_or_default();
         if let Some(name) = node.args.first()

@@ -2,9 +2,9 @@
 //! compiler does it. Leaves out reporting names that stand for nothing.
 
 use crate::diag::Span;
+use crate::lang::index::Index;
 use crate::lang::index::model::{Callee, IndexedFile, Occurrence, ScopeId, Site, SymbolId, Want};
 use crate::lang::index::roles::{RESULTS, is_parameter, is_result, namespace};
-use crate::lang::index::Index;
 
 /// How far templates are followed in an address.
 const DEPTH: usize = 32;
@@ -40,7 +40,8 @@ impl Index {
     /// it is, if there is only one.
     pub(super) fn named(&self, scope: ScopeId, kinds: &[&'static str], name: &str) -> Option<SymbolId> {
         let mut found = kinds.iter().filter_map(|kind| {
-            self.lookup(scope, namespace(kind), name).filter(|id| self.symbols[*id].kind == *kind || namespace(kind) != "variable")
+            self.lookup(scope, namespace(kind), name)
+                .filter(|id| self.symbols[*id].kind == *kind || namespace(kind) != "variable")
         });
         found.next().or_else(|| {
             let mut all = kinds.iter().filter_map(|kind| self.inner_names.get(&(*kind, name.to_owned()))).flatten();
@@ -183,9 +184,7 @@ impl Index {
             }
         };
         match &site.want {
-            Want::Named(kinds) => {
-                self.with_alias(site, self.named(site.scope, kinds, &site.text), &part)
-            }
+            Want::Named(kinds) => self.with_alias(site, self.named(site.scope, kinds, &site.text), &part),
             Want::Variable => self.variable(site, &part),
             Want::Address => {
                 let along = self.address(site.scope, site.owner, &site.text);

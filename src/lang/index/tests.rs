@@ -41,7 +41,9 @@ impl Case {
     }
 
     fn labels(&self) -> Vec<String> {
-        let found = self.index.completions_at(self.file, self.at, &|| vec!["lib/tools.kdl".to_owned(), "partita.kdl".to_owned()]);
+        let found = self
+            .index
+            .completions_at(self.file, self.at, &|| vec!["lib/tools.kdl".to_owned(), "partita.kdl".to_owned()]);
         found.items.into_iter().map(|item| item.label).collect()
     }
 
@@ -187,13 +189,21 @@ fn completions_fit_the_place() {
     has("graph h {\n    node a recipe=make {\n        with |\n    }\n}\n", &["who", "mode"], &[]);
     has("graph h {\n    node a recipe=make {\n        with who=(var)|\n    }\n}\n", &["names", "lib.opt"], &["who"]);
     has("graph h {\n    node a recipe=make {\n        with mode=|\n    }\n}\n", &["fast", "slow"], &["debug"]);
-    has("graph h {\n    node a recipe=make {}\n    node b {\n        input x from=(ref)|\n    }\n}\n", &["a.made"], &["all.made"]);
+    has(
+        "graph h {\n    node a recipe=make {}\n    node b {\n        input x from=(ref)|\n    }\n}\n",
+        &["a.made"],
+        &["all.made"],
+    );
     has("graph h {\n    use pair as=q {}\n    node b {\n        after \"|\"\n    }\n}\n", &["q", "q/one"], &["p"]);
     has("graph h {\n    node b class=|\n}\n", &["pure", "fixed"], &["lib.opt"]);
     has("graph h {\n    node b {\n        retry max=1 on=|\n", &["transient", "any"], &[]);
     has("graph h {\n    node b {\n        when opt |\n", &["eq", "ge"], &["opt"]);
     has("recipe r {\n    param p type=|\n}\n", &["string", "artifact.file"], &["cp"]);
-    has("recipe r {\n    param pp type=string\n    step s {\n        write \"{{ | }}\"\n    }\n}\n", &["pp", "names"], &[]);
+    has(
+        "recipe r {\n    param pp type=string\n    step s {\n        write \"{{ | }}\"\n    }\n}\n",
+        &["pp", "names"],
+        &[],
+    );
     has("import \"|\" as=x\n", &["<std>/cc", "./lib/tools.kdl"], &["./partita.kdl"]);
     has("bundle b from=g {\n    include |\n}\n", &["all", "last", "p/one"], &["make"]);
     has("bundle b from=g {\n    include last output=|\n}\n", &["b"], &["made"]);
@@ -241,7 +251,9 @@ fn renames_that_would_change_meaning_are_refused() {
 
 #[test]
 fn mistakes_do_not_hide_what_is_there() {
-    let case = case("recipe r {\n    param p type=string\n    step s tool=sh {\n        arg (var)|p \"unclosed\n    }\n}\ngraph g {\n");
+    let case = case(
+        "recipe r {\n    param p type=string\n    step s tool=sh {\n        arg (var)|p \"unclosed\n    }\n}\ngraph g {\n",
+    );
     assert!(case.compiled.diagnostics.has_errors());
     assert_eq!(case.definition().as_deref(), Some("param p partita.kdl: param |p type=string"));
 }
@@ -252,8 +264,12 @@ fn views_of_a_file() {
     let outline: Vec<String> =
         case.index.outline(case.file).iter().map(|item| case.index.symbol(item.symbol).name.clone()).collect();
     assert_eq!(outline, ["lib", "names", "make", "pair", "g", "done"]);
-    let hints: Vec<String> =
-        case.index.hints(case.file, 0..RECIPES.len(), &case.compiled.instances).into_iter().map(|hint| hint.text).collect();
+    let hints: Vec<String> = case
+        .index
+        .hints(case.file, 0..RECIPES.len(), &case.compiled.instances)
+        .into_iter()
+        .map(|hint| hint.text)
+        .collect();
     assert_eq!(hints, ["mode=fast", "×2", "mode=fast"]);
     let links = case.index.links(case.file);
     assert_eq!(links[0].import.map(|file| case.index.path(file).to_owned()).as_deref(), Some("lib/tools.kdl"));
