@@ -126,11 +126,6 @@ impl<'a> Lines<'a> {
         }
         parts
     }
-
-    /// The position behind the last character.
-    pub(super) fn end(&self) -> Position {
-        self.position(self.text.len())
-    }
 }
 
 #[cfg(test)]
@@ -168,7 +163,7 @@ mod tests {
         assert_eq!(lines.offset(Position { line: 99, character: 0 }), TEXT.len());
         // Inside the two units of one character.
         assert_eq!(lines.offset(Position { line: 0, character: 3 }), 3);
-        assert_eq!(Lines::new("", Encoding::Utf8).end(), Position { line: 0, character: 0 });
+        assert_eq!(Lines::new("", Encoding::Utf8).position(9), Position { line: 0, character: 0 });
     }
 
     #[test]
