@@ -47,7 +47,7 @@ pub fn serve(environment: Environment) -> u8 {
 }
 
 fn run(connection: &Connection, environment: Environment) -> End {
-    let Ok((id, params)) = connection.initialize_start() else { return End::Abrupt };
+    let Some((id, params)) = introduced(connection) else { return End::Abrupt };
     let client = Client::of(&params);
     if connection.sender.send(Response::new_ok(id, offered(client)).into()).is_err() {
         return End::Abrupt;
@@ -79,6 +79,22 @@ fn run(connection: &Connection, environment: Environment) -> End {
         let _ = writer.join();
     }
     end
+}
+
+/// Waits for the editor to introduce itself; `None` if it never does. Before that nothing is answered.
+fn introduced(connection: &Connection) -> Option<(RequestId, Value)> {
+    loop {
+        match connection.receiver.recv().ok()? {
+            Message::Request(request) if request.method == "initialize" => return Some((request.id, request.params)),
+            Message::Request(request) => {
+                let message = "the server waits for `initialize`".to_owned();
+                let response = Response::new_err(request.id, ErrorCode::ServerNotInitialized as i32, message);
+                connection.sender.send(response.into()).ok()?;
+            }
+            Message::Notification(note) if note.method == "exit" => return None,
+            Message::Notification(_) | Message::Response(_) => {}
+        }
+    }
 }
 
 struct Server {

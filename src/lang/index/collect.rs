@@ -122,7 +122,10 @@ impl Collector<'_> {
             ty: node.props.iter().find(|prop| prop.name.value == "type").and_then(|prop| shown(&prop.value)),
             value: value_of(node),
             words: child_words(node, "one-of"),
-            doc: node.doc.clone(),
+            doc: node.doc.clone().or_else(|| {
+                let doc = node.props.iter().find(|prop| prop.name.value == "doc")?;
+                text_of(&doc.value).map(str::to_owned)
+            }),
             exact,
             file: FileId(self.file),
             scope,

@@ -15,14 +15,14 @@ fn json(file: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Every pattern of a grammar.
+/// Every pattern of a grammar, without what names a group of another pattern.
 fn patterns(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 match member.as_str() {
                     Some(pattern) if matches!(name.as_str(), "match" | "begin" | "end") => {
-                        found.push(pattern.to_owned())
+                        found.push(pattern.replace("\\1", ""))
                     }
                     _ => patterns(member, found),
                 }

@@ -8,7 +8,7 @@ use crate::support::{Workspace, golden};
 /// Texts of the session. There are characters of more than one unit before most names.
 const ROOT: &str = r#"partita edition=1
 import "lib/tools.kdl" as=lib
-import "<std>/cc" as=cc
+import "<std>/cc" as=_cc
 
 // Größen 😀 in one place.
 let names type=list<string> {
