@@ -40,6 +40,9 @@ pub(super) const OPS: &[&str] = &["eq", "ne", "lt", "le", "gt", "ge"];
 /// Nodes whose first word is called a name and defines nothing.
 const NO_DEFINITION: &[&str] = &["exec", "file", "json"];
 
+/// Nodes whose first word is called a name and is one that is declared elsewhere, as one of these.
+const REFER: &[(&str, &[&str])] = &[("candidate", &["tool", "agent"]), ("needs-secret", &["secret"])];
+
 /// Kinds whose names are variables inside what declares them.
 const VARIABLES: &[&str] = &["param", "let", "for-each", "var", "accepts"];
 
@@ -82,6 +85,7 @@ fn defining() -> &'static BTreeSet<&'static str> {
             for child in children.iter().filter(|child| seen.insert(std::ptr::from_ref(child.shape))) {
                 if first_word(child.shape).is_some_and(|(word, many)| word == "NAME" && !many)
                     && !NO_DEFINITION.contains(&child.shape.name)
+                    && !REFER.iter().any(|(name, _)| *name == child.shape.name)
                 {
                     names.insert(child.shape.name);
                 }
@@ -115,6 +119,9 @@ fn kinds(word: &str) -> Vec<&'static str> {
 fn role_of(word: &str, shape: &Shape, first: bool) -> Role {
     let many = word.ends_with('…');
     let bare = word.trim_end_matches('…').trim_matches('"');
+    if first && let Some((_, kinds)) = REFER.iter().find(|(name, _)| *name == shape.name) {
+        return Role::Refer(kinds.to_vec());
+    }
     match bare {
         "NAME" if first && !many && defining().contains(shape.name) => Role::Define(shape.name),
         "NODE" => Role::Address,
