@@ -51,7 +51,8 @@ fn the_server_ends_with_its_editor() {
 
 #[test]
 fn nothing_is_answered_before_the_introduction() {
-    let mut client = Client::started(&hello());
+    let workspace = hello();
+    let mut client = Client::started(&workspace);
     let error = client.ask("workspace/symbol", json!({"query": ""})).expect_err("it is refused");
     assert_eq!(error.code, -32002);
     client.ask("initialize", json!({"capabilities": {}})).expect("it answers");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::{Client, position};
-use crate::support::{Workspace, golden};
+use crate::support::{Scrub, Workspace, golden};
 
 /// Texts of the session. There are characters of more than one unit before most names.
 const ROOT: &str = r#"partita edition=1
@@ -78,7 +78,9 @@ impl Record {
     }
 
     fn compare(self, name: &str) {
-        golden(&format!("golden/lsp/{name}.txt"), &self.workspace.scrub().apply(&self.text));
+        // The home has pages of codes in it.
+        let home = Scrub::new().path(&self.workspace.around().join("home"), "[HOME]");
+        golden(&format!("golden/lsp/{name}.txt"), &self.workspace.scrub().apply(&home.apply(&self.text)));
     }
 }
 
