@@ -77,11 +77,13 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
         let from = program.lookup(bundle.file, DeclKind::Graph, &program.bundle(bundle).from.value);
         graphs.extend(from.filter(|id| !graphs.contains(id)));
     }
+    let mut complete = true;
     for id in graphs {
         if poisoned(&program, id, &diagnostics) {
             continue;
         }
         if program.graph(id).group.params.iter().any(|param| param.default.is_none()) {
+            complete = false;
             continue;
         }
         let Some(expansion) = expand(&program, id, &BTreeMap::new(), &mut diagnostics) else { continue };
@@ -94,8 +96,11 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
             }
         }
     }
-    if !diagnostics.has_errors() {
+    if diagnostics.has_errors() {
+        program.allow(&mut diagnostics);
+    } else {
         check_unused(&program, &mut diagnostics);
+        program.allow_and_report(complete, &mut diagnostics);
     }
     Compiled { program, diagnostics, instances }
 }

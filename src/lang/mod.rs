@@ -1,16 +1,19 @@
 //! KDL text to a checked program: guard, slices, shapes, names, types, expansion. Pure: all outside
 //! facts come through [`World`]. Leaves out digests and everything that happens at run time.
 
+mod allow;
 mod ast;
 mod check;
 mod compile;
 mod decode;
 mod eval;
 mod expand;
+mod fix;
 mod fmt;
 mod guard;
 mod index;
 mod ir;
+mod kdl1;
 mod lex;
 mod lex_string;
 mod load;
@@ -33,6 +36,7 @@ mod trust;
 mod ty;
 mod world;
 
+pub use allow::AllowDecl;
 pub use ast::{
     AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
     Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
@@ -40,12 +44,14 @@ pub use ast::{
 };
 pub use compile::{Compiled, Instances, NodeInstances, compile, compile_loaded};
 pub use expand::{expand, expand_bundle};
+pub use fix::{Fixed, FixedText, fix};
 pub use fmt::{Error as FormatError, format};
 pub use index::{
     Completion, CompletionKind, Completions, Hint, Hover, Index, Item, Lens, Link, Occurrence, RenameError, Symbol,
     SymbolId, TokenClass, TokenSpan,
 };
 pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use kdl1::upgrade;
 pub use load::load;
 pub use parse::parse;
 pub use parsed::ParsedSlices;
