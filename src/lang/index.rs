@@ -149,6 +149,14 @@ impl Index {
         self.by_symbol[symbol].iter().map(|(file, at)| self.files[*file].occurrences[*at]).collect()
     }
 
+    /// The folder that paths of inputs are relative to, as the root file has it.
+    pub fn input_root(&self) -> Option<&str> {
+        let root = self.files.iter().find(|file| file.path == "partita.kdl")?;
+        let workspace = root.tree.iter().find(|node| node.name.value == "workspace")?;
+        let root = workspace.children.iter().flatten().find(|node| node.name.value == "root")?;
+        collect::text_of(root.args.first()?)
+    }
+
     /// The text of a file.
     fn text(&self, file: FileId) -> &str {
         &self.sources.file(self.files[file.0].source).text
@@ -158,9 +166,9 @@ impl Index {
     fn scope_at(&self, file: FileId, offset: usize) -> (ScopeId, Option<SymbolId>) {
         let this = &self.files[file.0];
         let offset = offset as u32;
-        let around = this.scopes.iter().filter(|(span, ..)| span.start <= offset && offset <= span.end);
+        let mut around = this.scopes.iter().filter(|(span, ..)| span.start <= offset && offset <= span.end);
         // Of two that end and begin here the inner one, which comes later.
-        around.last().map_or((this.root, None), |(_, scope, owner)| (*scope, *owner))
+        around.next_back().map_or((this.root, None), |(_, scope, owner)| (*scope, *owner))
     }
 
     /// The nodes around a place, outermost first.

@@ -79,7 +79,7 @@ impl Answers<'_> {
         match link.import {
             Some(file) => self.start_of(&asked, asked.index.path(file)),
             None => {
-                let uri = self.file_of(&asked, &link.path)?;
+                let uri = file_of(&asked, &link.path)?;
                 Some(Location { uri: Uri(uri), range: gen_lsp_types::Range::default() })
             }
         }
@@ -87,12 +87,6 @@ impl Answers<'_> {
 
     fn start_of(&self, asked: &Asked, path: &str) -> Option<Location> {
         Some(Location { uri: Uri(self.documents.uri(&asked.dir, path)?), range: gen_lsp_types::Range::default() })
-    }
-
-    /// The URI of a file of the workspace that a path names, if it is there.
-    fn file_of(&self, asked: &Asked, path: &str) -> Option<String> {
-        let root = crate::base::RelPath::new(path).ok()?.under(&asked.dir);
-        root.is_file().then(|| uri::of_path(&root))
     }
 
     pub(super) fn references(&self, params: &ReferenceParams) -> Option<Vec<Location>> {
@@ -180,7 +174,7 @@ impl Answers<'_> {
         let wanted = params.query.to_lowercase();
         let mut found = Vec::new();
         for (dir, index) in &self.documents.names {
-            let Some(file) = index.symbols().first().map(|symbol| symbol.file()) else { continue };
+            let Some(file) = index.symbols().first().map(ops::Symbol::file) else { continue };
             let asked = Asked { index: Arc::clone(index), file, dir: dir.clone() };
             let mut places = self.places(&asked);
             for symbol in index.symbols() {
@@ -223,7 +217,7 @@ impl Answers<'_> {
         let found = asked.index.links(asked.file).into_iter().filter_map(|link| {
             let target = match link.import {
                 Some(file) => self.documents.uri(&asked.dir, asked.index.path(file))?,
-                None => self.file_of(&asked, &link.path)?,
+                None => file_of(&asked, &link.path)?,
             };
             let range = places.range(link.span);
             Some(DocumentLink { range, target: Some(Uri(target)), ..DocumentLink::default() })
@@ -397,6 +391,13 @@ pub(super) fn format(text: &str, encoding: Encoding) -> Answer<Vec<TextEdit>> {
     }
     let range = lines.range(start..text.len() - end);
     Ok(vec![TextEdit { range, new_text: formatted[start..formatted.len() - end].to_owned() }])
+}
+
+/// The URI of a file of the workspace that a path names, if it is there.
+fn file_of(asked: &Asked, path: &str) -> Option<String> {
+    let root = asked.index.input_root().map_or_else(|| asked.dir.clone(), |root| asked.dir.join(root));
+    let file = crate::base::RelPath::new(path).ok()?.under(&root);
+    file.is_file().then(|| uri::of_path(&Session::real(&file)))
 }
 
 fn markdown(value: String) -> MarkupContent {

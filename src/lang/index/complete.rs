@@ -410,7 +410,7 @@ fn relative(from: &str, to: &str) -> String {
 
 fn property(name: &str, detail: String, doc: Option<String>) -> Completion {
     let insert = format!("{name}=");
-    Completion { insert, doc, ..plain(name, CompletionKind::Property, detail) }
+    Completion { doc, insert, ..plain(name, CompletionKind::Property, detail) }
 }
 
 /// How a node is written, with places to fill in.
