@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::RelPath;
 use crate::diag::{Diagnostics, Span};
-use crate::lang::check::{check, check_unused};
+use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::ir::Expansion;
 use crate::lang::load::load;
@@ -100,6 +100,7 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
         program.allow(&mut diagnostics);
     } else {
         check_unused(&program, &mut diagnostics);
+        check_suppliers(&program, &mut diagnostics);
         program.allow_and_report(complete, &mut diagnostics);
     }
     Compiled { program, diagnostics, instances }

@@ -50,7 +50,9 @@ pub use index::{
     Completion, CompletionKind, Completions, Hint, Hover, Index, Item, Lens, Link, Occurrence, RenameError, Symbol,
     SymbolId, TokenClass, TokenSpan,
 };
-pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use ir::{
+    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ROLES, RenderIr, ToolIr,
+};
 pub use kdl1::upgrade;
 pub use load::load;
 pub use parse::parse;
