@@ -17,7 +17,7 @@ mod tree;
 use std::collections::BTreeMap;
 
 use crate::diag::{SourceId, SourceMap, Span};
-use crate::lang::{FileId, Node, Program};
+use crate::lang::{FileId, Node, Program, ProgramPackage};
 
 use collect::{Collected, collect};
 use model::{IndexedFile, Scope, ScopeId};
@@ -42,6 +42,13 @@ pub struct Index {
     /// Symbols declared inside something, by kind and name.
     inner_names: BTreeMap<(&'static str, String), Vec<SymbolId>>,
     prelude: Option<usize>,
+    /// What each package lets others see: names, with their files and their names there.
+    exports: Vec<BTreeMap<String, (usize, String)>>,
+}
+
+fn exports(package: &ProgramPackage) -> BTreeMap<String, (usize, String)> {
+    let all = package.exports.iter();
+    all.map(|(name, (file, own))| (name.clone(), (file.0, own.value.clone()))).collect()
 }
 
 impl Index {
@@ -55,7 +62,8 @@ impl Index {
             let of_file = collect(at, &tree, &mut collected);
             files.push(IndexedFile {
                 source: file.source,
-                path: file.path.clone(),
+                path: program.sources.file(file.source).name.clone(),
+                package: file.package.map(|package| package.0),
                 root: of_file.root,
                 tree,
                 scopes: of_file.scopes,
@@ -73,6 +81,7 @@ impl Index {
             by_symbol: Vec::new(),
             inner_names: BTreeMap::new(),
             prelude: program.prelude.map(|file| file.0),
+            exports: program.packages.iter().map(exports).collect(),
         };
         index.resolve(&sites);
         index

@@ -15,14 +15,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::base::Environment;
 use crate::lsp::answers::{Answer, Answers, format};
 use crate::lsp::capabilities::{Client, offered, registration};
 use crate::lsp::convert::by_file;
 use crate::lsp::documents::{Documents, Opened};
 use crate::lsp::worker::{Ask, Said, Worker};
 use crate::lsp::{watch, worker};
-use crate::ops::Session;
+use crate::ops::{Locations, Session};
 
 /// How the server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +34,9 @@ enum End {
 
 /// Serves an editor over standard input and output until it says `exit` or is gone. The exit status:
 /// 0 if it said `shutdown` before, else 1.
-pub fn serve(environment: Environment) -> u8 {
+pub fn serve(locations: Locations) -> u8 {
     let (connection, threads) = Connection::stdio();
-    let end = run(&connection, environment);
+    let end = run(&connection, locations);
     drop(connection);
     if end == End::Orderly {
         // What was said last must arrive. After any other end nobody listens.
@@ -46,7 +45,7 @@ pub fn serve(environment: Environment) -> u8 {
     u8::from(end != End::Orderly)
 }
 
-fn run(connection: &Connection, environment: Environment) -> End {
+fn run(connection: &Connection, locations: Locations) -> End {
     let Some((id, params)) = introduced(connection) else { return End::Abrupt };
     let client = Client::of(&params);
     if connection.sender.send(Response::new_ok(id, offered(client)).into()).is_err() {
@@ -58,7 +57,7 @@ fn run(connection: &Connection, environment: Environment) -> End {
     let (formatted, format_answers) = unbounded();
     let mut server = Server {
         client,
-        documents: Documents::new(Session::new(environment), client.encoding),
+        documents: Documents::new(Session::new(locations), client.encoding),
         worker,
         out,
         waiting: Vec::new(),

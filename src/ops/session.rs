@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::{Digest, Environment, RelPath};
+use crate::base::{Digest, RelPath};
 use crate::diag::{Code, Diagnostics};
-use crate::lang::{Index, Instances, ParsedSlices, Program, World, WorldError, compile_loaded, load, stdlib_text};
-use crate::ops::workspace::{DiskWorld, ROOT_FILE};
+use crate::lang::{
+    Folder, Index, Instances, Locked, ParsedSlices, Program, World, WorldError, compile_loaded, load, stdlib_text,
+};
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE};
 
 /// Specs of a workspace that are offered for imports.
 const SPECS: usize = 2_000;
@@ -26,11 +28,12 @@ struct Document {
 }
 
 /// The state of a session at a moment; cheap to copy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Session {
-    environment: Environment,
+    locations: Locations,
     open: BTreeMap<PathBuf, Document>,
     slices: Arc<Mutex<Arc<Slices>>>,
+    worlds: Arc<Mutex<BTreeMap<PathBuf, Arc<DiskWorld>>>>,
 }
 
 type Slices = BTreeMap<Digest, Arc<[u8]>>;
@@ -59,9 +62,9 @@ pub struct Findings {
 }
 
 impl Session {
-    /// A session in which nothing is open.
-    pub fn new(environment: Environment) -> Self {
-        Self { environment, ..Self::default() }
+    /// A session in which nothing is open. It fetches nothing, whatever the locations say.
+    pub fn new(locations: Locations) -> Self {
+        Self { locations: Locations { offline: true, ..locations }, ..Self::default() }
     }
 
     /// Opens a document, or gives it another text. `spec`: whether its editor says that it is one.
@@ -116,9 +119,8 @@ impl Session {
     /// counts if it says itself that it is a spec, so that other KDL is left alone.
     pub fn draft(&self, dir: &Path) -> Draft {
         let known = Arc::clone(&self.slices.lock().unwrap_or_else(PoisonError::into_inner));
-        // What is kept on disk is for commands that start anew each time.
-        let disk = DiskWorld::new(dir, &Environment::default()).ok();
-        let kept = Kept { known, used: Mutex::default(), new: Mutex::default() };
+        let disk = self.disk(dir);
+        let kept = Kept { known, disk: disk.clone(), used: Mutex::default(), new: Mutex::default() };
         let world = Overlay { session: self, dir, disk, kept };
         let root = RelPath::new(ROOT_FILE).ok().filter(|_| {
             let path = dir.join(ROOT_FILE);
@@ -146,6 +148,17 @@ impl Session {
         Draft { dir: dir.to_path_buf(), index, program, found }
     }
 
+    /// The files of a folder. What earlier commands parsed is read once.
+    fn disk(&self, dir: &Path) -> Option<Arc<DiskWorld>> {
+        let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = worlds.get(dir) {
+            return Some(Arc::clone(known));
+        }
+        let disk = Arc::new(DiskWorld::new(dir, &self.locations).ok()?);
+        worlds.insert(dir.to_path_buf(), Arc::clone(&disk));
+        Some(disk)
+    }
+
     /// The spec files of a folder by their paths in it, for those who look for one to import.
     pub fn specs(dir: &Path) -> Vec<String> {
         let hidden = |name: &str| name.starts_with('.') && name.len() > 1 || matches!(name, "target" | "node_modules");
@@ -171,7 +184,7 @@ impl Session {
     }
 
     fn page(&self, name: &str, text: &str) -> Option<PathBuf> {
-        let folder = self.environment.user_cache()?.join("partita-pages").join(env!("CARGO_PKG_VERSION"));
+        let folder = self.locations.environment.user_cache()?.join("partita-pages").join(env!("CARGO_PKG_VERSION"));
         let path = folder.join(name);
         if std::fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
             return Some(path);
@@ -201,7 +214,7 @@ fn begins_as_spec(text: &str) -> bool {
 struct Overlay<'a> {
     session: &'a Session,
     dir: &'a Path,
-    disk: Option<DiskWorld>,
+    disk: Option<Arc<DiskWorld>>,
     kept: Kept,
 }
 
@@ -218,6 +231,33 @@ impl World for Overlay<'_> {
         }
     }
 
+    fn folder(&self, path: &RelPath) -> Result<Folder, WorldError> {
+        let Some(disk) = &self.disk else { return Err(WorldError::NotFound) };
+        let on_disk = disk.folder(path)?;
+        let full = path.under(self.dir);
+        let full = full.canonicalize().unwrap_or(full);
+        let open: BTreeMap<&Path, &Document> = self
+            .session
+            .open
+            .iter()
+            .filter_map(|(path, document)| Some((path.strip_prefix(&full).ok()?, document)))
+            .collect();
+        if open.is_empty() {
+            return Ok(on_disk);
+        }
+        let mut folder = Folder::default();
+        for (path, file) in on_disk.files() {
+            let document = open.get(Path::new(path.as_str()));
+            let bytes = document.map_or_else(|| file.bytes.clone(), |document| document.text.as_bytes().to_vec());
+            folder.insert(path.as_str(), bytes, file.exec).map_err(|error| WorldError::Io(error.to_string()))?;
+        }
+        Ok(folder)
+    }
+
+    fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        self.disk.as_ref().map_or(Err(WorldError::NotFound), |disk| disk.package(locked))
+    }
+
     fn parsed(&self) -> Option<&dyn ParsedSlices> {
         Some(&self.kept)
     }
@@ -226,6 +266,8 @@ impl World for Overlay<'_> {
 /// Slices of earlier compilations, and what this one came by.
 struct Kept {
     known: Arc<Slices>,
+    /// Where earlier commands keep theirs.
+    disk: Option<Arc<DiskWorld>>,
     used: Mutex<BTreeSet<Digest>>,
     new: Mutex<Slices>,
 }
@@ -249,7 +291,7 @@ impl Kept {
 
 impl ParsedSlices for Kept {
     fn get(&self, slice: Digest) -> Option<&[u8]> {
-        let found = self.known.get(&slice)?;
+        let Some(found) = self.known.get(&slice) else { return self.disk.as_ref()?.parsed()?.get(slice) };
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(slice);
         Some(found)
     }

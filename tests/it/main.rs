@@ -22,6 +22,7 @@ mod keys;
 mod language;
 mod lsp;
 mod memo;
+mod packages;
 mod reference;
 mod repro;
 mod specs;

@@ -61,6 +61,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["lang"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "lsp", "cli"]),
+    ("semver", &["lang"]),
     ("serde", &["*"]),
     ("serde_json", &["*"]),
     ("serde_json_canonicalizer", &["bundle"]),

@@ -104,14 +104,26 @@ impl Index {
             at = self.scopes[scope].parent;
         }
         let file = self.file_of(scope);
+        let mut exported: Vec<(String, SymbolId)> = Vec::new();
         for (alias, target) in &file.aliases {
-            if let Some(target) = self.files.get(target.0) {
-                add(target.root, Some(alias));
+            let Some(target) = self.files.get(target.0) else { continue };
+            match target.package.filter(|package| file.package != Some(*package)) {
+                Some(package) => {
+                    for (name, (at, own)) in self.exports.get(package).into_iter().flatten() {
+                        let Some(root) = self.files.get(*at).map(|file| file.root) else { continue };
+                        let names = &self.scopes[root].names;
+                        let ids = names.iter().filter(|((_, known), id)| known == own && fits(&self.symbols[**id]));
+                        let ids: Vec<SymbolId> = ids.map(|(_, id)| *id).collect();
+                        exported.extend(ids.into_iter().map(|id| (format!("{alias}.{name}"), id)));
+                    }
+                }
+                None => add(target.root, Some(alias)),
             }
         }
         if let Some(prelude) = self.prelude.and_then(|prelude| self.files.get(prelude)) {
             add(prelude.root, None);
         }
+        found.extend(exported);
         found
     }
 }

@@ -131,6 +131,8 @@ pub(super) struct IndexedFile {
     pub(super) source: SourceId,
     /// The path as the program knows it.
     pub(super) path: String,
+    /// The package it is of.
+    pub(super) package: Option<usize>,
     /// The scope of its declarations.
     pub(super) root: ScopeId,
     pub(super) tree: Vec<Node>,

@@ -27,7 +27,15 @@ impl Index {
         let behind = || {
             let (alias, rest) = name.split_once('.')?;
             let target = file.aliases.get(alias)?;
-            self.own(self.files.get(target.0)?.root, space, rest)
+            let target = self.files.get(target.0)?;
+            // Of another package only what it exports can be seen.
+            match target.package.filter(|package| file.package != Some(*package)) {
+                Some(package) => {
+                    let (file, name) = self.exports.get(package)?.get(rest)?;
+                    self.own(self.files.get(*file)?.root, space, name)
+                }
+                None => self.own(target.root, space, rest),
+            }
         };
         behind().or_else(|| self.own(self.files.get(self.prelude?)?.root, space, name))
     }
