@@ -163,7 +163,9 @@ impl Index {
                 let member = matches!(site.want, Want::Parameter(_) | Want::Output(_) | Want::Result(_))
                     || is_result(self.symbols[symbol].kind);
                 let scope = Some(site.scope).filter(|_| !member);
-                found.push((site.file, Occurrence { span, symbol, definition: false, exact: site.exact, scope }));
+                // A package may export a thing under another name.
+                let exact = site.exact && self.written(span) == self.symbols[symbol].name;
+                found.push((site.file, Occurrence { span, symbol, definition: false, exact, scope }));
             }
         }
         for (file, occurrence) in found {
