@@ -52,7 +52,8 @@ pub use index::{
     SymbolId, TokenClass, TokenSpan,
 };
 pub use ir::{
-    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ROLES, RenderIr, ToolIr,
+    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
+    ServiceIr, ToolIr,
 };
 pub use kdl1::upgrade;
 pub use load::load;

@@ -1,11 +1,12 @@
 //! An expansion as canonical KDL: every action with everything written out, sorted by address, and a
 //! comment saying where it comes from. Leaves out keys and reading it back.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::base::RelPath;
 use crate::diag::SourceMap;
-use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
+use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, ProbeIr, RenderIr, ServiceIr};
 
 /// Prints an expansion.
 pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
@@ -18,6 +19,10 @@ pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
     }
     for (name, capacity) in &expansion.pools {
         let _ = writeln!(out, "    resource {} capacity={capacity}", quote(name));
+    }
+    for service in &expansion.services {
+        let _ = writeln!(out, "\n    // from {}", sources.place(service.span));
+        print_service(&mut out, service, expansion);
     }
     for instance in &expansion.instances {
         for index in &instance.actions {
@@ -63,29 +68,8 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
             let _ = writeln!(out, "        merge-json{}", quoted(files.iter().map(RelPath::as_str)));
         }
     }
-    for (name, value) in &action.env {
-        let _ = writeln!(out, "        env {}={}", quote(name), quote(value));
-    }
-    if !action.tools.is_empty() {
-        let _ = writeln!(out, "        tools{}", quoted(&action.tools));
-    }
-    if let Some(cwd) = &action.cwd {
-        let _ = writeln!(out, "        cwd {}", quote(cwd.as_str()));
-    }
-    for input in &action.inputs {
-        let _ = match input {
-            InputIr::Workspace { pattern, optional, .. } => {
-                let optional = if *optional { " optional=#true" } else { "" };
-                writeln!(out, "        input {}{optional}", quote(pattern))
-            }
-            InputIr::Output { dest, action, output, select, .. } => {
-                let dest = dest.as_ref().map_or(".", |dest| dest.as_str());
-                let select = select.as_ref().map_or(String::new(), |select| format!(" select={}", quote(select)));
-                let from = format!("{}.{output}", expansion.actions[*action].addr);
-                writeln!(out, "        input {} from=(ref){}{select}", quote(dest), quote(&from))
-            }
-        };
-    }
+    surroundings(out, &action.env, &action.tools, action.cwd.as_ref());
+    inputs(out, &action.inputs, expansion);
     for output in &action.outputs {
         let kind = if output.dir { "artifact.dir" } else { "artifact.file" };
         let digest = output.digest.map_or(String::new(), |digest| format!(" digest=\"b3:{digest}\""));
@@ -95,6 +79,9 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
             quote(&output.name),
             quote(output.path.as_str())
         );
+    }
+    if !action.services.is_empty() {
+        let _ = writeln!(out, "        uses{}", quoted(&action.services));
     }
     for index in &action.after {
         let _ = writeln!(out, "        after {}", quote(&expansion.actions[*index].addr));
@@ -113,6 +100,55 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
             retry.max, retry.on, retry.backoff_ms
         );
     }
+    out.push_str("    }\n");
+}
+
+fn surroundings(out: &mut String, env: &BTreeMap<String, String>, tools: &[String], cwd: Option<&RelPath>) {
+    for (name, value) in env {
+        let _ = writeln!(out, "        env {}={}", quote(name), quote(value));
+    }
+    if !tools.is_empty() {
+        let _ = writeln!(out, "        tools{}", quoted(tools));
+    }
+    if let Some(cwd) = cwd {
+        let _ = writeln!(out, "        cwd {}", quote(cwd.as_str()));
+    }
+}
+
+fn inputs(out: &mut String, inputs: &[InputIr], expansion: &Expansion) {
+    for input in inputs {
+        let _ = match input {
+            InputIr::Workspace { pattern, optional, .. } => {
+                let optional = if *optional { " optional=#true" } else { "" };
+                writeln!(out, "        input {}{optional}", quote(pattern))
+            }
+            InputIr::Output { dest, action, output, select, .. } => {
+                let dest = dest.as_ref().map_or(".", |dest| dest.as_str());
+                let select = select.as_ref().map_or(String::new(), |select| format!(" select={}", quote(select)));
+                let from = format!("{}.{output}", expansion.actions[*action].addr);
+                writeln!(out, "        input {} from=(ref){}{select}", quote(dest), quote(&from))
+            }
+        };
+    }
+}
+
+fn print_service(out: &mut String, service: &ServiceIr, expansion: &Expansion) {
+    let _ = writeln!(out, "    service {} {{", quote(&service.name));
+    if let BodyIr::Exec { tool, args } = &service.body {
+        let _ = writeln!(out, "        run {}{}", quote(tool), quoted(args));
+    }
+    for (port, scheme) in &service.ports {
+        let _ = writeln!(out, "        port {} scheme={}", quote(port), quote(scheme));
+    }
+    let sign = match &service.probe {
+        ProbeIr::Http { port, path } => format!(" http={} port={}", quote(path), quote(port)),
+        ProbeIr::Tcp { port } => format!(" tcp={}", quote(port)),
+        ProbeIr::Log { pattern } => format!(" log={}", quote(pattern)),
+        ProbeIr::Command { tool, args } => format!(" {}{}", quote(tool), quoted(args)),
+    };
+    let _ = writeln!(out, "        ready{sign} within=\"{}ms\"", service.within_ms);
+    surroundings(out, &service.env, &service.tools, service.cwd.as_ref());
+    inputs(out, &service.inputs, expansion);
     out.push_str("    }\n");
 }
 
