@@ -12,6 +12,7 @@ mod fix;
 mod fmt;
 mod gate;
 mod guard;
+mod index;
 mod ir;
 mod kdl1;
 mod lex;
@@ -45,16 +46,21 @@ pub use ast::{
     Money, NeedDecl, OfferDecl, Op, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl,
     SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
 };
-pub use compile::{Compiled, compile, compile_for};
+pub use compile::{Compiled, Instances, NodeInstances, compile, compile_for, compile_loaded};
 pub use expand::{expand, expand_bundle};
 pub use fix::{Fixed, FixedText, fix};
 pub use fmt::{Error as FormatError, format};
 pub use gate::{ApprovalIr, GateNoteIr, MemberIr, PredicateIr, SubjectIr, ValueIr};
+pub use index::{
+    Completion, CompletionKind, Completions, Hint, Hover, Index, Item, Lens, Link, Occurrence, RenameError, Symbol,
+    SymbolId, TokenClass, TokenSpan,
+};
 pub use ir::{
     ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
     ServiceIr, ToolIr, ToolOf,
 };
 pub use kdl1::upgrade;
+pub use load::load;
 pub use package::{
     Candidate, Catalog, CatalogError, Folder, FolderError, FolderFile, LOCK_FILE, Lock, Locked, Minimum, Pick, Power,
     Resolution, Resolver, Source, VENDOR, Version, resolve,
@@ -66,6 +72,7 @@ pub use program::{DeclId, DeclKind, FileId, PackageId, Program, ProgramPackage};
 pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
 pub use route::{Estimate, Rejected, Route, SecretTerms, TenantTerms, Terms};
 pub use signer::{SignerDecl, parse_signer};
+pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
 pub use world::{MemoryWorld, World, WorldError};
