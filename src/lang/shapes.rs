@@ -403,10 +403,11 @@ static GATE: Shape =
             once(&APPROVERS),
             once(&EXPIRES),
         ]);
-static MEMBER: Shape = Shape::new("member", "A person.").args(1, 1, Name, Name, "member NAME key=\"KEYID\"").props(&[
-    prop("key", Name, "the id of their key, as `partita key show` prints it"),
-    prop("email", Name, "what their commits are signed with, by which an author is known"),
-]);
+static MEMBER: Shape =
+    Shape::new("member", "A person of the group.").args(1, 1, Name, Name, "member NAME key=\"KEYID\"").props(&[
+        prop("key", Name, "the id of their key, as `partita key show` prints it"),
+        prop("email", Name, "what their commits are signed with, by which an author is known"),
+    ]);
 static PEOPLE: Shape = Shape::new("group", "People by name, with the keys they sign with.")
     .args(1, 1, Name, Name, "group NAME")
     .children(&[many(&MEMBER)]);

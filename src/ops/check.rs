@@ -137,7 +137,8 @@ pub fn explain(name: &str) -> Result<String, Error> {
     if let Some(section) = reference_node(name) {
         return Ok(section);
     }
-    let is_code = name.len() == 5 && name[1..].bytes().all(|byte| byte.is_ascii_digit());
+    let is_code =
+        name.starts_with(['P', 'p']) && name.get(1..2).is_some_and(|next| next.as_bytes()[0].is_ascii_digit());
     let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).chain(reference_names()).collect();
     let wanted = if is_code { name.to_ascii_uppercase() } else { name.to_owned() };
     let help = match did_you_mean(&wanted, known.iter().copied()) {

@@ -42,7 +42,7 @@ impl<'a> Expander<'a, '_> {
             let first = self.actions.len();
             match &node.recipe {
                 // A checkpoint: only its gates.
-                None if node.work.body.is_none() => {}
+                None if node.work.body.is_none() && node.work.ask.is_none() => {}
                 None => {
                     let site = Site { addr, file, env: &env, placed, instance: Some(instance), recipe: None };
                     if let Some(ir) = self.action(site, &node.work, None, graph) {
