@@ -45,7 +45,8 @@ fn the_server_ends_with_its_editor() {
     let id = child.id();
     child.wait().expect("it ends");
     let mut client = Client::started(&workspace);
-    client.ask("initialize", json!({"processId": id, "capabilities": {}})).expect("it answers");
+    // It may be gone before it answers.
+    client.post("initialize", json!({"processId": id, "capabilities": {}}));
     assert_eq!(client.status(), 1);
 }
 
