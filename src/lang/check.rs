@@ -6,6 +6,7 @@ mod bundle;
 mod domain;
 mod group;
 mod scope;
+mod test;
 mod unused;
 mod work;
 
@@ -68,6 +69,7 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     for bundle in &decls.bundles {
         bundle::check_bundle(program, file, bundle, &constants, diagnostics);
     }
+    test::check_tests(program, file, &constants, diagnostics);
 }
 
 /// Checks parameters: distinct names and defaults that satisfy their own types.

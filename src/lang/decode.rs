@@ -3,6 +3,7 @@
 //! can see (types, units, digests, words of a closed set) is reported here. Leaves out names.
 
 mod domain;
+mod test;
 mod work;
 
 pub(crate) use work::parse_digest;
@@ -45,6 +46,7 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
             "provider" => file.providers.extend(decoder.provider(node)),
             "agent" => file.agents.extend(decoder.agent(node)),
             "skill" => file.skills.extend(decoder.skill(node)),
+            "test" => file.tests.extend(decoder.test(node)),
             _ => {}
         }
     }
