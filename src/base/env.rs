@@ -64,8 +64,15 @@ impl Environment {
     pub const NO_GRAPHICS: EnvVar =
         EnvVar { name: "NO_GRAPHICS", doc: "any value but `0`: diagnostics in words, as `--message-format narrated`" };
     /// Running in CI.
-    pub const CI: EnvVar =
-        EnvVar { name: "CI", doc: "any value: plain progress lines unless `--progress` says otherwise" };
+    pub const CI: EnvVar = EnvVar {
+        name: "CI",
+        doc: "any value: plain progress lines, `--locked` and `--offline`, unless said otherwise",
+    };
+    /// The date in documents.
+    pub const SOURCE_DATE_EPOCH: EnvVar = EnvVar {
+        name: "SOURCE_DATE_EPOCH",
+        doc: "the date in the documents of a bundle, in seconds since 1970; 1980-01-01 if unset",
+    };
     /// Where tools are looked up.
     pub const PATH: EnvVar = EnvVar { name: "PATH", doc: "where the executables of tools are looked up" };
     /// The home directory.
@@ -86,6 +93,7 @@ impl Environment {
         Self::NO_COLOR,
         Self::NO_GRAPHICS,
         Self::CI,
+        Self::SOURCE_DATE_EPOCH,
         Self::PATH,
         Self::HOME,
         Self::XDG_CACHE_HOME,

@@ -4,6 +4,7 @@
 mod domain;
 mod test;
 
+use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
 use crate::lang::allow::AllowDecl;
@@ -57,6 +58,45 @@ pub struct ImportDecl {
     pub path: Name,
     /// The alias.
     pub alias: Name,
+    /// Of a package: the least version that will do.
+    pub version: Option<Name>,
+    /// Of a package: the revision of its repository, instead of a version.
+    pub rev: Option<Name>,
+    /// The digest its content must have.
+    pub integrity: Option<Spanned<Digest>>,
+}
+
+/// `package NAME version=…`.
+#[derive(Clone, Debug)]
+pub struct PackageDecl {
+    /// The name.
+    pub name: Name,
+    /// The version.
+    pub version: Name,
+    /// The names that others may use.
+    pub exports: Vec<Name>,
+    /// The node's name.
+    pub span: Span,
+}
+
+/// `grant PACKAGE POWER…`.
+#[derive(Clone, Debug)]
+pub struct GrantDecl {
+    /// The package.
+    pub package: Name,
+    /// What it may do.
+    pub powers: Vec<Name>,
+}
+
+/// `source NAME path=…`, or `git=…`, of a workspace.
+#[derive(Clone, Debug)]
+pub struct SourceDecl {
+    /// The name in imports.
+    pub name: Name,
+    /// A folder of the workspace.
+    pub path: Option<Name>,
+    /// A repository.
+    pub git: Option<Name>,
 }
 
 /// `workspace { … }`.
@@ -70,6 +110,8 @@ pub struct WorkspaceDecl {
     pub out: Option<Name>,
     /// The folder inputs are relative to.
     pub root: Option<Name>,
+    /// Where packages of a name are found.
+    pub sources: Vec<SourceDecl>,
     /// The node's name; `None` without the node.
     pub span: Option<Span>,
 }
@@ -412,6 +454,8 @@ pub struct IncludeDecl {
     pub output: Option<Name>,
     /// The path in the bundle.
     pub to: Option<Text>,
+    /// What it is for: one of [`crate::lang::ROLES`].
+    pub role: Option<Name>,
     /// The whole node.
     pub span: Span,
 }
@@ -427,6 +471,12 @@ pub struct BundleDecl {
     pub version: Option<Text>,
     /// What goes in.
     pub includes: Vec<IncludeDecl>,
+    /// Patterns of paths in the bundle that are left out.
+    pub excludes: Vec<Name>,
+    /// How far it has come.
+    pub level: Option<u64>,
+    /// The version of CycloneDX, if one was asked for.
+    pub cyclonedx: Option<String>,
     /// The keys that sign.
     pub keys: Vec<Name>,
     /// The whole declaration.
@@ -438,6 +488,10 @@ pub struct BundleDecl {
 pub struct FileDecls {
     /// The workspace settings.
     pub workspace: Option<WorkspaceDecl>,
+    /// What it is published as.
+    pub package: Option<PackageDecl>,
+    /// What packages may do.
+    pub grants: Vec<GrantDecl>,
     /// Imports.
     pub imports: Vec<ImportDecl>,
     /// Constants.

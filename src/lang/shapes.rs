@@ -21,12 +21,41 @@ static STATE: Shape =
 static OUT: Shape = Shape::new("out", "Where outputs appear, relative to the root.").args(1, 1, Name, Name, "out DIR");
 static ROOT: Shape = Shape::new("root", "The folder inputs are relative to, itself relative to this file's.")
     .args(1, 1, Name, Name, "root DIR");
-static WORKSPACE: Shape = Shape::new("workspace", "In the root file only: where store, state and outputs lie.")
-    .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT)]);
+static SOURCE: Shape = Shape::new("source", "Where the package of a name is found.")
+    .args(1, 1, Name, Name, "source NAME git=\"https://…\"")
+    .props(&[
+        prop("git", Name, "the URL of its repository"),
+        prop("path", Name, "its folder in the workspace, instead"),
+    ]);
+static WORKSPACE: Shape =
+    Shape::new("workspace", "In the root file only: where store, state and outputs lie, and where packages are found.")
+        .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT), many(&SOURCE)]);
 
-static IMPORT: Shape = Shape::new("import", "Makes the declarations of another file visible under an alias.")
-    .args(1, 1, Name, Name, "import \"PATH\" as=NAME")
-    .props(&[needed("as", Name, "the alias its declarations are known under here")]);
+static INTEGRITY: Shape =
+    Shape::new("integrity", "The digest that what is imported must have.").args(1, 1, Name, Name, "integrity \"b3:…\"");
+static IMPORT: Shape =
+    Shape::new("import", "Makes the declarations of another file, or of a package, visible under an alias.")
+        .args(1, 1, Name, Name, "import \"PATH\" as=NAME")
+        .props(&[
+            needed("as", Name, "the alias its declarations are known under here"),
+            prop("version", Name, "of a package: the least version that will do, as `1.3`"),
+            prop("rev", Name, "of a package: a tag, a branch or a commit instead of a version"),
+        ])
+        .children(&[once(&INTEGRITY)]);
+
+static EXPORT: Shape =
+    Shape::new("export", "Declarations that importers may use.").args(1, MANY, Name, Name, "export NAME…");
+static PACKAGE: Shape = Shape::new("package", "What a set of specs is published as. The rest of it is its own.")
+    .args(1, 1, Name, Name, "package NAME version=\"1.0.0\"")
+    .props(&[needed("version", Name, "its version, as `1.3.0`")])
+    .children(&[many(&EXPORT)]);
+static GRANT: Shape = Shape::new("grant", "In the root file only: what a package of others may do.").args(
+    2,
+    MANY,
+    Name,
+    Name,
+    "grant PACKAGE POWER…",
+);
 
 static LET: Shape = Shape::new("let", "A constant: a scalar after its name, or a list of `-` children.")
     .args(1, 2, Name, Any, "let NAME type=TYPE VALUE")
@@ -276,11 +305,26 @@ static INCLUDE: Shape = Shape::new("include", "An output that goes into the bund
     .props(&[
         prop("output", Name, "which output; without it, the only one"),
         prop("to", Text, "its path in the bundle; without it, the output's own path"),
+        prop(
+            "role",
+            Name,
+            "what it is for: `guide`, `card`, `tests`, `performance`, `security`, `screenshots`, `report`",
+        ),
     ]);
+static EXCLUDE: Shape = Shape::new("exclude", "Patterns of paths in the bundle that are left out.").args(
+    1,
+    MANY,
+    Name,
+    Name,
+    "exclude \"PATTERN\"…",
+);
 static SIGN: Shape =
     Shape::new("sign", "A key that signs; several sign together.").props(&[needed("key", Name, "the key's name")]);
-static SBOM: Shape = Shape::new("sbom", "Which SBOMs it carries; SPDX 2.3 and CycloneDX 1.6 always are.")
-    .props(&[needed("format", Name, "`spdx` or `cyclonedx`"), prop("version", Name, "the version of the format")]);
+static SBOM: Shape =
+    Shape::new("sbom", "Which SBOMs it carries; SPDX 2.3 and a CycloneDX document always are.").props(&[
+        needed("format", Name, "`spdx` or `cyclonedx`"),
+        prop("version", Name, "of SPDX 2.3; of CycloneDX 1.6, which is taken if nothing is said, or 1.7"),
+    ]);
 static PROVENANCE: Shape = Shape::new("provenance", "Which provenance it carries; SLSA v1 always is.")
     .props(&[needed("format", Name, "`slsa`")]);
 static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
@@ -288,8 +332,9 @@ static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
     .props(&[
         needed("from", Name, "the graph its outputs come from"),
         prop("version", Text, "its version, 0.0.0 if not given"),
+        prop("level", Int, "how far what is delivered has come, by the reckoning of its tenant"),
     ])
-    .children(&[many(&INCLUDE), many(&SBOM), many(&PROVENANCE), many(&SIGN)]);
+    .children(&[many(&INCLUDE), many(&EXCLUDE), many(&SBOM), many(&PROVENANCE), many(&SIGN)]);
 
 pub(crate) static ALLOW: Shape = Shape::new(
     "allow",
@@ -328,14 +373,15 @@ macro_rules! reserved {
 }
 
 reserved! {
-    PACKAGE "package" "Name and version of a published set of specs.";
     GATE "gate" "A predicate that must hold.";
 }
 
 /// What may stand at the top of a file.
 pub(crate) static TOP: &[Child] = &[
     once(&EDITION),
+    once(&PACKAGE),
     once(&WORKSPACE),
+    many(&GRANT),
     many(&IMPORT),
     many(&LET),
     many(&TOOL),
@@ -343,7 +389,6 @@ pub(crate) static TOP: &[Child] = &[
     many(&TEMPLATE),
     many(&GRAPH),
     many(&BUNDLE),
-    many(&PACKAGE),
     many(&TENANT),
     many(&CAPABILITY),
     many(&PROVIDER),

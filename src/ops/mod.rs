@@ -5,6 +5,7 @@ mod attest;
 mod audit;
 mod bundles;
 mod check;
+mod contents;
 mod depends;
 mod diff;
 mod doctor;
@@ -12,10 +13,14 @@ mod error;
 mod fix;
 mod forecast;
 mod format;
+mod git;
 mod history;
 mod journals;
 mod keys;
+mod machine;
 mod memo;
+mod package_store;
+mod packages;
 mod places;
 mod ports;
 mod rebuild;
@@ -34,14 +39,15 @@ pub use crate::bundle::{
     compress, pack_single,
 };
 pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
-pub use crate::lang::SignerDecl;
+pub use crate::lang::{LOCK_FILE, Lock, SignerDecl};
 pub use crate::plan::Isolation;
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
 pub use attest::{Attest, attest_summary, attest_verified};
 pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
 pub use bundles::{
-    BundleReply, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify, verify_made,
+    BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify,
+    verify_made,
 };
 pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, init, plan, write_plan};
 pub use depends::{Step, why_depends};
@@ -57,6 +63,8 @@ pub use keys::{
     DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, open_signer, public_key, public_keys,
 };
 pub use memo::{MemoAnswer, MemoKey};
+pub use package_store::PackageStore;
+pub use packages::{LockReply, LockRequest, SpecErrors, Vendored, lock, vendor};
 pub use places::{FailedAction, SpecPlace};
 pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};

@@ -23,6 +23,7 @@ mod guard;
 mod keys;
 mod language;
 mod memo;
+mod packages;
 mod reference;
 mod repro;
 mod specs;

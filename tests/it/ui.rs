@@ -273,7 +273,7 @@ fn every_page_has_examples_that_do_as_they_say() {
             }
         }
         for example in examples {
-            let compiled = tested(&MemoryWorld::single(example.text));
+            let compiled = tested(&MemoryWorld::listing(example.text));
             let warning = code.info().severity == Severity::Warning;
             let found: BTreeSet<Code> = compiled
                 .diagnostics
