@@ -29,6 +29,8 @@ pub enum Domain {
     Tools,
     /// What an action left behind: outputs and exit class.
     Outcome,
+    /// A service: what it is started as, with its inputs and tools.
+    Service,
     /// A lock file: all packages with all they rest on.
     Lock,
 }
@@ -44,6 +46,7 @@ impl Domain {
             Self::Plan => "partita v1 plan",
             Self::Tools => "partita v1 tools",
             Self::Outcome => "partita v1 outcome",
+            Self::Service => "partita v1 service",
             Self::Lock => "partita v1 lock",
         }
     }

@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Approval,
     /// A check said no: 7.
     CheckFailed,
+    /// A service did not start, or did not live: 14.
+    Service,
     /// Making a bundle failed: 20.
     Bundle,
     /// Making a report failed: 21.
@@ -44,6 +46,7 @@ impl ErrorKind {
             Self::Spec => 3,
             Self::Approval => 4,
             Self::CheckFailed => 7,
+            Self::Service => 14,
             Self::Bundle => 20,
             Self::Report => 21,
             Self::Signature => 22,

@@ -1,6 +1,7 @@
 //! Facts everything agrees on: digests and the canonical encoding, relative paths, trees,
 //! units, the clock, the environment and the limits. Leaves out every notion of the domain.
 
+mod address;
 mod canon;
 mod clock;
 mod digest;
@@ -12,6 +13,7 @@ mod slug;
 mod tree;
 mod units;
 
+pub use address::{Address, addresses, fill_addresses};
 pub use canon::{
     DigestSink, Field, FieldSink, Fields, Manifest, ManifestError, TextSink, Value, digest_fields, manifest_of,
 };

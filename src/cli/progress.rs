@@ -73,6 +73,15 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
         Event::BlobQuarantined { digest } => {
             Some(format!("{} blob b3:{digest} was corrupt in the store and is made anew", paint("33", "note")))
         }
+        Event::ServiceReady { service, duration_ms } => {
+            let duration = format_duration(Duration::from_millis(*duration_ms));
+            Some(format!("{} service {service} is ready ({duration})", paint("36", "serve")))
+        }
+        Event::ServiceStopped { service, failure: Some(text) } => {
+            let first = text.lines().next().unwrap_or_default();
+            Some(format!("{} service {service}: {first}", paint("1;31", "failed")))
+        }
+        Event::ServiceStarted { .. } | Event::ServiceStopped { failure: None, .. } => None,
         Event::Notice { text } => Some(format!("{} {text}", paint("33", "note"))),
         Event::ActionStarted { .. } | Event::RunFinished { .. } => None,
     }

@@ -119,6 +119,8 @@ codes! {
     P0506 Warning "an `after` says what follows already";
     P0507 Error "a path is not relative, or leaves the workspace";
     P0508 Error "a rule of an action's class is broken";
+    P0510 Error "the address of a service stands where it cannot be given";
+    P0511 Error "the address of a service is given to a node that does not use it";
     P0602 Error "an agent uses a capability that is denied to it";
     P0605 Error "candidates of a capability lead back to itself";
     P0606 Error "a candidate does not provide the capability";

@@ -57,6 +57,11 @@ pub enum Reason {
     },
     /// The class or the isolation asked for changed.
     ClassChanged,
+    /// A service it uses changed.
+    ServiceChanged {
+        /// The service.
+        name: String,
+    },
     /// The schema of the key changed.
     SchemaChanged,
     /// It was known, and the store no longer has it.
@@ -165,6 +170,25 @@ pub enum Event {
         failure: Option<String>,
         /// Where the output of the process is kept: digests of stdout and stderr.
         logs: Option<[String; 2]>,
+    },
+    /// A service was started.
+    ServiceStarted {
+        /// The service.
+        service: String,
+    },
+    /// A service became ready.
+    ServiceReady {
+        /// The service.
+        service: String,
+        /// Milliseconds from its start.
+        duration_ms: u64,
+    },
+    /// A service ended: it was stopped, or it failed.
+    ServiceStopped {
+        /// The service.
+        service: String,
+        /// For a failure: what went wrong, for people.
+        failure: Option<String>,
     },
     /// A blob of the store did not hold the bytes its name says.
     BlobQuarantined {

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_duration};
-use crate::event::Reason;
+use crate::event::{Event, Reason};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
@@ -18,12 +18,14 @@ use crate::exec::outputs::{check_declared, collect};
 use crate::exec::ports::{End, Ended, Job, Ports};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::sched::producers;
+use crate::exec::services::Services;
 use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, reason};
 use crate::plan::{
     Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
+    service_digest,
 };
 use crate::store::{Claim, ClaimOutput};
 
@@ -39,6 +41,16 @@ pub(super) struct Engine<'a> {
     /// Outputs of the actions that are done, by the index of the action.
     made: Vec<RwLock<Option<Made>>>,
     empty_log: OnceLock<Digest>,
+    services: Services,
+    /// Services as they are keyed: found once, so that what runs is what was looked up.
+    serving: Mutex<BTreeMap<String, Arc<Serving>>>,
+}
+
+/// A service that is resolved.
+pub(super) struct Serving {
+    digest: Digest,
+    pub(super) inputs: Tree,
+    pub(super) tools: Arc<Toolset>,
 }
 
 /// The result of an action that is done.
@@ -113,6 +125,7 @@ impl<'a> Engine<'a> {
         scratch: &'a Path,
         attempts: &'a Attempts,
         levels: Arc<Levels>,
+        services: Services,
     ) -> Self {
         let plan = &*request.plan;
         Self {
@@ -125,7 +138,37 @@ impl<'a> Engine<'a> {
             attempts,
             made: plan.actions.iter().map(|_| RwLock::default()).collect(),
             empty_log: OnceLock::new(),
+            services,
+            serving: Mutex::default(),
         }
+    }
+
+    /// The services of the run.
+    pub(super) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The levels of trees.
+    pub(super) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// A service with its inputs and tools, whose producers are done.
+    pub(super) fn serving(&self, name: &str) -> Result<Arc<Serving>, Trouble> {
+        let mut known = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(serving) = known.get(name) {
+            return Ok(Arc::clone(serving));
+        }
+        let service = self.plan.service(name).ok_or_else(|| Error::Plan(format!("there is no service `{name}`")))?;
+        let made = |id: ActionId| Some((id, self.made(id)?.outputs));
+        let produced: Produced = service.producers().filter_map(made).collect();
+        let inputs = inputs::merge(self.plan, &service.spec, &produced, self.workspace, &self.levels)?;
+        let tools = self.tools.set(&service.spec.tools)?;
+        let resolved = Resolved { inputs, tools: tools.identities.clone(), services: BTreeMap::new() };
+        let digest = service_digest(service, &resolved);
+        let serving = Arc::new(Serving { digest, inputs: resolved.inputs, tools });
+        known.insert(name.to_owned(), Arc::clone(&serving));
+        Ok(serving)
     }
 
     fn made(&self, id: ActionId) -> Option<Made> {
@@ -157,10 +200,14 @@ impl<'a> Engine<'a> {
                 produced.insert(producer, made.outputs);
             }
         }
-        let inputs = inputs::merge(self.plan, action, &produced, self.workspace, &self.levels)?;
+        let inputs = inputs::merge(self.plan, &action.spec, &produced, self.workspace, &self.levels)?;
         let tools = self.toolset(action)?;
         let identities = tools.as_ref().map(|tools| tools.identities.clone()).unwrap_or_default();
-        let resolved = Resolved { inputs, tools: identities };
+        let mut services = BTreeMap::new();
+        for name in &action.spec.services {
+            services.insert(name.clone(), self.serving(name)?.digest);
+        }
+        let resolved = Resolved { inputs, tools: identities, services };
         let manifest = action_manifest(&action.spec, &resolved);
         let key = action_key(&manifest);
         let mut prepared = Prepared {
@@ -230,12 +277,12 @@ impl<'a> Engine<'a> {
     }
 
     /// Makes one attempt. A success is recorded.
-    pub(super) fn attempt(&self, id: ActionId, prepared: &Prepared) -> Attempted {
+    pub(super) fn attempt(&self, id: ActionId, prepared: &Prepared, tell: &dyn Fn(Event)) -> Attempted {
         let action = self.plan.action(id);
         let clock = &self.ports.clock;
         let begun = clock.elapsed();
         let mut attempted = match &action.spec.kind {
-            ActionKind::Exec { tool, args } => self.execute(id, tool, args, prepared),
+            ActionKind::Exec { tool, args } => self.execute(id, tool, args, prepared, tell),
             _ => {
                 let staged = Staged {
                     cas: Arc::clone(&self.ports.cas),
@@ -268,7 +315,7 @@ impl<'a> Engine<'a> {
 
     /// Names the producer of a lost blob where only the blob is known; and looks at the workspace
     /// again if that is where it came from.
-    fn attributed(&self, id: ActionId, trouble: Trouble) -> Trouble {
+    pub(super) fn attributed(&self, id: ActionId, trouble: Trouble) -> Trouble {
         let Trouble::Lost(lost) = trouble else { return trouble };
         self.levels.distrust(lost.digest);
         if lost.producer.is_some() {
@@ -353,7 +400,14 @@ impl<'a> Engine<'a> {
     }
 
     /// Stages, runs a process, and collects.
-    fn execute(&self, id: ActionId, tool: &str, args: &[String], prepared: &Prepared) -> Attempted {
+    fn execute(
+        &self,
+        id: ActionId,
+        tool: &str,
+        args: &[String],
+        prepared: &Prepared,
+        tell: &dyn Fn(Event),
+    ) -> Attempted {
         let action = self.plan.action(id);
         let failed = |trouble: Trouble| Attempted {
             result: Err(trouble),
@@ -375,15 +429,21 @@ impl<'a> Engine<'a> {
         let Some((argv0, program)) = tools.program(tool) else {
             return failed(Error::Plan(format!("`{}` starts `{tool}`, which it does not name", action.addr)).into());
         };
+        let addresses = match self.services.acquire(self, id, tell) {
+            Ok(addresses) => addresses,
+            Err(trouble) => return failed(trouble),
+        };
+        let args: Vec<String> = args.iter().map(|arg| addresses.fill(arg)).collect();
+        let declared = action.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value))).collect();
         let view = self.ports.runner.view(&attempt.root, &tools.bin);
-        let network = action.spec.class.network();
-        let env = environment(&action.spec.env, &view, tools, network, &self.ports.environment);
+        let network = action.spec.class.network() || !action.spec.services.is_empty();
+        let env = environment(&declared, &view, tools, action.spec.class.network(), &self.ports.environment);
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let job = Job {
             addr: &action.addr,
             program,
             argv0,
-            args,
+            args: &args,
             env: &env,
             root: &attempt.root,
             cwd: &cwd,
@@ -391,6 +451,9 @@ impl<'a> Engine<'a> {
             timeout: action.policy.timeout_ms.map(Duration::from_millis),
             network,
             isolation: self.wanted(action),
+            tap: None,
+            // Where something was started for it already, the price of a guardian is small.
+            guarded: !action.spec.services.is_empty(),
         };
         let ended = self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
         let (duration, isolation) = (ended.duration, ended.isolation);
@@ -402,6 +465,11 @@ impl<'a> Engine<'a> {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
                 .map_err(|trouble| with_tail(trouble, &ended.stderr))?;
             self.measured(collected)
+        });
+        // Whatever goes wrong once a service it uses is gone is most likely a consequence.
+        let result = result.map_err(|trouble| match trouble {
+            Trouble::Fail(_) => self.services.blame(self.plan, action, tell).unwrap_or(trouble),
+            other => other,
         });
         if let Ok((_, sizes)) = &result {
             attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));

@@ -37,6 +37,8 @@ pub enum FailureClass {
     Digest,
     /// A template or JSON file is wrong.
     Content,
+    /// A service it uses did not become ready, or did not live.
+    Service,
 }
 
 impl FailureClass {
@@ -55,6 +57,7 @@ impl FailureClass {
             Self::Output => "output",
             Self::Digest => "digest",
             Self::Content => "content",
+            Self::Service => "service",
         }
     }
 
@@ -73,6 +76,7 @@ impl FailureClass {
             Self::Digest => "E0210",
             Self::Content => "E0211",
             Self::Terminal => "E0212",
+            Self::Service => "E0213",
         }
     }
 
@@ -109,6 +113,7 @@ impl Failure {
     pub fn kind(&self) -> ErrorKind {
         match self.class {
             FailureClass::ToolMissing => ErrorKind::ToolMissing,
+            FailureClass::Service => ErrorKind::Service,
             _ => ErrorKind::ActionFailed,
         }
     }

@@ -21,6 +21,7 @@ use crate::exec::levels::Levels;
 use crate::exec::ports::Ports;
 use crate::exec::run::Request;
 use crate::exec::sched::producers;
+use crate::exec::services::Services;
 use crate::exec::stage::Attempts;
 use crate::exec::stage::remove;
 use crate::exec::workspace::Workspace;
@@ -229,8 +230,10 @@ impl Pass<'_> {
             Arc::clone(&ports.clock),
         )?;
         let attempts = Attempts::new(self.scratch)?;
-        let engine = Engine::new(request, ports, &workspace, self.scratch, &attempts, Arc::clone(&levels));
         let plan: &Plan = &request.plan;
+        // None is ever started: nothing is executed.
+        let services = Services::new(plan, &[], self.scratch, None);
+        let engine = Engine::new(request, ports, &workspace, self.scratch, &attempts, Arc::clone(&levels), services);
         let mut found: BTreeMap<ActionId, ActionForecast> = BTreeMap::new();
         let mut outputs: BTreeMap<ActionId, Vec<ClaimOutput>> = BTreeMap::new();
         for id in order {

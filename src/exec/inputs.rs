@@ -7,7 +7,7 @@ use crate::base::{Entry, RelPath, Tree};
 use crate::exec::error::Trouble;
 use crate::exec::levels::Levels;
 use crate::exec::workspace::Workspace;
-use crate::plan::{Action, ActionId, Input, InputSource, Plan};
+use crate::plan::{Action, ActionId, ActionSpec, Input, InputSource, Plan};
 use crate::store::ClaimOutput;
 
 /// The outputs of the actions that an action takes inputs from.
@@ -35,13 +35,13 @@ pub(super) fn describe(plan: &Plan, input: &Input) -> String {
 /// The merged input tree of an action; every level is in `levels`.
 pub(super) fn merge(
     plan: &Plan,
-    action: &Action,
+    spec: &ActionSpec,
     produced: &Produced,
     workspace: &Workspace,
     levels: &Levels,
 ) -> Result<Tree, Trouble> {
-    let mut merger = Merger { plan, action, levels, root: BTreeMap::new() };
-    for (index, input) in action.spec.inputs.iter().enumerate() {
+    let mut merger = Merger { plan, spec, levels, root: BTreeMap::new() };
+    for (index, input) in spec.inputs.iter().enumerate() {
         match &input.source {
             InputSource::Workspace { pattern, optional } => match workspace.matching(pattern, levels)? {
                 Some(tree) => merger.put_all(&*levels.get(tree)?, index)?,
@@ -73,7 +73,7 @@ pub(super) fn output_entry<'a>(
 
 struct Merger<'a> {
     plan: &'a Plan,
-    action: &'a Action,
+    spec: &'a ActionSpec,
     levels: &'a Levels,
     root: BTreeMap<String, Node>,
 }
@@ -127,7 +127,7 @@ impl Merger<'_> {
                     .map_err(|clash| self.explain(clash, index, dest.as_str()));
             }
             let node = level.entry(segment.to_owned()).or_insert_with(|| Node::Shared(BTreeMap::new()));
-            open(self.levels, node).map_err(|clash| explain(self.plan, self.action, clash, index, dest.as_str()))?;
+            open(self.levels, node).map_err(|clash| explain(self.plan, self.spec, clash, index, dest.as_str()))?;
             level = match node {
                 Node::Shared(below) => below,
                 Node::Whole(..) => return Err(Trouble::input(format!("`{dest}` lies below a file"))),
@@ -137,7 +137,7 @@ impl Merger<'_> {
     }
 
     fn explain(&self, clash: Clash, index: usize, at: &str) -> Trouble {
-        explain(self.plan, self.action, clash, index, at)
+        explain(self.plan, self.spec, clash, index, at)
     }
 }
 
@@ -149,13 +149,13 @@ enum Clash {
     Trouble(Trouble),
 }
 
-fn explain(plan: &Plan, action: &Action, clash: Clash, index: usize, at: &str) -> Trouble {
+fn explain(plan: &Plan, spec: &ActionSpec, clash: Clash, index: usize, at: &str) -> Trouble {
     match clash {
         Clash::Trouble(trouble) => trouble,
         Clash::With(other) => Trouble::input(format!(
             "{} and {} both give `{at}`, with different contents: stage one of them elsewhere",
-            describe(plan, &action.spec.inputs[other]),
-            describe(plan, &action.spec.inputs[index]),
+            describe(plan, &spec.inputs[other]),
+            describe(plan, &spec.inputs[index]),
         )),
     }
 }

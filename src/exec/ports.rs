@@ -106,6 +106,25 @@ pub trait Snapshots: Send + Sync {
     fn insert(&self, path: &str, meta: FileMeta, digest: Digest, read_at: Timestamp);
 }
 
+/// Which output of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// Receives what a process prints, as it comes.
+#[derive(Clone, Copy)]
+pub struct Tap<'a>(pub &'a (dyn Fn(Stream, &[u8]) + Sync));
+
+impl std::fmt::Debug for Tap<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tap")
+    }
+}
+
 /// An attempt, ready to be started.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {
@@ -131,6 +150,11 @@ pub struct Job<'a> {
     pub network: bool,
     /// The least isolation it must run under.
     pub isolation: Isolation,
+    /// Who is told what it prints while it runs.
+    pub tap: Option<Tap<'a>>,
+    /// Whether its processes must die with this one even where this one is killed. A runner whose
+    /// isolation sees to that anyway need not look.
+    pub guarded: bool,
 }
 
 /// How a process ended.

@@ -15,7 +15,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 use crate::base::{Clock, Limits};
 use crate::exec::CancelToken;
 use crate::exec::capture::Capture;
-use crate::exec::ports::{End, Ended, Job, Runner};
+use crate::exec::guard::{Lifeline, guard};
+use crate::exec::ports::{End, Ended, Job, Runner, Stream, Tap};
 use crate::exec::reaper::Tree;
 use crate::plan::Isolation;
 
@@ -52,7 +53,7 @@ impl Runner for ProcessRunner {
 
     fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended {
         let begun = clock.elapsed();
-        match start(job).and_then(|child| Running::new(child, job)) {
+        match start(job).and_then(|(child, lifeline)| Running::new(child, lifeline, job)) {
             Ok(running) => running.finish(self.grace, job.timeout, begun, clock, cancel),
             Err(error) => Ended {
                 end: End::NotStarted(error),
@@ -67,7 +68,7 @@ impl Runner for ProcessRunner {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
-fn start(job: &Job<'_>) -> std::io::Result<Child> {
+fn start(job: &Job<'_>) -> std::io::Result<(Child, Option<Lifeline>)> {
     // Kept to what the standard library can do by `posix_spawn`.
     let mut command = Command::new(job.program);
     command
@@ -80,8 +81,10 @@ fn start(job: &Job<'_>) -> std::io::Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
+    // The price of a guardian is `fork`.
+    let lifeline = if job.guarded { Some(guard(&mut command)?) } else { None };
     let _shared = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    command.spawn()
+    Ok((command.spawn()?, lifeline))
 }
 
 /// Whether a process could not be started for want of something that may be there the next time.
@@ -103,7 +106,10 @@ enum Cause {
     Cancelled,
 }
 
-struct Running {
+struct Running<'a> {
+    tap: Option<Tap<'a>>,
+    /// Dropped last: until then the guardian waits.
+    _lifeline: Option<Lifeline>,
     child: Child,
     tree: Tree,
     process: rustix::fd::OwnedFd,
@@ -111,8 +117,8 @@ struct Running {
     stderr: Pipe<ChildStderr>,
 }
 
-impl Running {
-    fn new(mut child: Child, job: &Job<'_>) -> std::io::Result<Self> {
+impl<'a> Running<'a> {
+    fn new(mut child: Child, lifeline: Option<Lifeline>, job: &Job<'a>) -> std::io::Result<Self> {
         let pid = Pid::from_child(&child);
         let tree = Tree::new(job.root, pid);
         let process = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -125,7 +131,7 @@ impl Running {
         };
         let stdout = Pipe::new(child.stdout.take());
         let stderr = Pipe::new(child.stderr.take());
-        Ok(Self { child, tree, process, stdout, stderr })
+        Ok(Self { tap: job.tap, _lifeline: lifeline, child, tree, process, stdout, stderr })
     }
 
     fn finish(
@@ -188,8 +194,8 @@ impl Running {
         self.tree.signal(Signal::KILL);
         let status = self.child.wait();
         let survivors = self.tree.reap(clock);
-        self.stdout.drain(&mut buffer);
-        self.stderr.drain(&mut buffer);
+        self.stdout.drain(&mut buffer, Stream::Out, self.tap);
+        self.stderr.drain(&mut buffer, Stream::Err, self.tap);
         Ended {
             end: match status {
                 Ok(status) => end_of(cause, Some(status)),
@@ -227,10 +233,10 @@ impl Running {
             (ready(out), ready(err), ready(Some(0)))
         };
         if out {
-            self.stdout.take(buffer);
+            self.stdout.take(buffer, Stream::Out, self.tap);
         }
         if err {
-            self.stderr.take(buffer);
+            self.stderr.take(buffer, Stream::Err, self.tap);
         }
         Woken { ended, idle: false }
     }
@@ -276,18 +282,23 @@ impl<P: Read + AsFd> Pipe<P> {
     }
 
     /// Reads once. Only to be called when that does not block.
-    fn take(&mut self, buffer: &mut [u8]) {
+    fn take(&mut self, buffer: &mut [u8], stream: Stream, tap: Option<Tap<'_>>) {
         let Some(pipe) = &mut self.pipe else { return };
         match pipe.read(buffer) {
             Ok(0) => self.pipe = None,
-            Ok(count) => self.capture.push(&buffer[..count]),
+            Ok(count) => {
+                self.capture.push(&buffer[..count]);
+                if let Some(Tap(tap)) = tap {
+                    tap(stream, &buffer[..count]);
+                }
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => self.pipe = None,
         }
     }
 
     /// Takes what is left in the pipe, without waiting for anyone who still holds its other end.
-    fn drain(&mut self, buffer: &mut [u8]) {
+    fn drain(&mut self, buffer: &mut [u8], stream: Stream, tap: Option<Tap<'_>>) {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         for _ in 0..DRAIN_CHUNKS {
             let Some(pipe) = &self.pipe else { return };
@@ -295,7 +306,7 @@ impl<P: Read + AsFd> Pipe<P> {
             if poll(&mut fds, Some(&now)).is_ok_and(|ready| ready == 0) {
                 return;
             }
-            self.take(buffer);
+            self.take(buffer, stream, tap);
         }
     }
 }

@@ -39,7 +39,7 @@ fn compare(before: &Manifest, after: &Manifest, level: &Level<'_>, producer: &Pr
     if of("class").is_some() || of("isolation").is_some() {
         return Some(Reason::ClassChanged);
     }
-    let known = |name: &str| matches!(name, "env" | "tools" | "inputs");
+    let known = |name: &str| matches!(name, "env" | "tools" | "services" | "inputs");
     if let Some((field, (before, after))) = changed.iter().find(|(name, _)| !known(name)) {
         return Some(Reason::DefChanged {
             field: (*field).to_owned(),
@@ -52,6 +52,9 @@ fn compare(before: &Manifest, after: &Manifest, level: &Level<'_>, producer: &Pr
     }
     if let Some((before, after)) = of("tools") {
         return Some(Reason::ToolChanged { name: changed_member(before, after) });
+    }
+    if let Some((before, after)) = of("services") {
+        return Some(Reason::ServiceChanged { name: changed_member(before, after) });
     }
     let (before, after) = of("inputs")?;
     let mut paths = Vec::new();

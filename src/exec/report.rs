@@ -73,6 +73,21 @@ pub struct Seen {
     pub programs: BTreeMap<String, PathBuf>,
 }
 
+/// What became of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceReport {
+    /// The name.
+    pub name: String,
+    /// Whether it was started: it is not where nothing that uses it had to run.
+    pub started: bool,
+    /// Milliseconds from its start until it was ready.
+    pub ready_ms: Option<u64>,
+    /// What went wrong.
+    pub failure: Option<String>,
+    /// The file that holds what it printed.
+    pub log: Option<PathBuf>,
+}
+
 /// What became of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunReport {
@@ -92,6 +107,8 @@ pub struct RunReport {
     pub cancelled: bool,
     /// The actions that the targets need, in address order.
     pub actions: Vec<ActionReport>,
+    /// The services that these actions use, by name.
+    pub services: Vec<ServiceReport>,
     /// The tools that were looked at, by their names in the plan.
     pub tools: BTreeMap<String, ToolIdentity>,
     /// What was looked at.
@@ -122,7 +139,7 @@ impl RunReport {
 
     /// The written form.
     pub fn to_json(&self) -> Json {
-        json!({
+        let mut report = json!({
             "v": Self::VERSION,
             "run": self.run,
             "target": self.target,
@@ -136,8 +153,22 @@ impl RunReport {
             "skipped": self.counts.skipped,
             "cancelled": self.cancelled,
             "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
-        })
+        });
+        if !self.services.is_empty() {
+            report["services"] = self.services.iter().map(service_json).collect();
+        }
+        report
     }
+}
+
+fn service_json(service: &ServiceReport) -> Json {
+    json!({
+        "name": service.name,
+        "started": service.started,
+        "ready_ms": service.ready_ms,
+        "failure": service.failure,
+        "log": service.log.as_ref().map(|path| path.display().to_string()),
+    })
 }
 
 fn action_json(action: &ActionReport) -> Json {

@@ -24,6 +24,7 @@ use crate::exec::ports::{HistoryRow, Ports};
 use crate::exec::report::{ActionReport, OutputReport, RunReport, Seen, count};
 use crate::exec::retry::delay;
 use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
+use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
 use crate::plan::{Action, ActionId, ActionKind, Isolation, Plan};
@@ -59,6 +60,8 @@ pub struct Request {
     pub require_cached: bool,
     /// Addresses to run whatever is known; each stands for itself and all below it.
     pub forced: BTreeSet<String>,
+    /// Where what services print is written, one file each; `None`: nowhere.
+    pub service_logs: Option<PathBuf>,
     /// The id of the run.
     pub run: String,
 }
@@ -77,6 +80,7 @@ impl Request {
             isolation: Isolation::None,
             require_cached: false,
             forced: BTreeSet::new(),
+            service_logs: None,
             run: run.into(),
         }
     }
@@ -121,8 +125,9 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let attempts = Attempts::new(&scratch.0)?;
     let started = ports.clock.now();
     let begun = ports.clock.elapsed();
+    let services = Services::new(&plan, &ids, &scratch.0, request.service_logs.as_deref());
     let run = Run {
-        engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels),
+        engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels, services),
         shared: Mutex::new(Shared {
             scheduler,
             prepared: BTreeMap::new(),
@@ -135,7 +140,10 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         seq: Mutex::new(0),
     };
     run.emit(Event::RunStarted { target: request.target.clone(), plan: plan.digest.hex(), actions: ids.len() as u64 });
-    run.work(jobs.min(ids.len()))?;
+    let worked = run.work(jobs.min(ids.len()));
+    run.engine.services().stop();
+    worked?;
+    let services = run.engine.services().reports();
 
     let tools = run.engine.identities();
     let seen = Seen { programs: run.engine.programs(), ..workspace.seen() };
@@ -166,6 +174,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         counts,
         cancelled: ports.cancel.is_cancelled(),
         actions: shared.reports.into_values().collect(),
+        services,
         tools,
         seen,
     })
@@ -372,7 +381,7 @@ impl Run<'_> {
         let action = self.engine.plan.action(id);
         let reason = prepared.reason.clone();
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
-        let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared);
+        let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared, &|event| self.emit(event));
         let duration_ms = duration.as_millis() as u64;
         match result {
             Ok((outputs, sizes)) => {
@@ -461,6 +470,7 @@ impl Run<'_> {
 
     fn succeed(&self, id: ActionId, report: ActionReport) {
         self.emit(finished(&report));
+        self.release(id);
         let mut shared = self.lock();
         let outcome = report.outcome;
         shared.reports.insert(id.0, report);
@@ -494,6 +504,7 @@ impl Run<'_> {
             logs,
         };
         self.emit(finished(&report));
+        self.release(id);
         let mut shared = self.lock();
         shared.reports.insert(id.0, report);
         shared.prepared.remove(&id.0);
@@ -520,8 +531,14 @@ impl Run<'_> {
                 logs: None,
             };
             self.emit(finished(&report));
+            self.release(id);
             self.lock().reports.insert(id.0, report);
         }
+    }
+
+    /// Lets go of the services that an action used.
+    fn release(&self, id: ActionId) {
+        self.engine.services().done(id, self.engine.plan.action(id), &|event| self.emit(event));
     }
 
     /// Keeps what became of an action for later runs.

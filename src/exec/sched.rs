@@ -459,15 +459,15 @@ pub(super) struct Lost {
     pub reason: Reason,
 }
 
-/// The actions whose outputs an action takes in, without duplicates.
+/// The actions whose outputs an action or a service it uses takes in, without duplicates.
 pub(super) fn producers(plan: &Plan, id: ActionId) -> BTreeSet<ActionId> {
-    let inputs = plan.action(id).spec.inputs.iter();
-    inputs
-        .filter_map(|input| match &input.source {
-            InputSource::Output { action, .. } => Some(*action),
-            InputSource::Workspace { .. } => None,
-        })
-        .collect()
+    let spec = &plan.action(id).spec;
+    let own = spec.inputs.iter().filter_map(|input| match &input.source {
+        InputSource::Output { action, .. } => Some(*action),
+        InputSource::Workspace { .. } => None,
+    });
+    let services = spec.services.iter().filter_map(|name| plan.service(name));
+    own.chain(services.flat_map(crate::plan::Service::producers)).collect()
 }
 
 #[cfg(test)]

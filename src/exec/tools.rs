@@ -304,6 +304,8 @@ impl<'a> Tools<'a> {
             timeout: Some(FINGERPRINT_TIMEOUT),
             network: false,
             isolation: Isolation::None,
+            tap: None,
+            guarded: false,
         };
         let ended = runner.run(&job, &*self.ports.clock, &self.ports.cancel);
         let asked = format!("`{} {}`", located.exec, args.join(" "));

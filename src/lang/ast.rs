@@ -293,6 +293,66 @@ pub struct Work {
     pub span: Span,
 }
 
+/// `port` of a service.
+#[derive(Clone, Debug)]
+pub struct PortDecl {
+    /// The name.
+    pub name: Name,
+    /// The scheme of its address; `http` if not given, `none` for host and port alone.
+    pub scheme: Option<Name>,
+    /// The variable that holds its address: `service.port`.
+    pub address: Name,
+    /// The variable that holds its number: `service.port.port`.
+    pub number: Name,
+}
+
+/// How to tell that a service is ready.
+#[derive(Clone, Debug)]
+pub enum Probe {
+    /// It answers a request with a good status.
+    Http {
+        /// The path asked for.
+        path: Text,
+        /// The port, where it has several.
+        port: Option<Name>,
+    },
+    /// It takes a connection at this port.
+    Tcp(Name),
+    /// It prints a line that this matches.
+    Log(Name),
+    /// This command succeeds.
+    Command {
+        /// The tool.
+        tool: Name,
+        /// Its arguments.
+        args: Vec<Expr>,
+    },
+}
+
+/// `ready`.
+#[derive(Clone, Debug)]
+pub struct ReadyDecl {
+    /// The sign.
+    pub probe: Probe,
+    /// The longest to wait for it.
+    pub within: Option<Text>,
+}
+
+/// `service`.
+#[derive(Clone, Debug)]
+pub struct ServiceDecl {
+    /// The name.
+    pub name: Name,
+    /// The process: body, environment, inputs, tools.
+    pub work: Work,
+    /// Its ports.
+    pub ports: Vec<PortDecl>,
+    /// Its readiness; `None` only if that has been reported.
+    pub ready: Option<ReadyDecl>,
+    /// The whole node.
+    pub span: Span,
+}
+
 /// `step`.
 #[derive(Clone, Debug)]
 pub struct StepDecl {
@@ -377,6 +437,8 @@ pub struct NodeDecl {
     pub when: Vec<Cond>,
     /// Order.
     pub after: Vec<AfterDecl>,
+    /// The services it uses.
+    pub services: Vec<Name>,
     /// The work.
     pub work: Work,
     /// The whole node.
@@ -403,6 +465,8 @@ pub struct UseDecl {
     pub alias: Name,
     /// Arguments.
     pub with: Vec<(Name, Expr)>,
+    /// The services its nodes use.
+    pub services: Vec<Name>,
     /// The whole node.
     pub span: Span,
 }
@@ -439,6 +503,10 @@ pub struct GraphDecl {
     pub retry: Option<RetryDecl>,
     /// Pools.
     pub resources: Vec<(Name, u64)>,
+    /// Services.
+    pub services: Vec<ServiceDecl>,
+    /// Whether all its services were understood.
+    pub services_known: bool,
     /// Who owns its runs.
     pub tenant: Option<Name>,
     /// What a run may cost.

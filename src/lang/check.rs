@@ -6,6 +6,7 @@ mod bundle;
 mod domain;
 mod group;
 mod scope;
+mod service;
 mod supplier;
 mod test;
 mod unused;
@@ -24,6 +25,7 @@ use scope::some;
 pub(crate) use bundle::check_version;
 pub(crate) use domain::{Asked, asked, leaves};
 pub(crate) use scope::{Scope, check_values};
+pub(crate) use service::misplaced_address;
 pub(crate) use supplier::check_suppliers;
 pub(crate) use unused::check_unused;
 pub(crate) use work::{check_overlap, no_output, not_a_reference};
@@ -80,7 +82,7 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
         work::check_recipe(program, file, recipe, &constants, diagnostics);
     }
     for template in &decls.templates {
-        group::check_group(program, file, template, &constants, &[], "template", diagnostics);
+        group::check_group(program, file, template, &constants, None, diagnostics);
     }
     for graph in &decls.graphs {
         group::check_graph(program, file, graph, &constants, diagnostics);

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod domain;
+mod service;
 mod test;
 mod work;
 
@@ -342,7 +343,8 @@ impl Decoder<'_> {
 
     fn use_(&mut self, node: &Node) -> Option<UseDecl> {
         let with = self.with(node);
-        Some(UseDecl { template: first_name(node)?, alias: prop_name(node, "as")?, with, span: node.span })
+        let services = names_of_children(node, "uses");
+        Some(UseDecl { template: first_name(node)?, alias: prop_name(node, "as")?, with, services, span: node.span })
     }
 
     fn with(&mut self, node: &Node) -> Vec<(Name, Expr)> {
@@ -371,6 +373,8 @@ impl Decoder<'_> {
             timeout: defaults.and_then(|node| self.timeout(node)),
             retry: defaults.and_then(|node| self.retry(node)),
             resources,
+            services_known: self.intact(node, "service"),
+            services: children(node, "service").filter_map(|node| self.service(node)).collect(),
             tenant: prop_name(node, "tenant"),
             budget: child(node, "budget").and_then(|budget| self.money(budget, "usd")),
         })
@@ -454,7 +458,8 @@ impl Decoder<'_> {
                 self.texts(node).into_iter().map(move |target| AfterDecl { target, whole, optional })
             })
             .collect();
-        Some(NodeDecl { name, recipe, with, for_each, when, after, work, span: node.span })
+        let services = names_of_children(node, "uses");
+        Some(NodeDecl { name, recipe, with, for_each, when, after, services, work, span: node.span })
     }
 
     /// Reports what a node cannot say because the steps of its recipe say it.

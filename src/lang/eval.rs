@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{Limits, RelPath, slug};
+use crate::base::{Limits, RelPath, addresses, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Cond, Expr, Op};
+use crate::lang::check::misplaced_address;
 use crate::lang::text::{Filter, Part, Text};
 
 /// The value of a variable.
@@ -69,6 +70,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) instance: Option<&'a [(String, String)]>,
     /// Whether holes become address segments.
     pub(crate) slugged: bool,
+    /// Whether what is made is given to a process, and so may hold addresses of services.
+    pub(crate) addresses: bool,
     /// The group that references are relative to.
     pub(crate) group: usize,
 }
@@ -76,7 +79,7 @@ pub(crate) struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// An evaluator in a scope.
     pub(crate) fn new(env: &'a Env, group: usize) -> Self {
-        Self { env, instance: None, slugged: false, group }
+        Self { env, instance: None, slugged: false, addresses: false, group }
     }
 
     /// The text with its holes filled. Reports a `node.X` that does not exist and a text that grew
@@ -121,6 +124,7 @@ impl<'a> Evaluator<'a> {
             },
             _ => self.env.get(&name)?.clone(),
         };
+        check_address(&value, self.addresses && filters.is_empty(), &name, span, diagnostics)?;
         for filter in filters {
             value = match (filter, value) {
                 (Filter::Join(separator), Val::List(items)) => {
@@ -156,9 +160,21 @@ impl<'a> Evaluator<'a> {
             Expr::Text(text) => self.text(text, diagnostics).map(Val::Text),
             Expr::Int(int, _) => Some(Val::Int(*int)),
             Expr::Bool(flag, _) => Some(Val::Bool(*flag)),
-            Expr::Var(name) => self.env.get(&name.value).cloned(),
+            Expr::Var(name) => {
+                let value = self.env.get(&name.value)?;
+                check_address(value, self.addresses, &name.value, name.span, diagnostics)?;
+                Some(value.clone())
+            }
             Expr::Ref(text) => {
-                let slugged = Self { slugged: true, env: self.env, instance: self.instance, group: self.group };
+                // The address of a service is a variable; whatever else is referred to is an output.
+                if let Some(name) = text.as_literal()
+                    && let Some(value @ Val::Text(address)) = self.env.get(name)
+                    && addresses(address).first().is_some_and(|found| found.placeholder() == *address)
+                {
+                    check_address(value, self.addresses, name, text.span, diagnostics)?;
+                    return Some(value.clone());
+                }
+                let slugged = Self { slugged: true, ..*self };
                 Some(Val::Ref(slugged.text(text, diagnostics)?, self.group, text.span))
             }
             Expr::Secret(_) => None,
@@ -213,6 +229,20 @@ impl<'a> Evaluator<'a> {
                 })
             }
         }
+    }
+}
+
+/// Reports a value that holds the address of a service where none may be.
+fn check_address(value: &Val, may: bool, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<()> {
+    match value {
+        Val::Text(text) if !may && !addresses(text).is_empty() => {
+            // Every instance of a node makes the same mistake.
+            if !diagnostics.has_error_within(span) {
+                diagnostics.push(misplaced_address(span, name));
+            }
+            None
+        }
+        _ => Some(()),
     }
 }
 

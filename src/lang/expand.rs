@@ -6,6 +6,7 @@ mod bundle;
 mod params;
 mod redundant;
 mod refs;
+mod services;
 mod tools;
 mod wire;
 
@@ -16,7 +17,8 @@ use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{GraphDecl, Group, NodeDecl, Values, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
-use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ToolIr};
+use crate::lang::expand::services::{address_variables, with_outer};
+use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ServiceIr, ToolIr};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::ty::Ty;
 
@@ -79,6 +81,15 @@ fn expand_given(
 struct Placed<'a> {
     prefix: String,
     group: &'a Group,
+    /// The services that all its nodes use.
+    services: Arc<[String]>,
+}
+
+/// Where a group of nodes is declared, and what holds for all of them.
+struct Home<'e> {
+    file: FileId,
+    env: &'e Arc<Env>,
+    services: Arc<[String]>,
 }
 
 /// An instance with what is needed to wire its actions.
@@ -88,6 +99,7 @@ struct Pending<'a> {
     file: FileId,
     node: &'a NodeDecl,
     env: Arc<Env>,
+    services: Arc<[String]>,
 }
 
 /// An action whose inputs are not wired yet.
@@ -126,6 +138,7 @@ struct Expander<'a, 'd> {
     /// Lists checked against a parameter, with the answer.
     checked: BTreeMap<(Span, usize), Checked>,
     tools: BTreeMap<String, ToolIr>,
+    services: Vec<ServiceIr>,
     tool_names: BTreeMap<DeclId, String>,
     /// The timeout of nodes that set none.
     timeout_ms: Option<u64>,
@@ -160,6 +173,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             defaults: BTreeMap::new(),
             checked: BTreeMap::new(),
             tools: BTreeMap::new(),
+            services: Vec::new(),
             tool_names: BTreeMap::new(),
             timeout_ms: None,
             wholes: BTreeMap::new(),
@@ -172,9 +186,12 @@ impl<'a, 'd> Expander<'a, 'd> {
         };
         let vars = expander.graph_params(id.file, &graph.group, given)?;
         let params = vars.iter().map(|(name, value)| (name.clone(), value.show())).collect();
+        let mut vars = vars;
+        address_variables(graph, &mut vars);
         let env = Env::inside(&expander.constants(id.file), vars);
         expander.timeout_ms = expander.default_timeout(graph, &env);
-        expander.place(&graph.group, id.file, &env, graph.group.name.value.clone(), 0, graph.group.name.span);
+        let home = Home { file: id.file, env: &env, services: Arc::new([]) };
+        expander.place(&graph.group, &home, graph.group.name.value.clone(), 0, graph.group.name.span);
         if expander.exhausted {
             return None;
         }
@@ -183,6 +200,10 @@ impl<'a, 'd> Expander<'a, 'd> {
             return None;
         }
         expander.wire();
+        if expander.exhausted {
+            return None;
+        }
+        expander.make_services(graph, &env);
         expander.finish(graph, params)
     }
 
@@ -214,7 +235,8 @@ impl<'a, 'd> Expander<'a, 'd> {
     }
 
     /// Puts a group of nodes at a prefix: enumerates its instances and those of templates it uses.
-    fn place(&mut self, group: &'a Group, file: FileId, env: &Arc<Env>, prefix: String, depth: usize, at: Span) {
+    fn place(&mut self, group: &'a Group, home: &Home<'_>, prefix: String, depth: usize, at: Span) {
+        let (file, env) = (home.file, home.env);
         let placed = self.placed.len();
         if placed > Limits::EXPANDED_NODES || depth > TEMPLATE_DEPTH {
             let what = if depth > TEMPLATE_DEPTH {
@@ -225,7 +247,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             self.too_large(at, what, &format!("this is one more, at `{prefix}`"));
             return;
         }
-        self.placed.push(Placed { prefix: prefix.clone(), group });
+        self.placed.push(Placed { prefix: prefix.clone(), group, services: Arc::clone(&home.services) });
         for node in &group.nodes {
             self.enumerate(node, file, env, placed, &prefix);
             if self.exhausted {
@@ -235,17 +257,12 @@ impl<'a, 'd> Expander<'a, 'd> {
         for decl in &group.uses {
             let Some(id) = self.program.lookup(file, DeclKind::Template, &decl.template.value) else { continue };
             let template = self.program.template(id);
-            let home = self.constants(id.file);
-            let vars = self.bind_all(&template.params, &decl.with, env, &home, placed);
-            let inner = Env::inside(&home, vars);
-            self.place(
-                template,
-                id.file,
-                &inner,
-                format!("{prefix}/{}", decl.alias.value),
-                depth + 1,
-                decl.template.span,
-            );
+            let constants = self.constants(id.file);
+            let vars = self.bind_all(&template.params, &decl.with, env, &constants, placed);
+            let inner = Env::inside(&constants, vars);
+            let services = with_outer(&home.services, &decl.services);
+            let home = Home { file: id.file, env: &inner, services };
+            self.place(template, &home, format!("{prefix}/{}", decl.alias.value), depth + 1, decl.template.span);
             if self.exhausted {
                 return;
             }
@@ -290,6 +307,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             self.too_large(node.name.span, what, &factors);
             return;
         }
+        let services = with_outer(&self.placed[placed].services, &node.services);
         for (each, items) in node.for_each.iter().zip(&lists) {
             self.check_keys(items, each.list.span());
         }
@@ -339,7 +357,8 @@ impl<'a, 'd> Expander<'a, 'd> {
             let recipe = node.recipe.as_ref().map(|name| name.value.clone());
             let ir =
                 InstanceIr { addr, keys, actions: Vec::new(), outputs: BTreeMap::new(), recipe, span: node.name.span };
-            self.instances.push(Pending { ir, placed, file, node, env: own });
+            let services = Arc::clone(&services);
+            self.instances.push(Pending { ir, placed, file, node, env: own, services });
         }
     }
 

@@ -24,6 +24,62 @@ pub struct Expansion {
     pub pools: BTreeMap<String, u64>,
     /// How many at once.
     pub concurrency: Option<u64>,
+    /// Services that actions use, sorted by name.
+    pub services: Vec<ServiceIr>,
+}
+
+/// A service.
+#[derive(Clone, Debug)]
+pub struct ServiceIr {
+    /// The name.
+    pub name: String,
+    /// The process.
+    pub body: BodyIr,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// Inputs.
+    pub inputs: Vec<InputIr>,
+    /// Tools by plan name, sorted.
+    pub tools: Vec<String>,
+    /// Where it starts.
+    pub cwd: Option<RelPath>,
+    /// Ports with the schemes of their addresses, as declared.
+    pub ports: Vec<(String, String)>,
+    /// How to tell that it is ready.
+    pub probe: ProbeIr,
+    /// The longest to wait for that, in milliseconds.
+    pub within_ms: u64,
+    /// The declaration.
+    pub span: Span,
+}
+
+/// How to tell that a service is ready.
+#[derive(Clone, Debug)]
+pub enum ProbeIr {
+    /// It answers a request for a path at a port.
+    Http {
+        /// The port.
+        port: String,
+        /// The path.
+        path: String,
+    },
+    /// It takes connections at a port.
+    Tcp {
+        /// The port.
+        port: String,
+    },
+    /// It prints a line that this matches.
+    Log {
+        /// The regular expression.
+        pattern: String,
+    },
+    /// A command succeeds.
+    Command {
+        /// The tool by plan name.
+        tool: String,
+        /// Arguments.
+        args: Vec<String>,
+    },
 }
 
 /// An instance of a node.
@@ -68,6 +124,8 @@ pub struct ActionIr {
     pub retry: Option<crate::lang::ast::RetryDecl>,
     /// Shares of pools.
     pub holds: Vec<(String, u64)>,
+    /// Services that run while it does, sorted.
+    pub services: Vec<String>,
     /// Actions that come before, by index, besides producers.
     pub after: Vec<usize>,
     /// The node or step.

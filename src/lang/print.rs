@@ -2,11 +2,12 @@
 //! address, and a comment saying where it comes from. It is a spec of its own, which compiles to the
 //! same plan. Leaves out keys.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::base::RelPath;
+use crate::base::{RelPath, addresses};
 use crate::diag::Span;
-use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
+use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, ProbeIr, RenderIr, ServiceIr};
 use crate::lang::program::Program;
 
 /// Prints an expansion with its origins.
@@ -61,16 +62,39 @@ const BRACES: &str = "two-braces";
 struct Constants {
     braces: bool,
     lists: Vec<Vec<String>>,
+    /// What stands for the addresses of services in texts that processes are given.
+    addresses: BTreeSet<String>,
 }
 
 impl Constants {
     /// A string in a place where holes are read.
     fn text(&mut self, text: &str) -> String {
-        if !text.contains("{{") {
-            return quote(text);
+        quote(&self.plain(text))
+    }
+
+    fn plain(&mut self, text: &str) -> String {
+        self.braces |= text.contains("{{");
+        text.replace("{{", &format!("{{{{ {BRACES} }}}}"))
+    }
+
+    /// A text that a process is given, which may hold addresses of services.
+    fn given(&mut self, text: &str) -> String {
+        let (mut out, mut rest) = (String::new(), text);
+        for placeholder in addresses(text).iter().map(|address| address.placeholder()) {
+            if self.addresses.contains(&placeholder)
+                && let Some((before, after)) = rest.split_once(&placeholder)
+            {
+                out += &self.plain(before);
+                out += &placeholder;
+                rest = after;
+            }
         }
-        self.braces = true;
-        quote(&text.replace("{{", &format!("{{{{ {BRACES} }}}}")))
+        out += &self.plain(rest);
+        quote(&out)
+    }
+
+    fn all_given(&mut self, texts: &[String]) -> String {
+        texts.iter().fold(String::new(), |out, text| out + " " + &self.given(text))
     }
 
     fn texts<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) -> String {
@@ -104,6 +128,19 @@ fn graph(expansion: &Expansion, program: &Program, origins: bool, constants: &mu
     }
     for (name, capacity) in &expansion.pools {
         let _ = writeln!(out, "    resource {} capacity={capacity}", quote(name));
+    }
+    for service in &expansion.services {
+        for (port, _) in &service.ports {
+            let address = format!("{}.{port}", service.name);
+            constants.addresses.extend([format!("{{{{{address}}}}}"), format!("{{{{{address}.port}}}}")]);
+        }
+    }
+    for service in &expansion.services {
+        out.push('\n');
+        if origins {
+            let _ = writeln!(out, "    // from {}", program.sources.place(service.span));
+        }
+        print_service(&mut out, service, expansion, constants);
     }
     for instance in &expansion.instances {
         for index in &instance.actions {
@@ -140,7 +177,7 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
     let _ = writeln!(out, "    node {}{class} {{", quote(within(&action.addr, expansion)));
     match &action.body {
         BodyIr::Exec { tool, args } => {
-            let _ = writeln!(out, "        run {}{}", quote(tool), constants.texts(args));
+            let _ = writeln!(out, "        run {}{}", quote(tool), constants.all_given(args));
         }
         BodyIr::Copy(from) => drop(writeln!(out, "        copy {}", constants.text(from.as_str()))),
         BodyIr::Write(text) => drop(writeln!(out, "        write {}", constants.text(text))),
@@ -166,30 +203,8 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
             let _ = writeln!(out, "        merge-json{}", constants.texts(files.iter().map(RelPath::as_str)));
         }
     }
-    for (name, value) in &action.env {
-        let _ = writeln!(out, "        env {}={}", quote(name), constants.text(value));
-    }
-    if !action.tools.is_empty() {
-        let _ = writeln!(out, "        tools{}", quoted(&action.tools));
-    }
-    if let Some(cwd) = &action.cwd {
-        let _ = writeln!(out, "        cwd {}", constants.text(cwd.as_str()));
-    }
-    for input in &action.inputs {
-        let _ = match input {
-            InputIr::Workspace { pattern, optional, .. } => {
-                let optional = if *optional { " optional=#true" } else { "" };
-                writeln!(out, "        input {}{optional}", constants.text(pattern))
-            }
-            InputIr::Output { dest, action, output, select, .. } => {
-                let dest = dest.as_ref().map_or(".", |dest| dest.as_str());
-                let select =
-                    select.as_ref().map_or(String::new(), |select| format!(" select={}", constants.text(select)));
-                let from = format!("{}.{output}", within(&expansion.actions[*action].addr, expansion));
-                writeln!(out, "        input {} from=(ref){}{select}", constants.text(dest), quote(&from))
-            }
-        };
-    }
+    surroundings(out, &action.env, &action.tools, action.cwd.as_ref(), constants);
+    inputs(out, &action.inputs, expansion, constants);
     for output in &action.outputs {
         let kind = if output.dir { "artifact.dir" } else { "artifact.file" };
         let digest = output.digest.map_or(String::new(), |digest| format!(" digest=\"b3:{digest}\""));
@@ -199,6 +214,9 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
             constants.text(&output.name),
             constants.text(output.path.as_str())
         );
+    }
+    if !action.services.is_empty() {
+        let _ = writeln!(out, "        uses{}", quoted(&action.services));
     }
     for index in &action.after {
         let _ = writeln!(out, "        after {}", quote(within(&expansion.actions[*index].addr, expansion)));
@@ -227,6 +245,62 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
             retry.max, retry.on, retry.backoff_ms
         );
     }
+    out.push_str("    }\n");
+}
+
+fn surroundings(
+    out: &mut String,
+    env: &BTreeMap<String, String>,
+    tools: &[String],
+    cwd: Option<&RelPath>,
+    constants: &mut Constants,
+) {
+    for (name, value) in env {
+        let _ = writeln!(out, "        env {}={}", quote(name), constants.given(value));
+    }
+    if !tools.is_empty() {
+        let _ = writeln!(out, "        tools{}", quoted(tools));
+    }
+    if let Some(cwd) = cwd {
+        let _ = writeln!(out, "        cwd {}", constants.text(cwd.as_str()));
+    }
+}
+
+fn inputs(out: &mut String, inputs: &[InputIr], expansion: &Expansion, constants: &mut Constants) {
+    for input in inputs {
+        let _ = match input {
+            InputIr::Workspace { pattern, optional, .. } => {
+                let optional = if *optional { " optional=#true" } else { "" };
+                writeln!(out, "        input {}{optional}", constants.text(pattern))
+            }
+            InputIr::Output { dest, action, output, select, .. } => {
+                let dest = dest.as_ref().map_or(".", |dest| dest.as_str());
+                let select =
+                    select.as_ref().map_or(String::new(), |select| format!(" select={}", constants.text(select)));
+                let from = format!("{}.{output}", within(&expansion.actions[*action].addr, expansion));
+                writeln!(out, "        input {} from=(ref){}{select}", constants.text(dest), quote(&from))
+            }
+        };
+    }
+}
+
+fn print_service(out: &mut String, service: &ServiceIr, expansion: &Expansion, constants: &mut Constants) {
+    let _ = writeln!(out, "    service {} {{", quote(&service.name));
+    if let BodyIr::Exec { tool, args } = &service.body {
+        let _ = writeln!(out, "        run {}{}", quote(tool), constants.all_given(args));
+    }
+    for (port, scheme) in &service.ports {
+        let _ = writeln!(out, "        port {} scheme={}", quote(port), quote(scheme));
+    }
+    let sign = match &service.probe {
+        ProbeIr::Http { port, path } => format!(" http={} port={}", constants.text(path), quote(port)),
+        ProbeIr::Tcp { port } => format!(" tcp={}", quote(port)),
+        ProbeIr::Log { pattern } => format!(" log={}", quote(pattern)),
+        ProbeIr::Command { tool, args } => format!(" {}{}", quote(tool), constants.all_given(args)),
+    };
+    let _ = writeln!(out, "        ready{sign} within=\"{}ms\"", service.within_ms);
+    surroundings(out, &service.env, &service.tools, service.cwd.as_ref(), constants);
+    inputs(out, &service.inputs, expansion, constants);
     out.push_str("    }\n");
 }
 

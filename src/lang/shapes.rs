@@ -199,7 +199,8 @@ static UNLESS: Shape = Shape::new("unless", "Instances exist only where this doe
     .args(0, MANY, Name, Any, "unless VARIABLE OP VALUE…")
     .children(&[once(&ANY), once(&ALL), once(&NOT)]);
 static GUARD: Shape = Shape::new("guard", "Applies a gate.").reserved();
-static SERVICE_USES: Shape = Shape::new("uses", "Uses a service.").reserved();
+static SERVICE_USES: Shape =
+    Shape::new("uses", "Services that run while it does.").args(1, MANY, Name, Name, "uses SERVICE…");
 
 static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
@@ -269,7 +270,7 @@ static NODE: Shape =
 static USE: Shape = Shape::new("use", "Puts the nodes of a template here, under an alias.")
     .args(1, 1, Name, Name, "use TEMPLATE as=NAME")
     .props(&[needed("as", Name, "the alias in addresses")])
-    .children(&[many(&WITH)]);
+    .children(&[many(&WITH), many(&SERVICE_USES)]);
 static TEMPLATE: Shape = Shape::new("template", "A reusable group of nodes.")
     .args(1, 1, Name, Name, "template NAME")
     .children(&[many(&PARAM), many(&NODE), many(&USE)]);
@@ -285,7 +286,21 @@ static DEFAULTS: Shape =
 static RESOURCE: Shape = Shape::new("resource", "A pool that nodes hold shares of.")
     .args(1, 1, Name, Name, "resource NAME capacity=N")
     .props(&[needed("capacity", Number, "how much there is")]);
-static SERVICE: Shape = Shape::new("service", "A process that lives while its dependants run.").reserved();
+static PORT: Shape = Shape::new("port", "A port it listens at: a free one is found for each run.")
+    .args(1, 1, Name, Name, "port NAME")
+    .props(&[prop("scheme", Name, "of its address: `http` if not given, `none` for host and port alone")]);
+static READY: Shape = Shape::new("ready", "The sign by which it is ready: one of these, or a command that succeeds.")
+    .args(0, MANY, Name, Any, "ready http=\"/health\"")
+    .props(&[
+        prop("http", Text, "a path of it that is answered with a good status"),
+        prop("port", Name, "the port `http` asks, where there are several"),
+        prop("tcp", Name, "a port that takes connections"),
+        prop("log", Name, "a regular expression that a line it prints matches"),
+        prop("within", Text, "the longest to wait, 30s if not given"),
+    ]);
+static SERVICE: Shape = Shape::new("service", "A process that lives while its dependants run.")
+    .args(1, 1, Name, Name, "service NAME")
+    .children(&[once(&RUN), many(&PORT), once(&READY), many(&ENV), many(&INPUT), many(&TOOLS), once(&CWD)]);
 static GRAPH: Shape = Shape::new("graph", "What to run.")
     .args(1, 1, Name, Name, "graph NAME")
     .props(&[prop("tenant", Name, "who owns its runs; without it, the tenant `default` where there is one")])

@@ -335,6 +335,7 @@ fn plan_of(compiled: &Compiled, graph: &str, request: &DiffRequest) -> Made {
             .iter()
             .map(|(name, tool)| (name.clone(), place(program.tool(tool.decl).name.span)))
             .collect(),
+        services: expansion.services.iter().map(|service| (service.name.clone(), place(service.span))).collect(),
         graph: Some(place(group.name.span)),
     };
     Made::Plan(Box::new((plan, places)))

@@ -178,6 +178,7 @@ pub fn describe(reason: &Reason) -> String {
         Reason::DepOutputChanged { addr, path } => write!(text, "`{path}`, made by `{addr}`, changed"),
         Reason::EnvChanged { var } => write!(text, "the variable `{var}` changed"),
         Reason::ToolChanged { name } => write!(text, "the tool `{name}` changed"),
+        Reason::ServiceChanged { name } => write!(text, "the service `{name}`, or what it takes in, changed"),
         Reason::ClassChanged => write!(text, "its class or the isolation asked for changed"),
         Reason::SchemaChanged => write!(text, "the schema of keys changed"),
         Reason::Evicted => write!(text, "its result was known, but is no longer in the store"),

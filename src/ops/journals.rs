@@ -63,7 +63,10 @@ fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
                     }));
                 }
             }
-            Event::BlobQuarantined { .. } | Event::Notice { .. } | Event::RunFinished { .. } => {}
+            Event::ServiceStarted { .. }
+            | Event::ServiceReady { .. }
+            | Event::ServiceStopped { .. }
+            | Event::BlobQuarantined { .. } | Event::Notice { .. } | Event::RunFinished { .. } => {}
         }
     }
 }

@@ -225,6 +225,8 @@ fn collect(
             Class::Fixed => {}
             Class::Pure | Class::Record => named.extend(action.spec.tools.iter().map(String::as_str)),
         }
+        let services = action.spec.services.iter().filter_map(|name| plan.service(name));
+        named.extend(services.flat_map(|service| &service.spec.tools).map(String::as_str));
     }
     let mut todo: Vec<&str> = named.iter().copied().collect();
     while let Some(name) = todo.pop() {

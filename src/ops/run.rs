@@ -221,6 +221,7 @@ fn run_once(
         keep_going: options.keep_going,
         isolation: options.isolation,
         require_cached: options.require_cached,
+        service_logs: Some(run_dir(&workspace.state, &id).join("services")),
         forced: forced(plan, &options.refresh)?,
         ..Request::new(Arc::clone(plan), &workspace.root, id.clone())
     };

@@ -29,8 +29,77 @@ pub struct Plan {
     pub pools: BTreeMap<String, u64>,
     /// How many actions of this graph may run at once; `None`: as many as the machine allows.
     pub concurrency: Option<u64>,
+    /// The services that actions use, sorted by name.
+    pub services: Vec<Service>,
     /// The plan's digest: over addresses and static keys.
     pub digest: Digest,
+}
+
+/// A process that lives while the actions that use it run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The name.
+    pub name: String,
+    /// What is started: always a process, without outputs.
+    pub spec: ActionSpec,
+    /// Its ports, as declared; free numbers are found when it starts.
+    pub ports: Vec<Port>,
+    /// How to tell that it is ready.
+    pub ready: Ready,
+    /// The longest to wait for that, in milliseconds. Not keyed.
+    pub within_ms: u64,
+    /// Digest of the definition. It enters the keys of the actions that use it.
+    pub def: Digest,
+}
+
+/// A port of a service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Port {
+    /// The name.
+    pub name: String,
+    /// The scheme of its address; `none` for host and port alone.
+    pub scheme: String,
+}
+
+/// How to tell that a service is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// A request for the path is answered with a good status.
+    Http {
+        /// The port that is asked.
+        port: String,
+        /// The path.
+        path: String,
+    },
+    /// A connection is taken.
+    Tcp {
+        /// The port that is tried.
+        port: String,
+    },
+    /// A line is printed that this matches.
+    Log {
+        /// The regular expression.
+        pattern: String,
+    },
+    /// A command succeeds.
+    Command {
+        /// The tool by name.
+        tool: String,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+}
+
+impl Ready {
+    /// One line, as in plans.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Http { port, path } => format!("http {path} at port {port}"),
+            Self::Tcp { port } => format!("a connection at port {port}"),
+            Self::Log { pattern } => format!("a line that matches {pattern:?}"),
+            Self::Command { tool, args } => format!("$ {tool} {}", args.join(" ")).trim_end().to_owned(),
+        }
+    }
 }
 
 /// One action: what it is keyed by, and what it is not.
@@ -65,6 +134,8 @@ pub struct ActionSpec {
     pub outputs: Vec<Output>,
     /// Names of the tools it may start, sorted; those that tools use are added when resolved.
     pub tools: Vec<String>,
+    /// Names of the services that run while it does, sorted.
+    pub services: Vec<String>,
     /// Folder below the action's own in which it starts.
     pub cwd: Option<RelPath>,
     /// The least isolation its result must have been made under.
@@ -359,6 +430,11 @@ impl Plan {
         self.actions.binary_search_by(|action| action.addr.as_str().cmp(addr)).ok().map(|index| ActionId(index as u32))
     }
 
+    /// The service of a name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
     /// The tool of a name.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)
@@ -376,6 +452,16 @@ impl Action {
         all.sort_unstable();
         all.dedup();
         all
+    }
+}
+
+impl Service {
+    /// The producers of its inputs. The actions that use it come after these.
+    pub fn producers(&self) -> impl Iterator<Item = ActionId> {
+        self.spec.inputs.iter().filter_map(|input| match &input.source {
+            InputSource::Output { action, .. } => Some(*action),
+            InputSource::Workspace { .. } => None,
+        })
     }
 }
 

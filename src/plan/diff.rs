@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::Digest;
-use crate::plan::diff_fields::{Context, Wire, action_changes, graph_changes, tool_changes};
-use crate::plan::diff_privilege::{Entry, of_added, of_change, of_new_tools, of_tool};
-use crate::plan::key::def_digest;
+use crate::plan::diff_fields::{Context, Wire, action_changes, graph_changes, service_changes, tool_changes};
+use crate::plan::diff_privilege::{Entry, of_added, of_change, of_new_service, of_new_tools, of_service, of_tool};
+use crate::plan::key::{def_digest, service_defs};
 use crate::plan::{ActionId, Class, Plan, Tool};
 
 /// A place in a spec.
@@ -27,6 +27,8 @@ pub struct Places {
     pub actions: Vec<Place>,
     /// Of tools, by their names in the plan.
     pub tools: BTreeMap<String, Place>,
+    /// Of services, by their names.
+    pub services: BTreeMap<String, Place>,
     /// Of the graph.
     pub graph: Option<Place>,
 }
@@ -60,6 +62,8 @@ pub enum Subject {
     Graph,
     /// The declaration of a tool.
     Tool,
+    /// The declaration of a service.
+    Service,
     /// The definition of actions.
     Action,
 }
@@ -258,6 +262,7 @@ pub fn diff(before: Option<Side<'_>>, after: Option<Side<'_>>) -> PlanDiff {
         tools: Vec::new(),
         pools: BTreeMap::new(),
         concurrency: None,
+        services: Vec::new(),
         digest: Digest::from_bytes([0; 32]),
     };
     let nowhere = Places::default();
@@ -315,6 +320,7 @@ impl<'a> Finder<'a> {
             self.graph_root(&mut roots);
         }
         self.tool_roots(&mut roots, &mut privileged);
+        self.service_roots(&mut roots, &mut privileged);
         let changed = self.action_roots(&pairs, &mut roots, &mut privileged);
         let added = groups(&fresh, &[], new, self.new.places, old);
         self.added_privileges(&fresh, &added, &mut privileged);
@@ -383,12 +389,14 @@ impl<'a> Finder<'a> {
     /// changed tool does not hide a move.
     fn neutral(&self, id: ActionId) -> Digest {
         let action = self.old.plan.action(id);
-        if !self.tools_differ {
+        if !self.tools_differ && self.old.plan.services == self.new.plan.services {
             return action.def;
         }
         let mut tools = self.old_tools.clone();
         tools.extend(&self.new_tools);
-        def_digest(&action.spec, &tools)
+        let mut services = service_defs(&self.old.plan.services);
+        services.extend(service_defs(&self.new.plan.services));
+        def_digest(&action.spec, &tools, &services)
     }
 
     /// Pairs what is gone with what is new where the definition is the same: by equal static keys
@@ -483,6 +491,38 @@ impl<'a> Finder<'a> {
                 privileged.push(Privileged { ways, subject: Subject::Tool, members, before, after });
             }
             roots.push(Root { subject: Subject::Tool, members, changes, varied: false, before, after });
+        }
+    }
+
+    fn service_roots(&self, roots: &mut Vec<Root>, privileged: &mut Vec<Privileged>) {
+        let now_at = BTreeMap::new();
+        let context = Context {
+            old: self.old.plan,
+            new: self.new.plan,
+            old_tools: &self.old_tools,
+            new_tools: &self.new_tools,
+            now_at: &now_at,
+        };
+        for new in &self.new.plan.services {
+            let after = self.new.places.services.get(&new.name).cloned();
+            let members = vec![new.name.clone()];
+            let Some(old) = self.old.plan.service(&new.name) else {
+                // One that is new is so because of an action, which is the cause.
+                let ways = of_new_service(new);
+                privileged.push(Privileged { ways, subject: Subject::Service, members, before: None, after });
+                continue;
+            };
+            let changes = service_changes(&context, old, new);
+            if changes.is_empty() {
+                continue;
+            }
+            let before = self.old.places.services.get(&new.name).cloned();
+            let ways = of_service(&changes);
+            if !ways.is_empty() {
+                let (before, after, members) = (before.clone(), after.clone(), members.clone());
+                privileged.push(Privileged { ways, subject: Subject::Service, members, before, after });
+            }
+            roots.push(Root { subject: Subject::Service, members, changes, varied: false, before, after });
         }
     }
 
@@ -627,6 +667,7 @@ fn field_of(field: &str) -> &'static str {
         "inputs",
         "outputs",
         "tools",
+        "services",
         "from",
         "text",
         "template",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::format_duration;
 use crate::plan::diff::Change;
-use crate::plan::{Action, ActionKind, InputSource, Output, Plan, RenderValue, Tool, ToolExec};
+use crate::plan::{Action, ActionKind, InputSource, Output, Plan, Policy, RenderValue, Service, Tool, ToolExec};
 
 /// What comparing two actions needs of the plans around them.
 pub(super) struct Context<'a> {
@@ -115,6 +115,7 @@ fn definition(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink
         format!("{} {}{digest}", output.kind.word(), output.path)
     });
     tools(context, &a.tools, &b.tools, sink);
+    sink.sets("services", true, &a.services, &b.services, "used");
 }
 
 fn body(context: &Context<'_>, old: &ActionKind, new: &ActionKind, sink: &mut Sink) {
@@ -262,6 +263,28 @@ pub(super) fn tool_changes(old: &Tool, new: &Tool) -> Vec<Change> {
     sink.sets("uses", true, &old.uses, &new.uses, "used");
     sink.sets("pass-env", false, &old.pass_env, &new.pass_env, "handed through");
     sink.put("supplier", false, old.supplier.clone(), new.supplier.clone());
+    sink.0
+}
+
+/// The fields in which the declaration of a service differs.
+pub(super) fn service_changes(context: &Context<'_>, old: &Service, new: &Service) -> Vec<Change> {
+    // A process like that of an action, with more around it.
+    let process = |service: &Service| Action {
+        addr: service.name.clone(),
+        spec: service.spec.clone(),
+        policy: Policy::default(),
+        def: service.def,
+        skey: service.def,
+        after: Vec::new(),
+    };
+    let mut sink = Sink(action_changes(context, &process(old), &process(new), true, Wire::Compare));
+    let ports = |service: &Service| -> BTreeMap<String, String> {
+        service.ports.iter().map(|port| (port.name.clone(), port.scheme.clone())).collect()
+    };
+    sink.maps("ports", true, &ports(old), &ports(new), Clone::clone);
+    sink.put("ready", true, Some(old.ready.describe()), Some(new.ready.describe()));
+    let within = |service: &Service| Some(format_duration(Duration::from_millis(service.within_ms)));
+    sink.put("within", false, within(old), within(new));
     sink.0
 }
 

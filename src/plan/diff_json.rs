@@ -87,6 +87,7 @@ fn subject_word(subject: Subject) -> &'static str {
     match subject {
         Subject::Graph => "graph",
         Subject::Tool => "tool",
+        Subject::Service => "service",
         Subject::Action => "action",
     }
 }

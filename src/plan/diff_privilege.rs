@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::diff::{Change, Privilege};
 use crate::plan::diff_fields::program;
-use crate::plan::{Action, Class, Plan, Tool};
+use crate::plan::{Action, ActionKind, Class, Plan, Service, Tool};
 
 /// An action on both sides, with what its privileges depend on.
 pub(super) struct Entry<'a> {
@@ -69,6 +69,11 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
         }
     }
     for change in changes {
+        if let Some(service) = change.field.strip_prefix("services.")
+            && change.after.is_some()
+        {
+            ways.push((Privilege::Network, format!("reaches service `{service}`")));
+        }
         if let Some(addr) = change.field.strip_prefix("after.")
             && change.after.is_none()
         {
@@ -88,6 +93,9 @@ pub(super) fn of_added(action: &Action, tools: &BTreeMap<&str, &Tool>) -> Ways {
         let class = action.spec.class;
         let way = if class == Class::Effect { Privilege::Effect } else { Privilege::Network };
         ways.push((way, format!("new, class {}{}", class.word(), unpinned(class))));
+    }
+    if let (false, Some(service)) = (action.spec.class.network(), action.spec.services.first()) {
+        ways.push((Privilege::Network, format!("new, reaches service `{service}`")));
     }
     for (tool, variable) in passed_by(action, tools) {
         ways.push((Privilege::PassEnv, format!("new, `{variable}` reaches it by tool `{tool}`")));
@@ -111,6 +119,18 @@ pub(super) fn of_new_tools(tools: &[&Tool]) -> Ways {
         ways.push((Privilege::PassEnv, format!("new, hands {} through", variables.join(", "))));
     }
     ways
+}
+
+/// The ways in which a service that the plan did not have widens it: it is a process with the network.
+pub(super) fn of_new_service(service: &Service) -> Ways {
+    let program = if let ActionKind::Exec { tool, .. } = &service.spec.kind { tool } else { &service.name };
+    vec![(Privilege::Network, format!("new, serves by `{program}`"))]
+}
+
+/// The ways in which a changed declaration of a service widens the plan.
+pub(super) fn of_service(changes: &[Change]) -> Ways {
+    let change = changes.iter().find(|change| change.keyed);
+    change.map(|change| (Privilege::Effect, format!("`{}` of a service changed", change.field))).into_iter().collect()
 }
 
 /// The ways in which a changed declaration of a tool widens the plan.

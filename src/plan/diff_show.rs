@@ -74,6 +74,7 @@ pub(super) fn subject(root: &Root) -> String {
     match root.subject {
         Subject::Graph => format!("graph {}", members(&root.members)),
         Subject::Tool => format!("tool {}", members(&root.members)),
+        Subject::Service => format!("service {}", members(&root.members)),
         Subject::Action => members(&root.members),
     }
 }

@@ -89,6 +89,7 @@ fn who(graph: &PlanDiff, item: &Privileged) -> String {
         // The address of an action says which graph it is of.
         Subject::Action => members(&item.members),
         Subject::Tool => format!("tool {} of {}", members(&item.members), safe(&graph.graph)),
+        Subject::Service => format!("service {} of {}", members(&item.members), safe(&graph.graph)),
         Subject::Graph => format!("graph {}", safe(&graph.graph)),
     }
 }

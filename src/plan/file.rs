@@ -5,14 +5,14 @@
 use serde_json::{Value as Json, json};
 
 use crate::base::{ActionKey, RelPath};
-use crate::plan::{Action, ActionKind, InputSource, Plan, RenderValue, Tool, ToolExec};
+use crate::plan::{Action, ActionKind, Input, InputSource, Plan, Ready, RenderValue, Service, Tool, ToolExec};
 
 /// The version of the written form.
 pub const PLAN_FORMAT: u32 = 1;
 
 /// Writes a plan.
 pub fn to_json_lines(plan: &Plan) -> String {
-    let header = json!({
+    let mut header = json!({
         "plan": PLAN_FORMAT,
         "key_schema": ActionKey::SCHEMA,
         "graph": plan.graph,
@@ -22,6 +22,9 @@ pub fn to_json_lines(plan: &Plan) -> String {
         "pools": plan.pools,
         "tools": plan.tools.iter().map(tool).collect::<Vec<_>>(),
     });
+    if !plan.services.is_empty() {
+        header["services"] = plan.services.iter().map(|item| service(plan, item)).collect();
+    }
     let mut out = header.to_string();
     out.push('\n');
     for item in &plan.actions {
@@ -47,9 +50,30 @@ fn tool(tool: &Tool) -> Json {
     })
 }
 
-fn action(plan: &Plan, action: &Action) -> Json {
-    let spec = &action.spec;
-    let body = match &spec.kind {
+fn service(plan: &Plan, service: &Service) -> Json {
+    let spec = &service.spec;
+    let ready = match &service.ready {
+        Ready::Http { port, path } => json!({"http": {"port": port, "path": path}}),
+        Ready::Tcp { port } => json!({"tcp": port}),
+        Ready::Log { pattern } => json!({"log": pattern}),
+        Ready::Command { tool, args } => json!({"command": {"tool": tool, "args": args}}),
+    };
+    json!({
+        "name": service.name,
+        "def": service.def.hex(),
+        "body": body(&spec.kind),
+        "cwd": spec.cwd.as_ref().map(RelPath::as_str),
+        "env": spec.env,
+        "tools": spec.tools,
+        "inputs": inputs(plan, &spec.inputs),
+        "ports": service.ports.iter().map(|port| json!({"name": port.name, "scheme": port.scheme})).collect::<Vec<_>>(),
+        "ready": ready,
+        "within_ms": service.within_ms,
+    })
+}
+
+fn body(kind: &ActionKind) -> Json {
+    match kind {
         ActionKind::Exec { tool, args } => json!({"tool": tool, "args": args}),
         ActionKind::Copy { from } => json!({"from": from.as_str()}),
         ActionKind::Write { text } => json!({"text": text}),
@@ -58,20 +82,24 @@ fn action(plan: &Plan, action: &Action) -> Json {
             "vars": vars.iter().map(|(name, value)| (name.clone(), render_value(value))).collect::<serde_json::Map<_, _>>(),
         }),
         ActionKind::MergeJson { from } => json!({"from": from.iter().map(RelPath::as_str).collect::<Vec<_>>()}),
+    }
+}
+
+fn inputs(plan: &Plan, inputs: &[Input]) -> Vec<Json> {
+    let one = |input: &Input| match &input.source {
+        InputSource::Workspace { pattern, optional } => json!({"workspace": pattern, "optional": optional}),
+        InputSource::Output { action, output, select } => json!({
+            "at": input.dest.as_ref().map_or(".", RelPath::as_str),
+            "from": plan.action(*action).addr,
+            "output": output,
+            "select": select,
+        }),
     };
-    let inputs: Vec<Json> = spec
-        .inputs
-        .iter()
-        .map(|input| match &input.source {
-            InputSource::Workspace { pattern, optional } => json!({"workspace": pattern, "optional": optional}),
-            InputSource::Output { action, output, select } => json!({
-                "at": input.dest.as_ref().map_or(".", RelPath::as_str),
-                "from": plan.action(*action).addr,
-                "output": output,
-                "select": select,
-            }),
-        })
-        .collect();
+    inputs.iter().map(one).collect()
+}
+
+fn action(plan: &Plan, action: &Action) -> Json {
+    let spec = &action.spec;
     let outputs: Vec<Json> = spec
         .outputs
         .iter()
@@ -84,24 +112,28 @@ fn action(plan: &Plan, action: &Action) -> Json {
             })
         })
         .collect();
-    json!({
+    let mut line = json!({
         "addr": action.addr,
         "kind": spec.kind.versioned(),
         "class": spec.class.word(),
         "isolation": spec.isolation.word(),
         "def": action.def.hex(),
         "skey": action.skey.hex(),
-        "body": body,
+        "body": body(&spec.kind),
         "cwd": spec.cwd.as_ref().map(RelPath::as_str),
         "env": spec.env,
         "tools": spec.tools,
-        "inputs": inputs,
+        "inputs": inputs(plan, &spec.inputs),
         "outputs": outputs,
         "after": action.after.iter().map(|id| plan.action(*id).addr.as_str()).collect::<Vec<_>>(),
         "timeout_ms": action.policy.timeout_ms,
         "retry": action.policy.retry.as_ref().map(crate::plan::Retry::describe),
         "holds": action.policy.holds.iter().map(|need| (need.pool.clone(), json!(need.amount))).collect::<serde_json::Map<_, _>>(),
-    })
+    });
+    if !spec.services.is_empty() {
+        line["services"] = json!(spec.services);
+    }
+    line
 }
 
 fn render_value(value: &RenderValue) -> Json {

@@ -14,11 +14,14 @@
 //! | 14 | inputs | ports: (place, output name) or pattern | the merged input tree |
 //! | 15 | tools | declared identity of each tool | resolved identity of each tool |
 //! | 16 | outputs | name, path, kind, declared digest | the same |
+//! | 17 | services | definition of each service used | the same with its resolved inputs and tools |
 //! | 20 | from | of `copy` | the same |
 //! | 21 | text | of `write` | the same |
 //! | 22 | template | of `render` | the same |
 //! | 23 | vars | of `render` | the same |
 //! | 24 | merge | of `merge-json` | the same |
+//! | 40 | ports | of a service: names and schemes | the same |
+//! | 41 | ready | of a service: how to tell that it is | the same |
 //!
 //! Out, on purpose: addresses, documentation, formatting, paths of the machine, user, host, clock,
 //! retries, timeouts, resources, git revision, the program's own version. The fixed variables of the
@@ -31,7 +34,9 @@ use crate::base::{
     ActionKey, Digest, DigestSink, Domain, FieldSink, Fields, Manifest, RelPath, Tree, Value, digest_fields,
     manifest_of,
 };
-use crate::plan::{Action, ActionKind, ActionSpec, Class, InputSource, Plan, RenderValue, Tool, ToolExec};
+use crate::plan::{
+    Action, ActionKind, ActionSpec, Class, Input, InputSource, Plan, Ready, RenderValue, Service, Tool, ToolExec,
+};
 
 /// What an action's inputs and tools turned out to be, just before it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct Resolved {
     pub inputs: Tree,
     /// The tools by their name in the plan, with those they use.
     pub tools: BTreeMap<String, ToolIdentity>,
+    /// The services it uses, each by [`service_digest`].
+    pub services: BTreeMap<String, Digest>,
 }
 
 /// What a tool turned out to be on this machine.
@@ -63,19 +70,48 @@ pub fn action_manifest(spec: &ActionSpec, resolved: &Resolved) -> Manifest {
     struct Keyed<'a>(&'a ActionSpec, &'a Resolved);
     impl Fields for Keyed<'_> {
         fn walk(&self, sink: &mut dyn FieldSink) {
-            let Self(spec, resolved) = self;
-            let tools = resolved.tools.values().map(|tool| (tool.name.clone(), Value::Digest(tool.digest))).collect();
-            let program =
-                |tool: &str| resolved.tools.get(tool).map_or_else(|| tool.to_owned(), |found| found.name.clone());
-            let varying = Varying {
-                platform: Some(platform()),
-                inputs: Value::tree(resolved.inputs.clone()),
-                tools: Value::Map(tools),
-            };
-            walk(spec, &program, varying, sink);
+            resolved_walk(self.0, self.1, sink);
         }
     }
     manifest_of(&Keyed(spec, resolved))
+}
+
+/// The digest of a service whose inputs and tools are known, as it enters the keys of actions.
+pub fn service_digest(service: &Service, resolved: &Resolved) -> Digest {
+    struct Keyed<'a>(&'a Service, &'a Resolved);
+    impl Fields for Keyed<'_> {
+        fn walk(&self, sink: &mut dyn FieldSink) {
+            resolved_walk(&self.0.spec, self.1, sink);
+            serving_walk(self.0, sink);
+        }
+    }
+    digest_fields(&Keyed(service, resolved), Domain::Service)
+}
+
+fn resolved_walk(spec: &ActionSpec, resolved: &Resolved, sink: &mut dyn FieldSink) {
+    let tools = resolved.tools.values().map(|tool| (tool.name.clone(), Value::Digest(tool.digest))).collect();
+    let program = |tool: &str| resolved.tools.get(tool).map_or_else(|| tool.to_owned(), |found| found.name.clone());
+    let varying = Varying {
+        platform: Some(platform()),
+        inputs: Value::tree(resolved.inputs.clone()),
+        tools: Value::Map(tools),
+        services: &resolved.services,
+    };
+    walk(spec, &program, varying, sink);
+}
+
+/// What a service has besides a process.
+fn serving_walk(service: &Service, sink: &mut dyn FieldSink) {
+    let ports = service.ports.iter().map(|port| Value::texts([&port.name, &port.scheme])).collect();
+    sink.field(40, "ports", &Value::List(ports));
+    let text = |text: &str| Value::text(text);
+    let ready = match &service.ready {
+        Ready::Http { port, path } => vec![text("http"), text(port), text(path)],
+        Ready::Tcp { port } => vec![text("tcp"), text(port)],
+        Ready::Log { pattern } => vec![text("log"), text(pattern)],
+        Ready::Command { tool, args } => vec![text("command"), text(tool), Value::texts(args)],
+    };
+    sink.field(41, "ready", &Value::List(ready));
 }
 
 /// The action key of a manifest.
@@ -84,25 +120,51 @@ pub fn action_key(manifest: &Manifest) -> ActionKey {
 }
 
 /// The digest of an action's definition.
-pub(crate) fn def_digest(spec: &ActionSpec, tools: &BTreeMap<&str, &Tool>) -> Digest {
-    struct Keyed<'a>(&'a ActionSpec, &'a BTreeMap<&'a str, &'a Tool>);
+pub(crate) fn def_digest(
+    spec: &ActionSpec,
+    tools: &BTreeMap<&str, &Tool>,
+    services: &BTreeMap<String, Digest>,
+) -> Digest {
+    struct Keyed<'a>(&'a ActionSpec, &'a BTreeMap<&'a str, &'a Tool>, &'a BTreeMap<String, Digest>);
     impl Fields for Keyed<'_> {
         fn walk(&self, sink: &mut dyn FieldSink) {
-            def_walk(self.0, self.1, sink);
+            def_walk(self.0, self.1, self.2, sink);
         }
     }
-    digest_fields(&Keyed(spec, tools), Domain::Def)
+    digest_fields(&Keyed(spec, tools, services), Domain::Def)
+}
+
+/// The digest of a service's definition.
+pub(crate) fn service_def(service: &Service, tools: &BTreeMap<&str, &Tool>) -> Digest {
+    struct Keyed<'a>(&'a Service, &'a BTreeMap<&'a str, &'a Tool>);
+    impl Fields for Keyed<'_> {
+        fn walk(&self, sink: &mut dyn FieldSink) {
+            def_walk(&self.0.spec, self.1, &BTreeMap::new(), sink);
+            serving_walk(self.0, sink);
+        }
+    }
+    digest_fields(&Keyed(service, tools), Domain::Service)
+}
+
+/// The definitions of the services of a plan.
+pub(crate) fn service_defs(services: &[Service]) -> BTreeMap<String, Digest> {
+    services.iter().map(|service| (service.name.clone(), service.def)).collect()
 }
 
 /// The definition of an action as a manifest, for diffs of plans.
 pub fn def_manifest(plan: &Plan, action: &Action) -> Manifest {
     let tools: BTreeMap<&str, &Tool> = plan.tools.iter().map(|tool| (tool.name.as_str(), tool)).collect();
     let mut manifest = Manifest::default();
-    def_walk(&action.spec, &tools, &mut manifest);
+    def_walk(&action.spec, &tools, &service_defs(&plan.services), &mut manifest);
     manifest
 }
 
-fn def_walk(spec: &ActionSpec, tools: &BTreeMap<&str, &Tool>, sink: &mut dyn FieldSink) {
+fn def_walk(
+    spec: &ActionSpec,
+    tools: &BTreeMap<&str, &Tool>,
+    services: &BTreeMap<String, Digest>,
+    sink: &mut dyn FieldSink,
+) {
     let program = |tool: &str| tools.get(tool).map_or_else(|| tool.to_owned(), |tool| tool.program().to_owned());
     let inputs = spec
         .inputs
@@ -136,7 +198,8 @@ fn def_walk(spec: &ActionSpec, tools: &BTreeMap<&str, &Tool>, sink: &mut dyn Fie
         .filter_map(|name| tools.get(name))
         .map(|tool| (tool.program().to_owned(), declared_identity(tool)))
         .collect();
-    walk(spec, &program, Varying { platform: None, inputs: Value::Set(inputs), tools: Value::Map(declared) }, sink);
+    let (inputs, tools) = (Value::Set(inputs), Value::Map(declared));
+    walk(spec, &program, Varying { platform: None, inputs, tools, services }, sink);
 }
 
 fn declared_identity(tool: &Tool) -> Value {
@@ -150,13 +213,14 @@ fn declared_identity(tool: &Tool) -> Value {
 }
 
 /// The fields in which the definition and the action key differ.
-struct Varying {
+struct Varying<'a> {
     platform: Option<String>,
     inputs: Value,
     tools: Value,
+    services: &'a BTreeMap<String, Digest>,
 }
 
-fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying, sink: &mut dyn FieldSink) {
+fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_>, sink: &mut dyn FieldSink) {
     sink.field(1, "schema", &Value::Int(ActionKey::SCHEMA));
     sink.field(2, "kind", &Value::text(spec.kind.versioned()));
     sink.field(3, "class", &Value::text(spec.class.word()));
@@ -188,6 +252,12 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying, s
         })
         .collect();
     sink.field(16, "outputs", &Value::Set(outputs));
+    if !spec.services.is_empty() {
+        let unknown = Digest::from_bytes([0; 32]);
+        let digest = |name: &String| varying.services.get(name).copied().unwrap_or(unknown);
+        let services = spec.services.iter().map(|name| (name.clone(), Value::Digest(digest(name)))).collect();
+        sink.field(17, "services", &Value::Map(services));
+    }
     match &spec.kind {
         ActionKind::Exec { .. } => {}
         ActionKind::Copy { from } => sink.field(20, "from", &Value::text(from.as_str())),
@@ -214,16 +284,27 @@ fn render_value(value: &RenderValue) -> Value {
 /// The static key of an action: its definition, and for each port the static key of its producer.
 /// A `fixed` producer counts only by the digest it promises, so that a changed mirror changes
 /// nothing below it.
-pub(crate) fn static_key(action: &Action, def: Digest, producer: &dyn Fn(usize, &str) -> Digest) -> Digest {
+pub(crate) fn static_key(
+    action: &Action,
+    def: Digest,
+    services: &[Service],
+    producer: &dyn Fn(usize, &str) -> Digest,
+) -> Digest {
     let mut ports: BTreeSet<Value> = BTreeSet::new();
-    for input in &action.spec.inputs {
-        if let InputSource::Output { action, output, select } = &input.source {
-            ports.insert(Value::List(vec![
-                Value::text(input.dest.as_ref().map_or(".", |dest| dest.as_str())),
-                Value::text(select.as_deref().unwrap_or("")),
-                Value::text(output),
-                Value::Digest(producer(action.index(), output)),
-            ]));
+    let port = |input: &Input| {
+        let InputSource::Output { action, output, select } = &input.source else { return None };
+        Some(vec![
+            Value::text(input.dest.as_ref().map_or(".", |dest| dest.as_str())),
+            Value::text(select.as_deref().unwrap_or("")),
+            Value::text(output),
+            Value::Digest(producer(action.index(), output)),
+        ])
+    };
+    ports.extend(action.spec.inputs.iter().filter_map(port).map(Value::List));
+    for service in services.iter().filter(|service| action.spec.services.contains(&service.name)) {
+        for mut parts in service.spec.inputs.iter().filter_map(port) {
+            parts.insert(0, Value::text(&service.name));
+            ports.insert(Value::List(parts));
         }
     }
     let mut sink = DigestSink::default();
@@ -271,6 +352,12 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
     );
     if let Some(concurrency) = plan.concurrency {
         sink.field(4, "concurrency", &Value::Int(concurrency));
+    }
+    if !plan.services.is_empty() {
+        let service = |service: &Service| {
+            Value::List(vec![Value::text(&service.name), Value::Digest(service.def), Value::Int(service.within_ms)])
+        };
+        sink.field(5, "services", &Value::List(plan.services.iter().map(service).collect()));
     }
     sink.finish(Domain::Plan)
 }

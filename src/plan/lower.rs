@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
-use crate::lang::{ActionIr, BodyIr, Expansion, InputIr, Program, RenderIr, RetryDecl};
-use crate::plan::key::{def_digest, plan_digest, producer_identity, static_key};
+use crate::lang::{ActionIr, BodyIr, Expansion, InputIr, ProbeIr, Program, RenderIr, RetryDecl, ServiceIr};
+use crate::plan::key::{def_digest, plan_digest, producer_identity, service_def, service_defs, static_key};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, RenderValue, ResourceNeed, Retry, RetryOn, Tool, ToolExec,
+    Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -44,6 +44,7 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         tools,
         pools: expansion.pools.clone(),
         concurrency: expansion.concurrency,
+        services: expansion.services.iter().map(service).collect(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
@@ -53,13 +54,18 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
 /// Computes the digests of a plan whose actions are complete but for them.
 pub fn seal(plan: &mut Plan) {
     let tools: BTreeMap<&str, &Tool> = plan.tools.iter().map(|tool| (tool.name.as_str(), tool)).collect();
-    let defs: Vec<Digest> = plan.actions.iter().map(|action| def_digest(&action.spec, &tools)).collect();
+    for service in &mut plan.services {
+        service.def = service_def(service, &tools);
+    }
+    let services = service_defs(&plan.services);
+    let defs: Vec<Digest> = plan.actions.iter().map(|action| def_digest(&action.spec, &tools, &services)).collect();
     for (action, def) in plan.actions.iter_mut().zip(&defs) {
         action.def = *def;
     }
     for id in topological(plan) {
         let action = plan.action(id);
-        let skey = static_key(action, action.def, &|index, output| producer_identity(&plan.actions[index], output));
+        let producer = |index: usize, output: &str| producer_identity(&plan.actions[index], output);
+        let skey = static_key(action, action.def, &plan.services, &producer);
         plan.actions[id.index()].skey = skey;
     }
     plan.digest = plan_digest(plan);
@@ -126,6 +132,7 @@ fn action(ir: &ActionIr) -> Action {
             inputs,
             outputs,
             tools: ir.tools.clone(),
+            services: ir.services.clone(),
             cwd: ir.cwd.clone(),
             isolation: Isolation::None,
         },
@@ -133,6 +140,41 @@ fn action(ir: &ActionIr) -> Action {
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),
         after: ir.after.iter().map(|index| ActionId(*index as u32)).collect(),
+    }
+}
+
+fn service(ir: &ServiceIr) -> Service {
+    let kind = match &ir.body {
+        BodyIr::Exec { tool, args } => ActionKind::Exec { tool: tool.clone(), args: args.clone() },
+        // The checks let nothing else pass.
+        _ => ActionKind::Write { text: String::new() },
+    };
+    let mut inputs: Vec<Input> = ir.inputs.iter().map(input).collect();
+    inputs.sort();
+    inputs.dedup();
+    let ready = match &ir.probe {
+        ProbeIr::Http { port, path } => Ready::Http { port: port.clone(), path: path.clone() },
+        ProbeIr::Tcp { port } => Ready::Tcp { port: port.clone() },
+        ProbeIr::Log { pattern } => Ready::Log { pattern: pattern.clone() },
+        ProbeIr::Command { tool, args } => Ready::Command { tool: tool.clone(), args: args.clone() },
+    };
+    Service {
+        name: ir.name.clone(),
+        spec: ActionSpec {
+            kind,
+            class: Class::Volatile,
+            env: ir.env.clone(),
+            inputs,
+            outputs: Vec::new(),
+            tools: ir.tools.clone(),
+            services: Vec::new(),
+            cwd: ir.cwd.clone(),
+            isolation: Isolation::None,
+        },
+        ports: ir.ports.iter().map(|(name, scheme)| Port { name: name.clone(), scheme: scheme.clone() }).collect(),
+        ready,
+        within_ms: ir.within_ms,
+        def: Digest::from_bytes([0; 32]),
     }
 }
 

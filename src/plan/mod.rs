@@ -16,7 +16,7 @@ mod render;
 
 pub use action::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, RenderValue, ResourceNeed, Retry, RetryOn, Tool, ToolExec,
+    Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec,
 };
 pub use diff::{
     Change, Group, Place, Places, PlanDiff, Privilege, Privileged, Propagation, Review, Root, Side, Subject, diff,
@@ -24,7 +24,7 @@ pub use diff::{
 pub use diff_json::{DIFF_FORMAT, review_json, review_sarif};
 pub use diff_text::{review_markdown, review_text};
 pub use file::{PLAN_FORMAT, to_json_lines};
-pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest, platform};
+pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest, platform, service_digest};
 pub use lower::{lower, seal, topological};
 pub use picture::{to_html, to_svg};
 pub use read::{PLAN_BYTES, ReadError, from_json_lines};

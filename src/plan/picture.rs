@@ -55,6 +55,16 @@ pub fn to_html(plan: &Plan) -> String {
             action.dependencies().len()
         );
     }
+    let mut services = String::new();
+    for service in &plan.services {
+        let users = plan.actions.iter().filter(|action| action.spec.services.contains(&service.name)).count();
+        let _ = writeln!(
+            services,
+            "<p>Service <code>{}</code> runs while {users} actions run that use it; ready: {}.</p>",
+            escape(&service.name),
+            escape(&service.ready.describe())
+        );
+    }
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width\">\n<title>{title}</title>\n<style>\n:root {{ color-scheme: light dark }}\n\
@@ -65,7 +75,7 @@ pub fn to_html(plan: &Plan) -> String {
          figure {{ border-color: #3a4046 }} }}\n</style>\n<h1>Graph <code>{graph}</code></h1>\n\
          <p>{count} actions in {layers} layers; plan <code>b3:{digest}</code>. A box with a number stands for \
          actions of one declaration. Blue: network, by a promised digest. Orange: volatile. Dashed: done \
-         in-process. Thick: the longest way.</p>\n<figure>\n{svg}</figure>\n<details><summary>All actions</summary>\n\
+         in-process. Thick: the longest way.</p>\n<figure>\n{svg}</figure>\n{services}<details><summary>All actions</summary>\n\
          <table>\n<tr><th>address</th><th>kind</th><th>class</th><th>depends on</th></tr>\n{rows}</table>\n\
          </details>\n</html>\n",
         title = escape(&format!("Plan of {}", plan.graph)),
@@ -94,6 +104,9 @@ impl Picture {
                 let short = first.addr.strip_prefix(&format!("{}/", plan.graph)).unwrap_or(&first.addr);
                 let label = if members.len() > 1 { pattern.clone() } else { short.to_owned() };
                 let mut title = format!("{}\n{}", first.addr, first.spec.kind.versioned());
+                if !first.spec.services.is_empty() {
+                    let _ = write!(title, "\nuses {}", first.spec.services.join(", "));
+                }
                 if members.len() > 1 {
                     let _ = write!(title, "\nand {} more alike", members.len() - 1);
                 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer};
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind,
-    PLAN_FORMAT, Plan, Policy, RenderValue, ResourceNeed, Retry, RetryOn, Tool, ToolExec, seal, topological,
+    PLAN_FORMAT, Plan, Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec, seal,
+    topological,
 };
 
 /// Bytes of a plan file.
@@ -72,6 +73,40 @@ struct Header {
     #[serde(deserialize_with = "unique")]
     pools: BTreeMap<String, u64>,
     tools: Vec<ToolLine>,
+    #[serde(default)]
+    services: Vec<ServiceLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceLine {
+    name: String,
+    def: String,
+    body: BodyLine,
+    cwd: Option<String>,
+    #[serde(deserialize_with = "unique")]
+    env: BTreeMap<String, String>,
+    tools: Vec<String>,
+    inputs: Vec<InputLine>,
+    ports: Vec<PortLine>,
+    ready: ReadyLine,
+    within_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PortLine {
+    name: String,
+    scheme: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum ReadyLine {
+    Http { port: String, path: String },
+    Tcp(String),
+    Log(String),
+    Command { tool: String, args: Vec<String> },
 }
 
 #[derive(Deserialize)]
@@ -107,6 +142,8 @@ struct ActionLine {
     #[serde(deserialize_with = "unique")]
     env: BTreeMap<String, String>,
     tools: Vec<String>,
+    #[serde(default)]
+    services: Vec<String>,
     inputs: Vec<InputLine>,
     outputs: Vec<OutputLine>,
     after: Vec<String>,
@@ -267,14 +304,27 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         actions.push(read_action(item, &ids).map_err(|why| at(line, why))?);
     }
     let promised = digest(&header.digest).map_err(|why| at(1, why))?;
+    let mut services = Vec::with_capacity(header.services.len());
+    for line in header.services {
+        let service = read_service(line, &ids).map_err(|why| at(1, why))?;
+        if services.last().is_some_and(|last: &Service| last.name >= service.name) {
+            return Err(at(1, format!("service `{}`: names of services must rise", service.name)));
+        }
+        services.push(service);
+    }
+    let said: Vec<Digest> = services.iter().map(|service| service.def).collect();
     let mut plan = Plan {
         graph: header.graph,
         actions,
         tools,
         pools: header.pools,
         concurrency: header.concurrency,
+        services,
         digest: promised,
     };
+    for ((line, ..), action) in claimed.iter().zip(&plan.actions) {
+        check_services(&plan, action).map_err(|why| at(*line, why))?;
+    }
     for ((line, ..), action) in claimed.iter().zip(&plan.actions) {
         let ends = |output: &str, id: ActionId| plan.action(id).spec.outputs.iter().any(|known| known.name == output);
         for input in &action.spec.inputs {
@@ -295,6 +345,9 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
                 let which = if *def == action.def { "skey" } else { "def" };
                 return Err(at(*line, format!("`{which}` of `{}` is not that of its fields", action.addr)));
             }
+        }
+        if let Some((service, _)) = plan.services.iter().zip(&said).find(|(service, said)| service.def != **said) {
+            return Err(at(1, format!("`def` of service `{}` is not that of its fields", service.name)));
         }
         if plan.digest != promised {
             return Err(ReadError::Untrue(format!(
@@ -399,12 +452,65 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         inputs,
         outputs,
         tools: line.tools,
+        services: line.services,
         cwd: line.cwd.as_deref().map(path).transpose()?,
         isolation,
     };
     let unknown = Digest::from_bytes([0; 32]);
     let policy = Policy { timeout_ms: line.timeout_ms, retry, holds };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after })
+}
+
+/// Checks that an action uses services of the plan, and comes after what these take in.
+fn check_services(plan: &Plan, action: &Action) -> Result<(), String> {
+    if !action.spec.services.windows(2).all(|pair| pair[0] < pair[1]) {
+        return Err("the names of its services must rise".to_owned());
+    }
+    let before = if action.spec.services.is_empty() { Vec::new() } else { action.dependencies() };
+    for name in &action.spec.services {
+        let service = plan.service(name).ok_or_else(|| format!("there is no service `{name}` in the plan"))?;
+        if let Some(id) = service.producers().find(|id| !before.contains(id)) {
+            return Err(format!("it does not come after `{}`, which its service takes in", plan.action(id).addr));
+        }
+    }
+    Ok(())
+}
+
+fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<Service, String> {
+    let name = line.name;
+    let wrong = |why: String| format!("service `{name}`: {why}");
+    let id = |addr: &str| ids.get(addr).copied().ok_or_else(|| format!("there is no action `{addr}` in the plan"));
+    let kind = read_body("exec/1", line.body).map_err(wrong)?;
+    let inputs = line.inputs.into_iter().map(|input| read_input(input, &id)).collect::<Result<Vec<_>, _>>();
+    let inputs = inputs.map_err(wrong)?;
+    if !inputs.is_sorted() {
+        return Err(wrong("its inputs are not in order".to_owned()));
+    }
+    let ready = match line.ready {
+        ReadyLine::Http { port, path } => Ready::Http { port, path },
+        ReadyLine::Tcp(port) => Ready::Tcp { port },
+        ReadyLine::Log(pattern) => Ready::Log { pattern },
+        ReadyLine::Command { tool, args } => Ready::Command { tool, args },
+    };
+    let ports: Vec<Port> = line.ports.into_iter().map(|port| Port { name: port.name, scheme: port.scheme }).collect();
+    if let Ready::Http { port, .. } | Ready::Tcp { port } = &ready
+        && !ports.iter().any(|known| known.name == *port)
+    {
+        return Err(wrong(format!("it has no port `{port}`")));
+    }
+    let def = digest(&line.def).map_err(wrong)?;
+    let spec = ActionSpec {
+        kind,
+        class: Class::Volatile,
+        env: line.env,
+        inputs,
+        outputs: Vec::new(),
+        tools: line.tools,
+        services: Vec::new(),
+        cwd: line.cwd.as_deref().map(path).transpose().map_err(wrong)?,
+        isolation: Isolation::None,
+    };
+    Ok(Service { name, spec, ports, ready, within_ms: line.within_ms, def })
 }
 
 fn read_body(kind: &str, body: BodyLine) -> Result<ActionKind, String> {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::base::{RelPath, format_duration};
-use crate::plan::{Action, ActionKind, InputSource, Plan};
+use crate::plan::{Action, ActionKind, Input, InputSource, Plan};
 
 /// A plan for people: a line for each action, then what it takes and leaves.
 pub fn to_text(plan: &Plan) -> String {
@@ -11,25 +11,32 @@ pub fn to_text(plan: &Plan) -> String {
     for (pool, capacity) in &plan.pools {
         let _ = writeln!(out, "resource {pool}: {capacity}");
     }
+    for service in &plan.services {
+        let _ = writeln!(out, "\nservice {}  {}", service.name, service.def.short());
+        let _ = writeln!(out, "    {}", body(&service.spec.kind));
+        for (name, value) in &service.spec.env {
+            let _ = writeln!(out, "    env {name}={value:?}");
+        }
+        inputs(&mut out, plan, &service.spec.inputs);
+        for port in &service.ports {
+            let _ = writeln!(out, "    port {} ({})", port.name, port.scheme);
+        }
+        let within = format_duration(std::time::Duration::from_millis(service.within_ms));
+        let _ = writeln!(out, "    ready: {}, within {within}", service.ready.describe());
+    }
     for action in &plan.actions {
         let _ = writeln!(out, "\n{}  {}  {}", action.addr, action.spec.kind.versioned(), action.def.short());
-        let _ = writeln!(out, "    {}", body(action));
+        let _ = writeln!(out, "    {}", body(&action.spec.kind));
         for (name, value) in &action.spec.env {
             let _ = writeln!(out, "    env {name}={value:?}");
         }
-        for input in &action.spec.inputs {
-            let _ = match &input.source {
-                InputSource::Workspace { pattern, .. } => writeln!(out, "    <- {pattern}"),
-                InputSource::Output { action, output, select } => {
-                    let place = input.dest.as_ref().map_or(".", |dest| dest.as_str());
-                    let select = select.as_ref().map_or(String::new(), |select| format!(" [{select}]"));
-                    writeln!(out, "    <- {place} = {}.{output}{select}", plan.action(*action).addr)
-                }
-            };
-        }
+        inputs(&mut out, plan, &action.spec.inputs);
         for output in &action.spec.outputs {
             let name = if output.name == output.path.as_str() { String::new() } else { format!("{} = ", output.name) };
             let _ = writeln!(out, "    -> {name}{} ({})", output.path, output.kind.word());
+        }
+        if !action.spec.services.is_empty() {
+            let _ = writeln!(out, "    uses {}", action.spec.services.join(", "));
         }
         for id in &action.after {
             let _ = writeln!(out, "    after {}", plan.action(*id).addr);
@@ -50,8 +57,21 @@ pub fn to_text(plan: &Plan) -> String {
     out
 }
 
-fn body(action: &Action) -> String {
-    match &action.spec.kind {
+fn inputs(out: &mut String, plan: &Plan, inputs: &[Input]) {
+    for input in inputs {
+        let _ = match &input.source {
+            InputSource::Workspace { pattern, .. } => writeln!(out, "    <- {pattern}"),
+            InputSource::Output { action, output, select } => {
+                let place = input.dest.as_ref().map_or(".", |dest| dest.as_str());
+                let select = select.as_ref().map_or(String::new(), |select| format!(" [{select}]"));
+                writeln!(out, "    <- {place} = {}.{output}{select}", plan.action(*action).addr)
+            }
+        };
+    }
+}
+
+fn body(kind: &ActionKind) -> String {
+    match kind {
         ActionKind::Exec { tool, args } => {
             let args: Vec<String> = args.iter().map(|arg| quote(arg)).collect();
             format!("$ {tool} {}", args.join(" ")).trim_end().to_owned()
@@ -87,6 +107,12 @@ pub fn to_dot(plan: &Plan) -> String {
             let _ = writeln!(out, "    {} -> {}{style};", json(from), json(&action.addr));
         }
     }
+    for (number, service) in plan.services.iter().enumerate() {
+        let _ = writeln!(out, "    \"service {number}\" [label={}, shape=ellipse];", json(&service.name));
+        for action in plan.actions.iter().filter(|action| action.spec.services.contains(&service.name)) {
+            let _ = writeln!(out, "    \"service {number}\" -> {} [style=dotted];", json(&action.addr));
+        }
+    }
     out.push_str("}\n");
     out
 }
@@ -102,6 +128,12 @@ pub fn to_mermaid(plan: &Plan) -> String {
         for (from, label) in edges(plan, action) {
             let from = plan.find(from).map_or(0, |id| id.0);
             let _ = writeln!(out, "    a{from} {} a{}", if label.is_some() { "-->" } else { "-.->" }, id.0);
+        }
+    }
+    for (number, service) in plan.services.iter().enumerate() {
+        let _ = writeln!(out, "    s{number}([\"{}\"])", service.name.replace('"', "#quot;"));
+        for (id, _) in plan.iter().filter(|(_, action)| action.spec.services.contains(&service.name)) {
+            let _ = writeln!(out, "    s{number} -.- a{}", id.0);
         }
     }
     out

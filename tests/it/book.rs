@@ -241,6 +241,13 @@ fn the_document_of_lua_does_what_it_says() {
 }
 
 #[test]
+fn the_document_of_services_does_what_it_says() {
+    if tool("node").is_some() {
+        assert!(Console::new().with("examples/services").follows("examples/services/README.md") >= 3);
+    }
+}
+
+#[test]
 fn the_document_of_site_does_what_it_says() {
     if tool("cmark").is_some() {
         assert!(Console::new().with("examples/site").follows("examples/site/README.md") >= 1);
@@ -256,8 +263,16 @@ fn transcripts_of_the_command_line_are_as_kept() {
 #[test]
 fn every_document_with_commands_is_run_by_a_test() {
     // Those that the tests above follow, by the beginning of their path.
-    let followed =
-        ["README.md", "book/src/", "examples/hello/", "examples/lua/", "examples/site/", "tests/cli/", "tests/bench/"];
+    let followed = [
+        "README.md",
+        "book/src/",
+        "examples/hello/",
+        "examples/lua/",
+        "examples/services/",
+        "examples/site/",
+        "tests/cli/",
+        "tests/bench/",
+    ];
     for (path, text) in documents() {
         let runs = |block: &Block| block.language == "console" && !block.is("ignore");
         let is_followed = followed.iter().any(|start| path.starts_with(start));

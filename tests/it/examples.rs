@@ -17,7 +17,7 @@ fn names() -> Vec<String> {
 #[test]
 fn there_are_examples_and_each_has_its_documents() {
     let names = names();
-    for expected in ["hello", "lua", "site"] {
+    for expected in ["hello", "lua", "services", "site"] {
         assert!(names.iter().any(|name| name == expected), "{names:?}");
     }
     for name in names {
@@ -74,6 +74,23 @@ fn hello_behaves_as_its_document_says() {
     hello.remove("out");
     assert_eq!(hello.run(&["run", "hello"]).ok().counts(), [0, 2, 0, 0, 0]);
     assert_eq!(hello.read("out/hello/shout/shout.txt"), "HELLO, WORLD\n");
+}
+
+#[test]
+fn services_behave_as_their_document_says() {
+    if tool("node").is_none() {
+        return;
+    }
+    let services = Workspace::copy_of("examples/services");
+    assert_eq!(services.run(&["run", "services"]).ok().counts(), [4, 0, 0, 0, 0]);
+    let server = services.read("web/server.mjs");
+    services.write("web/server.mjs", server.replace("name.length * 10", "name.length * 20"));
+    // The list of what is in stock comes out equal.
+    assert_eq!(services.run(&["run", "services"]).ok().counts(), [3, 1, 0, 0, 0]);
+    services.run(&["why", "services/prices"]).ok().prints("the service `shop`, or what it takes in, changed");
+    let spec = services.read("partita.kdl");
+    services.write("partita.kdl", spec.replace("\"/health\" within=\"20s\"", "\"/nowhere\" within=\"300ms\""));
+    services.run(&["run", "services"]).expect(14).says("/nowhere is answered with status 404");
 }
 
 #[test]

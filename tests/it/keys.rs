@@ -54,6 +54,7 @@ fn spec(kind: ActionKind) -> ActionSpec {
         inputs: Vec::new(),
         outputs: vec![output("out", "out.txt")],
         tools,
+        services: Vec::new(),
         cwd: None,
         isolation: Isolation::None,
     }
@@ -200,6 +201,7 @@ fn plan() -> Plan {
         tools: tools(),
         pools: [("gpu".to_owned(), 4)].into(),
         concurrency: Some(3),
+        services: Vec::new(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
@@ -225,7 +227,7 @@ fn resolved(spec: &ActionSpec, inputs: Tree) -> Resolved {
         };
         found.extend(all.iter().map(|(name, identity)| ((*name).to_owned(), identity.clone())));
     }
-    Resolved { inputs, tools: found }
+    Resolved { inputs, tools: found, services: BTreeMap::new() }
 }
 
 /// The manifest on the platform of the frozen keys.
@@ -420,7 +422,7 @@ fn every_field_of_the_built_in_kinds_changes_the_key() {
         render("a", vec![("x", list(&["a", ""]))]),
         render("a", vec![("x", list(&[]))]),
     ];
-    let nothing = Resolved { inputs: Tree::default(), tools: BTreeMap::new() };
+    let nothing = Resolved { inputs: Tree::default(), tools: BTreeMap::new(), services: BTreeMap::new() };
     let keys: BTreeSet<ActionKey> =
         kinds.iter().map(|kind| action_key(&action_manifest(&spec(kind.clone()), &nothing))).collect();
     assert_eq!(keys.len(), kinds.len());

@@ -26,6 +26,7 @@ mod memo;
 mod packages;
 mod reference;
 mod repro;
+mod services;
 mod specs;
 mod stdlib;
 mod store;

@@ -14,6 +14,7 @@ fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
         env: BTreeMap::new(),
         inputs: inputs.collect(),
         outputs: vec![],
+        services: Vec::new(),
         tools: vec![],
         cwd: None,
         isolation: Isolation::None,
@@ -31,6 +32,7 @@ fn plan(actions: Vec<Action>) -> Plan {
         tools: vec![],
         pools: [("gpu".to_owned(), 2)].into(),
         concurrency: None,
+        services: vec![],
         digest: Digest::of_blob(b"plan"),
     }
 }

@@ -105,7 +105,7 @@ fn check_how(
         .collect();
     let scope = constants.with_params(&params, capability.accepts_known);
     for arg in &how.args {
-        check_argument(arg, &scope, diagnostics);
+        check_argument(arg, &scope, false, diagnostics);
     }
     unique(how.env.iter().map(|(name, _)| name), "variable", diagnostics);
     for (name, value) in &how.env {

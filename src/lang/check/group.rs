@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
-use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Param};
+use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Param, ServiceDecl};
 use crate::lang::check::scope::some;
+use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
 use crate::lang::check::{Asked, Callee, Scope, asked, check_arguments, check_params, leaves, unique};
 use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
@@ -40,8 +41,7 @@ pub(super) fn check_graph(
     if let Some(tenant) = &graph.tenant {
         program.resolve(file, DeclKind::Tenant, tenant, diagnostics);
     }
-    let pools: Vec<&str> = graph.resources.iter().map(|(name, _)| name.value.as_str()).collect();
-    check_group(program, file, &graph.group, constants, &pools, "graph", diagnostics);
+    check_group(program, file, &graph.group, constants, Some(graph), diagnostics);
 }
 
 /// The nodes of a group, as its references need them.
@@ -49,6 +49,7 @@ struct Nodes<'a> {
     program: &'a Program,
     file: FileId,
     group: &'a Group,
+    services: &'a [ServiceDecl],
     by_name: BTreeMap<&'a str, &'a NodeDecl>,
     aliases: BTreeSet<&'a str>,
     /// The outputs of recipes and nodes asked for so far, with their types.
@@ -60,22 +61,35 @@ pub(super) fn check_group(
     file: FileId,
     group: &Group,
     constants: &Scope,
-    pools: &[&str],
-    what: &str,
+    graph: Option<&GraphDecl>,
     diagnostics: &mut Diagnostics,
 ) {
-    check_segment(&group.name, what, diagnostics);
+    check_segment(&group.name, if graph.is_some() { "graph" } else { "template" }, diagnostics);
     check_params(&group.params, constants, diagnostics);
-    let scope = constants.with_params(&group.params, group.params_known);
+    let pools: Vec<&str> =
+        graph.iter().flat_map(|graph| &graph.resources).map(|(name, _)| name.value.as_str()).collect();
+    let pools = pools.as_slice();
+    let services: &[ServiceDecl] = graph.map_or(&[], |graph| &graph.services);
+    let mut scope = constants.with_params(&group.params, group.params_known);
+    for port in services.iter().flat_map(|service| &service.ports) {
+        scope.insert_address(&port.address);
+        scope.insert_address(&port.number);
+    }
+    if let Some(graph) = graph {
+        check_services(&Place { program, file, pools }, graph, &scope, diagnostics);
+    }
+    check_uses(graph, group, diagnostics);
     let mut nodes = Nodes {
         program,
         file,
         group,
+        services,
         by_name: group.nodes.iter().map(|node| (node.name.value.as_str(), node)).collect(),
         aliases: group.uses.iter().map(|decl| decl.alias.value.as_str()).collect(),
         outputs: BTreeMap::new(),
     };
-    unique(group.nodes.iter().map(|n| &n.name).chain(group.uses.iter().map(|u| &u.alias)), "node", diagnostics);
+    let names = group.nodes.iter().map(|n| &n.name).chain(group.uses.iter().map(|u| &u.alias));
+    unique(names.chain(services.iter().map(|service| &service.name)), "node", diagnostics);
     for (index, node) in group.nodes.iter().enumerate() {
         if index % 64 == 63 && enough(diagnostics) {
             return;
@@ -189,6 +203,10 @@ fn check_condition(condition: &Cond, nodes: &[NodeDecl], scope: &Scope, diagnost
                 return;
             }
             let Some((ty, declared)) = scope.resolve(&path.value, path.span, diagnostics) else { return };
+            if scope.is_address(&path.value) {
+                diagnostics.push(misplaced_address(path.span, &path.value));
+                return;
+            }
             if let Ty::Artifact(_) = ty {
                 diagnostics.push(
                     at_run_time(path.span, &format!("`{}`, an artifact", path.value))
@@ -240,6 +258,10 @@ impl<'a> Nodes<'a> {
         let whole = self.by_name.contains_key(path);
         let head = if whole { path } else { path.split('/').next().unwrap_or(path) };
         if head.contains('*') || self.aliases.contains(head) {
+            return;
+        }
+        if let Some(service) = self.services.iter().find(|service| service.name.value == head) {
+            check_address(text, output, service, wanted, diagnostics);
             return;
         }
         let Some(node) = self.by_name.get(head).copied() else {
@@ -307,6 +329,27 @@ impl<'a> Nodes<'a> {
             }
         }))
     }
+}
+
+/// Checks a reference to a service: where an artifact is wanted it cannot be, and elsewhere it
+/// must name a port. What is right has been checked with the types.
+fn check_address(text: &Text, port: &str, service: &ServiceDecl, wanted: Option<&Ty>, diagnostics: &mut Diagnostics) {
+    let known: Vec<&str> = service.ports.iter().map(|port| port.name.value.as_str()).collect();
+    let diagnostic = if wanted.is_none() {
+        Diagnostic::new(
+            Code::P0203,
+            text.span,
+            format!("`{}` is a service, but a node is needed here", service.name.value),
+        )
+        .with_help("a service leaves no artifacts; its address is an argument: `with url=(ref)service.port`")
+    } else if known.contains(&port.trim_end_matches(".port")) || diagnostics.has_error_within(text.span) {
+        return;
+    } else {
+        Diagnostic::new(Code::P0401, text.span, format!("service `{}` has no port `{port}`", service.name.value))
+            .with_suggestion_text(did_you_mean(port, known.iter().copied()))
+            .with_help(if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", some(&known)) })
+    };
+    diagnostics.push(diagnostic.with_secondary(service.name.span, "declared here"));
 }
 
 /// Reports templates that use each other in a cycle. Keeps its own stack: a chain of templates may be

@@ -1,10 +1,11 @@
 //! Variables in scope with their types, and the check of expressions against types. Leaves out
 //! values: see `expand`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param};
+use crate::lang::check::service::misplaced_address;
 use crate::lang::print::quote;
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
 use crate::lang::text::{BRACES, Filter, Text};
@@ -16,6 +17,8 @@ pub(crate) struct Scope<'a> {
     outer: Option<&'a Scope<'a>>,
     constants: Option<(&'a Program, FileId)>,
     vars: BTreeMap<&'a str, (Ty, Span)>,
+    /// Which of its variables are addresses of services.
+    addresses: BTreeSet<&'a str>,
     /// Whether `node.VARIABLE` may be used: in places evaluated for each instance taken.
     instance: bool,
     /// Whether a parameter of it was not understood, so that its name may be missing.
@@ -49,6 +52,28 @@ impl<'a> Scope<'a> {
     /// Adds a variable.
     pub(crate) fn insert(&mut self, name: &'a Name, ty: Ty) {
         self.vars.insert(&name.value, (ty, name.span));
+    }
+
+    /// Adds the address of a service, or the number of a port of it.
+    pub(crate) fn insert_address(&mut self, name: &'a Name) {
+        self.insert(name, Ty::String);
+        self.addresses.insert(&name.value);
+    }
+
+    /// Whether a variable is the address of a service.
+    pub(crate) fn is_address(&self, name: &str) -> bool {
+        if self.vars.contains_key(name) {
+            return self.addresses.contains(name);
+        }
+        let constant = |(program, file): (&Program, FileId)| program.lookup(file, DeclKind::Let, name).is_some();
+        !self.constants.is_some_and(constant) && self.outer.is_some_and(|outer| outer.is_address(name))
+    }
+
+    /// Whether a reference is to a service: to one of its ports, or to one that it does not have.
+    pub(crate) fn is_of_service(&self, reference: &str) -> bool {
+        let head = reference.split('.').next().unwrap_or(reference);
+        let own = |name: &&str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+        self.addresses.iter().any(own) || self.outer.is_some_and(|outer| outer.is_of_service(reference))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<(&Ty, Span)> {
@@ -126,14 +151,27 @@ impl<'a> Scope<'a> {
         None
     }
 
-    /// Checks the holes of a text: names in scope, nothing that cannot be text.
+    /// Checks the holes of a text: names in scope, nothing that cannot be text, no address.
     pub(crate) fn check_text(&self, text: &Text, diagnostics: &mut Diagnostics) {
+        self.check_holes(text, false, diagnostics);
+    }
+
+    /// The same for a text that a process is given, which may hold addresses of services.
+    pub(crate) fn check_given_text(&self, text: &Text, diagnostics: &mut Diagnostics) {
+        self.check_holes(text, true, diagnostics);
+    }
+
+    fn check_holes(&self, text: &Text, addresses: bool, diagnostics: &mut Diagnostics) {
         for (path, filters, span) in text.holes() {
             let name = path.join(".");
             if path[0] == "node" && path.len() == 2 && self.instance {
                 continue;
             }
             let Some((ty, declared)) = self.find(&name, span, Some(BRACES), diagnostics) else { continue };
+            if self.is_address(&name) && !(addresses && filters.is_empty()) {
+                diagnostics.push(misplaced_address(span, &name));
+                continue;
+            }
             // Only `join` makes a list a text, and every other filter wants a text.
             let joined = matches!(filters.first(), Some(Filter::Join(_)));
             let bad = match ty {
@@ -237,9 +275,9 @@ impl Check<'_> {
     fn one(&self, value: &Expr, ty: &Ty, diagnostics: &mut Diagnostics) {
         match value {
             Expr::Int(..) | Expr::Bool(..) if *ty == Ty::Poison => {}
-            Expr::Text(text) if text.is_broken() => self.scope.check_text(text, diagnostics),
+            Expr::Text(text) if text.is_broken() => self.scope.check_given_text(text, diagnostics),
             Expr::Text(text) => {
-                self.scope.check_text(text, diagnostics);
+                self.scope.check_given_text(text, diagnostics);
                 if let Some(literal) = text.as_literal() {
                     if let Err(breach) = check_text(ty, self.constraints, literal) {
                         diagnostics.push(self.breach(breach, value.span(), literal, ty));
@@ -272,7 +310,13 @@ impl Check<'_> {
             }
             Expr::Ref(text) => {
                 self.scope.check_text(text, diagnostics);
-                if !matches!(ty, Ty::Artifact(_) | Ty::Poison) {
+                if text.as_literal().is_some_and(|name| self.scope.is_address(name)) {
+                    if !ty.textual() {
+                        diagnostics.push(self.mismatch(text.span, ty, "address", None));
+                    }
+                } else if !matches!(ty, Ty::Artifact(_) | Ty::Poison)
+                    && !text.as_literal().is_some_and(|name| self.scope.is_of_service(name))
+                {
                     diagnostics.push(self.mismatch(text.span, ty, "artifact", None));
                 }
             }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix};
 use crate::lang::ast::{
-    Body, BundleDecl, Cond, Expr, FileDecls, Group, InputDecl, Name, NodeDecl, Param, RenderVar, Work,
+    Body, BundleDecl, Cond, Expr, FileDecls, Group, InputDecl, Name, NodeDecl, Param, Probe, RenderVar, ServiceDecl,
+    Work,
 };
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::text::Text;
@@ -32,16 +33,30 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             report_params(&decl.params, &own, shown, diagnostics);
             all.extend(own);
         }
-        for (group, timeout) in decls
+        for graph in decls.graphs.iter().filter(|_| shown) {
+            let nodes = graph.group.nodes.iter().map(|node| &node.services);
+            let used: BTreeSet<&str> = nodes
+                .chain(graph.group.uses.iter().map(|decl| &decl.services))
+                .flatten()
+                .map(|name| name.value.as_str())
+                .collect();
+            for service in &graph.services {
+                if !used.contains(service.name.value.as_str()) {
+                    report("service", &service.name, false, diagnostics);
+                }
+            }
+        }
+        for (group, graph) in decls
             .templates
             .iter()
             .map(|group| (group, None))
-            .chain(decls.graphs.iter().map(|graph| (&graph.group, graph.timeout.as_ref())))
+            .chain(decls.graphs.iter().map(|graph| (&graph.group, Some(graph))))
         {
             let mut own = Uses::default();
             own.group(group);
-            if let Some(text) = timeout {
-                own.text(text);
+            if let Some(graph) = graph {
+                graph.timeout.iter().for_each(|text| own.text(text));
+                graph.services.iter().for_each(|service| own.service(service));
             }
             report_params(&group.params, &own, shown, diagnostics);
             all.extend(own);
@@ -237,6 +252,20 @@ impl Uses {
         work.tools.iter().for_each(|name| self.name(DeclKind::Tool, name));
         work.cwd.iter().chain(&work.timeout).for_each(|text| self.text(text));
         work.holds.iter().for_each(|hold| self.expr(&hold.amount));
+    }
+
+    fn service(&mut self, service: &ServiceDecl) {
+        self.work(&service.work);
+        let Some(ready) = &service.ready else { return };
+        ready.within.iter().for_each(|text| self.text(text));
+        match &ready.probe {
+            Probe::Http { path, .. } => self.text(path),
+            Probe::Tcp(_) | Probe::Log(_) => {}
+            Probe::Command { tool, args } => {
+                self.name(DeclKind::Tool, tool);
+                self.exprs(args);
+            }
+        }
     }
 
     fn node(&mut self, node: &NodeDecl) {

@@ -9,6 +9,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, InputDecl, Name, RecipeDecl, RenderVar, Work};
 use crate::lang::check::domain::check_ask;
 use crate::lang::check::scope::some;
+use crate::lang::check::service::misplaced_address;
 use crate::lang::check::{Scope, check_params, leaves, tool, unique};
 use crate::lang::program::{FileId, Program};
 use crate::lang::shape::enough;
@@ -202,7 +203,7 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
         Some(Body::Exec { tool: name, args }) => {
             tool(program, file, name, diagnostics);
             for arg in args {
-                check_argument(arg, scope, diagnostics);
+                check_argument(arg, scope, true, diagnostics);
             }
         }
         Some(Body::Copy(text)) => check_operand(text, scope, diagnostics),
@@ -212,7 +213,7 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
             unique(vars.iter().map(|(name, _)| name), "variable", diagnostics);
             for (_, var) in vars {
                 match var {
-                    RenderVar::Value(expr) => check_argument(expr, scope, diagnostics),
+                    RenderVar::Value(expr) => check_argument(expr, scope, false, diagnostics),
                     RenderVar::File(text) | RenderVar::Json(text) => check_operand(text, scope, diagnostics),
                 }
             }
@@ -314,10 +315,21 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// An argument of a process or a variable of a template: text, number, or a list by `(var)`.
-pub(super) fn check_argument(expr: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
+/// An argument of a process or a variable of a template: text, number, or a list by `(var)`; of a
+/// process, also the address of a service.
+pub(super) fn check_argument(expr: &Expr, scope: &Scope, addresses: bool, diagnostics: &mut Diagnostics) {
+    let address = |name: &str| scope.is_address(name);
     match expr {
+        Expr::Text(text) if addresses => scope.check_given_text(text, diagnostics),
         Expr::Text(text) => scope.check_text(text, diagnostics),
+        Expr::Var(name) if address(&name.value) && !addresses => {
+            diagnostics.push(misplaced_address(name.span, &name.value));
+        }
+        Expr::Ref(text) if text.as_literal().is_some_and(address) => {
+            if !addresses {
+                diagnostics.push(misplaced_address(text.span, text.as_literal().unwrap_or_default()));
+            }
+        }
         Expr::Var(name) => {
             if let Some((Ty::Artifact(_), declared)) = scope.resolve(&name.value, name.span, diagnostics) {
                 diagnostics.push(artifact_argument(name.span, &name.value).with_secondary(declared, "declared here"));
@@ -376,7 +388,7 @@ pub(super) fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &
                 );
             }
         }
-        other => check_argument(other, scope, diagnostics),
+        other => check_argument(other, scope, true, diagnostics),
     }
 }
 

@@ -16,12 +16,13 @@ use crate::lang::program::{DeclKind, FileId};
 use crate::lang::ty::{ArtifactKind, Ty};
 
 /// Where an action comes from, while it is made.
-struct Site<'e> {
-    addr: String,
-    file: FileId,
-    env: &'e Arc<Env>,
-    placed: usize,
-    instance: usize,
+pub(super) struct Site<'e> {
+    pub(super) addr: String,
+    pub(super) file: FileId,
+    pub(super) env: &'e Arc<Env>,
+    pub(super) placed: usize,
+    /// `None` for a service.
+    pub(super) instance: Option<usize>,
 }
 
 impl<'a> Expander<'a, '_> {
@@ -37,7 +38,7 @@ impl<'a> Expander<'a, '_> {
             let first = self.actions.len();
             match &node.recipe {
                 None => {
-                    let site = Site { addr, file, env: &env, placed, instance };
+                    let site = Site { addr, file, env: &env, placed, instance: Some(instance) };
                     if let Some(ir) = self.action(site, &node.work, None, graph) {
                         let outputs =
                             ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
@@ -87,7 +88,8 @@ impl<'a> Expander<'a, '_> {
             if self.exhausted {
                 return;
             }
-            let site = Site { addr: format!("{addr}/{}", step.name.value), file, env, placed, instance };
+            let site =
+                Site { addr: format!("{addr}/{}", step.name.value), file, env, placed, instance: Some(instance) };
             let Some(ir) = self.action(site, &step.work, Some(outer), graph) else { continue };
             let index = first + made.len();
             steps.insert(step.name.value.clone(), index);
@@ -108,7 +110,7 @@ impl<'a> Expander<'a, '_> {
     }
 
     /// One action without inputs. `outer` is the node around a recipe, whose policies apply.
-    fn action(
+    pub(super) fn action(
         &mut self,
         site: Site<'_>,
         work: &'a Work,
@@ -133,9 +135,10 @@ impl<'a> Expander<'a, '_> {
         }
         let body = self.body(&site, work, &mut tools)?;
         let evaluator = Evaluator::new(site.env, site.placed);
+        let given = Evaluator { addresses: true, ..Evaluator::new(site.env, site.placed) };
         let mut env = BTreeMap::new();
         for (name, value) in &work.env {
-            let value = evaluator.expr(value, self.diagnostics)?.text()?;
+            let value = given.expr(value, self.diagnostics)?.text()?;
             if value.contains('\0') {
                 self.diagnostics.push(
                     Diagnostic::new(Code::P0301, name.span, "a variable of the environment cannot hold a NUL")
@@ -180,7 +183,8 @@ impl<'a> Expander<'a, '_> {
         };
         // A step's own timeout is nearer than that of the node around its recipe, which is evaluated
         // where it stands.
-        let around = Arc::clone(&self.instances[site.instance].env);
+        let around = site.instance.map_or(site.env, |instance| &self.instances[instance].env);
+        let around = Arc::clone(around);
         let timeout_ms = match (&work.timeout, outer.and_then(|outer| outer.timeout.as_ref())) {
             (Some(text), _) => {
                 let value = evaluator.text(text, self.diagnostics)?;
@@ -212,6 +216,7 @@ impl<'a> Expander<'a, '_> {
             timeout_ms,
             retry,
             holds: holds.into_iter().collect(),
+            services: Vec::new(),
             after: Vec::new(),
             span: work.span,
         };
@@ -275,9 +280,10 @@ impl<'a> Expander<'a, '_> {
         Some(match work.body.as_ref()? {
             Body::Exec { tool, args } => {
                 let mut texts = Vec::new();
+                let given = Evaluator { addresses: true, ..Evaluator::new(site.env, site.placed) };
                 for arg in args {
                     let before = texts.len();
-                    evaluator.splice(arg, &mut texts, self.diagnostics)?;
+                    given.splice(arg, &mut texts, self.diagnostics)?;
                     let bytes = texts[before..].iter().map(|text| text.len() + 32).sum();
                     self.spend(bytes, work.span, &site.addr)?;
                     if texts[before..].iter().any(|text| text.contains('\0')) {

@@ -150,7 +150,7 @@ impl Expander<'_, '_> {
             self.defaults.insert(param.name.span, bound.clone());
             return bound;
         };
-        let bound = Evaluator::new(at, placed).expr(value, self.diagnostics)?;
+        let bound = Evaluator { addresses: true, ..Evaluator::new(at, placed) }.expr(value, self.diagnostics)?;
         // What a variable or a text with holes holds is known only now. A list is shared by all that
         // take it, so that one look at it is enough.
         let fits = match &bound {

@@ -13,7 +13,7 @@ use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, GraphDecl, InputDecl, RenderVar, Work};
 use crate::lang::check::no_output;
-use crate::lang::eval::{self, Evaluator, Val, address_matches};
+use crate::lang::eval::{self, Env, Evaluator, Val, address_matches};
 use crate::lang::expand::Expander;
 use crate::lang::expand::actions::path;
 use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
@@ -33,7 +33,9 @@ impl Expander<'_, '_> {
                 if self.exhausted {
                     return;
                 }
-                complete &= self.input(index, input, &mut inputs).is_some();
+                let pending = &self.actions[index];
+                let (env, placed, steps) = (Arc::clone(&pending.env), pending.placed, pending.steps.clone());
+                complete &= self.input(&env, placed, steps.as_deref(), input, &mut inputs).is_some();
             }
             self.check_places(&inputs);
             if complete {
@@ -132,10 +134,15 @@ impl Expander<'_, '_> {
 
     /// Adds what one declaration of an input stands for. `None` if something is wrong with it, which
     /// has then been reported.
-    fn input(&mut self, index: usize, input: &InputDecl, inputs: &mut Vec<InputIr>) -> Option<()> {
-        let env = Arc::clone(&self.actions[index].env);
-        let placed = self.actions[index].placed;
-        let evaluator = Evaluator::new(&env, placed);
+    pub(super) fn input(
+        &mut self,
+        env: &Arc<Env>,
+        placed: usize,
+        steps: Option<&BTreeMap<String, usize>>,
+        input: &InputDecl,
+        inputs: &mut Vec<InputIr>,
+    ) -> Option<()> {
+        let evaluator = Evaluator::new(env, placed);
         let Some(from) = &input.from else {
             let mut fine = Some(());
             for text in &input.paths {
@@ -174,15 +181,15 @@ impl Expander<'_, '_> {
         let place = input.paths.first()?;
         // Inside a recipe, a reference written there names a step; one bound to a parameter was
         // written at the node, and is relative to its group.
-        if let (Some(steps), Expr::Ref(_)) = (self.actions[index].steps.clone(), from) {
-            let (action, output) = self.step_output(&steps, &text, span)?;
+        if let (Some(steps), Expr::Ref(_)) = (steps, from) {
+            let (action, output) = self.step_output(steps, &text, span)?;
             let dest = dest(&evaluator.text(place, self.diagnostics)?, place, self.diagnostics).ok()?;
             inputs.push(InputIr::Output { dest, action, output, select, span: input.span });
             return Some(());
         }
         for target in self.targets(&text, group, span, input.optional)? {
             let keys = self.instances[target.instance].ir.keys.clone();
-            let evaluator = Evaluator { instance: Some(&keys), ..Evaluator::new(&env, placed) };
+            let evaluator = Evaluator { instance: Some(&keys), ..Evaluator::new(env, placed) };
             let value = evaluator.text(place, self.diagnostics)?;
             self.spend(value.len() + target.output.len() + 96, input.span, &text)?;
             let dest = dest(&value, place, self.diagnostics).ok()?;
@@ -247,6 +254,13 @@ impl Expander<'_, '_> {
                 ir
             })
             .collect();
+        let mut services = self.services;
+        for input in services.iter_mut().flat_map(|service| &mut service.inputs) {
+            if let InputIr::Output { action, .. } = input {
+                *action = rank[*action];
+            }
+        }
+        services.sort_by(|a, b| a.name.cmp(&b.name));
         let mut instances: Vec<_> = self
             .instances
             .into_iter()
@@ -266,6 +280,7 @@ impl Expander<'_, '_> {
             tools: self.tools,
             pools: graph.resources.iter().map(|(name, capacity)| (name.value.clone(), *capacity)).collect(),
             concurrency: graph.concurrency,
+            services,
         })
     }
 

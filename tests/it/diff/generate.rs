@@ -122,6 +122,7 @@ impl Graph {
                         digest: None,
                     }],
                     tools: vec![node.tool.to_owned()],
+                    services: Vec::new(),
                     cwd: None,
                     isolation: Isolation::None,
                 },
@@ -149,6 +150,7 @@ impl Graph {
                 .collect(),
             pools: BTreeMap::new(),
             concurrency: None,
+            services: Vec::new(),
             digest: unknown,
         };
         plan.tools.sort_by(|a, b| a.name.cmp(&b.name));

@@ -13,7 +13,7 @@ use partita::exec::{
 };
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy,
-    ResourceNeed, Retry, Tool, ToolExec,
+    ResourceNeed, Retry, Service, Tool, ToolExec,
 };
 use partita::store::{Cas, Claim, Claims, Error as StoreError, Found};
 
@@ -379,6 +379,7 @@ pub(crate) struct Draft {
     pub(crate) policy: Policy,
     cwd: Option<RelPath>,
     after: Vec<String>,
+    pub(crate) services: Vec<String>,
     pub(crate) def: Option<Digest>,
 }
 
@@ -401,6 +402,7 @@ impl Draft {
             policy: Policy::default(),
             cwd: None,
             after: vec![],
+            services: vec![],
             def: None,
         }
     }
@@ -488,6 +490,7 @@ pub(crate) struct Builder {
     pub(crate) tools: Vec<Tool>,
     pub(crate) pools: BTreeMap<String, u64>,
     pub(crate) concurrency: Option<u64>,
+    pub(crate) services: Vec<Service>,
 }
 
 pub(crate) fn tool(name: &str, uses: &[&str]) -> Tool {
@@ -508,7 +511,7 @@ const USES: &[&str] = &["cat", "cp", "env", "ln", "ls", "mkdir", "mkfifo", "sets
 pub(crate) fn plan(drafts: impl IntoIterator<Item = Draft>) -> Builder {
     let mut tools: Vec<Tool> = USES.iter().map(|name| tool(name, &[])).collect();
     tools.push(tool("sh", USES));
-    Builder { drafts: drafts.into_iter().collect(), tools, pools: BTreeMap::new(), concurrency: None }
+    Builder { drafts: drafts.into_iter().collect(), tools, pools: BTreeMap::new(), concurrency: None, services: vec![] }
 }
 
 impl Builder {
@@ -552,6 +555,7 @@ impl Builder {
                     inputs,
                     outputs: draft.outputs.clone(),
                     tools,
+                    services: draft.services.clone(),
                     cwd: draft.cwd.clone(),
                     isolation: draft.isolation,
                 },
@@ -569,6 +573,7 @@ impl Builder {
             tools,
             pools: self.pools.clone(),
             concurrency: self.concurrency,
+            services: self.services.clone(),
             digest: Digest::of_blob(b"plan"),
         }
     }

@@ -226,7 +226,7 @@ fn same_plan_again(compiled: &Compiled, expansion: &Expansion, printed: &str) {
 
 #[test]
 fn expansions_of_the_examples_are_specs_of_the_same_plan() {
-    for folder in ["examples/hello", "examples/lua", "examples/site"] {
+    for folder in ["examples/hello", "examples/lua", "examples/services", "examples/site"] {
         let text =
             std::fs::read_to_string(crate::support::repository(folder).join("partita.kdl")).expect("it is there");
         let root = [RelPath::new("partita.kdl").expect("a relative path")];
