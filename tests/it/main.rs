@@ -22,6 +22,7 @@ mod fuzz;
 mod guard;
 mod keys;
 mod language;
+mod lsp;
 mod memo;
 mod packages;
 mod reference;
