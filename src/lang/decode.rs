@@ -6,6 +6,7 @@ mod bundle;
 mod domain;
 mod gate;
 mod service;
+mod test;
 mod work;
 
 pub(crate) use work::parse_digest;
@@ -54,6 +55,7 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
             "skill" => file.skills.extend(decoder.skill(node)),
             "gate" => file.gates.extend(decoder.gate(node)),
             "group" => file.people.extend(decoder.people(node)),
+            "test" => file.tests.extend(decoder.test(node)),
             _ => {}
         }
     }
