@@ -23,7 +23,7 @@ pub(crate) fn print_plan(expansion: &Expansion, program: &Program) -> String {
 fn print(expansion: &Expansion, program: &Program, origins: bool) -> String {
     let mut out = String::from("partita edition=1\n");
     for (name, ir) in &expansion.tools {
-        let decl = program.tool(ir.decl);
+        let Some(decl) = program.tool_of(ir.of) else { continue };
         let prop = |name: &str, value: &Option<String>| {
             value.as_ref().map_or(String::new(), |value| format!(" {name}={}", quote(value)))
         };
