@@ -37,6 +37,10 @@ pub enum FailureClass {
     Digest,
     /// A template or JSON file is wrong.
     Content,
+    /// It may have happened, and nobody knows.
+    Unknown,
+    /// Its record is not in the cassette, and only what is may be given.
+    NotRecorded,
     /// A service it uses did not become ready, or did not live.
     Service,
 }
@@ -58,6 +62,8 @@ impl FailureClass {
             Self::Digest => "digest",
             Self::Content => "content",
             Self::Service => "service",
+            Self::Unknown => "unknown",
+            Self::NotRecorded => "not-recorded",
         }
     }
 
@@ -77,6 +83,8 @@ impl FailureClass {
             Self::Content => "E0211",
             Self::Terminal => "E0212",
             Self::Service => "E0213",
+            Self::Unknown => "E0214",
+            Self::NotRecorded => "E0215",
         }
     }
 
@@ -114,6 +122,8 @@ impl Failure {
         match self.class {
             FailureClass::ToolMissing => ErrorKind::ToolMissing,
             FailureClass::Service => ErrorKind::Service,
+            FailureClass::Unknown => ErrorKind::Approval,
+            FailureClass::NotRecorded => ErrorKind::CheckFailed,
             _ => ErrorKind::ActionFailed,
         }
     }

@@ -4,6 +4,7 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod effects;
 mod engine;
 mod error;
 mod forecast;

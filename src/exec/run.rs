@@ -27,8 +27,8 @@ use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
-use crate::plan::{Action, ActionId, ActionKind, Isolation, Plan};
-use crate::store::ClaimOutput;
+use crate::plan::{Action, ActionId, ActionKind, Class, Isolation, Plan};
+use crate::store::{ClaimOutput, EffectState, Ledger};
 
 /// Bytes of stack of a worker: rendering a template recurses.
 const STACK_BYTES: usize = 8 << 20;
@@ -60,6 +60,16 @@ pub struct Request {
     pub require_cached: bool,
     /// Addresses to run whatever is known; each stands for itself and all below it.
     pub forced: BTreeSet<String>,
+    /// The ledger of effects; `None`: every effect is done as often as it is asked for.
+    pub ledger: Option<Arc<Ledger>>,
+    /// Addresses of effects that happened, though the ledger does not know.
+    pub done: BTreeSet<String>,
+    /// Where what `record` actions gave is kept besides the store.
+    pub cassette: Option<PathBuf>,
+    /// Whether nothing is recorded anew.
+    pub replay_only: bool,
+    /// The longest the run may take.
+    pub timeout: Option<Duration>,
     /// Where what services print is written, one file each; `None`: nowhere.
     pub service_logs: Option<PathBuf>,
     /// The id of the run.
@@ -80,6 +90,11 @@ impl Request {
             isolation: Isolation::None,
             require_cached: false,
             forced: BTreeSet::new(),
+            ledger: None,
+            done: BTreeSet::new(),
+            cassette: None,
+            replay_only: false,
+            timeout: None,
             service_logs: None,
             run: run.into(),
         }
@@ -128,6 +143,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let services = Services::new(&plan, &ids, &scratch.0, request.service_logs.as_deref());
     let run = Run {
         engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels, services),
+        deadline: request.timeout.map(|timeout| begun + timeout),
         shared: Mutex::new(Shared {
             scheduler,
             prepared: BTreeMap::new(),
@@ -155,6 +171,9 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     }
     let duration_ms = ports.clock.elapsed().saturating_sub(begun).as_millis() as u64;
     let counts = count(&shared.reports);
+    if counts.failed == 0 && counts.skipped == 0 && shared.error.is_none() {
+        settle(&request, &plan, &shared.reports, ports.clock.now())?;
+    }
     let finished = Event::RunFinished { counts, duration_ms };
     let seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
     ports.sink.event(&envelope(&request, seq + 1, ports.clock.now(), finished));
@@ -224,6 +243,8 @@ impl Shared {
 
 struct Run<'a> {
     engine: Engine<'a>,
+    /// When the time of the run is up.
+    deadline: Option<Duration>,
     shared: Mutex<Shared>,
     wake: Condvar,
     seq: Mutex<u64>,
@@ -246,6 +267,11 @@ impl Run<'_> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the time of the run is up.
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| self.engine.ports.clock.elapsed() >= deadline)
+    }
+
     /// Runs the workers to the end, then ends what was not tried.
     fn work(&self, workers: usize) -> Result<(), Error> {
         let spawned = std::thread::scope(|scope| {
@@ -260,7 +286,10 @@ impl Run<'_> {
             Ok(())
         });
         spawned?;
-        let swept = self.lock().scheduler.sweep();
+        let mut swept = self.lock().scheduler.sweep();
+        if self.is_late() && !self.engine.ports.cancel.is_cancelled() {
+            swept.iter_mut().for_each(|(_, reason)| *reason = Reason::RunTimeout);
+        }
         self.skip(swept);
         Ok(())
     }
@@ -269,7 +298,7 @@ impl Run<'_> {
         let ports = self.engine.ports;
         let mut shared = self.lock();
         loop {
-            if ports.cancel.is_cancelled() {
+            if ports.cancel.is_cancelled() || self.is_late() {
                 shared.scheduler.stop();
             }
             match shared.scheduler.next(ports.clock.elapsed()) {
@@ -419,6 +448,7 @@ impl Run<'_> {
     fn is_retried(&self, action: &Action, failure: &Failure, attempt: u32) -> bool {
         let policy = action.policy.retry.as_ref();
         !self.engine.ports.cancel.is_cancelled()
+            && !self.is_late()
             && policy.is_some_and(|retry| attempt <= retry.max && failure.class.is_retried(retry.on))
     }
 
@@ -557,6 +587,22 @@ impl Run<'_> {
             duration_ms,
         });
     }
+}
+
+/// Closes the effects of a run that ended well: the next run does them anew.
+fn settle(request: &Request, plan: &Plan, reports: &BTreeMap<u32, ActionReport>, now: Timestamp) -> Result<(), Error> {
+    let Some(ledger) = &request.ledger else { return Ok(()) };
+    for (id, report) in reports {
+        if plan.action(ActionId(*id)).spec.class != Class::Effect {
+            continue;
+        }
+        if let Some(key) = report.key
+            && let Some(row) = ledger.last(key)?
+        {
+            ledger.set(key, row.sequence, EffectState::Settled, None, now.0)?;
+        }
+    }
+    Ok(())
 }
 
 /// Attempts made, milliseconds of the last, and its logs.

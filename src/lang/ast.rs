@@ -283,6 +283,10 @@ pub struct Work {
     pub retry: Option<RetryDecl>,
     /// What it holds.
     pub holds: Vec<HoldsDecl>,
+    /// Whether an effect may be done twice, and where it says so.
+    pub idempotent: Option<Span>,
+    /// Which sample of a record.
+    pub take: Option<Expr>,
     /// Whether all its outputs were understood; if not, one that is missing is no second mistake.
     pub outputs_known: bool,
     /// The name of the node or step.

@@ -124,6 +124,10 @@ pub struct ActionIr {
     pub retry: Option<crate::lang::ast::RetryDecl>,
     /// Shares of pools.
     pub holds: Vec<(String, u64)>,
+    /// Which sample of a record.
+    pub take: Option<u64>,
+    /// Whether an effect may be done twice.
+    pub idempotent: bool,
     /// Services that run while it does, sorted.
     pub services: Vec<String>,
     /// Actions that come before, by index, besides producers.

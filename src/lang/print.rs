@@ -43,7 +43,9 @@ pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
 
 fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
     let class = if action.class == "pure" { String::new() } else { format!(" class={}", action.class) };
-    let _ = writeln!(out, "    node {}{class} {{", quote(&action.addr));
+    let take = action.take.map_or(String::new(), |take| format!(" take={take}"));
+    let idempotent = if action.idempotent { " idempotent=#true" } else { "" };
+    let _ = writeln!(out, "    node {}{class}{take}{idempotent} {{", quote(&action.addr));
     match &action.body {
         BodyIr::Exec { tool, args } => {
             let _ = writeln!(out, "        run {}{}", quote(tool), quoted(args));

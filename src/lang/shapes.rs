@@ -207,6 +207,8 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .props(&[
         prop("tool", Name, "the tool it starts"),
         prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
+        prop("take", Int, "of `class=record`: which of several samples it is"),
+        prop("idempotent", Bool, "of `class=effect`: whether doing it twice does no harm"),
         prop("capability", Name, "the capability it asks for"),
         prop("agent", Name, "the agent that asks, or does the work itself"),
         prop("skill", Name, "which of the agent's skills"),
@@ -239,6 +241,8 @@ static NODE: Shape =
         .props(&[
             prop("recipe", Name, "the recipe it applies"),
             prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
+            prop("take", Int, "of `class=record`: which of several samples it is"),
+            prop("idempotent", Bool, "of `class=effect`: whether doing it twice does no harm"),
             prop("capability", Name, "the capability it asks for"),
             prop("agent", Name, "the agent that asks, or does the work itself"),
             prop("skill", Name, "which of the agent's skills"),

@@ -134,6 +134,8 @@ pub struct ActionSpec {
     pub outputs: Vec<Output>,
     /// Names of the tools it may start, sorted; those that tools use are added when resolved.
     pub tools: Vec<String>,
+    /// Of a `record` action: which of several samples it is.
+    pub take: Option<u64>,
     /// Names of the services that run while it does, sorted.
     pub services: Vec<String>,
     /// Folder below the action's own in which it starts.
@@ -371,6 +373,8 @@ pub struct Policy {
     pub retry: Option<Retry>,
     /// What it holds while it runs.
     pub holds: Vec<ResourceNeed>,
+    /// Of an effect: whether doing it twice does no harm.
+    pub idempotent: bool,
 }
 
 /// When and how often to try again.

@@ -668,6 +668,8 @@ fn field_of(field: &str) -> &'static str {
         "outputs",
         "tools",
         "services",
+        "take",
+        "idempotent",
         "from",
         "text",
         "template",

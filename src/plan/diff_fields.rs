@@ -115,6 +115,7 @@ fn definition(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink
         format!("{} {}{digest}", output.kind.word(), output.path)
     });
     tools(context, &a.tools, &b.tools, sink);
+    sink.put("take", true, a.take.map(|take| take.to_string()), b.take.map(|take| take.to_string()));
     sink.sets("services", true, &a.services, &b.services, "used");
 }
 
@@ -233,6 +234,8 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
         let describe = |retry: &Option<crate::plan::Retry>| retry.as_ref().map(crate::plan::Retry::describe);
         sink.put("retry", false, describe(&a.retry), describe(&b.retry));
     }
+    let flag = |policy: &Policy| policy.idempotent.then(|| "yes".to_owned());
+    sink.put("idempotent", false, flag(a), flag(b));
     if a.holds != b.holds {
         let pools = |needs: &[crate::plan::ResourceNeed]| -> BTreeMap<String, u64> {
             needs.iter().map(|need| (need.pool.clone(), need.amount)).collect()

@@ -133,6 +133,12 @@ fn action(plan: &Plan, action: &Action) -> Json {
     if !spec.services.is_empty() {
         line["services"] = json!(spec.services);
     }
+    if let Some(take) = spec.take {
+        line["take"] = json!(take);
+    }
+    if action.policy.idempotent {
+        line["idempotent"] = json!(true);
+    }
     line
 }
 

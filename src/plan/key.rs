@@ -15,6 +15,7 @@
 //! | 15 | tools | declared identity of each tool | resolved identity of each tool |
 //! | 16 | outputs | name, path, kind, declared digest | the same |
 //! | 17 | services | definition of each service used | the same with its resolved inputs and tools |
+//! | 18 | take | of `record`: which sample | the same |
 //! | 20 | from | of `copy` | the same |
 //! | 21 | text | of `write` | the same |
 //! | 22 | template | of `render` | the same |
@@ -258,6 +259,9 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
         let services = spec.services.iter().map(|name| (name.clone(), Value::Digest(digest(name)))).collect();
         sink.field(17, "services", &Value::Map(services));
     }
+    if let Some(take) = spec.take {
+        sink.field(18, "take", &Value::Int(take));
+    }
     match &spec.kind {
         ActionKind::Exec { .. } => {}
         ActionKind::Copy { from } => sink.field(20, "from", &Value::text(from.as_str())),
@@ -339,6 +343,7 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
                 Value::Int(action.policy.timeout_ms.unwrap_or(u64::MAX)),
             ];
             parts.extend(action.policy.retry.as_ref().map(|retry| Value::text(retry.describe())));
+            parts.extend(action.policy.idempotent.then_some(Value::Flag(true)));
             Value::List(parts)
         })
         .collect();

@@ -144,6 +144,9 @@ struct ActionLine {
     tools: Vec<String>,
     #[serde(default)]
     services: Vec<String>,
+    take: Option<u64>,
+    #[serde(default)]
+    idempotent: bool,
     inputs: Vec<InputLine>,
     outputs: Vec<OutputLine>,
     after: Vec<String>,
@@ -453,11 +456,12 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         outputs,
         tools: line.tools,
         services: line.services,
+        take: line.take,
         cwd: line.cwd.as_deref().map(path).transpose()?,
         isolation,
     };
     let unknown = Digest::from_bytes([0; 32]);
-    let policy = Policy { timeout_ms: line.timeout_ms, retry, holds };
+    let policy = Policy { timeout_ms: line.timeout_ms, retry, holds, idempotent: line.idempotent };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after })
 }
 
@@ -507,6 +511,7 @@ fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<S
         outputs: Vec::new(),
         tools: line.tools,
         services: Vec::new(),
+        take: None,
         cwd: line.cwd.as_deref().map(path).transpose().map_err(wrong)?,
         isolation: Isolation::None,
     };

@@ -45,6 +45,8 @@ pub fn to_text(plan: &Plan) -> String {
         if action.spec.class.word() != "pure" {
             policy.push(format!("class {}", action.spec.class.word()));
         }
+        policy.extend(action.spec.take.map(|take| format!("take {take}")));
+        policy.extend(action.policy.idempotent.then(|| "idempotent".to_owned()));
         if let Some(ms) = action.policy.timeout_ms {
             policy.push(format!("timeout {}", format_duration(std::time::Duration::from_millis(ms))));
         }

@@ -152,6 +152,12 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// The ledger of effects cannot be read.
+    #[error("the ledger of effects `{}` is damaged, or of a newer version: what was done outside is not known", path.display())]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+    },
     /// A write failed earlier in this process, so nothing written since is trusted.
     #[error("an earlier write to the store failed: {0}")]
     Poisoned(String),

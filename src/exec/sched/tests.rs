@@ -15,6 +15,7 @@ fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
         inputs: inputs.collect(),
         outputs: vec![],
         services: Vec::new(),
+        take: None,
         tools: vec![],
         cwd: None,
         isolation: Isolation::None,

@@ -556,6 +556,7 @@ impl Builder {
                     outputs: draft.outputs.clone(),
                     tools,
                     services: draft.services.clone(),
+                    take: None,
                     cwd: draft.cwd.clone(),
                     isolation: draft.isolation,
                 },
