@@ -112,6 +112,11 @@ pub enum Reason {
     },
     /// Not executed: the run was stopped before it could start.
     Cancelled,
+    /// Not executed: a tool of it failed so often in a row that it is not started again.
+    BreakerOpen {
+        /// The tool.
+        tool: String,
+    },
     /// Not executed: the time of the run was up before it could start.
     RunTimeout,
     /// Not executed: only results already known were allowed.

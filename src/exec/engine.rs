@@ -144,7 +144,7 @@ impl<'a> Engine<'a> {
             made: plan.actions.iter().map(|_| RwLock::default()).collect(),
             empty_log: OnceLock::new(),
             services,
-            deadline: request.timeout.map(|timeout| ports.clock.elapsed() + timeout),
+            deadline: request.bound().map(|bound| ports.clock.elapsed() + bound),
             serving: Mutex::default(),
         }
     }
@@ -575,7 +575,7 @@ impl<'a> Engine<'a> {
             }
         }
         let bound = timeout.map(|timeout| {
-            let bound = if of_run { self.request.timeout.unwrap_or(timeout) } else { timeout };
+            let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
         let result = judge(&ended, argv0, program, bound).and_then(|()| {

@@ -27,7 +27,7 @@ use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
-use crate::plan::{Action, ActionId, ActionKind, Class, Isolation, Plan};
+use crate::plan::{Action, ActionId, ActionKind, Cancel, Class, Isolation, Plan};
 use crate::store::{ClaimOutput, EffectState, Ledger};
 
 /// Bytes of stack of a worker: rendering a template recurses.
@@ -100,6 +100,12 @@ impl Request {
         }
     }
 
+    /// The longest the run may take: the smaller of what was asked for and what the plan says.
+    pub(super) fn bound(&self) -> Option<Duration> {
+        let own = self.plan.policies.deadline_ms.map(Duration::from_millis);
+        own.into_iter().chain(self.timeout).min()
+    }
+
     /// Whether an address is to be run whatever is known.
     pub(super) fn is_forced(&self, addr: &str) -> bool {
         let covers = |forced: &String| {
@@ -143,7 +149,8 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let services = Services::new(&plan, &ids, &scratch.0, request.service_logs.as_deref());
     let run = Run {
         engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels, services),
-        deadline: request.timeout.map(|timeout| begun + timeout),
+        failures: Mutex::default(),
+        deadline: request.bound().map(|bound| begun + bound),
         shared: Mutex::new(Shared {
             scheduler,
             prepared: BTreeMap::new(),
@@ -243,6 +250,8 @@ impl Shared {
 
 struct Run<'a> {
     engine: Engine<'a>,
+    /// Failures in a row, by tool.
+    failures: Mutex<BTreeMap<String, u32>>,
     /// When the time of the run is up.
     deadline: Option<Duration>,
     shared: Mutex<Shared>,
@@ -265,6 +274,35 @@ impl Run<'_> {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a failure leaves alone what does not depend on it.
+    fn goes_on(&self) -> bool {
+        let request = self.engine.request;
+        request.plan.policies.cancel.map_or(request.keep_going, |cancel| cancel == Cancel::Isolated)
+    }
+
+    /// The tool of an action, if it failed so often that it is not started again.
+    fn broken(&self, action: &Action) -> Option<String> {
+        let limit = self.engine.plan.policies.breaker?;
+        let ActionKind::Exec { tool, .. } = &action.spec.kind else { return None };
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        (failures.get(tool).copied().unwrap_or(0) >= limit).then(|| tool.clone())
+    }
+
+    /// Counts how an attempt ended for the breaker of its tool.
+    fn count(&self, action: &Action, failure: Option<&Failure>) {
+        let ActionKind::Exec { tool, .. } = &action.spec.kind else { return };
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_process = |failure: &Failure| {
+            use crate::exec::FailureClass::{Exit, Signal, Start, Timeout};
+            matches!(failure.class, Exit(_) | Signal(_) | Start { .. } | Timeout)
+        };
+        match failure {
+            None => drop(failures.remove(tool)),
+            Some(failure) if of_process(failure) => *failures.entry(tool.clone()).or_default() += 1,
+            Some(_) => {}
+        }
     }
 
     /// Whether the time of the run is up.
@@ -408,10 +446,19 @@ impl Run<'_> {
 
     fn attempt(&self, id: ActionId, prepared: Arc<Prepared>, attempt: u32) {
         let action = self.engine.plan.action(id);
+        if let Some(tool) = self.broken(action) {
+            self.end_badly(id, Some(&prepared), Outcome::Skipped, Reason::BreakerOpen { tool }, None, None);
+            return;
+        }
         let reason = prepared.reason.clone();
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
         let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared, &|event| self.emit(event));
         let duration_ms = duration.as_millis() as u64;
+        match &result {
+            Ok(_) => self.count(action, None),
+            Err(Trouble::Fail(failure)) => self.count(action, Some(failure)),
+            Err(_) => {}
+        }
         match result {
             Ok((outputs, sizes)) => {
                 self.remember(action, &prepared, Outcome::Ran, true, duration_ms);
@@ -449,6 +496,7 @@ impl Run<'_> {
         let policy = action.policy.retry.as_ref();
         !self.engine.ports.cancel.is_cancelled()
             && !self.is_late()
+            && self.broken(action).is_none()
             && policy.is_some_and(|retry| attempt <= retry.max && failure.class.is_retried(retry.on))
     }
 
@@ -538,7 +586,7 @@ impl Run<'_> {
         let mut shared = self.lock();
         shared.reports.insert(id.0, report);
         shared.prepared.remove(&id.0);
-        if outcome == Outcome::Failed && !self.engine.request.keep_going {
+        if outcome == Outcome::Failed && !self.goes_on() {
             shared.scheduler.stop();
         }
         let skips = shared.scheduler.fail(self.engine.plan, id, outcome, &reason);

@@ -15,10 +15,12 @@ use crate::event::{Outcome, Reason};
 use crate::exec::Error;
 use crate::exec::pools::{Needs, Pools};
 use crate::exec::state::State;
-use crate::plan::{ActionId, InputSource, Plan};
+use crate::plan::{ActionId, InputSource, Plan, Schedule};
 
 /// How often other actions may overtake one that waits for resources. Then these are kept for it.
 const OVERTAKEN: u32 = 64;
+/// Actions that are resolved ahead of those that run.
+const QUEUED: usize = 4_096;
 /// How often the same action may be made again as the store lost its result, in one run.
 const REWINDS: u32 = 3;
 
@@ -45,6 +47,8 @@ struct Node {
 #[derive(Debug)]
 struct Queue {
     needs: Needs,
+    /// Which of the lanes it belongs to that take turns; 0 where there are none.
+    lane: usize,
     places: BTreeSet<Place>,
     overtaken: u32,
 }
@@ -96,6 +100,11 @@ pub(super) struct Scheduler {
     open: usize,
     weighed: bool,
     stopped: bool,
+    schedule: Schedule,
+    /// Of each lane, when it had its last turn.
+    turns: Vec<u64>,
+    /// How many are resolved and wait for their turn.
+    queued: usize,
 }
 
 impl Scheduler {
@@ -104,7 +113,9 @@ impl Scheduler {
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
         let mut open: Vec<u32> = targets.iter().map(|id| id.0).collect();
         let mut edges = Vec::new();
-        let mut kinds: BTreeMap<Needs, usize> = BTreeMap::new();
+        let mut kinds: BTreeMap<(Needs, usize), usize> = BTreeMap::new();
+        let mut lanes: BTreeMap<&str, usize> = BTreeMap::new();
+        let is_fair = plan.policies.schedule == Schedule::Fair;
         while let Some(id) = open.pop() {
             if nodes.contains_key(&id) {
                 continue;
@@ -115,7 +126,13 @@ impl Scheduler {
             let dependencies = action.dependencies();
             let missing = dependencies.len() as u32;
             let next = kinds.len();
-            let queue = *kinds.entry(pools.needs(action)?).or_insert(next);
+            let lane = if is_fair {
+                let next = lanes.len();
+                *lanes.entry(lane_of(&action.addr)).or_insert(next)
+            } else {
+                0
+            };
+            let queue = *kinds.entry((pools.needs(action)?, lane)).or_insert(next);
             let node = Node {
                 state: if missing == 0 { State::Ready } else { State::Waiting { missing } },
                 consumers: Vec::new(),
@@ -141,9 +158,10 @@ impl Scheduler {
         let concurrency =
             plan.concurrency.map_or(usize::MAX, |limit| usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
         let open = nodes.len();
-        let mut queues: Vec<(usize, Needs)> = kinds.into_iter().map(|(needs, index)| (index, needs)).collect();
+        let mut queues: Vec<(usize, (Needs, usize))> = kinds.into_iter().map(|(kind, index)| (index, kind)).collect();
         queues.sort_unstable();
-        let queues = queues.into_iter().map(|(_, needs)| Queue { needs, places: BTreeSet::new(), overtaken: 0 });
+        let queues =
+            queues.into_iter().map(|(_, (needs, lane))| Queue { needs, lane, places: BTreeSet::new(), overtaken: 0 });
         let mut scheduler = Self {
             nodes,
             ready: BTreeSet::new(),
@@ -156,6 +174,9 @@ impl Scheduler {
             open,
             weighed: false,
             stopped: false,
+            schedule: plan.policies.schedule,
+            turns: vec![0; lanes.len().max(1)],
+            queued: 0,
         };
         scheduler.weigh(|_| 1)?;
         Ok(scheduler)
@@ -179,7 +200,12 @@ impl Scheduler {
     /// Orders by the expected durations of actions.
     pub(super) fn weigh_by(&mut self, expected: &BTreeMap<u32, u64>) -> Result<(), Error> {
         self.weighed = true;
-        if expected.is_empty() { Ok(()) } else { self.weigh(|id| 1 + expected.get(&id).copied().unwrap_or(0)) }
+        if expected.is_empty() {
+            return Ok(());
+        }
+        // Of what was never run nobody knows that it is short.
+        let unknown = if self.schedule == Schedule::Shortest { u64::from(u32::MAX) } else { 0 };
+        self.weigh(|id| 1 + expected.get(&id).copied().unwrap_or(unknown))
     }
 
     /// Gives every action the length of its longest way to the end, consumers first.
@@ -212,7 +238,10 @@ impl Scheduler {
         self.ready.clear();
         self.queues.iter_mut().for_each(|queue| queue.places.clear());
         for (id, node) in &mut self.nodes {
-            node.weight = weights.get(id).copied().unwrap_or(0);
+            node.weight = match self.schedule {
+                Schedule::Shortest => u64::MAX - cost(*id),
+                Schedule::Critical | Schedule::Fair => weights.get(id).copied().unwrap_or(0),
+            };
             let place = (Reverse(node.weight), *id);
             match node.state {
                 State::Ready => {
@@ -247,6 +276,7 @@ impl Scheduler {
             }
             State::Queued => {
                 self.queues[queue].places.remove(&place);
+                self.queued -= 1;
             }
             State::Running => {
                 self.pools.give_back(&self.queues[queue].needs);
@@ -261,6 +291,7 @@ impl Scheduler {
             }
             State::Queued => {
                 self.queues[queue].places.insert(place);
+                self.queued += 1;
             }
             State::Running => {
                 self.pools.take(&self.queues[queue].needs);
@@ -300,7 +331,9 @@ impl Scheduler {
             node.attempt += 1;
             return Next::Task(Task::Run { id: ActionId(id), attempt: node.attempt });
         }
-        if let Some((_, id)) = self.ready.first().copied() {
+        // What is resolved holds memory until it has run: no more of it than can be of use.
+        let is_full = self.queued >= QUEUED && self.running > 0;
+        if let Some((_, id)) = self.ready.first().copied().filter(|_| !is_full) {
             self.set(id, State::Resolving);
             let again = self.node_mut(id).again.clone();
             return Next::Task(Task::Resolve { id: ActionId(id), again });
@@ -313,13 +346,13 @@ impl Scheduler {
         if self.running >= self.concurrency {
             return None;
         }
-        let mut heads: Vec<(Place, usize)> = Vec::new();
+        let mut heads: Vec<(u64, Place, usize)> = Vec::new();
         for (index, queue) in self.queues.iter().enumerate() {
-            heads.extend(queue.places.first().map(|place| (*place, index)));
+            heads.extend(queue.places.first().map(|place| (self.turns[queue.lane], *place, index)));
         }
         heads.sort_unstable();
         let mut kept: BTreeSet<usize> = BTreeSet::new();
-        let chosen = heads.iter().position(|(_, index)| {
+        let chosen = heads.iter().position(|(_, _, index)| {
             let queue = &self.queues[*index];
             let is_kept = queue.needs.iter().any(|(pool, _)| kept.contains(pool));
             if !is_kept && self.pools.fit(&queue.needs) {
@@ -330,11 +363,15 @@ impl Scheduler {
             }
             false
         })?;
-        for (_, index) in &heads[..chosen] {
+        for (_, _, index) in &heads[..chosen] {
             self.queues[*index].overtaken += 1;
         }
-        let (place, index) = heads[chosen];
+        let (_, place, index) = heads[chosen];
         self.queues[index].overtaken = 0;
+        if self.schedule == Schedule::Fair {
+            let last = self.turns.iter().copied().max().unwrap_or(0);
+            self.turns[self.queues[index].lane] = last + 1;
+        }
         Some(place.1)
     }
 
@@ -376,7 +413,9 @@ impl Scheduler {
     pub(super) fn fail(&mut self, plan: &Plan, id: ActionId, outcome: Outcome, reason: &Reason) -> Skips {
         self.set(id.0, State::Done(outcome));
         let reason = match reason {
-            Reason::Cancelled | Reason::RequireCached if outcome == Outcome::Skipped => reason.clone(),
+            Reason::Cancelled | Reason::RequireCached | Reason::BreakerOpen { .. } if outcome == Outcome::Skipped => {
+                reason.clone()
+            }
             Reason::ProducerFailed { .. } => reason.clone(),
             _ => Reason::ProducerFailed { addr: plan.action(id).addr.clone() },
         };
@@ -457,6 +496,11 @@ pub(super) struct Lost {
     pub digest: Digest,
     /// Why its producer runs again.
     pub reason: Reason,
+}
+
+/// The lane of an action: its graph and node.
+fn lane_of(addr: &str) -> &str {
+    addr.match_indices('/').nth(1).map_or(addr, |(cut, _)| &addr[..cut])
 }
 
 /// The actions whose outputs an action or a service it uses takes in, without duplicates.

@@ -490,6 +490,21 @@ pub struct Group {
     pub span: Span,
 }
 
+/// How a graph is run as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct PoliciesDecl {
+    /// The word of `schedule`.
+    pub schedule: Option<String>,
+    /// The word of `cancel`.
+    pub cancel: Option<String>,
+    /// Failures in a row after which a tool is not started again.
+    pub breaker: Option<u64>,
+    /// The longest a run may take, in milliseconds.
+    pub deadline_ms: Option<u64>,
+    /// Patterns of outputs that are made one after the other.
+    pub serialize: Vec<Name>,
+}
+
 /// `graph`.
 #[derive(Clone, Debug)]
 pub struct GraphDecl {
@@ -503,6 +518,8 @@ pub struct GraphDecl {
     pub retry: Option<RetryDecl>,
     /// Pools.
     pub resources: Vec<(Name, u64)>,
+    /// How it is run as a whole.
+    pub policies: PoliciesDecl,
     /// Services.
     pub services: Vec<ServiceDecl>,
     /// Whether all its services were understood.

@@ -24,6 +24,8 @@ pub struct Expansion {
     pub pools: BTreeMap<String, u64>,
     /// How many at once.
     pub concurrency: Option<u64>,
+    /// How it is run as a whole.
+    pub policies: crate::lang::ast::PoliciesDecl,
     /// Services that actions use, sorted by name.
     pub services: Vec<ServiceIr>,
 }

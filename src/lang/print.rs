@@ -17,6 +17,18 @@ pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
     if let Some(concurrency) = expansion.concurrency {
         let _ = writeln!(out, "    concurrency {concurrency}");
     }
+    let policies = &expansion.policies;
+    for (word, given) in [("schedule", &policies.schedule), ("cancel", &policies.cancel)] {
+        if let Some(given) = given {
+            let _ = writeln!(out, "    {word} {given}");
+        }
+    }
+    if let Some(failures) = policies.breaker {
+        let _ = writeln!(out, "    breaker failures={failures}");
+    }
+    if let Some(ms) = policies.deadline_ms {
+        let _ = writeln!(out, "    deadline \"{ms}ms\"");
+    }
     for (name, capacity) in &expansion.pools {
         let _ = writeln!(out, "    resource {} capacity={capacity}", quote(name));
     }

@@ -36,7 +36,8 @@ use crate::base::{
     manifest_of,
 };
 use crate::plan::{
-    Action, ActionKind, ActionSpec, Class, Input, InputSource, Plan, Ready, RenderValue, Service, Tool, ToolExec,
+    Action, ActionKind, ActionSpec, Class, Input, InputSource, Plan, Ready, RenderValue, Schedule, Service, Tool,
+    ToolExec,
 };
 
 /// What an action's inputs and tools turned out to be, just before it runs.
@@ -363,6 +364,17 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
             Value::List(vec![Value::text(&service.name), Value::Digest(service.def), Value::Int(service.within_ms)])
         };
         sink.field(5, "services", &Value::List(plan.services.iter().map(service).collect()));
+    }
+    let policies = &plan.policies;
+    let mut parts = BTreeMap::new();
+    if policies.schedule != Schedule::default() {
+        parts.insert("schedule".to_owned(), Value::text(policies.schedule.word()));
+    }
+    parts.extend(policies.cancel.map(|cancel| ("cancel".to_owned(), Value::text(cancel.word()))));
+    parts.extend(policies.breaker.map(|count| ("breaker".to_owned(), Value::Int(count.into()))));
+    parts.extend(policies.deadline_ms.map(|ms| ("deadline".to_owned(), Value::Int(ms))));
+    if !parts.is_empty() {
+        sink.field(9, "policies", &Value::Map(parts));
     }
     sink.finish(Domain::Plan)
 }

@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind,
-    PLAN_FORMAT, Plan, Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec, seal,
-    topological,
+    Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, Output,
+    OutputKind, PLAN_FORMAT, Plan, Policies, Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Schedule,
+    Service, Tool, ToolExec, seal, topological,
 };
 
 /// Bytes of a plan file.
@@ -75,6 +75,16 @@ struct Header {
     tools: Vec<ToolLine>,
     #[serde(default)]
     services: Vec<ServiceLine>,
+    policies: Option<PoliciesLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoliciesLine {
+    schedule: String,
+    cancel: Option<String>,
+    breaker: Option<u32>,
+    deadline_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -315,6 +325,10 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         }
         services.push(service);
     }
+    let policies = match header.policies {
+        Some(line) => read_policies(line).map_err(|why| at(1, why))?,
+        None => Policies::default(),
+    };
     let said: Vec<Digest> = services.iter().map(|service| service.def).collect();
     let mut plan = Plan {
         graph: header.graph,
@@ -323,6 +337,7 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         pools: header.pools,
         concurrency: header.concurrency,
         services,
+        policies,
         digest: promised,
     };
     for ((line, ..), action) in claimed.iter().zip(&plan.actions) {
@@ -478,6 +493,26 @@ fn check_services(plan: &Plan, action: &Action) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn read_policies(line: PoliciesLine) -> Result<Policies, String> {
+    let schedule = Schedule::ALL.into_iter().find(|schedule| schedule.word() == line.schedule);
+    let cancel = match line.cancel {
+        Some(word) => Some(
+            Cancel::ALL
+                .into_iter()
+                .find(|cancel| cancel.word() == word)
+                .ok_or_else(|| format!("`{word}` is no way to cancel"))?,
+        ),
+        None => None,
+    };
+    let policies = Policies {
+        schedule: schedule.ok_or_else(|| format!("`{}` is no schedule", line.schedule))?,
+        cancel,
+        breaker: line.breaker,
+        deadline_ms: line.deadline_ms,
+    };
+    if policies == Policies::default() { Err("its policies say nothing".to_owned()) } else { Ok(policies) }
 }
 
 fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<Service, String> {

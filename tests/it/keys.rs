@@ -9,7 +9,7 @@ use partita::base::{
 };
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Tool, ToolExec, ToolIdentity, action_key,
+    Policies, Policy, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Tool, ToolExec, ToolIdentity, action_key,
     action_manifest, def_manifest, seal, to_json_lines,
 };
 use proptest::collection::vec;
@@ -204,6 +204,7 @@ fn plan() -> Plan {
         pools: [("gpu".to_owned(), 4)].into(),
         concurrency: Some(3),
         services: Vec::new(),
+        policies: Policies::default(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);

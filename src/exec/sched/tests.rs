@@ -1,7 +1,7 @@
 //! Order, pools, failures and rewinding, without threads or time.
 
 use super::*;
-use crate::plan::{Action, ActionKind, ActionSpec, Class, Input, Isolation, Policy, ResourceNeed};
+use crate::plan::{Action, ActionKind, ActionSpec, Class, Input, Isolation, Policies, Policy, ResourceNeed};
 
 fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
     let inputs = producers.iter().map(|id| Input {
@@ -34,6 +34,7 @@ fn plan(actions: Vec<Action>) -> Plan {
         pools: [("gpu".to_owned(), 2)].into(),
         concurrency: None,
         services: vec![],
+        policies: Policies::default(),
         digest: Digest::of_blob(b"plan"),
     }
 }

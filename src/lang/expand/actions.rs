@@ -9,7 +9,8 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Body, GraphDecl, RecipeDecl, RenderVar, RetryDecl, Work};
 use crate::lang::check::check_overlap;
 use crate::lang::decode::parse_digest;
-use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::eval::{Env, Evaluator, Val, address_matches};
+use crate::lang::expand::wire::one_at_a_time;
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
 use crate::lang::program::{DeclKind, FileId};
@@ -213,6 +214,11 @@ impl<'a> Expander<'a, '_> {
         self.holds(work, &evaluator, graph, &mut holds)?;
         if let Some(outer) = outer {
             self.holds(outer, &Evaluator::new(&around, site.placed), graph, &mut holds)?;
+        }
+        for pattern in &graph.policies.serialize {
+            if outputs.iter().any(|output| address_matches(&pattern.value, output.path.as_str())) {
+                holds.insert(one_at_a_time(&pattern.value), 1);
+            }
         }
         let ir = ActionIr {
             addr: site.addr,

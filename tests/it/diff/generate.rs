@@ -123,6 +123,7 @@ impl Graph {
                     }],
                     tools: vec![node.tool.to_owned()],
                     services: Vec::new(),
+                    policies: Policies::default(),
                     take: None,
                     cwd: None,
                     isolation: Isolation::None,

@@ -491,6 +491,7 @@ pub(crate) struct Builder {
     pub(crate) pools: BTreeMap<String, u64>,
     pub(crate) concurrency: Option<u64>,
     pub(crate) services: Vec<Service>,
+    pub(crate) policies: Policies,
 }
 
 pub(crate) fn tool(name: &str, uses: &[&str]) -> Tool {
@@ -511,7 +512,14 @@ const USES: &[&str] = &["cat", "cp", "env", "ln", "ls", "mkdir", "mkfifo", "sets
 pub(crate) fn plan(drafts: impl IntoIterator<Item = Draft>) -> Builder {
     let mut tools: Vec<Tool> = USES.iter().map(|name| tool(name, &[])).collect();
     tools.push(tool("sh", USES));
-    Builder { drafts: drafts.into_iter().collect(), tools, pools: BTreeMap::new(), concurrency: None, services: vec![] }
+    Builder {
+        drafts: drafts.into_iter().collect(),
+        tools,
+        pools: BTreeMap::new(),
+        concurrency: None,
+        services: vec![],
+        policies: Policies::default(),
+    }
 }
 
 impl Builder {
@@ -575,6 +583,7 @@ impl Builder {
             pools: self.pools.clone(),
             concurrency: self.concurrency,
             services: self.services.clone(),
+            policies: self.policies.clone(),
             digest: Digest::of_blob(b"plan"),
         }
     }
