@@ -11,10 +11,11 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::bundle::content::{Blobs, FileFacts, Hashes, sha256_hex};
+use crate::bundle::content::{Blobs, FileFacts, sha256_hex};
 use crate::bundle::cyclonedx::cyclonedx_document;
 use crate::bundle::dsse::{Envelope, sigstore_bundle};
 use crate::bundle::error::Error;
+use crate::bundle::hashes::Hashes;
 use crate::bundle::key::Signer;
 use crate::bundle::manifest::{self, BundleManifest, content_root, sums};
 use crate::bundle::provenance::{ExternalParameters, Provenance, Subject, statement, subjects};
@@ -137,7 +138,7 @@ fn read_files(spec: &BundleSpec, blobs: &mut Blobs<'_>) -> Result<Vec<FileFacts>
     let mut files = Vec::new();
     for (path, file) in &spec.files {
         let name = payload_path(path);
-        let mut hashes = Hashes::default();
+        let mut hashes = Hashes::new(file.size);
         blobs.stream(&name, *file, &mut |bytes| {
             hashes.update(bytes);
             Ok(())

@@ -1,12 +1,12 @@
 //! The facts of a file that documents and checks speak of, and streaming its bytes out of the store
 //! with bounded memory. Leaves out the archive.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
-use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 use crate::base::Digest;
@@ -41,38 +41,6 @@ impl FileFacts {
     }
 }
 
-/// Every hash of a stream at once.
-#[derive(Default)]
-pub(crate) struct Hashes {
-    size: u64,
-    crc32: crc32fast::Hasher,
-    sha1: Sha1,
-    sha256: Sha256,
-    blake3: blake3::Hasher,
-}
-
-impl Hashes {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.size += bytes.len() as u64;
-        self.crc32.update(bytes);
-        self.sha1.update(bytes);
-        self.sha256.update(bytes);
-        self.blake3.update(bytes);
-    }
-
-    pub(crate) fn finish(self, path: String, exec: bool) -> (FileFacts, u32) {
-        let facts = FileFacts {
-            path,
-            size: self.size,
-            exec,
-            sha1: self.sha1.finalize().into(),
-            sha256: self.sha256.finalize().into(),
-            blake3: self.blake3.finalize().into(),
-        };
-        (facts, self.crc32.finalize())
-    }
-}
-
 /// The lower-case hexadecimal SHA-256 of bytes.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
@@ -82,11 +50,13 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 pub(crate) struct Blobs<'a> {
     cas: &'a dyn Cas,
     scratch: Option<PathBuf>,
+    /// Large ones that are staged: each is read more than once.
+    staged: BTreeMap<Digest, PathBuf>,
 }
 
 impl<'a> Blobs<'a> {
     pub(crate) fn new(cas: &'a dyn Cas) -> Self {
-        Self { cas, scratch: None }
+        Self { cas, scratch: None, staged: BTreeMap::new() }
     }
 
     /// Streams the bytes of a file into the sink, and checks their count and digest.
@@ -117,18 +87,24 @@ impl<'a> Blobs<'a> {
                 Found::Corrupt => return Err(corrupt()),
             }
         } else {
-            let staged = self.scratch()?.join(file.digest.hex());
-            match self.cas.copy_to(file.digest, &staged, false)? {
-                Found::Whole(()) => {}
-                Found::Missing => return Err(missing()),
-                Found::Corrupt => return Err(corrupt()),
-            }
+            let staged = match self.staged.get(&file.digest) {
+                Some(path) => path.clone(),
+                None => {
+                    let path = self.scratch()?.join(file.digest.hex());
+                    match self.cas.copy_to(file.digest, &path, false)? {
+                        Found::Whole(()) => {}
+                        Found::Missing => return Err(missing()),
+                        Found::Corrupt => return Err(corrupt()),
+                    }
+                    self.staged.insert(file.digest, path.clone());
+                    path
+                }
+            };
             let opened = File::open(&staged).map_err(Error::write("open the staged", &staged))?;
             for_each_chunk(opened, |chunk| match chunk {
                 Ok(bytes) => take(bytes),
                 Err(error) => Err(Error::write("read the staged", &staged)(error)),
             })?;
-            std::fs::remove_file(&staged).map_err(Error::write("remove the staged", &staged))?;
         }
         if count != size || Digest::from(hasher.finalize()) != file.digest {
             return Err(corrupt());

@@ -9,8 +9,9 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use crate::bundle::code::Code;
-use crate::bundle::content::{Hashes, for_each_chunk};
+use crate::bundle::content::for_each_chunk;
 use crate::bundle::error::Error;
+use crate::bundle::hashes::Hashes;
 use crate::bundle::json::read_bounded;
 use crate::bundle::manifest::META;
 use crate::bundle::names::Names;
@@ -43,8 +44,8 @@ pub(crate) fn read_folder(folder: &Path, limits: &VerifyLimits) -> Result<Result
             return refuse(error.to_string());
         }
         let file = File::open(item.path()).map_err(Error::read("open", item.path()))?;
-        let mode = file.metadata().map_err(Error::read("look at", item.path()))?.mode();
-        let mut hashes = Hashes::default();
+        let about = file.metadata().map_err(Error::read("look at", item.path()))?;
+        let mut hashes = Hashes::new(about.len());
         if META.contains(&name.as_str()) {
             let bytes = read_bounded(&file, limits.document_bytes).map_err(Error::read("read", item.path()))?;
             let Some(bytes) = bytes else {
@@ -59,7 +60,7 @@ pub(crate) fn read_folder(folder: &Path, limits: &VerifyLimits) -> Result<Result
         } else {
             return refuse(format!("`{name}` is neither a known file of `META/` nor below `out/`"));
         }
-        let exec = mode & 0o100 != 0 && name.starts_with("out/");
+        let exec = about.mode() & 0o100 != 0 && name.starts_with("out/");
         contents.entries.push(hashes.finish(name, exec).0);
     }
     for entry in &contents.entries {

@@ -73,6 +73,8 @@ pub struct InspectedTool {
     pub executable: String,
     /// What it was keyed by: the digest of the executable, or of what it printed of itself.
     pub identity: String,
+    /// Whether it was keyed by what it printed of itself, not by its bytes.
+    pub says_itself: bool,
     /// Who supplies it.
     pub supplier: Option<String>,
 }
@@ -163,6 +165,7 @@ fn tool(resource: &Resource, sbom: &Value) -> InspectedTool {
         version: listed.and_then(|component| text(&component["version"])).unwrap_or_default(),
         supplier: listed.and_then(|component| text(&component["supplier"]["name"])),
         executable: resource.annotations.get("partita_executable").cloned().unwrap_or_default(),
+        says_itself: fingerprint.is_some(),
         identity: fingerprint.or_else(|| resource.digest.get("blake3")).cloned().unwrap_or_default(),
         name,
     }

@@ -18,6 +18,7 @@ mod cyclonedx;
 mod dsse;
 mod error;
 mod folder;
+mod hashes;
 mod inspect;
 mod json;
 mod judge;

@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use sha2::{Digest as _, Sha256};
 
 use crate::bundle::code::Code;
-use crate::bundle::content::{CHUNK_BYTES, FileFacts, Hashes, for_each_chunk};
+use crate::bundle::content::{CHUNK_BYTES, FileFacts, for_each_chunk};
+use crate::bundle::hashes::Hashes;
 use crate::bundle::json::first_difference;
 use crate::bundle::layout::{LOCAL, LOCAL_FIXED, Shape, end};
 use crate::bundle::manifest::META;
@@ -165,7 +166,7 @@ fn read_contents<R: Read>(tape: &mut Tape<R>, limits: &VerifyLimits) -> Result<C
             return Err(beyond(format!("`{name}` is larger than {} bytes", limits.document_bytes)));
         }
         let mut kept = is_meta.then(Vec::new);
-        let mut hashes = Hashes::default();
+        let mut hashes = Hashes::new(size);
         let mut left = size;
         let mut buffer = vec![0; CHUNK_BYTES.min(usize::try_from(size).unwrap_or(CHUNK_BYTES))];
         while left > 0 {

@@ -6,8 +6,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::bundle::build::{BuiltFile, keep, proof_file, side_files, temporary};
-use crate::bundle::content::{Hashes, for_each_chunk};
+use crate::bundle::content::for_each_chunk;
 use crate::bundle::error::Error;
+use crate::bundle::hashes::Hashes;
 use crate::bundle::writer::Archive;
 
 /// The end of the name of a bundle in one file.
@@ -72,7 +73,7 @@ pub fn compress(zip: &Path) -> Result<BuiltFile, Error> {
 
 fn facts(path: PathBuf) -> Result<BuiltFile, Error> {
     let file = File::open(&path).map_err(Error::write("read back", &path))?;
-    let mut hashes = Hashes::default();
+    let mut hashes = Hashes::new(u64::MAX);
     for_each_chunk(file, |chunk| {
         hashes.update(chunk.map_err(Error::write("read back", &path))?);
         Ok::<(), Error>(())

@@ -2,6 +2,7 @@
 //! bundle or of its run. The same bundle and run give the same bytes. Leaves out how the bundle was made.
 
 mod page;
+mod parts;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub struct ReportData<'a> {
     pub keys: &'a BTreeMap<String, (String, PublicKey)>,
     /// Images among the files.
     pub images: &'a BTreeMap<String, Vec<u8>>,
+    /// What is told of files by what they are for, by role.
+    pub parts: &'a serde_json::Value,
     /// What an audit found, if one was made.
     pub audit: Option<&'a AuditReply>,
 }
@@ -55,6 +58,7 @@ pub fn report(
 ) -> Result<PathBuf, Error> {
     let inspected = inspect(zip)?;
     let images = page::images(zip, &inspected)?;
+    let parts = parts::parts(zip, &inspected.manifest)?;
     let keys = public_keys(&key_dir(workspace))?
         .into_iter()
         .map(|(name, key)| (key.keyid().to_owned(), (name, key)))
@@ -72,6 +76,7 @@ pub fn report(
         steps: steps.as_ref(),
         keys: &keys,
         images: &images,
+        parts: &parts,
         audit,
     };
     let html = page::render(&data)?;

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod lua;
+mod others;
 
 use std::collections::BTreeMap;
 

@@ -55,6 +55,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("petgraph", &["plan", "lang"]),
     ("pkcs8", &["bundle"]),
     ("postcard", &["lang"]),
+    ("quick_xml", &["ops"]),
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "cli"]),

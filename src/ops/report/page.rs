@@ -152,15 +152,21 @@ fn context(data: &ReportData<'_>) -> Value {
         "tools": tools,
         "machine": inspected.tools.iter().filter(|tool| !is_described(tool)).map(|tool| &tool.name).collect::<Vec<_>>(),
         "run": data.steps.map(run),
+        "gates": gates(data.steps),
+        "level": manifest.level,
+        "parts": data.parts,
+        "scores": scores(data.parts),
+        "cyclonedx": inspected.cyclonedx,
         "audit": data.audit.map(audit),
         "commands": commands(&inspected.file_name, data),
         "policy": policy(data),
     })
 }
 
-/// Whether more is known of a tool than its bytes.
+/// Whether a tool is more than a program of the machine: one that says who it is, or one with
+/// a name of its own in the specs.
 fn is_described(tool: &InspectedTool) -> bool {
-    !tool.version.is_empty() || tool.supplier.is_some()
+    tool.says_itself || tool.executable != tool.name
 }
 
 /// `2026-11-21T04:19:59.209Z` as a person writes it.
@@ -225,6 +231,49 @@ fn run(steps: &Steps) -> Value {
         "axis": format!("0 to {}", time(scale)),
         "duration": time(steps.duration_ms), "id": steps.run, "hidden": hidden, "rows": shown,
     })
+}
+
+/// The gates among the steps of a run: actions at `NODE/guard/GATE`.
+fn gates(steps: Option<&Steps>) -> Value {
+    let found: Vec<Value> = steps
+        .map_or(&[][..], |steps| &steps.steps)
+        .iter()
+        .filter_map(|step| {
+            let (node, gate) = step.addr.split_once("/guard/")?;
+            let (class, word) = match step.outcome.as_str() {
+                "ran" | "cached" | "cut-off" => ("good", "passed"),
+                "failed" => ("bad", "failed"),
+                _ => ("skipped", "not reached"),
+            };
+            let why = step.failure.as_deref().and_then(|text| text.lines().next()).unwrap_or_default();
+            Some(json!({"node": node, "gate": gate, "class": class, "word": word, "why": why}))
+        })
+        .collect();
+    let passed = found.iter().filter(|gate| gate["class"] == "good").count();
+    json!({"all": found, "passed": passed, "ok": passed == found.len()})
+}
+
+/// What the summary shows of tests and measurements: a title, a line, and a class, each.
+fn scores(parts: &Value) -> Vec<Value> {
+    let rows_of = |role: &str| parts[role].as_array().cloned().unwrap_or_default();
+    let mut scores = Vec::new();
+    for part in rows_of("tests") {
+        if let Some(title) = part["title"].as_str().filter(|title| !title.is_empty() && *title != "Results") {
+            scores.push(json!({"title": title, "line": part["path"], "class": part["rows"][0]["class"]}));
+        }
+    }
+    for part in rows_of("performance") {
+        let row = &part["rows"][0];
+        if let (Some(name), Some(value)) = (row["name"].as_str(), row["value"].as_str()) {
+            scores.push(json!({"title": value, "line": format!("{name}, {}", part["path"].as_str().unwrap_or_default()), "class": row["class"]}));
+        }
+    }
+    for part in rows_of("security") {
+        if let Some(title) = part["title"].as_str().filter(|title| !title.is_empty() && *title != "Found") {
+            scores.push(json!({"title": title, "line": part["path"], "class": part["rows"][0]["class"]}));
+        }
+    }
+    scores
 }
 
 fn row(step: &Step, scale: u64) -> Value {

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::support::{Blobs, Made, Raw, key, pack, rich, spec_of, stranger, sums_of, tiny, unpack};
-use super::tools::{Numbers, command, node_modules, random_spec, run, script, there};
+use super::tools::{Numbers, command, random_spec, run, script, there};
+use crate::support::node_modules;
 
 const FILE: &str = "demo-1.0.0.zip";
 

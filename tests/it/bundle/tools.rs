@@ -10,8 +10,6 @@ use partita::bundle::{Algorithm, BundleSpec, Code, PrivateKey, PublicKey, build_
 
 use super::support::{Blobs, Made, key, rich, spec_of};
 
-const NODE_MODULES: EnvVar =
-    EnvVar { name: "PARTITA_NODE_MODULES", doc: "where the packages of tests/it/bundle_tools/package.json are" };
 const STRICT: EnvVar = EnvVar { name: "PARTITA_TEST_TOOLS", doc: "1: a missing tool fails its test" };
 
 #[expect(clippy::disallowed_methods, reason = "a test of other people's programs starts them itself")]
@@ -57,21 +55,6 @@ pub(super) fn run(command: &mut Command) -> Output {
 
 pub(super) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/bundle_tools").join(name)
-}
-
-/// The folder of the packages that `package.json` names, where they are installed.
-pub(super) fn node_modules() -> Option<PathBuf> {
-    let folder = Environment::of_process().get(NODE_MODULES).map(PathBuf::from).unwrap_or_default();
-    let found = folder.join("@sigstore/verify").is_dir() && there("node", &["node", "--version"]);
-    if !found {
-        assert!(
-            !is_strict(),
-            "the packages of package.json are missing, and {}=1 says that they must be there",
-            STRICT.name
-        );
-        skipped("node with the packages of package.json");
-    }
-    found.then_some(folder)
 }
 
 /// The public key of the tests beside a bundle.

@@ -16,7 +16,7 @@ pub(crate) use gate::Gate;
 pub(crate) use golden::{golden, repository};
 pub(crate) use outcome::Outcome;
 pub(crate) use scrub::Scrub;
-pub(crate) use tools::{tool, tools_are_required};
+pub(crate) use tools::{node_modules, tool, tools_are_required};
 pub(crate) use transcript::{Block, Step, blocks_of, matches, steps_of};
 pub(crate) use user::{NOBODY, give_to_nobody, may_change_user, program_for_everyone};
 pub(crate) use workspace::{Invocation, Workspace};

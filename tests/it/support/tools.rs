@@ -23,3 +23,16 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     }
     found
 }
+
+/// The folder of the packages that tests/it/bundle_tools/package.json names. `None`, with a line that says so, if they
+/// are missing where they may be.
+#[expect(clippy::print_stderr, reason = "a skip must be seen")]
+pub(crate) fn node_modules() -> Option<PathBuf> {
+    let folder = Environment::of_process().raw("PARTITA_NODE_MODULES").map(PathBuf::from).unwrap_or_default();
+    if folder.join("@sigstore/verify").is_dir() && tool("node").is_some() {
+        return Some(folder);
+    }
+    assert!(!tools_are_required(), "`PARTITA_NODE_MODULES` has no packages; tests/run installs them");
+    eprintln!("skipped: the packages of package.json are not there");
+    None
+}
