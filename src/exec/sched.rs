@@ -28,6 +28,8 @@ type Place = (Reverse<u64>, u32);
 
 #[derive(Debug)]
 struct Node {
+    /// Which of the lanes that take turns it belongs to.
+    lane: u32,
     state: State,
     consumers: Vec<u32>,
     /// The index of its queue.
@@ -47,8 +49,6 @@ struct Node {
 #[derive(Debug)]
 struct Queue {
     needs: Needs,
-    /// Which of the lanes it belongs to that take turns; 0 where there are none.
-    lane: usize,
     places: BTreeSet<Place>,
     overtaken: u32,
 }
@@ -101,8 +101,6 @@ pub(super) struct Scheduler {
     weighed: bool,
     stopped: bool,
     schedule: Schedule,
-    /// Of each lane, when it had its last turn.
-    turns: Vec<u64>,
     /// How many are resolved and wait for their turn.
     queued: usize,
 }
@@ -113,9 +111,8 @@ impl Scheduler {
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
         let mut open: Vec<u32> = targets.iter().map(|id| id.0).collect();
         let mut edges = Vec::new();
-        let mut kinds: BTreeMap<(Needs, usize), usize> = BTreeMap::new();
-        let mut lanes: BTreeMap<&str, usize> = BTreeMap::new();
-        let is_fair = plan.policies.schedule == Schedule::Fair;
+        let mut lanes: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut kinds: BTreeMap<Needs, usize> = BTreeMap::new();
         while let Some(id) = open.pop() {
             if nodes.contains_key(&id) {
                 continue;
@@ -126,14 +123,10 @@ impl Scheduler {
             let dependencies = action.dependencies();
             let missing = dependencies.len() as u32;
             let next = kinds.len();
-            let lane = if is_fair {
-                let next = lanes.len();
-                *lanes.entry(lane_of(&action.addr)).or_insert(next)
-            } else {
-                0
-            };
-            let queue = *kinds.entry((pools.needs(action)?, lane)).or_insert(next);
+            let queue = *kinds.entry(pools.needs(action)?).or_insert(next);
+            let next = lanes.len() as u32;
             let node = Node {
+                lane: *lanes.entry(lane_of(&action.addr)).or_insert(next),
                 state: if missing == 0 { State::Ready } else { State::Waiting { missing } },
                 consumers: Vec::new(),
                 queue,
@@ -158,10 +151,9 @@ impl Scheduler {
         let concurrency =
             plan.concurrency.map_or(usize::MAX, |limit| usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
         let open = nodes.len();
-        let mut queues: Vec<(usize, (Needs, usize))> = kinds.into_iter().map(|(kind, index)| (index, kind)).collect();
+        let mut queues: Vec<(usize, Needs)> = kinds.into_iter().map(|(needs, index)| (index, needs)).collect();
         queues.sort_unstable();
-        let queues =
-            queues.into_iter().map(|(_, (needs, lane))| Queue { needs, lane, places: BTreeSet::new(), overtaken: 0 });
+        let queues = queues.into_iter().map(|(_, needs)| Queue { needs, places: BTreeSet::new(), overtaken: 0 });
         let mut scheduler = Self {
             nodes,
             ready: BTreeSet::new(),
@@ -175,7 +167,6 @@ impl Scheduler {
             weighed: false,
             stopped: false,
             schedule: plan.policies.schedule,
-            turns: vec![0; lanes.len().max(1)],
             queued: 0,
         };
         scheduler.weigh(|_| 1)?;
@@ -205,7 +196,7 @@ impl Scheduler {
         }
         // Of what was never run nobody knows that it is short.
         let unknown = if self.schedule == Schedule::Shortest { u64::from(u32::MAX) } else { 0 };
-        self.weigh(|id| 1 + expected.get(&id).copied().unwrap_or(unknown))
+        self.weigh(|id| expected.get(&id).copied().unwrap_or(unknown).saturating_add(1))
     }
 
     /// Gives every action the length of its longest way to the end, consumers first.
@@ -235,13 +226,25 @@ impl Scheduler {
         if weights.len() < self.nodes.len() {
             return Err(Error::Plan("its dependencies go in a circle".to_owned()));
         }
+        match self.schedule {
+            Schedule::Critical => {}
+            Schedule::Shortest => weights = self.nodes.keys().map(|id| (*id, u64::MAX - cost(*id))).collect(),
+            Schedule::Fair => {
+                // The first of every lane, then the second of every lane.
+                let mut places: Vec<Place> = weights.iter().map(|(id, weight)| (Reverse(*weight), *id)).collect();
+                places.sort_unstable();
+                let mut turns: BTreeMap<u32, u64> = BTreeMap::new();
+                for (_, id) in places {
+                    let turn = turns.entry(self.nodes[&id].lane).or_default();
+                    *turn += 1;
+                    weights.insert(id, u64::MAX - *turn);
+                }
+            }
+        }
         self.ready.clear();
         self.queues.iter_mut().for_each(|queue| queue.places.clear());
         for (id, node) in &mut self.nodes {
-            node.weight = match self.schedule {
-                Schedule::Shortest => u64::MAX - cost(*id),
-                Schedule::Critical | Schedule::Fair => weights.get(id).copied().unwrap_or(0),
-            };
+            node.weight = weights.get(id).copied().unwrap_or(0);
             let place = (Reverse(node.weight), *id);
             match node.state {
                 State::Ready => {
@@ -346,13 +349,13 @@ impl Scheduler {
         if self.running >= self.concurrency {
             return None;
         }
-        let mut heads: Vec<(u64, Place, usize)> = Vec::new();
+        let mut heads: Vec<(Place, usize)> = Vec::new();
         for (index, queue) in self.queues.iter().enumerate() {
-            heads.extend(queue.places.first().map(|place| (self.turns[queue.lane], *place, index)));
+            heads.extend(queue.places.first().map(|place| (*place, index)));
         }
         heads.sort_unstable();
         let mut kept: BTreeSet<usize> = BTreeSet::new();
-        let chosen = heads.iter().position(|(_, _, index)| {
+        let chosen = heads.iter().position(|(_, index)| {
             let queue = &self.queues[*index];
             let is_kept = queue.needs.iter().any(|(pool, _)| kept.contains(pool));
             if !is_kept && self.pools.fit(&queue.needs) {
@@ -363,15 +366,11 @@ impl Scheduler {
             }
             false
         })?;
-        for (_, _, index) in &heads[..chosen] {
+        for (_, index) in &heads[..chosen] {
             self.queues[*index].overtaken += 1;
         }
-        let (_, place, index) = heads[chosen];
+        let (place, index) = heads[chosen];
         self.queues[index].overtaken = 0;
-        if self.schedule == Schedule::Fair {
-            let last = self.turns.iter().copied().max().unwrap_or(0);
-            self.turns[self.queues[index].lane] = last + 1;
-        }
         Some(place.1)
     }
 

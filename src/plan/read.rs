@@ -506,6 +506,9 @@ fn read_policies(line: PoliciesLine) -> Result<Policies, String> {
         ),
         None => None,
     };
+    if line.breaker == Some(0) {
+        return Err("a breaker counts at least one failure".to_owned());
+    }
     let policies = Policies {
         schedule: schedule.ok_or_else(|| format!("`{}` is no schedule", line.schedule))?,
         cancel,

@@ -205,6 +205,7 @@ impl Error {
             Self::Network { .. } => "S0105",
             Self::Busy { .. } => "S0106",
             Self::Poisoned(_) => "S0107",
+            Self::Ledger { .. } => "S0108",
         }
     }
 
@@ -214,7 +215,7 @@ impl Error {
             Self::Io { .. } | Self::Index { .. } | Self::Poisoned(_) | Self::Network { .. } | Self::Busy { .. } => {
                 ErrorKind::Engine
             }
-            Self::NotAStore { .. } | Self::Newer { .. } => ErrorKind::StoreFormat,
+            Self::NotAStore { .. } | Self::Newer { .. } | Self::Ledger { .. } => ErrorKind::StoreFormat,
         }
     }
 }

@@ -74,6 +74,52 @@ fn the_longest_way_goes_first_then_the_address() {
 }
 
 #[test]
+fn fair_gives_every_node_a_turn_and_shortest_goes_by_what_was_short() {
+    let addrs = ["g/a/1", "g/a/2", "g/a/3", "g/b/1", "g/b/2"];
+    let order = |schedule: Schedule| {
+        let mut plan = plan(addrs.iter().map(|addr| action(addr, &[], &[])).collect());
+        plan.policies.schedule = schedule;
+        let mut scheduler = scheduler(&plan, 1).unwrap();
+        // The second is short, the first was never run, the others are long.
+        scheduler.weigh_by(&[(1, 2), (2, 70), (3, 60), (4, 50)].into()).unwrap();
+        addrs.map(|_| resolve(&mut scheduler))
+    };
+    assert_eq!(order(Schedule::Critical), [2, 3, 4, 1, 0]);
+    assert_eq!(order(Schedule::Fair), [2, 3, 1, 4, 0]);
+    assert_eq!(order(Schedule::Shortest), [1, 4, 3, 2, 0]);
+    let mut plan = plan(addrs.iter().map(|addr| action(addr, &[], &[])).collect());
+    plan.policies.schedule = Schedule::Fair;
+    let mut scheduler = scheduler(&plan, 1).unwrap();
+    assert_eq!(addrs.map(|_| resolve(&mut scheduler)), [0, 3, 1, 4, 2]);
+}
+
+#[test]
+fn no_more_is_resolved_ahead_than_the_bound() {
+    let plan = plan((0..QUEUED + 50).map(|n| action(&format!("n{n:05}"), &[], &[])).collect());
+    let mut scheduler = scheduler(&plan, 1).unwrap();
+    let (mut running, mut ahead, mut most, mut ran) = (None, 0_usize, 0, 0);
+    loop {
+        match scheduler.next(NOW) {
+            Next::Task(Task::Resolve { id, .. }) => {
+                scheduler.queue(id);
+                ahead += 1;
+                most = most.max(ahead);
+            }
+            Next::Task(Task::Run { id, .. }) => {
+                ahead -= 1;
+                running = Some(id);
+            }
+            Next::Wait(_) => {
+                scheduler.succeed(running.take().unwrap(), Outcome::Ran);
+                ran += 1;
+            }
+            Next::End => break,
+        }
+    }
+    assert_eq!((most, ran), (QUEUED, plan.actions.len()));
+}
+
+#[test]
 fn pools_are_kept_to_and_what_is_overtaken_too_often_gets_its_turn() {
     let one: &[(&str, u64)] = &[("gpu", 1), ("cpu", 0)];
     let mut actions = vec![action("a0", &[], one), action("a1", &[], one)];

@@ -245,7 +245,7 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
         check_path(cwd, "a folder below its own", diagnostics);
     }
     if let Some(Expr::Var(name)) = &work.take {
-        drop(scope.resolve(&name.value, name.span, diagnostics));
+        let _ = scope.resolve(&name.value, name.span, diagnostics);
     }
     for hold in &work.holds {
         if !hold.machine && !pools.contains(&hold.pool.value.as_str()) {

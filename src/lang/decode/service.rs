@@ -76,9 +76,8 @@ impl Decoder<'_> {
         if let Some(count) = child(node, "breaker").and_then(|breaker| prop(breaker, "failures")) {
             policies.breaker = self.natural(count, 1);
         }
-        if let Some(text) = child(node, "deadline").and_then(|deadline| self.first_text(deadline))
-            && let Some(literal) = text.as_literal()
-        {
+        if let Some(text) = child(node, "deadline").and_then(|deadline| self.first_text(deadline)) {
+            let literal = text.as_literal().unwrap_or("{{ … }}");
             policies.deadline_ms = parse_duration_ms(literal);
             if policies.deadline_ms.is_none() {
                 self.bad_unit(text.span, literal, "duration", "`90s`, `20m` or `1h30m`");

@@ -206,7 +206,7 @@ impl<'a> Expander<'a, '_> {
             Some(take) => match evaluator.expr(take, self.diagnostics)? {
                 Val::Int(number) => Some(self.natural_number(number, take.span())?),
                 Val::Text(text) => Some(self.natural_number(text.parse().unwrap_or(-1), take.span())?),
-                _ => None,
+                _ => Some(self.natural_number(-1, take.span())?),
             },
             None => None,
         };

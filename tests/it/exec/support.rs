@@ -12,8 +12,8 @@ use partita::exec::{
     Snapshots, execute,
 };
 use partita::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy,
-    ResourceNeed, Retry, Service, Tool, ToolExec,
+    Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies,
+    Policy, ResourceNeed, Retry, Service, Tool, ToolExec,
 };
 use partita::store::{Cas, Claim, Claims, Error as StoreError, Found};
 
