@@ -15,6 +15,7 @@ pub mod diag;
 pub mod event;
 pub mod exec;
 pub mod lang;
+pub mod lsp;
 pub mod ops;
 pub mod plan;
 pub mod store;

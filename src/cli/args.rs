@@ -273,6 +273,8 @@ pub(crate) enum Command {
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Serve an editor: the language server, over standard input and output
+    Lsp,
     /// Tell what this machine can do, and what is wrong
     Doctor,
 }

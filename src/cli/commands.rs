@@ -79,6 +79,7 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Report(args) => bundles::report(cli, &locations, args, output),
         Command::Key(command) => keys::key(&locations, command, output),
         Command::Store(command) => store(&locations, command, output),
+        Command::Lsp => Ok(crate::lsp::serve(locations)),
         Command::Doctor => Ok(doctor(&locations, output)),
     }
 }

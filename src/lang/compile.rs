@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::base::RelPath;
-use crate::diag::{Diagnostics, Severity, SourceId};
+use crate::diag::{Diagnostics, Severity, SourceId, Span};
 use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
+use crate::lang::ir::Expansion;
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
 use crate::lang::world::World;
@@ -18,6 +19,43 @@ pub struct Compiled {
     pub program: Program,
     /// What was found.
     pub diagnostics: Diagnostics,
+    /// What the nodes of the graphs that were expanded came to.
+    pub instances: Instances,
+}
+
+/// What nodes came to when graphs were expanded, by the places of their names.
+#[derive(Clone, Debug, Default)]
+pub struct Instances {
+    by_node: BTreeMap<Span, NodeInstances>,
+}
+
+/// The instances of a node, in all graphs together.
+#[derive(Clone, Debug, Default)]
+pub struct NodeInstances {
+    /// How many.
+    pub count: usize,
+    /// The addresses of the first.
+    pub first: Vec<String>,
+}
+
+impl Instances {
+    /// Addresses kept of each node.
+    const KEPT: usize = 16;
+
+    /// The instances of the node whose name stands at a place.
+    pub fn of(&self, name: Span) -> Option<&NodeInstances> {
+        self.by_node.get(&name)
+    }
+
+    fn add(&mut self, expansion: &Expansion) {
+        for instance in &expansion.instances {
+            let of = self.by_node.entry(instance.span).or_default();
+            of.count += 1;
+            if of.first.len() < Self::KEPT {
+                of.first.push(instance.addr.clone());
+            }
+        }
+    }
 }
 
 /// Compiles root files and all they import. Every graph of a root file whose parameters have
@@ -26,6 +64,12 @@ pub struct Compiled {
 pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
     let mut diagnostics = Diagnostics::default();
     let program = load(world, roots, &mut diagnostics);
+    compile_loaded(program, diagnostics)
+}
+
+/// As [`compile`], from what [`load`] gave.
+pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compiled {
+    let mut instances = Instances::default();
     check(&program, &mut diagnostics);
     let mut graphs = program.root_graphs();
     for bundle in program.root_bundles() {
@@ -43,6 +87,7 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
             continue;
         }
         let Some(expansion) = expand(&program, id, &BTreeMap::new(), &mut diagnostics) else { continue };
+        instances.add(&expansion);
         for bundle in program.root_bundles() {
             let decl = program.bundle(bundle);
             let of_this = program.lookup(bundle.file, DeclKind::Graph, &decl.from.value) == Some(id);
@@ -63,7 +108,7 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
         program.files.iter().filter(|file| file.package.is_some_and(|id| program.packages[id.0].source.is_remote()));
     let fetched: Vec<SourceId> = fetched.map(|file| file.source).collect();
     diagnostics.retain(|item| item.severity == Severity::Error || !fetched.contains(&item.primary.span.source));
-    Compiled { program, diagnostics }
+    Compiled { program, diagnostics, instances }
 }
 
 /// Whether a graph, or anything it uses, has an error already: expanding it would only repeat it.

@@ -27,7 +27,7 @@ const EDITION: i128 = 1;
 const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
-pub(crate) fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
+pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
     let mut loader = Loader {
         world,
         program: Program::default(),

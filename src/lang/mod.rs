@@ -11,6 +11,7 @@ mod expand;
 mod fix;
 mod fmt;
 mod guard;
+mod index;
 mod ir;
 mod kdl1;
 mod lex;
@@ -42,15 +43,20 @@ pub use ast::{
     Money, NeedDecl, OfferDecl, PoliciesDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl,
     RetryDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
 };
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, Instances, NodeInstances, compile, compile_loaded};
 pub use expand::{expand, expand_bundle};
 pub use fix::{Fixed, FixedText, fix};
 pub use fmt::{Error as FormatError, format};
+pub use index::{
+    Completion, CompletionKind, Completions, Hint, Hover, Index, Item, Lens, Link, Occurrence, RenameError, Symbol,
+    SymbolId, TokenClass, TokenSpan,
+};
 pub use ir::{
     ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
     ServiceIr, ToolIr,
 };
 pub use kdl1::upgrade;
+pub use load::load;
 pub use package::{
     Candidate, Catalog, CatalogError, Folder, FolderError, FolderFile, LOCK_FILE, Lock, Locked, Minimum, Pick, Power,
     Resolution, Resolver, Source, VENDOR, Version, resolve,
@@ -61,6 +67,7 @@ pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, PackageId, Program, ProgramPackage};
 pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
 pub use signer::{SignerDecl, parse_signer};
+pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
 pub use world::{MemoryWorld, World, WorldError};

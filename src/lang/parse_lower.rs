@@ -90,7 +90,7 @@ impl Lower<'_> {
 }
 
 /// Whether a string stands in the source as it is, and how many bytes of quotes come before it.
-fn verbatim(written: &str, text: &str) -> (bool, usize) {
+pub(super) fn verbatim(written: &str, text: &str) -> (bool, usize) {
     let hashes = written.bytes().take_while(|b| *b == b'#').count();
     let open = &written[hashes..];
     if !open.starts_with('"') {

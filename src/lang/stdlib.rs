@@ -15,6 +15,6 @@ pub(crate) const FILES: &[(&str, &str)] = &[
 ];
 
 /// The text of a pseudo path.
-pub(crate) fn find(path: &str) -> Option<&'static str> {
+pub fn find(path: &str) -> Option<&'static str> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
 }

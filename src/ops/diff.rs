@@ -236,7 +236,11 @@ fn open(
     if commit.is_some() && matches!(world.read(&root), Err(WorldError::NotFound)) {
         // Before its first spec a workspace has no graph, which is a state like any other.
         return Ok(Ok(State::Specs(Box::new(Specs {
-            compiled: Compiled { program: crate::lang::Program::default(), diagnostics: Diagnostics::default() },
+            compiled: Compiled {
+                program: crate::lang::Program::default(),
+                diagnostics: Diagnostics::default(),
+                instances: crate::lang::Instances::default(),
+            },
             commit,
             files: BTreeMap::new(),
             packages: BTreeMap::new(),
@@ -249,7 +253,7 @@ fn open(
     };
     let compiled = compile(&recorded, &[root]);
     if compiled.diagnostics.has_errors() {
-        let Compiled { program, diagnostics } = compiled;
+        let Compiled { program, diagnostics, .. } = compiled;
         return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
     }
     let (files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());

@@ -27,6 +27,7 @@ mod rebuild;
 mod report;
 mod revision;
 mod run;
+mod session;
 mod slices;
 mod tlog;
 mod trust;
@@ -38,7 +39,9 @@ pub use crate::bundle::{
     compress, pack_single,
 };
 pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
-pub use crate::lang::{LOCK_FILE, Lock, SignerDecl};
+pub use crate::lang::{
+    CompletionKind, FileId, Index, Instances, Item, LOCK_FILE, Lock, SignerDecl, Symbol, TokenClass,
+};
 pub use crate::plan::Isolation;
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
@@ -70,6 +73,7 @@ pub use rebuild::{RebuildReply, diff_bundles, rebuild};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
 pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
+pub use session::{Draft, Findings, Session};
 pub use tlog::{Logged, tlog_append, tlog_check, tlog_prove};
 pub use trust::{PolicyErrors, read_policy};
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};

@@ -21,6 +21,7 @@ mod forecast;
 mod guard;
 mod keys;
 mod language;
+mod lsp;
 mod memo;
 mod packages;
 mod reference;

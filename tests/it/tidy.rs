@@ -28,7 +28,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Band 3: one function per thing a user can ask for.
     ("ops", &["base", "diag", "event", "lang", "plan", "store", "exec", "bundle"]),
     // Band 4: fronts translate, and do nothing else.
-    ("cli", &["base", "diag", "event", "ops"]),
+    ("lsp", &["base", "diag", "ops"]),
+    ("cli", &["base", "diag", "event", "ops", "lsp"]),
 ];
 
 /// Permissions of [`LAYERS`] that the design gives and no code uses yet. An entry that has come
@@ -41,13 +42,16 @@ const HOMES: &[(&str, &[&str])] = &[
     ("blake3", &["base", "bundle", "exec"]),
     ("clap", &["cli"]),
     ("crc32fast", &["bundle"]),
+    ("crossbeam_channel", &["lsp"]),
     ("data_encoding", &["base", "bundle", "ops"]),
     ("ed25519_dalek", &["bundle"]),
+    ("gen_lsp_types", &["lsp"]),
     ("getrandom", &["base", "bundle", "exec"]),
     ("globset", &["lang", "plan", "store", "exec", "ops"]),
     ("indicatif", &["cli"]),
     ("jiff", &["base", "bundle", "cli"]),
     ("kdl", &["lang"]),
+    ("lsp_server", &["lsp"]),
     ("libc", &["exec"]),
     ("miette", &["diag", "cli"]),
     ("minijinja", &["exec", "ops"]),
@@ -58,7 +62,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("quick_xml", &["ops"]),
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),
-    ("rustix", &["store", "exec", "bundle", "ops", "cli"]),
+    ("rustix", &["store", "exec", "bundle", "ops", "lsp", "cli"]),
     ("semver", &["lang"]),
     ("serde", &["*"]),
     ("serde_json", &["*"]),
