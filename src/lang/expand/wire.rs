@@ -41,39 +41,9 @@ impl Expander<'_, '_> {
             if complete {
                 self.check_operands(work, &self.actions[index].ir.body.clone(), &inputs);
             }
-            self.check_classes(index, &inputs);
             self.actions[index].ir.inputs = inputs;
             self.wire_order(index);
         }
-    }
-
-    /// Reports an action whose result would be kept though it rests on what changes by itself.
-    fn check_classes(&mut self, index: usize, inputs: &[InputIr]) {
-        let ir = &self.actions[index].ir;
-        if !matches!(ir.class.as_str(), "pure" | "fixed") {
-            return;
-        }
-        let found = inputs.iter().find_map(|input| match input {
-            InputIr::Output { action, span, .. } => {
-                let producer = &self.actions[*action].ir;
-                (producer.class == "volatile").then(|| (*span, producer.span, producer.addr.clone()))
-            }
-            InputIr::Workspace { .. } => None,
-        });
-        let Some((span, producer, addr)) = found else { return };
-        if self.diagnostics.has_error_within(span) {
-            return;
-        }
-        let diagnostic = Diagnostic::new(
-            Code::P0508,
-            span,
-            format!("a `{}` action takes in what the volatile `{addr}` leaves", ir.class),
-        );
-        self.diagnostics.push(
-            diagnostic
-                .with_secondary(producer, "it is executed in every run, and may leave something else each time")
-                .with_help("record it, by `class=record` there; or be `record`, `volatile` or `effect` as well"),
-        );
     }
 
     /// Reports two inputs at one place.

@@ -187,8 +187,8 @@ fn a_tool_that_fails_in_a_row_is_not_started_again() {
     assert_eq!(reason(&report, "g/4"), Reason::BreakerOpen { tool: "sh".into() });
 
     // What goes well in between begins the count anew.
-    let script = |n| if n % 2 == 0 { "exit 1" } else { "exit 0" };
-    let mut mixed = plan((0..5).map(|n| Draft::sh(&format!("g/{n}"), script(n))));
+    let script = |n| format!(": {n}; exit {}", (n + 1) % 2);
+    let mut mixed = plan((0..5).map(|n| Draft::sh(&format!("g/{n}"), &script(n))));
     mixed.policies.breaker = Some(2);
     let mut request = world.request(mixed.build());
     request.jobs = NonZeroUsize::new(1);
