@@ -61,12 +61,9 @@ impl Decoder<'_> {
             let Some(given) = child(node, word).and_then(first_name) else { continue };
             if !known.contains(&given.value.as_str()) {
                 self.push(
-                    Diagnostic::new(
-                        Code::P0305,
-                        given.span,
-                        format!("`{}` is not one of {}", given.value, known.join(", ")),
-                    )
-                    .with_suggestion(did_you_mean(&given.value, known.iter().copied())),
+                    Diagnostic::new(Code::P0305, given.span, format!("`{}` is no way to {word}", given.value))
+                        .with_suggestion(did_you_mean(&given.value, known.iter().copied()))
+                        .with_help(format!("write one of {}", known.join(", "))),
                 );
                 continue;
             }
