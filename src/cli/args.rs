@@ -158,6 +158,18 @@ pub(crate) enum Command {
     },
     /// Mend what can be mended safely
     Fix(FixArgs),
+    /// Run the tests that specs hold of themselves; executes nothing
+    Test {
+        /// Only tests whose names hold this
+        #[arg(default_value = "", hide_default_value = true)]
+        filter: String,
+        /// Write kept plans anew; exit 10 if some were written and nothing else failed
+        #[arg(long)]
+        update: bool,
+        /// Write a JUnit report
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+    },
     /// Print a graph with everything expanded and written out
     Expand {
         /// The graph

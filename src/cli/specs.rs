@@ -10,7 +10,7 @@ use crate::cli::args::FixArgs;
 use crate::cli::commands::Status8;
 use crate::cli::output::Output;
 use crate::diag::Severity;
-use crate::ops::{self, Error, FixRequest, Locations};
+use crate::ops::{self, Error, FixRequest, Locations, TestRequest};
 
 pub(super) fn init(locations: &Locations, dir: &Path, output: &Output) -> Status8 {
     let file = ops::init(locations, dir)?;
@@ -100,4 +100,52 @@ pub(super) fn fix(locations: &Locations, args: &FixArgs, output: &Output) -> Sta
 
 fn count(fixes: usize) -> String {
     if fixes == 1 { "1 fix".to_owned() } else { format!("{fixes} fixes") }
+}
+
+/// The status when plans were written and nothing failed: someone has to look at them.
+const WRITTEN: u8 = 10;
+
+pub(super) fn test(
+    locations: &Locations,
+    filter: &str,
+    update: bool,
+    junit: Option<&Path>,
+    output: &Output,
+) -> Status8 {
+    let reply = ops::test(locations, &TestRequest { filter: filter.to_owned(), update })?;
+    let sources = &reply.compiled.program.sources;
+    output.diagnostics(&reply.diagnostics, sources);
+    if reply.compiled.diagnostics.has_errors() {
+        return Err(Error::Spec);
+    }
+    if let Some(file) = junit {
+        let path = locations.current.join(file);
+        std::fs::write(&path, ops::junit(&reply.tests, sources)).map_err(Error::io("write", &path))?;
+    }
+    for path in &reply.written {
+        output.note(&format!("written: {path}"));
+    }
+    let failed = reply.failed();
+    output.text_or("", || {
+        let tests = reply.tests.iter().map(|test| {
+            let failures = test.failures.iter().map(|failure| {
+                json!({"code": failure.code.as_str(), "message": failure.message, "place": sources.place(failure.primary.span)})
+            });
+            json!({
+                "name": test.name, "file": test.file, "passed": test.failures.is_empty(),
+                "expectations": test.expectations, "failures": failures.collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "passed": reply.tests.len() - failed, "failed": failed, "written": reply.written,
+            "tests": tests.collect::<Vec<_>>(),
+        })
+    });
+    let word = if reply.tests.len() == 1 { "test" } else { "tests" };
+    output.note(&format!("{} {word}: {} passed, {failed} failed", reply.tests.len(), reply.tests.len() - failed));
+    Ok(match (failed, reply.written.is_empty()) {
+        (0, true) => 0,
+        (0, false) => WRITTEN,
+        _ => ErrorKind::CheckFailed.exit_status(),
+    })
 }

@@ -107,6 +107,7 @@ codes! {
     P0401 Error "an output is not produced by the node it is asked of";
     P0402 Error "an output is declared twice or never";
     P0403 Error "templates use each other in a cycle";
+    P0404 Error "a condition reads what is known only at run time";
     P0405 Error "the expansion is too large";
     P0406 Error "`for-each` over something known only at run time";
     P0407 Error "two instances share a key";
@@ -125,6 +126,8 @@ codes! {
     P0606 Error "a candidate does not provide the capability";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
+    P0901 Error "an expectation of a test does not hold";
+    P0902 Error "a test expects a diagnostic that is not given";
     P1001 Warning "something is declared and never used";
     P1002 Warning "a word says what another says already";
     P1003 Warning "a tool that serves a capability is not pinned to versions";

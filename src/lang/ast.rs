@@ -2,6 +2,7 @@
 //! out whether any of it makes sense: see `check`.
 
 mod domain;
+mod test;
 
 use crate::base::Digest;
 use crate::diag::Span;
@@ -15,6 +16,9 @@ pub use domain::{
     Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
     SkillTrustDecl, TenantDecl,
 };
+
+pub(crate) use test::TestDecl;
+pub(crate) use test::{ExpectDecl, Expected, Values};
 
 /// A name with its place.
 pub(crate) type Name = Spanned<String>;
@@ -591,6 +595,8 @@ pub struct FileDecls {
     pub graphs: Vec<GraphDecl>,
     /// Bundles.
     pub bundles: Vec<BundleDecl>,
+    /// Tests.
+    pub(crate) tests: Vec<TestDecl>,
     /// Warnings that are not said.
     pub allows: Vec<AllowDecl>,
     /// Tenants.

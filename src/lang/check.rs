@@ -8,6 +8,7 @@ mod group;
 mod scope;
 mod service;
 mod supplier;
+mod test;
 mod unused;
 mod work;
 
@@ -89,6 +90,7 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     for bundle in &decls.bundles {
         bundle::check_bundle(program, file, bundle, &constants, diagnostics);
     }
+    test::check_tests(program, file, &constants, diagnostics);
 }
 
 /// Checks parameters: distinct names and defaults that satisfy their own types.

@@ -5,6 +5,7 @@
 mod bundle;
 mod domain;
 mod service;
+mod test;
 mod work;
 
 pub(crate) use work::parse_digest;
@@ -51,6 +52,7 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
             "provider" => file.providers.extend(decoder.provider(node)),
             "agent" => file.agents.extend(decoder.agent(node)),
             "skill" => file.skills.extend(decoder.skill(node)),
+            "test" => file.tests.extend(decoder.test(node)),
             _ => {}
         }
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
-use crate::lang::ast::{GraphDecl, Group, NodeDecl, Work};
+use crate::lang::ast::{GraphDecl, Group, NodeDecl, Values, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::services::{address_variables, with_outer};
 use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ServiceIr, ToolIr};
@@ -40,6 +40,34 @@ pub fn expand(
     program: &Program,
     graph: DeclId,
     given: &BTreeMap<String, String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Expansion> {
+    expand_given(program, graph, &Given::Texts(given), diagnostics)
+}
+
+/// As `expand`, with values as a spec writes them, in a file whose constants they may name.
+pub(crate) fn expand_values(
+    program: &Program,
+    graph: DeclId,
+    file: FileId,
+    values: &Values,
+    diagnostics: &mut Diagnostics,
+) -> Option<Expansion> {
+    expand_given(program, graph, &Given::Values(file, values), diagnostics)
+}
+
+/// Values for the parameters of a graph.
+enum Given<'a> {
+    /// As text.
+    Texts(&'a BTreeMap<String, String>),
+    /// As a spec writes them.
+    Values(FileId, &'a Values),
+}
+
+fn expand_given(
+    program: &Program,
+    graph: DeclId,
+    given: &Given<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Expansion> {
     let mut own = Diagnostics::default();
@@ -130,12 +158,7 @@ struct Expander<'a, 'd> {
 }
 
 impl<'a, 'd> Expander<'a, 'd> {
-    fn run(
-        program: &'a Program,
-        id: DeclId,
-        given: &BTreeMap<String, String>,
-        diagnostics: &'d mut Diagnostics,
-    ) -> Option<Expansion> {
+    fn run(program: &'a Program, id: DeclId, given: &Given<'_>, diagnostics: &'d mut Diagnostics) -> Option<Expansion> {
         let graph = program.graph(id);
         let mut expander = Self {
             program,
@@ -321,7 +344,15 @@ impl<'a, 'd> Expander<'a, 'd> {
                 return;
             }
             let index = self.instances.len();
-            self.by_addr.insert(addr.clone(), index);
+            let before = self.by_addr.insert(addr.clone(), index);
+            // Two instances of one node have been reported with their keys.
+            if before.is_some_and(|before| self.instances[before].ir.span != node.name.span) {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::P0407, node.name.span, format!("two instances have the address `{addr}`"))
+                        .with_help("rename the node"),
+                );
+                return;
+            }
             self.by_node.entry(base.clone()).or_default().push(index);
             let recipe = node.recipe.as_ref().map(|name| name.value.clone());
             let ir =

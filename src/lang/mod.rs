@@ -32,6 +32,7 @@ mod signer;
 mod slice;
 mod stdlib;
 mod syntax;
+mod testing;
 mod text;
 mod trust;
 mod ty;
@@ -69,5 +70,6 @@ pub use reference::{reference_names, reference_node, reference_nodes, reference_
 pub use signer::{SignerDecl, parse_signer};
 pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
+pub use testing::{TestOutcome, TestRun, run_tests};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
 pub use world::{MemoryWorld, World, WorldError};

@@ -1,15 +1,124 @@
-//! An expansion as canonical KDL: every action with everything written out, sorted by address, and a
-//! comment saying where it comes from. Leaves out keys and reading it back.
+//! An expansion as canonical KDL: every tool and action with everything written out, sorted by name and
+//! address, and a comment saying where it comes from. It is a spec of its own, which compiles to the
+//! same plan. Leaves out keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::base::RelPath;
-use crate::diag::SourceMap;
+use crate::base::{RelPath, addresses};
+use crate::diag::Span;
 use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, ProbeIr, RenderIr, ServiceIr};
+use crate::lang::program::Program;
 
-/// Prints an expansion.
-pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
+/// Prints an expansion with its origins.
+pub fn print_expansion(expansion: &Expansion, program: &Program) -> String {
+    print(expansion, program, true)
+}
+
+/// Prints an expansion without its origins, so that moving a node changes nothing.
+pub(crate) fn print_plan(expansion: &Expansion, program: &Program) -> String {
+    print(expansion, program, false)
+}
+
+fn print(expansion: &Expansion, program: &Program, origins: bool) -> String {
+    let mut out = String::from("partita edition=1\n");
+    for (name, ir) in &expansion.tools {
+        let decl = program.tool(ir.decl);
+        let prop = |name: &str, value: &Option<String>| {
+            value.as_ref().map_or(String::new(), |value| format!(" {name}={}", quote(value)))
+        };
+        let props = format!("{}{}", prop("version", &decl.version), prop("supplier", &decl.supplier));
+        let fingerprint = prop("fingerprint", &decl.fingerprint.as_ref().map(|args| args.join(" ")));
+        let _ = writeln!(out, "\ntool {}{props} {{\n    exec {}{fingerprint}", quote(name), quote(&decl.exec.value));
+        for (word, names) in [("uses", &ir.uses), ("pass-env", &decl.pass_env)] {
+            if !names.is_empty() {
+                let _ = writeln!(out, "    {word}{}", quoted(names));
+            }
+        }
+        out.push_str("}\n");
+    }
+    let mut constants = Constants::default();
+    let graph = graph(expansion, program, origins, &mut constants);
+    if constants.braces {
+        let _ = writeln!(out, "\nlet {BRACES} type=string \"{{{{\"");
+    }
+    for (index, items) in constants.lists.iter().enumerate() {
+        let _ = writeln!(out, "\nlet list-{index} type=list<string> {{");
+        for item in items {
+            let _ = writeln!(out, "    - {}", quote(item));
+        }
+        out.push_str("}\n");
+    }
+    out.push('\n');
+    out.push_str(&graph);
+    out
+}
+
+/// The constant that stands for two opening braces.
+const BRACES: &str = "two-braces";
+
+/// Constants that the printed graph needs: texts hold no `{{`, and a variable of a template no list.
+#[derive(Default)]
+struct Constants {
+    braces: bool,
+    lists: Vec<Vec<String>>,
+    /// What stands for the addresses of services in texts that processes are given.
+    addresses: BTreeSet<String>,
+}
+
+impl Constants {
+    /// A string in a place where holes are read.
+    fn text(&mut self, text: &str) -> String {
+        quote(&self.plain(text))
+    }
+
+    fn plain(&mut self, text: &str) -> String {
+        self.braces |= text.contains("{{");
+        text.replace("{{", &format!("{{{{ {BRACES} }}}}"))
+    }
+
+    /// A text that a process is given, which may hold addresses of services.
+    fn given(&mut self, text: &str) -> String {
+        let (mut out, mut rest) = (String::new(), text);
+        for placeholder in addresses(text).iter().map(|address| address.placeholder()) {
+            if self.addresses.contains(&placeholder)
+                && let Some((before, after)) = rest.split_once(&placeholder)
+            {
+                out += &self.plain(before);
+                out += &placeholder;
+                rest = after;
+            }
+        }
+        out += &self.plain(rest);
+        quote(&out)
+    }
+
+    fn all_given(&mut self, texts: &[String]) -> String {
+        texts.iter().fold(String::new(), |out, text| out + " " + &self.given(text))
+    }
+
+    fn texts<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) -> String {
+        texts.into_iter().fold(String::new(), |out, text| out + " " + &self.text(text.as_ref()))
+    }
+
+    fn list(&mut self, items: &[String]) -> String {
+        let index = self.lists.iter().position(|known| known == items).unwrap_or_else(|| {
+            self.lists.push(items.to_vec());
+            self.lists.len() - 1
+        });
+        format!("(var)list-{index}")
+    }
+}
+
+/// The template that a node stands in.
+fn template_at(program: &Program, at: Span) -> Option<&str> {
+    let file = program.files.iter().find(|file| file.source == at.source)?;
+    let inside = |span: Span| span.start <= at.start && at.end <= span.end;
+    let template = file.decls.templates.iter().find(|template| inside(template.span))?;
+    Some(&template.name.value)
+}
+
+fn graph(expansion: &Expansion, program: &Program, origins: bool, constants: &mut Constants) -> String {
     let mut out = format!("graph {} {{\n", quote(&expansion.graph));
     for (name, value) in &expansion.params {
         let _ = writeln!(out, "    // param {name}={value:?}");
@@ -33,75 +142,111 @@ pub fn print_expansion(expansion: &Expansion, sources: &SourceMap) -> String {
         let _ = writeln!(out, "    resource {} capacity={capacity}", quote(name));
     }
     for service in &expansion.services {
-        let _ = writeln!(out, "\n    // from {}", sources.place(service.span));
-        print_service(&mut out, service, expansion);
+        for (port, _) in &service.ports {
+            let address = format!("{}.{port}", service.name);
+            constants.addresses.extend([format!("{{{{{address}}}}}"), format!("{{{{{address}.port}}}}")]);
+        }
+    }
+    for service in &expansion.services {
+        out.push('\n');
+        if origins {
+            let _ = writeln!(out, "    // from {}", program.sources.place(service.span));
+        }
+        print_service(&mut out, service, expansion, constants);
     }
     for instance in &expansion.instances {
         for index in &instance.actions {
             let action = &expansion.actions[*index];
+            out.push('\n');
+            if !origins {
+                node(&mut out, action, expansion, constants);
+                continue;
+            }
             let mut keys = String::new();
             for (name, value) in &instance.keys {
                 // A comment ends with its line, so that the value must not hold one.
                 let _ = write!(keys, " {name}={}", quote(value));
             }
             let recipe = instance.recipe.as_ref().map_or(String::new(), |recipe| format!(" by recipe {recipe}"));
-            let _ = writeln!(out, "\n    // from {}{recipe}{keys}", sources.place(instance.span));
-            node(&mut out, action, expansion);
+            let template =
+                template_at(program, instance.span).map_or(String::new(), |name| format!("template {name} at "));
+            let place = program.sources.place(instance.span);
+            let _ = writeln!(out, "    // from {template}{place}{recipe}{keys}");
+            node(&mut out, action, expansion, constants);
         }
     }
     out.push_str("}\n");
     out
 }
 
-fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
+/// An address within the graph, by which it names the node.
+fn within<'a>(addr: &'a str, expansion: &Expansion) -> &'a str {
+    addr.strip_prefix(&expansion.graph).and_then(|rest| rest.strip_prefix('/')).unwrap_or(addr)
+}
+
+fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &mut Constants) {
     let class = if action.class == "pure" { String::new() } else { format!(" class={}", action.class) };
     let take = action.take.map_or(String::new(), |take| format!(" take={take}"));
     let idempotent = if action.idempotent { " idempotent=#true" } else { "" };
-    let _ = writeln!(out, "    node {}{class}{take}{idempotent} {{", quote(&action.addr));
+    let _ = writeln!(out, "    node {}{class}{take}{idempotent} {{", quote(within(&action.addr, expansion)));
     match &action.body {
         BodyIr::Exec { tool, args } => {
-            let _ = writeln!(out, "        run {}{}", quote(tool), quoted(args));
+            let _ = writeln!(out, "        run {}{}", quote(tool), constants.all_given(args));
         }
-        BodyIr::Copy(from) => drop(writeln!(out, "        copy {}", quote(from.as_str()))),
-        BodyIr::Write(text) => drop(writeln!(out, "        write {}", quote(text))),
+        BodyIr::Copy(from) => drop(writeln!(out, "        copy {}", constants.text(from.as_str()))),
+        BodyIr::Write(text) => drop(writeln!(out, "        write {}", constants.text(text))),
         BodyIr::Render(template, vars) => {
-            let _ = writeln!(out, "        render {} {{", quote(template.as_str()));
+            let _ = writeln!(out, "        render {} {{", constants.text(template.as_str()));
             for (name, value) in vars {
                 let _ = match value {
-                    RenderIr::Text(text) => writeln!(out, "            set {}={}", quote(name), quote(text)),
+                    RenderIr::Text(text) => writeln!(out, "            set {}={}", quote(name), constants.text(text)),
                     RenderIr::List(items) => {
-                        writeln!(out, "            set {}={}", quote(name), quote(&items.join(",")))
+                        writeln!(out, "            set {}={}", quote(name), constants.list(items))
                     }
-                    RenderIr::File(path) => writeln!(out, "            file {} {}", quote(name), quote(path.as_str())),
-                    RenderIr::Json(path) => writeln!(out, "            json {} {}", quote(name), quote(path.as_str())),
+                    RenderIr::File(path) => {
+                        writeln!(out, "            file {} {}", quote(name), constants.text(path.as_str()))
+                    }
+                    RenderIr::Json(path) => {
+                        writeln!(out, "            json {} {}", quote(name), constants.text(path.as_str()))
+                    }
                 };
             }
             out.push_str("        }\n");
         }
         BodyIr::MergeJson(files) => {
-            let _ = writeln!(out, "        merge-json{}", quoted(files.iter().map(RelPath::as_str)));
+            let _ = writeln!(out, "        merge-json{}", constants.texts(files.iter().map(RelPath::as_str)));
         }
     }
-    surroundings(out, &action.env, &action.tools, action.cwd.as_ref());
-    inputs(out, &action.inputs, expansion);
+    surroundings(out, &action.env, &action.tools, action.cwd.as_ref(), constants);
+    inputs(out, &action.inputs, expansion, constants);
     for output in &action.outputs {
         let kind = if output.dir { "artifact.dir" } else { "artifact.file" };
         let digest = output.digest.map_or(String::new(), |digest| format!(" digest=\"b3:{digest}\""));
         let _ = writeln!(
             out,
             "        output {} path={} type={kind}{digest}",
-            quote(&output.name),
-            quote(output.path.as_str())
+            constants.text(&output.name),
+            constants.text(output.path.as_str())
         );
     }
     if !action.services.is_empty() {
         let _ = writeln!(out, "        uses{}", quoted(&action.services));
     }
     for index in &action.after {
-        let _ = writeln!(out, "        after {}", quote(&expansion.actions[*index].addr));
+        let _ = writeln!(out, "        after {}", quote(within(&expansion.actions[*index].addr, expansion)));
     }
+    let mut machine = String::new();
     for (pool, amount) in &action.holds {
+        // Shares of the machine are said in one node of their own.
+        if !expansion.pools.contains_key(pool) && matches!(pool.as_str(), "cpu" | "memory") {
+            let amount = if pool == "memory" { format!("\"{amount}B\"") } else { amount.to_string() };
+            let _ = write!(machine, " {pool}={amount}");
+            continue;
+        }
         let _ = writeln!(out, "        holds {} amount={amount}", quote(pool));
+    }
+    if !machine.is_empty() {
+        let _ = writeln!(out, "        resources{machine}");
     }
     if let Some(ms) = action.timeout_ms {
         let _ = writeln!(out, "        timeout \"{ms}ms\"");
@@ -117,52 +262,59 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion) {
     out.push_str("    }\n");
 }
 
-fn surroundings(out: &mut String, env: &BTreeMap<String, String>, tools: &[String], cwd: Option<&RelPath>) {
+fn surroundings(
+    out: &mut String,
+    env: &BTreeMap<String, String>,
+    tools: &[String],
+    cwd: Option<&RelPath>,
+    constants: &mut Constants,
+) {
     for (name, value) in env {
-        let _ = writeln!(out, "        env {}={}", quote(name), quote(value));
+        let _ = writeln!(out, "        env {}={}", quote(name), constants.given(value));
     }
     if !tools.is_empty() {
         let _ = writeln!(out, "        tools{}", quoted(tools));
     }
     if let Some(cwd) = cwd {
-        let _ = writeln!(out, "        cwd {}", quote(cwd.as_str()));
+        let _ = writeln!(out, "        cwd {}", constants.text(cwd.as_str()));
     }
 }
 
-fn inputs(out: &mut String, inputs: &[InputIr], expansion: &Expansion) {
+fn inputs(out: &mut String, inputs: &[InputIr], expansion: &Expansion, constants: &mut Constants) {
     for input in inputs {
         let _ = match input {
             InputIr::Workspace { pattern, optional, .. } => {
                 let optional = if *optional { " optional=#true" } else { "" };
-                writeln!(out, "        input {}{optional}", quote(pattern))
+                writeln!(out, "        input {}{optional}", constants.text(pattern))
             }
             InputIr::Output { dest, action, output, select, .. } => {
                 let dest = dest.as_ref().map_or(".", |dest| dest.as_str());
-                let select = select.as_ref().map_or(String::new(), |select| format!(" select={}", quote(select)));
-                let from = format!("{}.{output}", expansion.actions[*action].addr);
-                writeln!(out, "        input {} from=(ref){}{select}", quote(dest), quote(&from))
+                let select =
+                    select.as_ref().map_or(String::new(), |select| format!(" select={}", constants.text(select)));
+                let from = format!("{}.{output}", within(&expansion.actions[*action].addr, expansion));
+                writeln!(out, "        input {} from=(ref){}{select}", constants.text(dest), quote(&from))
             }
         };
     }
 }
 
-fn print_service(out: &mut String, service: &ServiceIr, expansion: &Expansion) {
+fn print_service(out: &mut String, service: &ServiceIr, expansion: &Expansion, constants: &mut Constants) {
     let _ = writeln!(out, "    service {} {{", quote(&service.name));
     if let BodyIr::Exec { tool, args } = &service.body {
-        let _ = writeln!(out, "        run {}{}", quote(tool), quoted(args));
+        let _ = writeln!(out, "        run {}{}", quote(tool), constants.all_given(args));
     }
     for (port, scheme) in &service.ports {
         let _ = writeln!(out, "        port {} scheme={}", quote(port), quote(scheme));
     }
     let sign = match &service.probe {
-        ProbeIr::Http { port, path } => format!(" http={} port={}", quote(path), quote(port)),
+        ProbeIr::Http { port, path } => format!(" http={} port={}", constants.text(path), quote(port)),
         ProbeIr::Tcp { port } => format!(" tcp={}", quote(port)),
         ProbeIr::Log { pattern } => format!(" log={}", quote(pattern)),
-        ProbeIr::Command { tool, args } => format!(" {}{}", quote(tool), quoted(args)),
+        ProbeIr::Command { tool, args } => format!(" {}{}", quote(tool), constants.all_given(args)),
     };
     let _ = writeln!(out, "        ready{sign} within=\"{}ms\"", service.within_ms);
-    surroundings(out, &service.env, &service.tools, service.cwd.as_ref());
-    inputs(out, &service.inputs, expansion);
+    surroundings(out, &service.env, &service.tools, service.cwd.as_ref(), constants);
+    inputs(out, &service.inputs, expansion, constants);
     out.push_str("    }\n");
 }
 

@@ -102,6 +102,8 @@ pub(crate) struct Shape {
     pub open_props: Option<Takes>,
     /// Children.
     pub children: &'static [Child],
+    /// Whether any other child may stand in its block: the name of a parameter, with values.
+    pub open_children: bool,
     /// Whether the language has this node but this version does not yet run it.
     pub reserved: bool,
 }
@@ -110,7 +112,7 @@ impl Shape {
     /// A shape without arguments, properties and children.
     pub(crate) const fn new(name: &'static str, doc: &'static str) -> Self {
         let args = Args { min: 0, max: 0, first: Takes::Any, rest: Takes::Any, usage: name };
-        Self { name, doc, args, props: &[], open_props: None, children: &[], reserved: false }
+        Self { name, doc, args, props: &[], open_props: None, children: &[], open_children: false, reserved: false }
     }
 
     /// With arguments.
@@ -128,6 +130,12 @@ impl Shape {
     /// With any further properties.
     pub(crate) const fn open(mut self, takes: Takes) -> Self {
         self.open_props = Some(takes);
+        self
+    }
+
+    /// With values of parameters in its block, one child each.
+    pub(crate) const fn values(mut self) -> Self {
+        self.open_children = true;
         self
     }
 
@@ -227,7 +235,9 @@ fn check_node(
     }
     check_args(node, shape, diagnostics);
     check_props(node, shape, beside, diagnostics);
-    if let Some(children) = &node.children {
+    if let (Some(children), true) = (&node.children, shape.open_children) {
+        check_named_values(children, diagnostics);
+    } else if let Some(children) = &node.children {
         let other = children.iter().find(|child| child.name.value != ALLOW.name || shape.name == ALLOW.name);
         if let (true, Some(other)) = (shape.children.is_empty(), other) {
             diagnostics.push(
@@ -237,6 +247,24 @@ fn check_node(
             );
         } else {
             check_children(children, shape.children, &format!("`{}`", shape.name), all, diagnostics);
+        }
+    }
+}
+
+/// Checks values of parameters: one node each, named after the parameter.
+fn check_named_values(nodes: &[Node], diagnostics: &mut Diagnostics) {
+    static VALUE: Shape =
+        Shape::new("a value", "The values of a parameter.").args(1, usize::MAX, Takes::Any, Takes::Any, "PARAM VALUE…");
+    for node in nodes {
+        let shape = if node.name.value == ALLOW.name { &ALLOW } else { &VALUE };
+        check_args(node, shape, diagnostics);
+        check_props(node, shape, &[], diagnostics);
+        if let Some(inner) = node.children.iter().flatten().next() {
+            diagnostics.push(
+                Diagnostic::new(Code::P0101, inner.name.span, "the values of a parameter take no block")
+                    .with_label("nothing may stand here")
+                    .with_help("values stand behind the name: `crates core cli`"),
+            );
         }
     }
 }

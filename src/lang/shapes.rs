@@ -384,6 +384,29 @@ pub(crate) static ALLOW: Shape = Shape::new(
 .args(1, MANY, Name, Name, "allow CODE… reason=\"…\"")
 .props(&[needed("reason", Name, "why, for the next reader")]);
 
+static GIVEN: Shape = Shape::new("given", "The graph a test is about, and values for its parameters.")
+    .args(1, 1, Name, Name, "given GRAPH { PARAM VALUE… }")
+    .values();
+static EXPECT: Shape = Shape::new(
+    "expect",
+    "What must hold: so many nodes at a pattern, a way or none between nodes, the type of an output, or a diagnostic, \
+     of which the block changes values.",
+)
+.args(1, 3, Name, Name, "expect nodes|path|no-path|type|diagnostic …")
+.props(&[
+    prop("count", Number, "how many nodes there are"),
+    prop("min", Number, "how many nodes there are at least"),
+    prop("max", Number, "how many nodes there are at most"),
+    prop("from", Name, "the node or pattern that is depended on"),
+    prop("to", Name, "the node or pattern that depends on it"),
+])
+.values();
+static EXPECT_PLAN: Shape = Shape::new("expect-plan", "The plan must be as it was kept in a file beside the spec.")
+    .args(1, 1, Name, Name, "expect-plan \"FILE.kdl\"");
+static TEST: Shape = Shape::new("test", "Checks on the compiled result, without execution: see `partita test`.")
+    .args(1, 1, Name, Name, "test NAME")
+    .children(&[once(&GIVEN), many(&EXPECT), many(&EXPECT_PLAN)]);
+
 macro_rules! reserved {
     ($($constant:ident $name:literal $doc:literal;)*) => {
         $(static $constant: Shape = Shape::new($name, $doc).reserved();)*
@@ -392,7 +415,6 @@ macro_rules! reserved {
 
 reserved! {
     GATE "gate" "A predicate that must hold.";
-    TEST "test" "Checks on the compiled result, without execution.";
 }
 
 /// What may stand at the top of a file.

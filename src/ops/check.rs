@@ -126,7 +126,7 @@ pub fn expand_graph(
     params: &BTreeMap<String, String>,
 ) -> Result<String, Error> {
     let planned = plan(workspace, graph, params)?;
-    Ok(print_expansion(&planned.expansion, &workspace.compiled.program.sources))
+    Ok(print_expansion(&planned.expansion, &workspace.compiled.program))
 }
 
 /// The page of a code, or the reference of a node: `P0101`, `for-each`, `bundle.include`.

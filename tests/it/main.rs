@@ -17,7 +17,9 @@ mod effects;
 mod examples;
 mod exec;
 mod fix;
+mod fmt;
 mod forecast;
+mod fuzz;
 mod guard;
 mod keys;
 mod language;
@@ -32,6 +34,7 @@ mod stdlib;
 mod store;
 #[allow(dead_code, unused_imports, reason = "a shared kit: no one test module uses all of it")]
 mod support;
+mod testing;
 mod tidy;
 mod ui;
 mod why;

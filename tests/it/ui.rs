@@ -13,7 +13,7 @@ use std::path::Path;
 
 use partita::base::{Limits, RelPath};
 use partita::diag::{Code, Diagnostics, MessageFormat, RenderOptions, Severity, SourceMap, render_all};
-use partita::lang::{Compiled, MemoryWorld, compile};
+use partita::lang::{Compiled, MemoryWorld, compile, run_tests};
 use walkdir::WalkDir;
 
 use crate::support::{golden, repository};
@@ -51,12 +51,22 @@ impl Case {
     }
 
     pub(crate) fn compile(&self) -> Compiled {
-        compile(&self.world(), &[RelPath::new(ROOT).expect("the literal is a relative path")])
+        tested(&self.world())
     }
 
     fn markers(&self) -> Said {
         self.files.iter().flat_map(|(path, text)| markers(path, text)).collect()
     }
+}
+
+/// Compiles, and runs the tests that the specs hold of themselves.
+fn tested(world: &MemoryWorld) -> Compiled {
+    let mut compiled = compile(world, &[RelPath::new(ROOT).expect("the literal is a relative path")]);
+    if !compiled.diagnostics.has_errors() {
+        let run = run_tests(world, &compiled.program, "", false);
+        compiled.diagnostics.extend(run.diagnostics);
+    }
+    compiled
 }
 
 /// The cases, by name.
@@ -263,7 +273,7 @@ fn every_page_has_examples_that_do_as_they_say() {
             }
         }
         for example in examples {
-            let compiled = compile(&MemoryWorld::listing(example.text), &[RelPath::new(ROOT).unwrap()]);
+            let compiled = tested(&MemoryWorld::listing(example.text));
             let warning = code.info().severity == Severity::Warning;
             let found: BTreeSet<Code> = compiled
                 .diagnostics

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Param, ServiceDecl};
 use crate::lang::check::scope::some;
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
@@ -101,7 +101,7 @@ pub(super) fn check_group(
         if index % 64 == 63 && enough(diagnostics) {
             return;
         }
-        check_segment(&decl.alias, "node", diagnostics);
+        check_segment(&decl.alias, "group", diagnostics);
         if let Some(id) = program.resolve(file, DeclKind::Template, &decl.template, diagnostics) {
             let Group { name, params, params_known, .. } = program.template(id);
             let callee = Callee { what: "template", name, params, known: *params_known };
@@ -148,7 +148,7 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
         scope.insert(&each.var, ty);
     }
     for condition in &node.when {
-        check_condition(condition, &scope, diagnostics);
+        check_condition(condition, &nodes.group.nodes, &scope, diagnostics);
     }
     check_work(&Place { program, file, pools }, &node.work, &scope, diagnostics);
     if let Some(recipe) = &node.recipe
@@ -177,20 +177,44 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
     }
 }
 
-fn check_condition(condition: &Cond, scope: &Scope, diagnostics: &mut Diagnostics) {
+/// The diagnostic for a condition on what only a run can tell.
+fn at_run_time(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::new(Code::P0404, span, format!("the condition reads {what}, which is known only at run time"))
+        .with_help(
+            "conditions read parameters, constants and loop variables; for what is made use a `gate` and `guard`",
+        )
+}
+
+fn check_condition(condition: &Cond, nodes: &[NodeDecl], scope: &Scope, diagnostics: &mut Diagnostics) {
     match condition {
         Cond::All(all) | Cond::Any(all) | Cond::Not(all) => {
             for inner in all {
-                check_condition(inner, scope, diagnostics);
+                check_condition(inner, nodes, scope, diagnostics);
             }
         }
         Cond::Triple(path, _, value) => {
+            let head = path.value.split(['.', '/']).next().unwrap_or_default();
+            if path.value.contains('.') && nodes.iter().any(|node| node.name.value == head) {
+                diagnostics.push(at_run_time(path.span, &format!("`{}`, an output of `{head}`", path.value)));
+                return;
+            }
+            if let Expr::Ref(text) = value {
+                diagnostics.push(at_run_time(text.span, "an output"));
+                return;
+            }
             let Some((ty, declared)) = scope.resolve(&path.value, path.span, diagnostics) else { return };
             if scope.is_address(&path.value) {
                 diagnostics.push(misplaced_address(path.span, &path.value));
                 return;
             }
-            if let Ty::List(_) | Ty::Artifact(_) = ty {
+            if let Ty::Artifact(_) = ty {
+                diagnostics.push(
+                    at_run_time(path.span, &format!("`{}`, an artifact", path.value))
+                        .with_secondary(declared, "declared here"),
+                );
+                return;
+            }
+            if let Ty::List(_) = ty {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::P0301,
@@ -231,7 +255,8 @@ impl<'a> Nodes<'a> {
             diagnostics.push(not_a_reference(text.span, literal));
             return;
         };
-        let head = path.split('/').next().unwrap_or(path);
+        let whole = self.by_name.contains_key(path);
+        let head = if whole { path } else { path.split('/').next().unwrap_or(path) };
         if head.contains('*') || self.aliases.contains(head) {
             return;
         }

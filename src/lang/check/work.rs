@@ -180,7 +180,10 @@ pub(crate) fn no_output(span: Span, text: &str, output: &str, node: &str, known:
 /// Checks that a name can be a segment of an address.
 pub(crate) fn check_segment(name: &Name, what: &str, diagnostics: &mut Diagnostics) {
     let fine = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    if name.value.is_empty() || !name.value.chars().all(fine) {
+    // A node may have an address of several segments, as `expand` prints it.
+    let segments = |text: &str| text.split('/').all(|part| !part.is_empty() && part.chars().all(fine));
+    let whole = if what == "node" { segments(&name.value) } else { !name.value.contains('/') && segments(&name.value) };
+    if !whole {
         diagnostics.push(
             Diagnostic::new(Code::P0301, name.span, format!("`{}` cannot name a {what}", name.value))
                 .with_help("names in addresses are made of letters, digits, `-` and `_`"),

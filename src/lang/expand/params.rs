@@ -8,7 +8,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Expr, Group, Name, Param};
 use crate::lang::check::{Scope, check_values};
 use crate::lang::eval::{Env, Evaluator, Val};
-use crate::lang::expand::{Checked, Expander};
+use crate::lang::expand::{Checked, Expander, Given};
 use crate::lang::program::FileId;
 use crate::lang::text::Text;
 use crate::lang::ty::Ty;
@@ -32,16 +32,33 @@ impl Val {
     }
 }
 
+impl<'a> Given<'a> {
+    /// What is given for a parameter.
+    fn of(&self, name: &str) -> Option<Result<&'a str, (FileId, &'a [Expr])>> {
+        match self {
+            Self::Texts(texts) => texts.get(name).map(|text| Ok(text.as_str())),
+            Self::Values(file, values) => {
+                let found = values.iter().find(|(other, _)| other.value == name);
+                found.map(|(_, exprs)| Err((*file, exprs.as_slice())))
+            }
+        }
+    }
+}
+
 impl Expander<'_, '_> {
     /// Values of a graph's parameters: given as text, or the default.
     pub(super) fn graph_params(
         &mut self,
         file: FileId,
         group: &Group,
-        given: &BTreeMap<String, String>,
+        given: &Given<'_>,
     ) -> Option<BTreeMap<String, Val>> {
         let mut fine = true;
-        for name in given.keys() {
+        let names: Vec<&String> = match given {
+            Given::Texts(texts) => texts.keys().collect(),
+            Given::Values(_, values) => values.iter().map(|(name, _)| &name.value).collect(),
+        };
+        for name in names.iter().copied() {
             if !group.params.iter().any(|param| param.name.value == *name) {
                 let known: Vec<&str> = group.params.iter().map(|param| param.name.value.as_str()).collect();
                 self.diagnostics.push(
@@ -63,17 +80,21 @@ impl Expander<'_, '_> {
         let constants = self.constants(file);
         let mut vars = BTreeMap::new();
         for param in &group.params {
-            let value = match given.get(&param.name.value) {
-                Some(text) => {
+            let value = match given.of(&param.name.value) {
+                Some(Ok(text)) => {
                     let value = from_text(&param.ty, text);
                     self.fits(param, &value, param.name.span).then_some(value)
+                }
+                Some(Err((file, exprs))) => {
+                    let home = self.constants(file);
+                    self.written(param, exprs, &home)
                 }
                 None => self.bind(param, None, &constants, &constants, 0),
             };
             match value {
                 Some(value) => drop(vars.insert(param.name.value.clone(), value)),
                 None => {
-                    if !given.contains_key(&param.name.value) && param.default.is_none() {
+                    if !names.contains(&&param.name.value) && param.default.is_none() {
                         self.diagnostics.push(
                             Diagnostic::new(
                                 Code::P0302,
@@ -149,11 +170,25 @@ impl Expander<'_, '_> {
         fits.then_some(bound)
     }
 
+    /// Values as a spec writes them, in a scope.
+    fn written(&mut self, param: &Param, values: &[Expr], home: &Arc<Env>) -> Option<Val> {
+        let mut found = Diagnostics::default();
+        if !matches!(param.ty, Ty::List(_)) && values.len() != 1 {
+            check_values(values, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
+            self.diagnostics.extend(found);
+            return None;
+        }
+        self.bound(param, values, home, 0)
+    }
+
     fn default(&mut self, param: &Param, home: &Arc<Env>, placed: usize) -> Option<Val> {
+        self.bound(param, param.default.as_ref()?, home, placed)
+    }
+
+    fn bound(&mut self, param: &Param, default: &[Expr], home: &Arc<Env>, placed: usize) -> Option<Val> {
         let evaluator = Evaluator::new(home, placed);
-        let default = param.default.as_ref()?;
         // A default of one element is a list of one, unless it names a list.
-        let bound = match (&param.ty, default.as_slice()) {
+        let bound = match (&param.ty, default) {
             (Ty::List(_), [Expr::Var(_)]) => evaluator.expr(&default[0], self.diagnostics)?,
             (Ty::List(_), values) => {
                 Val::List(values.iter().filter_map(|value| evaluator.expr(value, self.diagnostics)).collect())

@@ -1,0 +1,146 @@
+//! `test` blocks to their declarations. Leaves out names.
+
+use crate::diag::{Code, Diagnostic, Span, did_you_mean};
+use crate::lang::ast::{ExpectDecl, Expected, Expr, Name, TestDecl};
+use crate::lang::decode::{Decoder, child, first_name, name_of, prop, prop_name};
+use crate::lang::ty::Ty;
+use crate::lang::{Kind, Node, Spanned};
+
+/// The words after `expect`, each with how it is written.
+const FORMS: &[(&str, &str)] = &[
+    ("nodes", "expect nodes \"PATTERN\" count=N"),
+    ("path", "expect path from=NODE to=NODE"),
+    ("no-path", "expect no-path from=NODE to=NODE"),
+    ("type", "expect type NODE.OUTPUT TYPE"),
+    ("diagnostic", "expect diagnostic CODE { PARAM VALUE… }"),
+];
+
+impl Decoder<'_> {
+    pub(super) fn test(&mut self, node: &Node) -> Option<TestDecl> {
+        let name = first_name(node)?;
+        let given = child(node, "given");
+        if given.is_none() && self.sound(node) {
+            self.push(
+                Diagnostic::new(Code::P0104, name.span, format!("test `{}` needs `given`", name.value))
+                    .with_help("say which graph it is about: `given GRAPH { PARAM VALUE… }`"),
+            );
+        }
+        let given = given?;
+        let mut expects = Vec::new();
+        for node in node.children.iter().flatten() {
+            let what = match node.name.value.as_str() {
+                "expect" => self.expect(node),
+                "expect-plan" => first_name(node).map(|file| Expected::Plan { file }),
+                _ => continue,
+            };
+            let last = node.args.iter().map(|value| value.span).chain(node.props.iter().map(|p| p.value.span));
+            let span = last.fold(node.name.span, Span::to);
+            expects.extend(what.map(|what| ExpectDecl { what, span }));
+        }
+        if expects.is_empty() && self.sound(node) {
+            self.push(
+                Diagnostic::new(Code::P0104, name.span, format!("test `{}` expects nothing", name.value))
+                    .with_help(format!("say what must hold, as `{}`", FORMS[0].1)),
+            );
+        }
+        Some(TestDecl { name, graph: first_name(given)?, values: self.values(given), expects })
+    }
+
+    /// Values for parameters: one child each.
+    fn values(&mut self, node: &Node) -> Vec<(Name, Vec<Expr>)> {
+        let mut values = Vec::new();
+        for child in node.children.iter().flatten().filter(|child| child.name.value != "allow") {
+            let given = child.args.iter().filter_map(|value| self.expr(value)).collect();
+            values.push((child.name.clone(), given));
+        }
+        values
+    }
+
+    fn expect(&mut self, node: &Node) -> Option<Expected> {
+        let form = first_name(node)?;
+        let Some((word, usage)) = FORMS.iter().find(|(word, _)| *word == form.value) else {
+            let known: Vec<&str> = FORMS.iter().map(|(word, _)| *word).collect();
+            self.push(
+                Diagnostic::new(Code::P0305, form.span, format!("`{}` is nothing to expect", form.value))
+                    .with_suggestion(did_you_mean(&form.value, known.iter().copied()))
+                    .with_help(format!("known: {}", known.join(", "))),
+            );
+            return None;
+        };
+        let (args, props, block): (usize, &[&str], bool) = match *word {
+            "nodes" => (2, &["count", "min", "max"], false),
+            "path" | "no-path" => (1, &["from", "to"], false),
+            "type" => (3, &[], false),
+            _ => (2, &[], true),
+        };
+        let extra = node.props.iter().find(|property| !props.contains(&property.name.value.as_str()));
+        let inner = node.children.iter().flatten().find(|child| !block && child.name.value != "allow");
+        let wrong = match (node.args.len() == args, extra, inner) {
+            (false, ..) => Some(node.args.get(args).map_or(form.span, |value| value.span)),
+            (_, Some(property), _) => Some(property.name.span),
+            (.., Some(child)) => Some(child.name.span),
+            _ => None,
+        };
+        if let Some(span) = wrong {
+            self.push(
+                Diagnostic::new(Code::P0105, span, format!("`expect {word}` is not written so"))
+                    .with_help(format!("it is written `{usage}`")),
+            );
+            return None;
+        }
+        let int = |name| match prop(node, name) {
+            Some(value) => match value.kind {
+                Kind::Int(int) => Some(Spanned { value: int, span: value.span }),
+                _ => None,
+            },
+            None => None,
+        };
+        match *word {
+            "nodes" => Some(Expected::Nodes {
+                pattern: name_of(&node.args[1])?,
+                count: int("count"),
+                min: int("min"),
+                max: int("max"),
+            }),
+            "type" => {
+                let written = name_of(&node.args[2])?;
+                let Some(ty) = Ty::parse(&written.value) else {
+                    let names = Ty::names();
+                    self.push(
+                        Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))
+                            .with_suggestion(did_you_mean(&written.value, names.iter().map(String::as_str)))
+                            .with_help(format!("types: {}", names.join(", "))),
+                    );
+                    return None;
+                };
+                Some(Expected::Type { output: name_of(&node.args[1])?, ty: Spanned { value: ty, span: written.span } })
+            }
+            "diagnostic" => {
+                let written = name_of(&node.args[1])?;
+                let Ok(code) = written.value.parse::<Code>() else {
+                    let known = Code::ALL.iter().map(|code| code.as_str());
+                    self.push(
+                        Diagnostic::new(Code::P0201, written.span, format!("there is no code `{}`", written.value))
+                            .with_suggestion(did_you_mean(&written.value.to_ascii_uppercase(), known))
+                            .with_help("codes are told with what they are said of, as `P0407`"),
+                    );
+                    return None;
+                };
+                let code = Spanned { value: code, span: written.span };
+                Some(Expected::Diagnostic { code, values: self.values(node) })
+            }
+            word => {
+                let (from, to) = (prop_name(node, "from"), prop_name(node, "to"));
+                if let (None, _) | (_, None) = (&from, &to)
+                    && self.sound(node)
+                {
+                    self.push(
+                        Diagnostic::new(Code::P0104, form.span, format!("`expect {word}` needs `from` and `to`"))
+                            .with_help(format!("it is written `{usage}`")),
+                    );
+                }
+                Some(Expected::Path { from: from?, to: to?, exists: word == "path" })
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Tests of specs: runs `test` blocks, keeps plans anew when asked, and writes a JUnit report. Leaves out
+//! how an expectation is judged.
+
+use std::fmt::Write;
+
+use crate::diag::{Diagnostics, SourceMap};
+use crate::lang::{Compiled, TestOutcome, run_tests};
+use crate::ops::Error;
+use crate::ops::check::chosen;
+use crate::ops::run::write_atomically;
+use crate::ops::workspace::Locations;
+
+/// Which tests, and how.
+#[derive(Clone, Debug, Default)]
+pub struct TestRequest {
+    /// Only tests whose names hold this.
+    pub filter: String,
+    /// Whether kept plans that differ are written anew.
+    pub update: bool,
+}
+
+/// What became of the tests.
+pub struct TestReply {
+    /// The tests.
+    pub tests: Vec<TestOutcome>,
+    /// Kept plans that were written.
+    pub written: Vec<String>,
+    /// What does not hold; or, if the specs have errors, those.
+    pub diagnostics: Diagnostics,
+    /// The specs.
+    pub compiled: Compiled,
+}
+
+impl TestReply {
+    /// How many failed.
+    pub fn failed(&self) -> usize {
+        self.tests.iter().filter(|test| !test.failures.is_empty()).count()
+    }
+}
+
+/// Runs the tests of the workspace. That the specs have errors is no error here: nothing is run then.
+pub fn test(locations: &Locations, request: &TestRequest) -> Result<TestReply, Error> {
+    let (world, roots) = chosen(locations, &[])?;
+    let mut compiled = world.compile(&roots);
+    locations.levels.apply(&mut compiled.diagnostics);
+    if compiled.diagnostics.has_errors() {
+        let diagnostics = compiled.diagnostics.clone();
+        return Ok(TestReply { tests: Vec::new(), written: Vec::new(), diagnostics, compiled });
+    }
+    let run = run_tests(&world, &compiled.program, &request.filter, request.update);
+    if run.tests.is_empty() && !request.filter.is_empty() {
+        return Err(Error::usage_help(
+            format!("no test has `{}` in its name", request.filter),
+            "`partita test` without a name runs all",
+        ));
+    }
+    let mut written = Vec::new();
+    for (path, text) in &run.plans {
+        write_atomically(&path.under(world.dir()), text.as_bytes())?;
+        written.push(path.as_str().to_owned());
+    }
+    Ok(TestReply { tests: run.tests, written, diagnostics: run.diagnostics, compiled })
+}
+
+/// Text as XML holds it. Characters that XML forbids become the sign of replacement.
+fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' => out.push_str("&#10;"),
+            '\t' => out.push_str("&#9;"),
+            '\r' => out.push_str("&#13;"),
+            '\u{FFFE}' | '\u{FFFF}' => out.push('\u{FFFD}'),
+            c if c.is_control() => out.push('\u{FFFD}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The tests as a JUnit report: one suite for each file, one case for each test.
+pub fn junit(tests: &[TestOutcome], sources: &SourceMap) -> String {
+    let failed = |tests: &[&TestOutcome]| tests.iter().filter(|test| !test.failures.is_empty()).count();
+    let all: Vec<&TestOutcome> = tests.iter().collect();
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let _ = writeln!(
+        out,
+        "<testsuites name=\"partita\" tests=\"{}\" failures=\"{}\" errors=\"0\">",
+        all.len(),
+        failed(&all)
+    );
+    let mut files: Vec<&str> = tests.iter().map(|test| test.file.as_str()).collect();
+    files.dedup();
+    for file in files {
+        let of_file: Vec<&TestOutcome> = tests.iter().filter(|test| test.file == file).collect();
+        let _ = writeln!(
+            out,
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\">",
+            xml(file),
+            of_file.len(),
+            failed(&of_file)
+        );
+        for test in of_file {
+            let open = format!("    <testcase name=\"{}\" classname=\"{}\"", xml(&test.name), xml(file));
+            if test.failures.is_empty() {
+                let _ = writeln!(out, "{open}/>");
+                continue;
+            }
+            let _ = writeln!(out, "{open}>");
+            let first = &test.failures[0];
+            let mut text = String::new();
+            for failure in &test.failures {
+                let _ = writeln!(text, "{}: {}", sources.place(failure.primary.span), failure.message);
+                let label = Some(&failure.primary.text).filter(|label| !label.is_empty());
+                for line in label.into_iter().chain(&failure.help) {
+                    let _ = writeln!(text, "  {}", line.replace('\n', "\n  "));
+                }
+            }
+            let _ = writeln!(
+                out,
+                "      <failure type=\"{}\" message=\"{}\">{}</failure>",
+                first.code,
+                xml(&first.message),
+                xml(&text)
+            );
+            out.push_str("    </testcase>\n");
+        }
+        out.push_str("  </testsuite>\n");
+    }
+    out.push_str("</testsuites>\n");
+    out
+}
