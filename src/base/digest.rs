@@ -29,6 +29,8 @@ pub enum Domain {
     Tools,
     /// What an action left behind: outputs and exit class.
     Outcome,
+    /// One doing of an effect.
+    Effect,
     /// A service: what it is started as, with its inputs and tools.
     Service,
     /// A lock file: all packages with all they rest on.
@@ -46,6 +48,7 @@ impl Domain {
             Self::Plan => "partita v1 plan",
             Self::Tools => "partita v1 tools",
             Self::Outcome => "partita v1 outcome",
+            Self::Effect => "partita v1 effect",
             Self::Service => "partita v1 service",
             Self::Lock => "partita v1 lock",
         }

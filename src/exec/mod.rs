@@ -4,6 +4,7 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod effects;
 mod engine;
 mod error;
 mod forecast;
@@ -14,6 +15,7 @@ mod inputs;
 mod levels;
 mod lookup;
 mod outputs;
+mod parallel;
 mod pools;
 mod ports;
 mod probe;
@@ -35,6 +37,10 @@ mod workspace;
 pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
+pub use parallel::{
+    Agent, Merged, Metrics, PROMPT, ParallelResult, RunPolicy, TaskResult, TaskSpec, TaskStatus, run_graph,
+    run_parallel,
+};
 pub use ports::{
     Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Ports, Runner, Snapshots, Stream, Tap, View,
 };

@@ -127,6 +127,9 @@ impl RunReport {
         if let Some(kind) = kinds.iter().find(|kind| **kind != ErrorKind::ActionFailed).or(kinds.first()) {
             return Some(*kind);
         }
+        if self.actions.iter().any(|action| action.reason == Reason::RunTimeout) {
+            return Some(ErrorKind::ActionFailed);
+        }
         let not_cached = |action: &ActionReport| action.reason == Reason::RequireCached;
         self.actions.iter().any(not_cached).then_some(ErrorKind::CheckFailed)
     }

@@ -24,6 +24,8 @@ pub struct Expansion {
     pub pools: BTreeMap<String, u64>,
     /// How many at once.
     pub concurrency: Option<u64>,
+    /// How it is run as a whole.
+    pub policies: crate::lang::ast::PoliciesDecl,
     /// Services that actions use, sorted by name.
     pub services: Vec<ServiceIr>,
 }
@@ -124,6 +126,10 @@ pub struct ActionIr {
     pub retry: Option<crate::lang::ast::RetryDecl>,
     /// Shares of pools.
     pub holds: Vec<(String, u64)>,
+    /// Which sample of a record.
+    pub take: Option<u64>,
+    /// Whether an effect may be done twice.
+    pub idempotent: bool,
     /// Services that run while it does, sorted.
     pub services: Vec<String>,
     /// Actions that come before, by index, besides producers.

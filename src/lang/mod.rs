@@ -41,8 +41,8 @@ mod world;
 pub use allow::AllowDecl;
 pub use ast::{
     AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
-    Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
-    SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
+    Money, NeedDecl, OfferDecl, PoliciesDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl,
+    RetryDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
 };
 pub use compile::{Compiled, Instances, NodeInstances, compile, compile_loaded};
 pub use expand::{expand, expand_bundle};

@@ -15,6 +15,7 @@
 //! | 15 | tools | declared identity of each tool | resolved identity of each tool |
 //! | 16 | outputs | name, path, kind, declared digest | the same |
 //! | 17 | services | definition of each service used | the same with its resolved inputs and tools |
+//! | 18 | take | of `record`: which sample | the same |
 //! | 20 | from | of `copy` | the same |
 //! | 21 | text | of `write` | the same |
 //! | 22 | template | of `render` | the same |
@@ -35,7 +36,8 @@ use crate::base::{
     manifest_of,
 };
 use crate::plan::{
-    Action, ActionKind, ActionSpec, Class, Input, InputSource, Plan, Ready, RenderValue, Service, Tool, ToolExec,
+    Action, ActionKind, ActionSpec, Class, Input, InputSource, Plan, Ready, RenderValue, Schedule, Service, Tool,
+    ToolExec,
 };
 
 /// What an action's inputs and tools turned out to be, just before it runs.
@@ -258,6 +260,9 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
         let services = spec.services.iter().map(|name| (name.clone(), Value::Digest(digest(name)))).collect();
         sink.field(17, "services", &Value::Map(services));
     }
+    if let Some(take) = spec.take {
+        sink.field(18, "take", &Value::Int(take));
+    }
     match &spec.kind {
         ActionKind::Exec { .. } => {}
         ActionKind::Copy { from } => sink.field(20, "from", &Value::text(from.as_str())),
@@ -339,6 +344,7 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
                 Value::Int(action.policy.timeout_ms.unwrap_or(u64::MAX)),
             ];
             parts.extend(action.policy.retry.as_ref().map(|retry| Value::text(retry.describe())));
+            parts.extend(action.policy.idempotent.then_some(Value::Flag(true)));
             Value::List(parts)
         })
         .collect();
@@ -358,6 +364,17 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
             Value::List(vec![Value::text(&service.name), Value::Digest(service.def), Value::Int(service.within_ms)])
         };
         sink.field(5, "services", &Value::List(plan.services.iter().map(service).collect()));
+    }
+    let policies = &plan.policies;
+    let mut parts = BTreeMap::new();
+    if policies.schedule != Schedule::default() {
+        parts.insert("schedule".to_owned(), Value::text(policies.schedule.word()));
+    }
+    parts.extend(policies.cancel.map(|cancel| ("cancel".to_owned(), Value::text(cancel.word()))));
+    parts.extend(policies.breaker.map(|count| ("breaker".to_owned(), Value::Int(count.into()))));
+    parts.extend(policies.deadline_ms.map(|ms| ("deadline".to_owned(), Value::Int(ms))));
+    if !parts.is_empty() {
+        sink.field(9, "policies", &Value::Map(parts));
     }
     sink.finish(Domain::Plan)
 }

@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
-use crate::lang::{ActionIr, BodyIr, Expansion, InputIr, ProbeIr, Program, RenderIr, RetryDecl, ServiceIr};
+use crate::lang::{
+    ActionIr, BodyIr, Expansion, InputIr, PoliciesDecl, ProbeIr, Program, RenderIr, RetryDecl, ServiceIr,
+};
 use crate::plan::key::{def_digest, plan_digest, producer_identity, service_def, service_defs, static_key};
 use crate::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec,
+    Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, Output,
+    OutputKind, Plan, Policies, Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Schedule, Service,
+    Tool, ToolExec,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -45,6 +48,7 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         pools: expansion.pools.clone(),
         concurrency: expansion.concurrency,
         services: expansion.services.iter().map(service).collect(),
+        policies: policies(&expansion.policies),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
@@ -133,13 +137,29 @@ fn action(ir: &ActionIr) -> Action {
             outputs,
             tools: ir.tools.clone(),
             services: ir.services.clone(),
+            take: ir.take,
             cwd: ir.cwd.clone(),
             isolation: Isolation::None,
         },
-        policy: Policy { timeout_ms: ir.timeout_ms, retry: ir.retry.as_ref().map(retry), holds },
+        policy: Policy {
+            timeout_ms: ir.timeout_ms,
+            retry: ir.retry.as_ref().map(retry),
+            holds,
+            idempotent: ir.idempotent,
+        },
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),
         after: ir.after.iter().map(|index| ActionId(*index as u32)).collect(),
+    }
+}
+
+fn policies(decl: &PoliciesDecl) -> Policies {
+    let word = |given: &Option<String>| given.clone().unwrap_or_default();
+    Policies {
+        schedule: Schedule::ALL.into_iter().find(|known| known.word() == word(&decl.schedule)).unwrap_or_default(),
+        cancel: Cancel::ALL.into_iter().find(|known| known.word() == word(&decl.cancel)),
+        breaker: decl.breaker.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        deadline_ms: decl.deadline_ms,
     }
 }
 
@@ -168,6 +188,7 @@ fn service(ir: &ServiceIr) -> Service {
             outputs: Vec::new(),
             tools: ir.tools.clone(),
             services: Vec::new(),
+            take: None,
             cwd: ir.cwd.clone(),
             isolation: Isolation::None,
         },

@@ -15,8 +15,9 @@ mod read;
 mod render;
 
 pub use action::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec,
+    Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, Output,
+    OutputKind, Plan, Policies, Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Schedule, Service,
+    Tool, ToolExec,
 };
 pub use diff::{
     Change, Group, Place, Places, PlanDiff, Privilege, Privileged, Propagation, Review, Root, Side, Subject, diff,

@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind,
-    PLAN_FORMAT, Plan, Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec, seal,
-    topological,
+    Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, Output,
+    OutputKind, PLAN_FORMAT, Plan, Policies, Policy, Port, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Schedule,
+    Service, Tool, ToolExec, seal, topological,
 };
 
 /// Bytes of a plan file.
@@ -75,6 +75,16 @@ struct Header {
     tools: Vec<ToolLine>,
     #[serde(default)]
     services: Vec<ServiceLine>,
+    policies: Option<PoliciesLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoliciesLine {
+    schedule: String,
+    cancel: Option<String>,
+    breaker: Option<u32>,
+    deadline_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +154,9 @@ struct ActionLine {
     tools: Vec<String>,
     #[serde(default)]
     services: Vec<String>,
+    take: Option<u64>,
+    #[serde(default)]
+    idempotent: bool,
     inputs: Vec<InputLine>,
     outputs: Vec<OutputLine>,
     after: Vec<String>,
@@ -312,6 +325,10 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         }
         services.push(service);
     }
+    let policies = match header.policies {
+        Some(line) => read_policies(line).map_err(|why| at(1, why))?,
+        None => Policies::default(),
+    };
     let said: Vec<Digest> = services.iter().map(|service| service.def).collect();
     let mut plan = Plan {
         graph: header.graph,
@@ -320,6 +337,7 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         pools: header.pools,
         concurrency: header.concurrency,
         services,
+        policies,
         digest: promised,
     };
     for ((line, ..), action) in claimed.iter().zip(&plan.actions) {
@@ -453,11 +471,12 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         outputs,
         tools: line.tools,
         services: line.services,
+        take: line.take,
         cwd: line.cwd.as_deref().map(path).transpose()?,
         isolation,
     };
     let unknown = Digest::from_bytes([0; 32]);
-    let policy = Policy { timeout_ms: line.timeout_ms, retry, holds };
+    let policy = Policy { timeout_ms: line.timeout_ms, retry, holds, idempotent: line.idempotent };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after })
 }
 
@@ -474,6 +493,29 @@ fn check_services(plan: &Plan, action: &Action) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn read_policies(line: PoliciesLine) -> Result<Policies, String> {
+    let schedule = Schedule::ALL.into_iter().find(|schedule| schedule.word() == line.schedule);
+    let cancel = match line.cancel {
+        Some(word) => Some(
+            Cancel::ALL
+                .into_iter()
+                .find(|cancel| cancel.word() == word)
+                .ok_or_else(|| format!("`{word}` is no way to cancel"))?,
+        ),
+        None => None,
+    };
+    if line.breaker == Some(0) {
+        return Err("a breaker counts at least one failure".to_owned());
+    }
+    let policies = Policies {
+        schedule: schedule.ok_or_else(|| format!("`{}` is no schedule", line.schedule))?,
+        cancel,
+        breaker: line.breaker,
+        deadline_ms: line.deadline_ms,
+    };
+    if policies == Policies::default() { Err("its policies say nothing".to_owned()) } else { Ok(policies) }
 }
 
 fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<Service, String> {
@@ -507,6 +549,7 @@ fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<S
         outputs: Vec::new(),
         tools: line.tools,
         services: Vec::new(),
+        take: None,
         cwd: line.cwd.as_deref().map(path).transpose().map_err(wrong)?,
         isolation: Isolation::None,
     };

@@ -9,7 +9,7 @@ use partita::base::{
 };
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Tool, ToolExec, ToolIdentity, action_key,
+    Policies, Policy, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Tool, ToolExec, ToolIdentity, action_key,
     action_manifest, def_manifest, seal, to_json_lines,
 };
 use proptest::collection::vec;
@@ -55,6 +55,7 @@ fn spec(kind: ActionKind) -> ActionSpec {
         outputs: vec![output("out", "out.txt")],
         tools,
         services: Vec::new(),
+        take: None,
         cwd: None,
         isolation: Isolation::None,
     }
@@ -194,6 +195,7 @@ fn plan() -> Plan {
             ResourceNeed { pool: "cpu".to_owned(), amount: 2 },
             ResourceNeed { pool: "gpu".to_owned(), amount: 1 },
         ],
+        ..Policy::default()
     };
     let mut plan = Plan {
         graph: "k".to_owned(),
@@ -202,6 +204,7 @@ fn plan() -> Plan {
         pools: [("gpu".to_owned(), 4)].into(),
         concurrency: Some(3),
         services: Vec::new(),
+        policies: Policies::default(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
@@ -503,7 +506,7 @@ fn order_policies_and_addresses_do_not_change_keys() {
         action.spec.inputs.reverse();
         action.spec.outputs.reverse();
         action.addr = action.addr.replace("k/", "renamed/");
-        action.policy = Policy { timeout_ms: Some(1), retry: None, holds: Vec::new() };
+        action.policy = Policy { timeout_ms: Some(1), ..Policy::default() };
         action.after.clear();
     }
     after.graph = "renamed".to_owned();

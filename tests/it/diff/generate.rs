@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use partita::base::{Digest, RelPath};
 use partita::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy,
-    Tool, ToolExec, seal,
+    Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies,
+    Policy, Tool, ToolExec, seal,
 };
 
 /// A small generator: the same numbers on every machine.
@@ -123,10 +123,11 @@ impl Graph {
                     }],
                     tools: vec![node.tool.to_owned()],
                     services: Vec::new(),
+                    take: None,
                     cwd: None,
                     isolation: Isolation::None,
                 },
-                policy: Policy { timeout_ms: node.timeout_ms, retry: None, holds: Vec::new() },
+                policy: Policy { timeout_ms: node.timeout_ms, ..Policy::default() },
                 def: unknown,
                 skey: unknown,
                 after: Vec::new(),
@@ -151,6 +152,7 @@ impl Graph {
             pools: BTreeMap::new(),
             concurrency: None,
             services: Vec::new(),
+            policies: Policies::default(),
             digest: unknown,
         };
         plan.tools.sort_by(|a, b| a.name.cmp(&b.name));
