@@ -161,9 +161,12 @@ pub struct ParallelResult {
     pub merged: Merged,
 }
 
+/// When something began and ended.
+type Span = (Option<Timestamp>, Option<Timestamp>);
+
 /// When attempts began and ended, by address.
 #[derive(Default)]
-struct Times(Mutex<BTreeMap<String, (Option<Timestamp>, Option<Timestamp>)>>);
+struct Times(Mutex<BTreeMap<String, Span>>);
 
 impl Sink for Times {
     fn event(&self, envelope: &Envelope) {
@@ -247,7 +250,7 @@ fn run(plan: Plan, workspace: Option<&Path>, policy: &RunPolicy, ports: Ports) -
     Ok(result(&report?, &times))
 }
 
-fn result(report: &RunReport, times: &BTreeMap<String, (Option<Timestamp>, Option<Timestamp>)>) -> ParallelResult {
+fn result(report: &RunReport, times: &BTreeMap<String, Span>) -> ParallelResult {
     let mut serial = Duration::ZERO;
     let mut tasks = Vec::with_capacity(report.actions.len());
     for action in &report.actions {
@@ -260,7 +263,7 @@ fn result(report: &RunReport, times: &BTreeMap<String, (Option<Timestamp>, Optio
             status: match action.outcome {
                 Outcome::Ran | Outcome::Cached | Outcome::CutOff => TaskStatus::Succeeded,
                 Outcome::Failed => TaskStatus::Failed,
-                _ => TaskStatus::Cancelled,
+                Outcome::Skipped => TaskStatus::Cancelled,
             },
             started_at,
             finished_at,

@@ -326,7 +326,9 @@ impl Run<'_> {
         spawned?;
         let mut swept = self.lock().scheduler.sweep();
         if self.is_late() && !self.engine.ports.cancel.is_cancelled() {
-            swept.iter_mut().for_each(|(_, reason)| *reason = Reason::RunTimeout);
+            for (_, reason) in &mut swept {
+                *reason = Reason::RunTimeout;
+            }
         }
         self.skip(swept);
         Ok(())
