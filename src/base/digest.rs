@@ -31,6 +31,8 @@ pub enum Domain {
     Outcome,
     /// A skill: its template and the types of its variables.
     Skill,
+    /// One doing of an effect.
+    Effect,
     /// A service: what it is started as, with its inputs and tools.
     Service,
     /// A lock file: all packages with all they rest on.
@@ -49,6 +51,7 @@ impl Domain {
             Self::Tools => "partita v1 tools",
             Self::Outcome => "partita v1 outcome",
             Self::Skill => "partita v1 skill",
+            Self::Effect => "partita v1 effect",
             Self::Service => "partita v1 service",
             Self::Lock => "partita v1 lock",
         }

@@ -39,6 +39,8 @@ pub enum ErrorKind {
     ToolMissing,
     /// A required isolation is not available: 33.
     Isolation,
+    /// It would cost more than it may: 50.
+    Budget,
     /// A defect of ours: 70.
     Internal,
     /// Stopped by a signal: 128 + n.
@@ -67,6 +69,7 @@ impl ErrorKind {
             Self::StoreFormat => 31,
             Self::ToolMissing => 32,
             Self::Isolation => 33,
+            Self::Budget => 50,
             Self::Internal => 70,
             Self::Signal(number) => 128u8.saturating_add(number),
         }

@@ -342,6 +342,15 @@ pub(crate) struct RunOptions {
     /// Run this address even if its result is known; may be given several times
     #[arg(long, value_name = "ADDR")]
     pub(crate) refresh: Vec<String>,
+    /// Take this effect as done, though the run that began it did not live to say so
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) done: Vec<String>,
+    /// Record nothing: exit 7 if what a `record` action gave is not known
+    #[arg(long)]
+    pub(crate) replay_only: bool,
+    /// The longest the run may take, as `10m`
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) timeout: Option<String>,
     /// Write the report of the run as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

@@ -115,14 +115,14 @@ impl Output {
         let (red, cyan, off) = self.paint();
         let text = text.replace('\n', "\n  ");
         // What only waits for people has not failed.
-        let waits = failed.code == "E0215";
+        let waits = failed.code == "E0217";
         let verb = if waits { "is not approved" } else { "failed" };
         let _ = writeln!(stderr, "{red}error[{}]{off}: `{}` {verb}: {text}", failed.code, failed.addr);
         if let Some(place) = &failed.place {
             let _ = writeln!(stderr, "  {cyan}-->{off} {place}");
         }
         if let Some(applied) = &failed.applied {
-            let what = if failed.code == "E0214" { "gate" } else { "recipe" };
+            let what = if failed.code == "E0216" { "gate" } else { "recipe" };
             let _ = writeln!(stderr, "  {cyan}:::{off} {applied}: the {what} is applied here");
         }
     }

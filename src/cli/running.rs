@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::base::{SystemClock, format_duration};
+use crate::base::{SystemClock, format_duration, parse_duration_ms};
 use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
 use crate::cli::output::{Output, place_json};
 use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
@@ -29,12 +29,22 @@ pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOp
         Some(IsolationArg::Landlock) => Isolation::Landlock,
         Some(IsolationArg::None) | None => Isolation::None,
     };
+    let timeout = match &args.timeout {
+        Some(text) => match parse_duration_ms(text) {
+            Some(ms) => Some(Duration::from_millis(ms)),
+            None => return Err(Error::usage(format!("`{text}` is not a duration: write it as `90s` or `20m`"))),
+        },
+        None => None,
+    };
     Ok(RunOptions {
         jobs,
         keep_going: args.keep_going,
         isolation,
         require_cached: args.require_cached,
         refresh: args.refresh.clone(),
+        done: args.done.clone(),
+        replay_only: args.replay_only,
+        timeout,
         materialize,
         memo: None,
     })

@@ -88,6 +88,16 @@ pub enum Reason {
     Volatile,
     /// The class changes something outside, and is never served from another run.
     Effect,
+    /// A hit: an effect was done by a run that did not end well, which this one takes up.
+    EffectDone {
+        /// That run.
+        run: String,
+    },
+    /// A hit: what was recorded is given again from the cassette.
+    Replayed {
+        /// The run that recorded it.
+        run: String,
+    },
     /// A hit: the key is the same as in the last run of this address.
     SameKey,
     /// A hit: the key is on record from another run, address or workspace.
@@ -102,6 +112,13 @@ pub enum Reason {
     },
     /// Not executed: the run was stopped before it could start.
     Cancelled,
+    /// Not executed: a tool of it failed so often in a row that it is not started again.
+    BreakerOpen {
+        /// The tool.
+        tool: String,
+    },
+    /// Not executed: the time of the run was up before it could start.
+    RunTimeout,
     /// Not executed: only results already known were allowed.
     RequireCached,
     /// An approval: people have given it.

@@ -10,6 +10,7 @@ use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_durati
 use crate::event::{Event, Reason};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::capture::tail_of;
+use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::inputs::{self, Produced};
 use crate::exec::levels::Levels;
@@ -28,7 +29,7 @@ use crate::plan::{
     Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
     service_digest,
 };
-use crate::store::{Claim, ClaimOutput};
+use crate::store::{Claim, ClaimOutput, EffectState};
 
 /// All that is shared by the workers of a run.
 pub(super) struct Engine<'a> {
@@ -43,6 +44,8 @@ pub(super) struct Engine<'a> {
     made: Vec<RwLock<Option<Made>>>,
     empty_log: OnceLock<Digest>,
     services: Services,
+    /// When the time of the run is up.
+    deadline: Option<Duration>,
     /// Services as they are keyed: found once, so that what runs is what was looked up.
     serving: Mutex<BTreeMap<String, Arc<Serving>>>,
 }
@@ -106,6 +109,8 @@ pub(super) struct Attempted {
     pub(super) logs: Option<[Digest; 2]>,
     pub(super) duration: Duration,
     isolation: Isolation,
+    /// Which doing of an effect it was.
+    effect: Option<u64>,
 }
 
 impl<'a> Engine<'a> {
@@ -140,6 +145,7 @@ impl<'a> Engine<'a> {
             made: plan.actions.iter().map(|_| RwLock::default()).collect(),
             empty_log: OnceLock::new(),
             services,
+            deadline: request.bound().map(|bound| ports.clock.elapsed() + bound),
             serving: Mutex::default(),
         }
     }
@@ -219,6 +225,13 @@ impl<'a> Engine<'a> {
             tools,
             reason: Reason::NeverSeen,
         };
+        if let Some(known) = self.kept(id, &prepared, again.as_ref())? {
+            let same_key = self.ports.history.latest_key(&action.addr) == Some(key);
+            let (claim, sizes, reason) = known;
+            prepared.reason = reason;
+            self.set_made(id, claim.outputs.clone(), fresh);
+            return Ok(Resolution::Hit(Box::new(Hit { prepared, claim, sizes, cut_off: fresh, same_key })));
+        }
         let told = again.or_else(|| match action.spec.class {
             Class::Volatile => Some(Reason::Volatile),
             Class::Effect => Some(Reason::Effect),
@@ -241,9 +254,72 @@ impl<'a> Engine<'a> {
                 if lost.is_some() {
                     self.ports.claims.forget(key)?;
                 }
+                if self.request.replay_only && action.spec.class == Class::Record {
+                    let text = format!("`{}` was never recorded, and only what was is given", action.addr);
+                    let text = format!("{text}\nhelp: run without `--replay-only` to record it");
+                    return Err(Failure::new(FailureClass::NotRecorded, text).into());
+                }
                 prepared.reason = told.unwrap_or_else(|| self.why(action, &prepared));
                 Ok(Resolution::Miss(Arc::new(prepared)))
             }
+        }
+    }
+
+    /// What the ledger or the cassette gives for an action, if it has anything to say about it.
+    fn kept(
+        &self,
+        id: ActionId,
+        prepared: &Prepared,
+        again: Option<&Reason>,
+    ) -> Result<Option<(Claim, Vec<u64>, Reason)>, Trouble> {
+        let action = self.plan.action(id);
+        let (key, forced) = (prepared.key, self.request.is_forced(&action.addr));
+        let claim = |outputs: Vec<ClaimOutput>, run: &str, at: i64, duration_ms: u64, isolation: u8| {
+            Ok::<_, Trouble>(Claim {
+                key,
+                outputs,
+                logs: [self.empty_log()?; 2],
+                manifest: prepared.manifest().to_owned(),
+                isolation,
+                duration_ms,
+                created: at,
+                run: run.to_owned(),
+                addr: action.addr.clone(),
+            })
+        };
+        match action.spec.class {
+            Class::Effect => {
+                let Some(ledger) = &self.request.ledger else { return Ok(None) };
+                if again.is_some() {
+                    let text =
+                        format!("the store has lost what effect `{}` left, which is not done again", action.addr);
+                    return Err(Failure::new(FailureClass::Unknown, text).into());
+                }
+                let done = self.request.done.contains(&action.addr);
+                let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done)?;
+                let Standing::Done(outputs, run) = standing else { return Ok(None) };
+                let sizes = outputs.iter().map(|output| self.levels.check(&output.entry)).collect::<Result<_, _>>()?;
+                let claim = claim(outputs, &run, self.ports.clock.now().0, 0, 0)?;
+                Ok(Some((claim, sizes, Reason::EffectDone { run })))
+            }
+            Class::Record if !forced => {
+                let Some(cassette) = &self.request.cassette else { return Ok(None) };
+                if again.is_none() && !self.ports.claims.lookup(key)?.is_empty() {
+                    // The store knows, or says why what it knows does not stand.
+                    return Ok(None);
+                }
+                let Some(replay) = effects::replay(cassette, &*self.ports.cas, &self.levels, action, key)? else {
+                    return Ok(None);
+                };
+                let (outputs, sizes) = self.measured(replay.outputs)?;
+                let claim = claim(outputs, &replay.run, replay.at, replay.duration_ms, replay.isolation)?;
+                if claim.isolation < lookup::rank(self.wanted(action)) {
+                    return Ok(None);
+                }
+                self.ports.claims.record(claim.clone())?;
+                Ok(Some((claim, sizes, Reason::Replayed { run: replay.run })))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -299,6 +375,7 @@ impl<'a> Engine<'a> {
                     logs: None,
                     duration: clock.elapsed().saturating_sub(begun),
                     isolation: Isolation::Full,
+                    effect: None,
                 }
             }
         };
@@ -306,6 +383,10 @@ impl<'a> Engine<'a> {
             .result
             .and_then(|(outputs, sizes)| {
                 check_declared(action.spec.class, &action.spec.outputs, &outputs)?;
+                if let (Some(ledger), Some(sequence)) = (&self.request.ledger, attempted.effect) {
+                    let receipt = effects::receipt(&outputs);
+                    ledger.set(prepared.key, sequence, EffectState::Done, Some(&receipt), clock.now().0)?;
+                }
                 self.record(action, prepared, &outputs, attempted.logs, attempted.duration, attempted.isolation)?;
                 self.set_made(id, outputs.clone(), true);
                 Ok((outputs, sizes))
@@ -385,7 +466,13 @@ impl<'a> Engine<'a> {
             run: self.request.run.clone(),
             addr: action.addr.clone(),
         };
-        Ok(self.ports.claims.record(claim)?)
+        self.ports.claims.record(claim)?;
+        if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
+            let made = (self.request.run.as_str(), self.ports.clock.now().0, duration.as_millis() as u64);
+            let rank = lookup::rank(isolation);
+            effects::keep(cassette, &*self.ports.cas, action, prepared.key, prepared.manifest(), outputs, made, rank)?;
+        }
+        Ok(())
     }
 
     fn empty_log(&self) -> Result<Digest, Trouble> {
@@ -415,6 +502,7 @@ impl<'a> Engine<'a> {
             logs: None,
             duration: Duration::ZERO,
             isolation: Isolation::None,
+            effect: None,
         };
         let mut attempt = match self.attempts.take() {
             Ok(attempt) => attempt,
@@ -435,7 +523,23 @@ impl<'a> Engine<'a> {
             Err(trouble) => return failed(trouble),
         };
         let args: Vec<String> = args.iter().map(|arg| addresses.fill(arg)).collect();
-        let declared = action.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value))).collect();
+        let filled = action.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value)));
+        let mut declared: BTreeMap<String, String> = filled.collect();
+        let effect = match self.intend(action, prepared) {
+            Ok(effect) => effect,
+            Err(trouble) => return failed(trouble),
+        };
+        if let Some(sequence) = effect {
+            let key = effects::idempotency_key(prepared.key, sequence);
+            declared.insert(effects::IDEMPOTENCY_KEY.to_owned(), key);
+        }
+        let own = action.policy.timeout_ms.map(Duration::from_millis);
+        let left = self.deadline.map(|deadline| deadline.saturating_sub(self.ports.clock.elapsed()));
+        // The smallest bound wins.
+        let (timeout, of_run) = match (own, left) {
+            (Some(own), Some(left)) => (Some(own.min(left)), left < own),
+            (own, left) => (own.or(left), own.is_none()),
+        };
         let view = self.ports.runner.view(&attempt.root, &tools.bin);
         let given = match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
             Ok(given) => given,
@@ -454,7 +558,7 @@ impl<'a> Engine<'a> {
             root: &attempt.root,
             cwd: &cwd,
             tools: &tools.paths,
-            timeout: action.policy.timeout_ms.map(Duration::from_millis),
+            timeout,
             network,
             isolation: self.wanted(action),
             tap: None,
@@ -469,7 +573,20 @@ impl<'a> Engine<'a> {
             (Ok(stdout), Ok(stderr)) => [stdout, stderr],
             (Err(trouble), _) | (_, Err(trouble)) => return failed(trouble),
         };
-        let result = judge(&ended, argv0, program, action.policy.timeout_ms).and_then(|()| {
+        if let (Some(ledger), Some(sequence)) = (&self.request.ledger, effect)
+            && matches!(ended.end, End::Exited(1..) | End::NotStarted(_))
+        {
+            // It says itself that it did not happen. Whatever else ends it leaves that open.
+            let written = ledger.set(prepared.key, sequence, EffectState::Failed, None, self.ports.clock.now().0);
+            if let Err(error) = written {
+                return failed(error.into());
+            }
+        }
+        let bound = timeout.map(|timeout| {
+            let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
+            (bound, of_run)
+        });
+        let result = judge(&ended, argv0, program, bound).and_then(|()| {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
                 .map_err(|trouble| with_tail(trouble, &ended.stderr))?;
             self.measured(collected)
@@ -482,7 +599,17 @@ impl<'a> Engine<'a> {
         if let Ok((_, sizes)) = &result {
             attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));
         }
-        Attempted { result, logs: Some(logs), duration, isolation }
+        Attempted { result, logs: Some(logs), duration, isolation, effect }
+    }
+
+    /// Writes into the ledger that an effect begins. Gives which doing of it that is.
+    fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<u64>, Trouble> {
+        if action.spec.class != Class::Effect {
+            return Ok(None);
+        }
+        let Some(ledger) = &self.request.ledger else { return Ok(Some(1)) };
+        let now = self.ports.clock.now().0;
+        Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }
 
     fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>) -> Result<u64, Trouble> {
@@ -506,7 +633,8 @@ impl<'a> Engine<'a> {
 }
 
 /// Whether a process ended well.
-fn judge(ended: &Ended, argv0: &str, program: &Path, timeout_ms: Option<u64>) -> Result<(), Trouble> {
+/// `bound`: what it was given, and whether that is the run's.
+fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bool)>) -> Result<(), Trouble> {
     let fail = |class, what: String| {
         let tail = tail_of(&ended.stderr);
         let text = if tail.is_empty() { what } else { format!("{what}\n{tail}") };
@@ -523,9 +651,11 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, timeout_ms: Option<u64>) ->
             fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
         }
         End::TimedOut => {
-            let limit = Duration::from_millis(timeout_ms.unwrap_or_default());
+            let (limit, of_run) = bound.unwrap_or_default();
             let limit = format_duration(limit);
-            fail(FailureClass::Timeout, format!("`{argv0}` took longer than its timeout of {limit} and was killed"))
+            let whose =
+                if of_run { "was still running at the timeout of the run," } else { "took longer than its timeout of" };
+            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit} and was killed"))
         }
         End::WantsTerminal => {
             let what = format!(

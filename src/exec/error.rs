@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Digest, ErrorKind};
+use crate::base::{Digest, ErrorKind, format_micro_usd};
 use crate::plan::{ActionId, Concern, Isolation, RetryOn};
 use crate::store::Error as StoreError;
 
@@ -37,6 +37,10 @@ pub enum FailureClass {
     Digest,
     /// A template or JSON file is wrong.
     Content,
+    /// It may have happened, and nobody knows.
+    Unknown,
+    /// Its record is not in the cassette, and only what is may be given.
+    NotRecorded,
     /// A service it uses did not become ready, or did not live.
     Service,
     /// A gate says no.
@@ -64,6 +68,8 @@ impl FailureClass {
             Self::Service => "service",
             Self::Gate(_) => "gate",
             Self::Approval => "approval",
+            Self::Unknown => "unknown",
+            Self::NotRecorded => "not-recorded",
         }
     }
 
@@ -83,8 +89,10 @@ impl FailureClass {
             Self::Content => "E0211",
             Self::Terminal => "E0212",
             Self::Service => "E0213",
-            Self::Gate(_) => "E0214",
-            Self::Approval => "E0215",
+            Self::Gate(_) => "E0216",
+            Self::Approval => "E0217",
+            Self::Unknown => "E0214",
+            Self::NotRecorded => "E0215",
         }
     }
 
@@ -129,6 +137,8 @@ impl Failure {
             FailureClass::Gate(Concern::Artifact) => ErrorKind::Artifact,
             FailureClass::Gate(Concern::Security) => ErrorKind::Security,
             FailureClass::Approval => ErrorKind::Approval,
+            FailureClass::Unknown => ErrorKind::Approval,
+            FailureClass::NotRecorded => ErrorKind::CheckFailed,
             _ => ErrorKind::ActionFailed,
         }
     }
@@ -198,6 +208,18 @@ pub enum Error {
         /// What there is.
         offered: Isolation,
     },
+    /// It would cost more than it may.
+    #[error(
+        "it is expected to cost {}, and may cost {}: nothing was run",
+        format_micro_usd(*wanted),
+        format_micro_usd(*budget)
+    )]
+    Budget {
+        /// What it is expected to cost, in micro-dollars.
+        wanted: u64,
+        /// What it may.
+        budget: u64,
+    },
     /// The plan is not a graph without cycles, or names an action it does not have.
     #[error("the plan is malformed: {0}")]
     Plan(String),
@@ -229,6 +251,7 @@ impl Error {
             Self::Isolation { .. } => "E0105",
             Self::Plan(_) => "E0106",
             Self::StoreLoses { .. } => "E0107",
+            Self::Budget { .. } => "E0108",
         }
     }
 
@@ -239,7 +262,7 @@ impl Error {
             | Self::PoolUnknown { addr, .. }
             | Self::Isolation { addr, .. }
             | Self::StoreLoses { addr, .. } => Some(addr),
-            Self::Store(_) | Self::Io { .. } | Self::System { .. } | Self::Plan(_) => None,
+            Self::Store(_) | Self::Io { .. } | Self::System { .. } | Self::Plan(_) | Self::Budget { .. } => None,
         }
     }
 
@@ -249,6 +272,7 @@ impl Error {
             Self::Store(error) => error.kind(),
             Self::Io { .. } | Self::System { .. } | Self::StoreLoses { .. } => ErrorKind::Engine,
             Self::PoolTooSmall { .. } => ErrorKind::Usage,
+            Self::Budget { .. } => ErrorKind::Budget,
             Self::Isolation { .. } => ErrorKind::Isolation,
             Self::PoolUnknown { .. } | Self::Plan(_) => ErrorKind::Internal,
         }

@@ -4,6 +4,7 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod effects;
 mod engine;
 mod error;
 mod facts;
@@ -17,6 +18,7 @@ mod junit;
 mod levels;
 mod lookup;
 mod outputs;
+mod parallel;
 mod pools;
 mod ports;
 mod probe;
@@ -39,6 +41,10 @@ mod workspace;
 pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
+pub use parallel::{
+    Agent, Merged, Metrics, PROMPT, ParallelResult, RunPolicy, TaskResult, TaskSpec, TaskStatus, run_graph,
+    run_parallel,
+};
 pub use ports::{
     Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Nobody, Ports, Runner, Secrets,
     Snapshots, Standing, Stream, Tap, View,

@@ -134,6 +134,9 @@ impl RunReport {
         if let Some(kind) = kinds.iter().rev().max_by_key(|kind| weight(kind)) {
             return Some(*kind);
         }
+        if self.actions.iter().any(|action| action.reason == Reason::RunTimeout) {
+            return Some(ErrorKind::ActionFailed);
+        }
         let not_cached = |action: &ActionReport| action.reason == Reason::RequireCached;
         self.actions.iter().any(not_cached).then_some(ErrorKind::CheckFailed)
     }

@@ -27,8 +27,8 @@ use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
-use crate::plan::{Action, ActionId, ActionKind, Automation, Consent, Isolation, Plan};
-use crate::store::ClaimOutput;
+use crate::plan::{Action, ActionId, ActionKind, Automation, Cancel, Class, Consent, Isolation, Plan};
+use crate::store::{ClaimOutput, EffectState, Ledger};
 
 /// Bytes of stack of a worker: rendering a template recurses.
 const STACK_BYTES: usize = 8 << 20;
@@ -60,6 +60,16 @@ pub struct Request {
     pub require_cached: bool,
     /// Addresses to run whatever is known; each stands for itself and all below it.
     pub forced: BTreeSet<String>,
+    /// The ledger of effects; `None`: every effect is done as often as it is asked for.
+    pub ledger: Option<Arc<Ledger>>,
+    /// Addresses of effects that happened, though the ledger does not know.
+    pub done: BTreeSet<String>,
+    /// Where what `record` actions gave is kept besides the store.
+    pub cassette: Option<PathBuf>,
+    /// Whether nothing is recorded anew.
+    pub replay_only: bool,
+    /// The longest the run may take.
+    pub timeout: Option<Duration>,
     /// Where what services print is written, one file each; `None`: nowhere.
     pub service_logs: Option<PathBuf>,
     /// The id of the run.
@@ -80,9 +90,20 @@ impl Request {
             isolation: Isolation::None,
             require_cached: false,
             forced: BTreeSet::new(),
+            ledger: None,
+            done: BTreeSet::new(),
+            cassette: None,
+            replay_only: false,
+            timeout: None,
             service_logs: None,
             run: run.into(),
         }
+    }
+
+    /// The longest the run may take: the smaller of what was asked for and what the plan says.
+    pub(super) fn bound(&self) -> Option<Duration> {
+        let own = self.plan.policies.deadline_ms.map(Duration::from_millis);
+        own.into_iter().chain(self.timeout).min()
     }
 
     /// Whether an address is to be run whatever is known.
@@ -128,6 +149,8 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let services = Services::new(&plan, &ids, &scratch.0, request.service_logs.as_deref());
     let run = Run {
         engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels, services),
+        failures: Mutex::default(),
+        deadline: request.bound().map(|bound| begun + bound),
         shared: Mutex::new(Shared {
             scheduler,
             prepared: BTreeMap::new(),
@@ -155,6 +178,9 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     }
     let duration_ms = ports.clock.elapsed().saturating_sub(begun).as_millis() as u64;
     let counts = count(&shared.reports);
+    if counts.failed == 0 && counts.skipped == 0 && shared.error.is_none() {
+        settle(&request, &plan, &shared.reports, ports.clock.now())?;
+    }
     let finished = Event::RunFinished { counts, duration_ms };
     let seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
     ports.sink.event(&envelope(&request, seq + 1, ports.clock.now(), finished));
@@ -224,6 +250,10 @@ impl Shared {
 
 struct Run<'a> {
     engine: Engine<'a>,
+    /// Failures in a row, by tool.
+    failures: Mutex<BTreeMap<String, u32>>,
+    /// When the time of the run is up.
+    deadline: Option<Duration>,
     shared: Mutex<Shared>,
     wake: Condvar,
     seq: Mutex<u64>,
@@ -246,6 +276,40 @@ impl Run<'_> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a failure leaves alone what does not depend on it.
+    fn goes_on(&self) -> bool {
+        let request = self.engine.request;
+        request.plan.policies.cancel.map_or(request.keep_going, |cancel| cancel == Cancel::Isolated)
+    }
+
+    /// The tool of an action, if it failed so often that it is not started again.
+    fn broken(&self, action: &Action) -> Option<String> {
+        let limit = self.engine.plan.policies.breaker?;
+        let ActionKind::Exec { tool, .. } = &action.spec.kind else { return None };
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        (failures.get(tool).copied().unwrap_or(0) >= limit).then(|| tool.clone())
+    }
+
+    /// Counts how an attempt ended for the breaker of its tool.
+    fn count(&self, action: &Action, failure: Option<&Failure>) {
+        let ActionKind::Exec { tool, .. } = &action.spec.kind else { return };
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_process = |failure: &Failure| {
+            use crate::exec::FailureClass::{Exit, Signal, Start, Timeout};
+            matches!(failure.class, Exit(_) | Signal(_) | Start { .. } | Timeout)
+        };
+        match failure {
+            None => drop(failures.remove(tool)),
+            Some(failure) if of_process(failure) => *failures.entry(tool.clone()).or_default() += 1,
+            Some(_) => {}
+        }
+    }
+
+    /// Whether the time of the run is up.
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| self.engine.ports.clock.elapsed() >= deadline)
+    }
+
     /// Runs the workers to the end, then ends what was not tried.
     fn work(&self, workers: usize) -> Result<(), Error> {
         let spawned = std::thread::scope(|scope| {
@@ -260,7 +324,12 @@ impl Run<'_> {
             Ok(())
         });
         spawned?;
-        let swept = self.lock().scheduler.sweep();
+        let mut swept = self.lock().scheduler.sweep();
+        if self.is_late() && !self.engine.ports.cancel.is_cancelled() {
+            for (_, reason) in &mut swept {
+                *reason = Reason::RunTimeout;
+            }
+        }
         self.skip(swept);
         Ok(())
     }
@@ -269,7 +338,7 @@ impl Run<'_> {
         let ports = self.engine.ports;
         let mut shared = self.lock();
         loop {
-            if ports.cancel.is_cancelled() {
+            if ports.cancel.is_cancelled() || self.is_late() {
                 shared.scheduler.stop();
             }
             match shared.scheduler.next(ports.clock.elapsed()) {
@@ -411,10 +480,19 @@ impl Run<'_> {
 
     fn attempt(&self, id: ActionId, prepared: Arc<Prepared>, attempt: u32) {
         let action = self.engine.plan.action(id);
+        if let Some(tool) = self.broken(action) {
+            self.end_badly(id, Some(&prepared), Outcome::Skipped, Reason::BreakerOpen { tool }, None, None);
+            return;
+        }
         let reason = prepared.reason.clone();
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
         let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared, &|event| self.emit(event));
         let duration_ms = duration.as_millis() as u64;
+        match &result {
+            Ok(_) => self.count(action, None),
+            Err(Trouble::Fail(failure)) => self.count(action, Some(failure)),
+            Err(_) => {}
+        }
         match result {
             Ok((outputs, sizes)) => {
                 self.remember(action, &prepared, Outcome::Ran, true, duration_ms);
@@ -451,6 +529,8 @@ impl Run<'_> {
     fn is_retried(&self, action: &Action, failure: &Failure, attempt: u32) -> bool {
         let policy = action.policy.retry.as_ref();
         !self.engine.ports.cancel.is_cancelled()
+            && !self.is_late()
+            && self.broken(action).is_none()
             && policy.is_some_and(|retry| attempt <= retry.max && failure.class.is_retried(retry.on))
     }
 
@@ -544,7 +624,7 @@ impl Run<'_> {
         let mut shared = self.lock();
         shared.reports.insert(id.0, report);
         shared.prepared.remove(&id.0);
-        if outcome == Outcome::Failed && !self.engine.request.keep_going {
+        if outcome == Outcome::Failed && !self.goes_on() {
             shared.scheduler.stop();
         }
         let skips = shared.scheduler.fail(self.engine.plan, id, outcome, &reason);
@@ -593,6 +673,22 @@ impl Run<'_> {
             duration_ms,
         });
     }
+}
+
+/// Closes the effects of a run that ended well: the next run does them anew.
+fn settle(request: &Request, plan: &Plan, reports: &BTreeMap<u32, ActionReport>, now: Timestamp) -> Result<(), Error> {
+    let Some(ledger) = &request.ledger else { return Ok(()) };
+    for (id, report) in reports {
+        if plan.action(ActionId(*id)).spec.class != Class::Effect {
+            continue;
+        }
+        if let Some(key) = report.key
+            && let Some(row) = ledger.last(key)?
+        {
+            ledger.set(key, row.sequence, EffectState::Settled, None, now.0)?;
+        }
+    }
+    Ok(())
 }
 
 /// Attempts made, milliseconds of the last, and its logs.

@@ -15,10 +15,12 @@ use crate::event::{Outcome, Reason};
 use crate::exec::Error;
 use crate::exec::pools::{Needs, Pools};
 use crate::exec::state::State;
-use crate::plan::{ActionId, InputSource, Plan};
+use crate::plan::{ActionId, InputSource, Plan, Schedule};
 
 /// How often other actions may overtake one that waits for resources. Then these are kept for it.
 const OVERTAKEN: u32 = 64;
+/// Actions that are resolved ahead of those that run.
+const QUEUED: usize = 4_096;
 /// How often the same action may be made again as the store lost its result, in one run.
 const REWINDS: u32 = 3;
 
@@ -26,6 +28,8 @@ type Place = (Reverse<u64>, u32);
 
 #[derive(Debug)]
 struct Node {
+    /// Which of the lanes that take turns it belongs to.
+    lane: u32,
     state: State,
     consumers: Vec<u32>,
     /// The index of its queue.
@@ -96,6 +100,9 @@ pub(super) struct Scheduler {
     open: usize,
     weighed: bool,
     stopped: bool,
+    schedule: Schedule,
+    /// How many are resolved and wait for their turn.
+    queued: usize,
 }
 
 impl Scheduler {
@@ -104,6 +111,7 @@ impl Scheduler {
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
         let mut open: Vec<u32> = targets.iter().map(|id| id.0).collect();
         let mut edges = Vec::new();
+        let mut lanes: BTreeMap<&str, u32> = BTreeMap::new();
         let mut kinds: BTreeMap<Needs, usize> = BTreeMap::new();
         while let Some(id) = open.pop() {
             if nodes.contains_key(&id) {
@@ -116,7 +124,9 @@ impl Scheduler {
             let missing = dependencies.len() as u32;
             let next = kinds.len();
             let queue = *kinds.entry(pools.needs(action)?).or_insert(next);
+            let next = lanes.len() as u32;
             let node = Node {
+                lane: *lanes.entry(lane_of(&action.addr)).or_insert(next),
                 state: if missing == 0 { State::Ready } else { State::Waiting { missing } },
                 consumers: Vec::new(),
                 queue,
@@ -156,6 +166,8 @@ impl Scheduler {
             open,
             weighed: false,
             stopped: false,
+            schedule: plan.policies.schedule,
+            queued: 0,
         };
         scheduler.weigh(|_| 1)?;
         Ok(scheduler)
@@ -179,7 +191,12 @@ impl Scheduler {
     /// Orders by the expected durations of actions.
     pub(super) fn weigh_by(&mut self, expected: &BTreeMap<u32, u64>) -> Result<(), Error> {
         self.weighed = true;
-        if expected.is_empty() { Ok(()) } else { self.weigh(|id| 1 + expected.get(&id).copied().unwrap_or(0)) }
+        if expected.is_empty() {
+            return Ok(());
+        }
+        // Of what was never run nobody knows that it is short.
+        let unknown = if self.schedule == Schedule::Shortest { u64::from(u32::MAX) } else { 0 };
+        self.weigh(|id| expected.get(&id).copied().unwrap_or(unknown).saturating_add(1))
     }
 
     /// Gives every action the length of its longest way to the end, consumers first.
@@ -208,6 +225,21 @@ impl Scheduler {
         }
         if weights.len() < self.nodes.len() {
             return Err(Error::Plan("its dependencies go in a circle".to_owned()));
+        }
+        match self.schedule {
+            Schedule::Critical => {}
+            Schedule::Shortest => weights = self.nodes.keys().map(|id| (*id, u64::MAX - cost(*id))).collect(),
+            Schedule::Fair => {
+                // The first of every lane, then the second of every lane.
+                let mut places: Vec<Place> = weights.iter().map(|(id, weight)| (Reverse(*weight), *id)).collect();
+                places.sort_unstable();
+                let mut turns: BTreeMap<u32, u64> = BTreeMap::new();
+                for (_, id) in places {
+                    let turn = turns.entry(self.nodes[&id].lane).or_default();
+                    *turn += 1;
+                    weights.insert(id, u64::MAX - *turn);
+                }
+            }
         }
         self.ready.clear();
         self.queues.iter_mut().for_each(|queue| queue.places.clear());
@@ -247,6 +279,7 @@ impl Scheduler {
             }
             State::Queued => {
                 self.queues[queue].places.remove(&place);
+                self.queued -= 1;
             }
             State::Running => {
                 self.pools.give_back(&self.queues[queue].needs);
@@ -261,6 +294,7 @@ impl Scheduler {
             }
             State::Queued => {
                 self.queues[queue].places.insert(place);
+                self.queued += 1;
             }
             State::Running => {
                 self.pools.take(&self.queues[queue].needs);
@@ -300,7 +334,9 @@ impl Scheduler {
             node.attempt += 1;
             return Next::Task(Task::Run { id: ActionId(id), attempt: node.attempt });
         }
-        if let Some((_, id)) = self.ready.first().copied() {
+        // What is resolved holds memory until it has run: no more of it than can be of use.
+        let is_full = self.queued >= QUEUED && self.running > 0;
+        if let Some((_, id)) = self.ready.first().copied().filter(|_| !is_full) {
             self.set(id, State::Resolving);
             let again = self.node_mut(id).again.clone();
             return Next::Task(Task::Resolve { id: ActionId(id), again });
@@ -376,7 +412,9 @@ impl Scheduler {
     pub(super) fn fail(&mut self, plan: &Plan, id: ActionId, outcome: Outcome, reason: &Reason) -> Skips {
         self.set(id.0, State::Done(outcome));
         let reason = match reason {
-            Reason::Cancelled | Reason::RequireCached if outcome == Outcome::Skipped => reason.clone(),
+            Reason::Cancelled | Reason::RequireCached | Reason::BreakerOpen { .. } if outcome == Outcome::Skipped => {
+                reason.clone()
+            }
             Reason::ProducerFailed { .. } => reason.clone(),
             _ => Reason::ProducerFailed { addr: plan.action(id).addr.clone() },
         };
@@ -457,6 +495,11 @@ pub(super) struct Lost {
     pub digest: Digest,
     /// Why its producer runs again.
     pub reason: Reason,
+}
+
+/// The lane of an action: its graph and node.
+fn lane_of(addr: &str) -> &str {
+    addr.match_indices('/').nth(1).map_or(addr, |(cut, _)| &addr[..cut])
 }
 
 /// The actions whose outputs an action or a service it uses takes in, without duplicates.

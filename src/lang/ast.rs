@@ -288,6 +288,10 @@ pub struct Work {
     pub retry: Option<RetryDecl>,
     /// What it holds.
     pub holds: Vec<HoldsDecl>,
+    /// Whether an effect may be done twice, and where it says so.
+    pub idempotent: Option<Span>,
+    /// Which sample of a record.
+    pub take: Option<Expr>,
     /// Whether all its outputs were understood; if not, one that is missing is no second mistake.
     pub outputs_known: bool,
     /// The name of the node or step.
@@ -520,6 +524,21 @@ pub struct Group {
     pub span: Span,
 }
 
+/// How a graph is run as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct PoliciesDecl {
+    /// The word of `schedule`.
+    pub schedule: Option<String>,
+    /// The word of `cancel`.
+    pub cancel: Option<String>,
+    /// Failures in a row after which a tool is not started again.
+    pub breaker: Option<u64>,
+    /// The longest a run may take, in milliseconds.
+    pub deadline_ms: Option<u64>,
+    /// Patterns of outputs that are made one after the other.
+    pub serialize: Vec<Name>,
+}
+
 /// `graph`.
 #[derive(Clone, Debug)]
 pub struct GraphDecl {
@@ -533,6 +552,8 @@ pub struct GraphDecl {
     pub retry: Option<RetryDecl>,
     /// Pools.
     pub resources: Vec<(Name, u64)>,
+    /// How it is run as a whole.
+    pub policies: PoliciesDecl,
     /// Services.
     pub services: Vec<ServiceDecl>,
     /// Whether all its services were understood.

@@ -377,6 +377,7 @@ impl Decoder<'_> {
             timeout: defaults.and_then(|node| self.timeout(node)),
             retry: defaults.and_then(|node| self.retry(node)),
             resources,
+            policies: self.policies(node),
             services_known: self.intact(node, "service"),
             services: children(node, "service").filter_map(|node| self.service(node)).collect(),
             tenant: prop_name(node, "tenant"),

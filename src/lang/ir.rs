@@ -28,6 +28,8 @@ pub struct Expansion {
     pub concurrency: Option<u64>,
     /// Who owns it, what it may cost, and where secrets are.
     pub terms: Terms,
+    /// How it is run as a whole.
+    pub policies: crate::lang::ast::PoliciesDecl,
     /// Services that actions use, sorted by name.
     pub services: Vec<ServiceIr>,
 }
@@ -130,6 +132,10 @@ pub struct ActionIr {
     pub retry: Option<crate::lang::ast::RetryDecl>,
     /// Shares of pools.
     pub holds: Vec<(String, u64)>,
+    /// Which sample of a record.
+    pub take: Option<u64>,
+    /// Whether an effect may be done twice.
+    pub idempotent: bool,
     /// Services that run while it does, sorted.
     pub services: Vec<String>,
     /// Actions that come before, by index, besides producers.

@@ -44,8 +44,8 @@ mod world;
 pub use allow::AllowDecl;
 pub use ast::{
     AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
-    Money, NeedDecl, OfferDecl, Op, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl,
-    SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
+    Money, NeedDecl, OfferDecl, Op, PoliciesDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl,
+    RetryDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
 };
 pub use compile::{Compiled, Instances, NodeInstances, compile, compile_for, compile_loaded};
 pub use expand::{expand, expand_bundle};

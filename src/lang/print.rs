@@ -126,6 +126,18 @@ fn graph(expansion: &Expansion, program: &Program, origins: bool, constants: &mu
     if let Some(concurrency) = expansion.concurrency {
         let _ = writeln!(out, "    concurrency {concurrency}");
     }
+    let policies = &expansion.policies;
+    for (word, given) in [("schedule", &policies.schedule), ("cancel", &policies.cancel)] {
+        if let Some(given) = given {
+            let _ = writeln!(out, "    {word} {given}");
+        }
+    }
+    if let Some(failures) = policies.breaker {
+        let _ = writeln!(out, "    breaker failures={failures}");
+    }
+    if let Some(ms) = policies.deadline_ms {
+        let _ = writeln!(out, "    deadline \"{ms}ms\"");
+    }
     for (name, capacity) in &expansion.pools {
         let _ = writeln!(out, "    resource {} capacity={capacity}", quote(name));
     }
@@ -183,7 +195,10 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
         }
     }
     let automation = action.automation.as_ref().map_or(String::new(), |level| format!(" automation={level}"));
-    let _ = writeln!(out, "    node {}{class}{automation} {{", quote(within(&action.addr, expansion)));
+    let take = action.take.map_or(String::new(), |take| format!(" take={take}"));
+    let idempotent = if action.idempotent { " idempotent=#true" } else { "" };
+    let _ =
+        writeln!(out, "    node {}{class}{take}{idempotent}{automation} {{", quote(within(&action.addr, expansion)));
     match &action.body {
         BodyIr::Exec { tool, args } => {
             let _ = writeln!(out, "        run {}{}", quote(tool), constants.all_given(args));

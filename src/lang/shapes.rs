@@ -212,6 +212,8 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .props(&[
         prop("tool", Name, "the tool it starts"),
         prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
+        prop("take", Int, "of `class=record`: which of several samples it is"),
+        prop("idempotent", Bool, "of `class=effect`: whether doing it twice does no harm"),
         prop("capability", Name, "the capability it asks for"),
         prop("agent", Name, "the agent that asks, or does the work itself"),
         prop("skill", Name, "which of the agent's skills"),
@@ -245,6 +247,8 @@ static NODE: Shape =
         .props(&[
             prop("recipe", Name, "the recipe it applies"),
             prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
+            prop("take", Int, "of `class=record`: which of several samples it is"),
+            prop("idempotent", Bool, "of `class=effect`: whether doing it twice does no harm"),
             prop("capability", Name, "the capability it asks for"),
             prop("agent", Name, "the agent that asks, or does the work itself"),
             prop("skill", Name, "which of the agent's skills"),
@@ -308,6 +312,23 @@ static READY: Shape = Shape::new("ready", "The sign by which it is ready: one of
 static SERVICE: Shape = Shape::new("service", "A process that lives while its dependants run.")
     .args(1, 1, Name, Name, "service NAME")
     .children(&[once(&RUN), many(&PORT), once(&READY), many(&ENV), many(&INPUT), many(&TOOLS), once(&CWD)]);
+static SCHEDULE: Shape =
+    Shape::new("schedule", "Which of the actions that could start does: `critical` (default), `fair` or `shortest`.")
+        .args(1, 1, Name, Name, "schedule fair");
+static CANCEL: Shape = Shape::new(
+    "cancel",
+    "What a failure means for what does not depend on it: `cascading` or `isolated`; without it, `--keep-going` decides.",
+)
+.args(1, 1, Name, Name, "cancel isolated");
+static BREAKER: Shape = Shape::new("breaker", "When a tool is not started again in a run.").props(&[needed(
+    "failures",
+    Number,
+    "how many failures in a row",
+)]);
+static DEADLINE: Shape =
+    Shape::new("deadline", "The longest a run may take.").args(1, 1, Name, Name, "deadline \"30m\"");
+static SERIALIZE: Shape = Shape::new("serialize", "Outputs that are made one after the other: lock files, migrations.")
+    .args(1, MANY, Name, Name, "serialize PATTERN…");
 static GRAPH: Shape = Shape::new("graph", "What to run.")
     .args(1, 1, Name, Name, "graph NAME")
     .props(&[prop("tenant", Name, "who owns its runs; without it, the tenant `default` where there is one")])
@@ -315,6 +336,11 @@ static GRAPH: Shape = Shape::new("graph", "What to run.")
         many(&PARAM),
         once(&CONCURRENCY),
         once(&GRAPH_BUDGET),
+        once(&SCHEDULE),
+        once(&CANCEL),
+        once(&BREAKER),
+        once(&DEADLINE),
+        many(&SERIALIZE),
         once(&DEFAULTS),
         many(&RESOURCE),
         many(&NODE),

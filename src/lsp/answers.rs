@@ -281,7 +281,7 @@ impl Answers<'_> {
         let within = range.map(|range| lines.offset(range.start)..lines.offset(range.end));
         let text = &asked.index.sources().file(source).text;
         let mut data = Vec::new();
-        let mut last = Position::default();
+        let (mut last, mut last_byte) = (Position::default(), 0);
         for word in asked.index.tokens(asked.file) {
             let bytes = word.span.range();
             if within.as_ref().is_some_and(|within| bytes.end <= within.start || bytes.start >= within.end) {
@@ -289,7 +289,8 @@ impl Answers<'_> {
             }
             let class = TokenClass::ALL.iter().position(|class| *class == word.class).unwrap_or(0);
             for part in lines.by_line(bytes) {
-                let at = lines.position(part.start);
+                let at = lines.position_behind((last_byte, last), part.start);
+                last_byte = part.start;
                 let same_line = at.line == last.line;
                 data.push(SemanticToken {
                     delta_line: at.line - last.line,

@@ -79,6 +79,18 @@ impl<'a> Lines<'a> {
         Position { line: line as u32, character: column as u32 }
     }
 
+    /// The position of an offset behind one whose position is known: a long line is not counted again for
+    /// each of its words.
+    pub(super) fn position_behind(&self, (known, position): (usize, Position), offset: usize) -> Position {
+        let next_line = self.starts.get(position.line as usize + 1);
+        match self.text.get(known..offset) {
+            Some(between) if next_line.is_none_or(|start| offset < *start) => {
+                Position { line: position.line, character: position.character + self.width(between) }
+            }
+            _ => self.position(offset),
+        }
+    }
+
     /// The offset of a position; past the end of a line it is that end, past the last line the end of
     /// the text, inside a character its start.
     pub(super) fn offset(&self, position: Position) -> usize {
@@ -153,6 +165,20 @@ mod tests {
                 }
             }
             assert_eq!(lines.offset(lines.position(TEXT.len())), TEXT.len());
+        }
+    }
+
+    #[test]
+    fn counting_on_comes_to_the_same() {
+        for encoding in [Encoding::Utf8, Encoding::Utf16, Encoding::Utf32] {
+            let lines = Lines::new(TEXT, encoding);
+            let all: Vec<usize> = TEXT.char_indices().map(|(at, _)| at).chain([TEXT.len()]).collect();
+            for known in &all {
+                for at in &all {
+                    let found = lines.position_behind((*known, lines.position(*known)), *at);
+                    assert_eq!(found, lines.position(*at), "{encoding:?} {known} {at}");
+                }
+            }
         }
     }
 

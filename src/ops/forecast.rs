@@ -17,7 +17,7 @@ use crate::ops::approve::OnRecord;
 use crate::ops::check::plan;
 use crate::ops::history::describe;
 use crate::ops::ports::{Keep, notices};
-use crate::ops::run::{RunContext, RunOptions, forced, resolve_targets};
+use crate::ops::run::{RunContext, RunOptions, forced, ledger, resolve_targets};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::Workspace;
 use crate::store::Cas;
@@ -51,6 +51,8 @@ pub fn forecast(
         jobs: NonZeroUsize::new(options.jobs),
         isolation: options.isolation,
         forced: forced(&planned.plan, &options.refresh)?,
+        ledger: ledger(workspace, &planned.plan)?,
+        cassette: Some(workspace.state.join("cassette")),
         ..Request::new(Arc::clone(&planned.plan), &workspace.root, "forecast")
     };
     let ports = Ports {

@@ -190,6 +190,12 @@ pub fn describe(reason: &Reason) -> String {
         Reason::Forced => write!(text, "it was asked for by `--refresh`"),
         Reason::Volatile => write!(text, "its class is never cached"),
         Reason::Effect => write!(text, "it changes something outside, which no other run can do for it"),
+        Reason::EffectDone { run } => write!(text, "it was done in run {run}, which this run takes up"),
+        Reason::Replayed { run } => write!(text, "what was recorded in run {run} is given again"),
+        Reason::BreakerOpen { tool } => {
+            write!(text, "the tool `{tool}` failed so often in a row that it is not started again")
+        }
+        Reason::RunTimeout => write!(text, "the time of the run was up before it could start"),
         Reason::SameKey => write!(text, "nothing it depends on has changed since its last run"),
         Reason::KnownKey { run } => write!(text, "the same action was done before, in run {run}"),
         Reason::ProducerFailed { addr } => write!(text, "`{addr}`, which it needs, failed"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::{Clock, Digest, Entry, Environment};
 use crate::diag::did_you_mean;
@@ -17,8 +18,8 @@ use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find};
-use crate::plan::{ActionId, InputSource, Isolation, Plan};
-use crate::store::{Cas, Found, RunStatus, materialize};
+use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
+use crate::store::{Cas, Found, Ledger, RunStatus, materialize};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -33,6 +34,12 @@ pub struct RunOptions {
     pub require_cached: bool,
     /// Addresses to run even if known.
     pub refresh: Vec<String>,
+    /// Addresses of effects that happened, though the ledger does not know.
+    pub done: Vec<String>,
+    /// Whether nothing is recorded anew.
+    pub replay_only: bool,
+    /// The longest a run may take.
+    pub timeout: Option<Duration>,
     /// Whether outputs are put where people find them.
     pub materialize: bool,
     /// What to remember the run under, if it may be answered from memory the next time.
@@ -76,7 +83,7 @@ impl RunReply {
         Some(match kind {
             crate::base::ErrorKind::CheckFailed => Error::NotCached { missing: self.counts.skipped },
             crate::base::ErrorKind::Approval => Error::Approval {
-                missing: self.failures.iter().filter(|failed| failed.code == "E0215").map(|f| f.addr.clone()).collect(),
+                missing: self.failures.iter().filter(|failed| failed.code == "E0217").map(|f| f.addr.clone()).collect(),
             },
             kind => Error::Failed { failed: self.counts.failed, kind },
         })
@@ -100,6 +107,7 @@ pub fn answer(
     // What was remembered was compiled with the levels that specs have of themselves.
     if !locations.levels.is_empty()
         || !options.refresh.is_empty()
+        || !options.done.is_empty()
         || targets.iter().any(|target| target.split('/').next() != Some(first))
     {
         return None;
@@ -158,7 +166,7 @@ pub fn run(
     for (graph, targets) in &by_graph {
         let compiled = plan(workspace, graph, params)?;
         let chosen = resolve_targets(&compiled.plan, targets)?;
-        for addr in &options.refresh {
+        for addr in options.refresh.iter().chain(&options.done) {
             find_actions(&compiled.plan, addr)?;
         }
         planned.push((compiled, chosen));
@@ -228,6 +236,11 @@ fn run_once(
         keep_going: options.keep_going,
         isolation: options.isolation,
         require_cached: options.require_cached,
+        ledger: ledger(workspace, plan)?,
+        done: forced(plan, &options.done)?,
+        cassette: Some(workspace.state.join("cassette")),
+        replay_only: options.replay_only,
+        timeout: options.timeout,
         service_logs: Some(run_dir(&workspace.state, &id).join("services")),
         forced: forced(plan, &options.refresh)?,
         ..Request::new(Arc::clone(plan), &workspace.root, id.clone())
@@ -284,6 +297,16 @@ fn run_once(
     reply.duration_ms += report.duration_ms;
     reply.reports.push(report);
     Ok(())
+}
+
+/// The ledger of effects, where a plan has any.
+pub(super) fn ledger(workspace: &Workspace, plan: &Plan) -> Result<Option<Arc<Ledger>>, Error> {
+    let has_effects = plan.actions.iter().any(|action| action.spec.class == Class::Effect);
+    if !has_effects {
+        return Ok(None);
+    }
+    std::fs::create_dir_all(&workspace.state).map_err(Error::io("make the state directory", &workspace.state))?;
+    Ok(Some(Arc::new(Ledger::open(&workspace.state.join("ledger.sqlite"))?)))
 }
 
 /// Where the journal and the report of a run lie.

@@ -35,8 +35,72 @@ pub struct Plan {
     pub terms: Terms,
     /// The services that actions use, sorted by name.
     pub services: Vec<Service>,
+    /// How it is run as a whole.
+    pub policies: Policies,
     /// The plan's digest: over addresses and static keys.
     pub digest: Digest,
+}
+
+/// How a graph is run as a whole. Nothing of it is keyed.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Policies {
+    /// Which of the actions that could start does.
+    pub schedule: Schedule,
+    /// What a failure means for what does not depend on it; `None`: the request says.
+    pub cancel: Option<Cancel>,
+    /// After how many failures in a row a tool is not started again in the run.
+    pub breaker: Option<u32>,
+    /// The longest a run may take, in milliseconds.
+    pub deadline_ms: Option<u64>,
+}
+
+/// Which of the actions that could start does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Schedule {
+    /// The one with the longest way behind it.
+    #[default]
+    Critical,
+    /// One of each node in turn.
+    Fair,
+    /// The one that took least the last time.
+    Shortest,
+}
+
+impl Schedule {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Critical, Self::Fair, Self::Shortest];
+
+    /// The word in specs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Fair => "fair",
+            Self::Shortest => "shortest",
+        }
+    }
+}
+
+/// What a failure means for what does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Cancel {
+    /// Nothing else starts.
+    Cascading,
+    /// It goes on.
+    #[default]
+    Isolated,
+}
+
+impl Cancel {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Cascading, Self::Isolated];
+
+    /// The word in specs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cascading => "cascading",
+            Self::Isolated => "isolated",
+        }
+    }
 }
 
 /// A process that lives while the actions that use it run.
@@ -142,6 +206,8 @@ pub struct ActionSpec {
     pub outputs: Vec<Output>,
     /// Names of the tools it may start, sorted; those that tools use are added when resolved.
     pub tools: Vec<String>,
+    /// Of a `record` action: which of several samples it is.
+    pub take: Option<u64>,
     /// Names of the services that run while it does, sorted.
     pub services: Vec<String>,
     /// Folder below the action's own in which it starts.
@@ -404,6 +470,8 @@ pub struct Policy {
     pub gate: Option<GateNote>,
     /// How much of it starts by itself, where that is said.
     pub automation: Option<Automation>,
+    /// Of an effect: whether doing it twice does no harm.
+    pub idempotent: bool,
 }
 
 /// When and how often to try again.

@@ -11,7 +11,7 @@ use crate::plan::diff_privilege::{
     Entry, of_added, of_change, of_graph, of_new_service, of_new_tools, of_service, of_tool,
 };
 use crate::plan::key::{def_digest, service_defs};
-use crate::plan::{ActionId, Class, Plan, Tool};
+use crate::plan::{ActionId, Class, Plan, Policies, Tool};
 
 /// A place in a spec.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -288,6 +288,7 @@ pub fn diff(before: Option<Side<'_>>, after: Option<Side<'_>>) -> PlanDiff {
         pools: BTreeMap::new(),
         concurrency: None,
         services: Vec::new(),
+        policies: Policies::default(),
         digest: Digest::from_bytes([0; 32]),
     };
     let nowhere = Places::default();
@@ -703,6 +704,8 @@ fn field_of(field: &str) -> &'static str {
         "outputs",
         "tools",
         "services",
+        "take",
+        "idempotent",
         "from",
         "text",
         "template",

@@ -120,6 +120,7 @@ fn definition(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink
         format!("{} {}{digest}", output.kind.word(), output.path)
     });
     tools(context, &a.tools, &b.tools, sink);
+    sink.put("take", true, a.take.map(|take| take.to_string()), b.take.map(|take| take.to_string()));
     sink.sets("services", true, &a.services, &b.services, "used");
 }
 
@@ -260,6 +261,8 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
         let describe = |retry: &Option<crate::plan::Retry>| retry.as_ref().map(crate::plan::Retry::describe);
         sink.put("retry", false, describe(&a.retry), describe(&b.retry));
     }
+    let flag = |policy: &Policy| policy.idempotent.then(|| "yes".to_owned());
+    sink.put("idempotent", false, flag(a), flag(b));
     if a.holds != b.holds {
         let pools = |needs: &[crate::plan::ResourceNeed]| -> BTreeMap<String, u64> {
             needs.iter().map(|need| (need.pool.clone(), need.amount)).collect()
@@ -369,6 +372,14 @@ pub(super) fn graph_changes(old: &Plan, new: &Plan) -> Vec<Change> {
     sink.maps("secret", false, &old.terms.secrets, &new.terms.secrets, |secret| {
         format!("{} {}", secret.from, secret.key)
     });
+    let (a, b) = (&old.policies, &new.policies);
+    sink.put("schedule", false, Some(a.schedule.word().to_owned()), Some(b.schedule.word().to_owned()));
+    let cancel = |policies: &crate::plan::Policies| policies.cancel.map(|cancel| cancel.word().to_owned());
+    sink.put("cancel", false, cancel(a), cancel(b));
+    let number = |count: Option<u32>| count.map(|count| count.to_string());
+    sink.put("breaker", false, number(a.breaker), number(b.breaker));
+    let duration = |ms: Option<u64>| ms.map(|ms| format_duration(Duration::from_millis(ms)));
+    sink.put("deadline", false, duration(a.deadline_ms), duration(b.deadline_ms));
     if old.graph != new.graph {
         sink.put("name", false, Some(old.graph.clone()), Some(new.graph.clone()));
     }

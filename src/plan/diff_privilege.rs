@@ -69,6 +69,9 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
             ways.push((Privilege::PassEnv, format!("`{variable}` reaches it by tool `{tool}`")));
         }
     }
+    if changes.iter().any(|change| change.field == "idempotent" && change.after.is_some()) {
+        ways.push((Privilege::Effect, "may be done twice".to_owned()));
+    }
     for change in changes {
         let field = change.field.as_str();
         let none = || "none".to_owned();

@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 
 use crate::base::{ActionKey, RelPath};
 use crate::plan::{
-    Action, ActionKind, Approval, GateNote, GateSubject, GateValue, Input, InputSource, Plan, Predicate, Ready,
-    RenderValue, Service, Tool, ToolExec,
+    Action, ActionKind, Approval, GateNote, GateSubject, GateValue, Input, InputSource, Plan, Policies, Predicate,
+    Ready, RenderValue, Service, Tool, ToolExec,
 };
 
 /// The version of the written form.
@@ -30,6 +30,15 @@ pub fn to_json_lines(plan: &Plan) -> String {
     }
     if !plan.services.is_empty() {
         header["services"] = plan.services.iter().map(|item| service(plan, item)).collect();
+    }
+    let policies = &plan.policies;
+    if *policies != Policies::default() {
+        header["policies"] = json!({
+            "schedule": policies.schedule.word(),
+            "cancel": policies.cancel.map(crate::plan::Cancel::word),
+            "breaker": policies.breaker,
+            "deadline_ms": policies.deadline_ms,
+        });
     }
     let mut out = header.to_string();
     out.push('\n');
@@ -156,6 +165,12 @@ fn action(plan: &Plan, action: &Action) -> Json {
     }
     if !spec.services.is_empty() {
         line["services"] = json!(spec.services);
+    }
+    if let Some(take) = spec.take {
+        line["take"] = json!(take);
+    }
+    if action.policy.idempotent {
+        line["idempotent"] = json!(true);
     }
     line
 }

@@ -15,7 +15,8 @@
 //! | 15 | tools | declared identity of each tool | resolved identity of each tool |
 //! | 16 | outputs | name, path, kind, declared digest | the same |
 //! | 17 | services | definition of each service used | the same with its resolved inputs and tools |
-//! | 18 | secrets | variable and name of the secret, never a value | the same |
+//! | 18 | take | of `record`: which sample | the same |
+//! | 19 | secrets | variable and name of the secret, never a value | the same |
 //! | 20 | from | of `copy` | the same |
 //! | 21 | text | of `write` | the same |
 //! | 22 | template | of `render` | the same |
@@ -42,7 +43,7 @@ use crate::base::{
 use crate::lang::{Route, Terms};
 use crate::plan::{
     Action, ActionKind, ActionSpec, Class, GateSubject, Input, InputSource, Plan, Policy, Predicate, Ready,
-    RenderValue, Service, Tool, ToolExec,
+    RenderValue, Schedule, Service, Tool, ToolExec,
 };
 
 /// What an action's inputs and tools turned out to be, just before it runs.
@@ -261,13 +262,16 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
     sink.field(16, "outputs", &Value::Set(outputs));
     if !spec.secrets.is_empty() {
         let secrets = spec.secrets.iter().map(|(name, secret)| (name.clone(), Value::text(secret))).collect();
-        sink.field(18, "secrets", &Value::Map(secrets));
+        sink.field(19, "secrets", &Value::Map(secrets));
     }
     if !spec.services.is_empty() {
         let unknown = Digest::from_bytes([0; 32]);
         let digest = |name: &String| varying.services.get(name).copied().unwrap_or(unknown);
         let services = spec.services.iter().map(|name| (name.clone(), Value::Digest(digest(name)))).collect();
         sink.field(17, "services", &Value::Map(services));
+    }
+    if let Some(take) = spec.take {
+        sink.field(18, "take", &Value::Int(take));
     }
     match &spec.kind {
         ActionKind::Exec { .. } => {}
@@ -394,6 +398,17 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
     if !plan.terms.is_empty() {
         sink.field(7, "terms", &terms(&plan.terms));
     }
+    let policies = &plan.policies;
+    let mut parts = BTreeMap::new();
+    if policies.schedule != Schedule::default() {
+        parts.insert("schedule".to_owned(), Value::text(policies.schedule.word()));
+    }
+    parts.extend(policies.cancel.map(|cancel| ("cancel".to_owned(), Value::text(cancel.word()))));
+    parts.extend(policies.breaker.map(|count| ("breaker".to_owned(), Value::Int(count.into()))));
+    parts.extend(policies.deadline_ms.map(|ms| ("deadline".to_owned(), Value::Int(ms))));
+    if !parts.is_empty() {
+        sink.field(9, "policies", &Value::Map(parts));
+    }
     sink.finish(Domain::Plan)
 }
 
@@ -461,6 +476,9 @@ fn policy(policy: &Policy, fields: &mut BTreeMap<String, Value>) {
             Value::List(gate.messages.iter().map(message).collect()),
         ];
         put("gate", Value::List(parts));
+    }
+    if policy.idempotent {
+        put("idempotent", Value::Flag(true));
     }
     if let Some(automation) = policy.automation {
         put("automation", Value::text(automation.word()));

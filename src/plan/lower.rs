@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 use crate::lang::{
-    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, MemberIr, PredicateIr, ProbeIr, Program, RenderIr,
-    RetryDecl, ServiceIr, SubjectIr, ValueIr,
+    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, MemberIr, PoliciesDecl, PredicateIr, ProbeIr,
+    Program, RenderIr, RetryDecl, ServiceIr, SubjectIr, ValueIr,
 };
 use crate::plan::key::{def_digest, plan_digest, producer_identity, service_def, service_defs, static_key};
 use crate::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
-    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy, Port, Predicate,
-    Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec,
+    Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
+    GateNote, GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies,
+    Policy, Port, Predicate, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Schedule, Service, Tool,
+    ToolExec,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -50,6 +51,7 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         concurrency: expansion.concurrency,
         terms: expansion.terms.clone(),
         services: expansion.services.iter().map(service).collect(),
+        policies: policies(&expansion.policies),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
@@ -150,6 +152,7 @@ fn action(ir: &ActionIr) -> Action {
             outputs,
             tools: ir.tools.clone(),
             services: ir.services.clone(),
+            take: ir.take,
             cwd: ir.cwd.clone(),
             isolation: Isolation::None,
         },
@@ -162,6 +165,7 @@ fn action(ir: &ActionIr) -> Action {
                 .automation
                 .as_deref()
                 .and_then(|word| Automation::ALL.into_iter().find(|level| level.word() == word)),
+            idempotent: ir.idempotent,
         },
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),
@@ -221,6 +225,16 @@ fn note(ir: &GateNoteIr) -> GateNote {
     GateNote { name: ir.name.clone(), kind: ir.kind.clone(), concern, messages: ir.messages.clone() }
 }
 
+fn policies(decl: &PoliciesDecl) -> Policies {
+    let word = |given: &Option<String>| given.clone().unwrap_or_default();
+    Policies {
+        schedule: Schedule::ALL.into_iter().find(|known| known.word() == word(&decl.schedule)).unwrap_or_default(),
+        cancel: Cancel::ALL.into_iter().find(|known| known.word() == word(&decl.cancel)),
+        breaker: decl.breaker.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        deadline_ms: decl.deadline_ms,
+    }
+}
+
 fn service(ir: &ServiceIr) -> Service {
     let kind = match &ir.body {
         BodyIr::Exec { tool, args } => ActionKind::Exec { tool: tool.clone(), args: args.clone() },
@@ -247,6 +261,7 @@ fn service(ir: &ServiceIr) -> Service {
             outputs: Vec::new(),
             tools: ir.tools.clone(),
             services: Vec::new(),
+            take: None,
             cwd: ir.cwd.clone(),
             isolation: Isolation::None,
         },

@@ -16,9 +16,9 @@ mod read;
 mod render;
 
 pub use action::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policy, Port, Ready, Rejected, RenderValue, ResourceNeed, Retry, RetryOn, Route, SecretTerms, Service, TenantTerms,
-    Terms, Tool, ToolExec,
+    Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, Output,
+    OutputKind, Plan, Policies, Policy, Port, Ready, Rejected, RenderValue, ResourceNeed, Retry, RetryOn, Route,
+    Schedule, SecretTerms, Service, TenantTerms, Terms, Tool, ToolExec,
 };
 pub use diff::{
     Change, Group, Place, Places, PlanDiff, Privilege, Privileged, Propagation, Review, Root, Side, Subject, diff,

@@ -14,9 +14,10 @@ use serde_json::value::RawValue;
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::lang::{Route, Terms};
 use crate::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
-    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, PLAN_FORMAT, Plan, Policy, Port,
-    Predicate, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Service, Tool, ToolExec, seal, topological,
+    Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
+    GateNote, GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, PLAN_FORMAT, Plan,
+    Policies, Policy, Port, Predicate, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Schedule, Service,
+    Tool, ToolExec, seal, topological,
 };
 
 /// Bytes of a plan file.
@@ -80,6 +81,17 @@ struct Header {
     services: Vec<ServiceLine>,
     #[serde(default)]
     terms: Terms,
+    #[serde(default)]
+    policies: Option<PoliciesLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoliciesLine {
+    schedule: String,
+    cancel: Option<String>,
+    breaker: Option<u32>,
+    deadline_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -149,6 +161,9 @@ struct ActionLine {
     tools: Vec<String>,
     #[serde(default)]
     services: Vec<String>,
+    take: Option<u64>,
+    #[serde(default)]
+    idempotent: bool,
     inputs: Vec<InputLine>,
     outputs: Vec<OutputLine>,
     after: Vec<String>,
@@ -412,6 +427,10 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         }
         services.push(service);
     }
+    let policies = match header.policies {
+        Some(line) => read_policies(line).map_err(|why| at(1, why))?,
+        None => Policies::default(),
+    };
     let said: Vec<Digest> = services.iter().map(|service| service.def).collect();
     let mut plan = Plan {
         graph: header.graph,
@@ -421,6 +440,7 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         concurrency: header.concurrency,
         services,
         terms: header.terms,
+        policies,
         digest: promised,
     };
     for ((line, ..), action) in claimed.iter().zip(&plan.actions) {
@@ -555,6 +575,7 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         tools: line.tools,
         services: line.services,
         secrets: line.secrets,
+        take: line.take,
         cwd: line.cwd.as_deref().map(path).transpose()?,
         isolation,
     };
@@ -564,7 +585,14 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         let found = Automation::ALL.into_iter().find(|level| level.word() == word);
         found.ok_or_else(|| format!("`{word}` is no level of automation"))
     });
-    let policy = Policy { timeout_ms: line.timeout_ms, retry, holds, gate, automation: automation.transpose()? };
+    let policy = Policy {
+        timeout_ms: line.timeout_ms,
+        retry,
+        holds,
+        gate,
+        automation: automation.transpose()?,
+        idempotent: line.idempotent,
+    };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after, route: line.route })
 }
 
@@ -581,6 +609,29 @@ fn check_services(plan: &Plan, action: &Action) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn read_policies(line: PoliciesLine) -> Result<Policies, String> {
+    let schedule = Schedule::ALL.into_iter().find(|schedule| schedule.word() == line.schedule);
+    let cancel = match line.cancel {
+        Some(word) => Some(
+            Cancel::ALL
+                .into_iter()
+                .find(|cancel| cancel.word() == word)
+                .ok_or_else(|| format!("`{word}` is no way to cancel"))?,
+        ),
+        None => None,
+    };
+    if line.breaker == Some(0) {
+        return Err("a breaker counts at least one failure".to_owned());
+    }
+    let policies = Policies {
+        schedule: schedule.ok_or_else(|| format!("`{}` is no schedule", line.schedule))?,
+        cancel,
+        breaker: line.breaker,
+        deadline_ms: line.deadline_ms,
+    };
+    if policies == Policies::default() { Err("its policies say nothing".to_owned()) } else { Ok(policies) }
 }
 
 fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<Service, String> {
@@ -615,6 +666,7 @@ fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) -> Result<S
         tools: line.tools,
         services: Vec::new(),
         secrets: BTreeMap::new(),
+        take: None,
         cwd: line.cwd.as_deref().map(path).transpose().map_err(wrong)?,
         isolation: Isolation::None,
     };

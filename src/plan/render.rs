@@ -12,6 +12,19 @@ pub fn to_text(plan: &Plan) -> String {
     for (pool, capacity) in &plan.pools {
         let _ = writeln!(out, "resource {pool}: {capacity}");
     }
+    let policies = &plan.policies;
+    if policies.schedule != crate::plan::Schedule::default() {
+        let _ = writeln!(out, "schedule {}", policies.schedule.word());
+    }
+    if let Some(cancel) = policies.cancel {
+        let _ = writeln!(out, "cancel {}", cancel.word());
+    }
+    if let Some(failures) = policies.breaker {
+        let _ = writeln!(out, "breaker after {failures} failures in a row");
+    }
+    if let Some(ms) = policies.deadline_ms {
+        let _ = writeln!(out, "deadline {}", format_duration(std::time::Duration::from_millis(ms)));
+    }
     for service in &plan.services {
         let _ = writeln!(out, "\nservice {}  {}", service.name, service.def.short());
         let _ = writeln!(out, "    {}", body(&service.spec.kind));
@@ -70,6 +83,8 @@ pub fn to_text(plan: &Plan) -> String {
         if action.spec.class.word() != "pure" {
             policy.push(format!("class {}", action.spec.class.word()));
         }
+        policy.extend(action.spec.take.map(|take| format!("take {take}")));
+        policy.extend(action.policy.idempotent.then(|| "idempotent".to_owned()));
         if let Some(ms) = action.policy.timeout_ms {
             policy.push(format!("timeout {}", format_duration(std::time::Duration::from_millis(ms))));
         }

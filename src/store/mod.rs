@@ -9,6 +9,7 @@ mod database;
 mod history;
 mod index;
 mod layout;
+mod ledger;
 mod local;
 mod materialize;
 mod memory;
@@ -18,6 +19,7 @@ mod statcache;
 mod upkeep;
 
 pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
+pub use ledger::{EffectRow, EffectState, Ledger};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use materialize::{materialize, materialize_below};
 pub use memory::MemoryStore;

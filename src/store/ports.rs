@@ -152,6 +152,12 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// The ledger of effects cannot be read.
+    #[error("the ledger of effects `{}` is damaged, or of a newer version: what was done outside is not known", path.display())]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+    },
     /// A write failed earlier in this process, so nothing written since is trusted.
     #[error("an earlier write to the store failed: {0}")]
     Poisoned(String),
@@ -199,6 +205,7 @@ impl Error {
             Self::Network { .. } => "S0105",
             Self::Busy { .. } => "S0106",
             Self::Poisoned(_) => "S0107",
+            Self::Ledger { .. } => "S0108",
         }
     }
 
@@ -208,7 +215,7 @@ impl Error {
             Self::Io { .. } | Self::Index { .. } | Self::Poisoned(_) | Self::Network { .. } | Self::Busy { .. } => {
                 ErrorKind::Engine
             }
-            Self::NotAStore { .. } | Self::Newer { .. } => ErrorKind::StoreFormat,
+            Self::NotAStore { .. } | Self::Newer { .. } | Self::Ledger { .. } => ErrorKind::StoreFormat,
         }
     }
 }

@@ -7,6 +7,7 @@ mod healing;
 mod inputs;
 mod journal;
 mod outputs;
+mod parallel;
 mod processes;
 mod reasons;
 mod scheduling;

@@ -9,9 +9,9 @@ use partita::base::{
 };
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
-    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy, Predicate, Reads,
-    RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Terms, Tool, ToolExec, ToolIdentity, action_key,
-    action_manifest, def_manifest, seal, to_json_lines,
+    GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies, Policy,
+    Predicate, Reads, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Terms, Tool, ToolExec, ToolIdentity,
+    action_key, action_manifest, def_manifest, seal, to_json_lines,
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
@@ -57,6 +57,7 @@ fn spec(kind: ActionKind) -> ActionSpec {
         outputs: vec![output("out", "out.txt")],
         tools,
         services: Vec::new(),
+        take: None,
         cwd: None,
         isolation: Isolation::None,
     }
@@ -238,6 +239,7 @@ fn plan() -> Plan {
         ],
         gate: None,
         automation: Some(Automation::Assist),
+        ..Policy::default()
     };
     all[id("k/gate").index()].policy.gate = Some(GateNote {
         name: "gates.green".to_owned(),
@@ -253,6 +255,7 @@ fn plan() -> Plan {
         pools: [("gpu".to_owned(), 4)].into(),
         concurrency: Some(3),
         services: Vec::new(),
+        policies: Policies::default(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);

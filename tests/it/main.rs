@@ -13,6 +13,7 @@ mod book;
 mod bundle;
 mod cli;
 mod diff;
+mod effects;
 mod examples;
 mod exec;
 mod fix;

@@ -1,7 +1,7 @@
 //! Order, pools, failures and rewinding, without threads or time.
 
 use super::*;
-use crate::plan::{Action, ActionKind, ActionSpec, Class, Input, Isolation, Policy, ResourceNeed, Terms};
+use crate::plan::{Action, ActionKind, ActionSpec, Class, Input, Isolation, Policies, Policy, ResourceNeed, Terms};
 
 fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
     let inputs = producers.iter().map(|id| Input {
@@ -16,6 +16,7 @@ fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
         inputs: inputs.collect(),
         outputs: vec![],
         services: Vec::new(),
+        take: None,
         tools: vec![],
         cwd: None,
         isolation: Isolation::None,
@@ -35,6 +36,7 @@ fn plan(actions: Vec<Action>) -> Plan {
         pools: [("gpu".to_owned(), 2)].into(),
         concurrency: None,
         services: vec![],
+        policies: Policies::default(),
         digest: Digest::of_blob(b"plan"),
     }
 }
@@ -71,6 +73,52 @@ fn the_longest_way_goes_first_then_the_address() {
     assert_eq!(scheduler.next(NOW), Next::Wait(None));
     scheduler.succeed(ActionId(1), Outcome::Cached);
     assert_eq!(resolve(&mut scheduler), 2);
+}
+
+#[test]
+fn fair_gives_every_node_a_turn_and_shortest_goes_by_what_was_short() {
+    let addrs = ["g/a/1", "g/a/2", "g/a/3", "g/b/1", "g/b/2"];
+    let order = |schedule: Schedule| {
+        let mut plan = plan(addrs.iter().map(|addr| action(addr, &[], &[])).collect());
+        plan.policies.schedule = schedule;
+        let mut scheduler = scheduler(&plan, 1).unwrap();
+        // The second is short, the first was never run, the others are long.
+        scheduler.weigh_by(&[(1, 2), (2, 70), (3, 60), (4, 50)].into()).unwrap();
+        addrs.map(|_| resolve(&mut scheduler))
+    };
+    assert_eq!(order(Schedule::Critical), [2, 3, 4, 1, 0]);
+    assert_eq!(order(Schedule::Fair), [2, 3, 1, 4, 0]);
+    assert_eq!(order(Schedule::Shortest), [1, 4, 3, 2, 0]);
+    let mut plan = plan(addrs.iter().map(|addr| action(addr, &[], &[])).collect());
+    plan.policies.schedule = Schedule::Fair;
+    let mut scheduler = scheduler(&plan, 1).unwrap();
+    assert_eq!(addrs.map(|_| resolve(&mut scheduler)), [0, 3, 1, 4, 2]);
+}
+
+#[test]
+fn no_more_is_resolved_ahead_than_the_bound() {
+    let plan = plan((0..QUEUED + 50).map(|n| action(&format!("n{n:05}"), &[], &[])).collect());
+    let mut scheduler = scheduler(&plan, 1).unwrap();
+    let (mut running, mut ahead, mut most, mut ran) = (None, 0_usize, 0, 0);
+    loop {
+        match scheduler.next(NOW) {
+            Next::Task(Task::Resolve { id, .. }) => {
+                scheduler.queue(id);
+                ahead += 1;
+                most = most.max(ahead);
+            }
+            Next::Task(Task::Run { id, .. }) => {
+                ahead -= 1;
+                running = Some(id);
+            }
+            Next::Wait(_) => {
+                scheduler.succeed(running.take().unwrap(), Outcome::Ran);
+                ran += 1;
+            }
+            Next::End => break,
+        }
+    }
+    assert_eq!((most, ran), (QUEUED, plan.actions.len()));
 }
 
 #[test]

@@ -261,6 +261,7 @@ impl Uses {
         work.env.iter().for_each(|(_, value)| self.expr(value));
         work.tools.iter().for_each(|name| self.name(DeclKind::Tool, name));
         work.cwd.iter().chain(&work.timeout).for_each(|text| self.text(text));
+        work.take.iter().for_each(|take| self.expr(take));
         work.holds.iter().for_each(|hold| self.expr(&hold.amount));
     }
 

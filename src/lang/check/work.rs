@@ -248,6 +248,9 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
     if let Some(cwd) = &work.cwd {
         check_path(cwd, "a folder below its own", diagnostics);
     }
+    if let Some(Expr::Var(name)) = &work.take {
+        let _ = scope.resolve(&name.value, name.span, diagnostics);
+    }
     for hold in &work.holds {
         if !hold.machine && !pools.contains(&hold.pool.value.as_str()) {
             let diagnostic =
@@ -296,6 +299,23 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
             Diagnostic::new(Code::P0508, written.span, format!("a built-in action {what}, so it is no `{class}`"))
                 .with_secondary(at, "done in-process, from staged files alone")
                 .with_help(format!("remove `class={class}`, or run the tool that does it")),
+        );
+    }
+    let idempotent = work.idempotent.filter(|_| class != "effect");
+    let take = work.take.as_ref().map(Expr::span).filter(|_| class != "record");
+    for (span, word, wanted) in [(idempotent, "idempotent", "effect"), (take, "take", "record")] {
+        if let Some(span) = span {
+            diagnostics.push(
+                Diagnostic::new(Code::P0508, span, format!("`{word}` is said of a `{class}` action"))
+                    .with_help(format!("only `class={wanted}` actions have it: remove it, or change the class")),
+            );
+        }
+    }
+    if let (Some(_), "effect", None) = (&work.retry, class, work.idempotent) {
+        diagnostics.push(
+            Diagnostic::new(Code::P0508, work.span, "an effect that is tried again may happen twice").with_help(
+                "add `idempotent=#true` if the other side knows it by `PARTITA_IDEMPOTENCY_KEY`, else no `retry`",
+            ),
         );
     }
     for output in &work.outputs {

@@ -1,8 +1,8 @@
 //! Services to their declarations: the process, its ports, its readiness. Leaves out names.
 
 use crate::base::parse_duration_ms;
-use crate::diag::{Code, Diagnostic};
-use crate::lang::ast::{Body, PortDecl, Probe, ReadyDecl, ServiceDecl};
+use crate::diag::{Code, Diagnostic, did_you_mean};
+use crate::lang::ast::{Body, PoliciesDecl, PortDecl, Probe, ReadyDecl, ServiceDecl};
 use crate::lang::decode::{Decoder, child, children, first_name, name_of, prop, prop_name};
 use crate::lang::{Node, Spanned};
 
@@ -50,6 +50,46 @@ impl Decoder<'_> {
             );
         }
         Some(ServiceDecl { name, work, ports, ready, span: node.span })
+    }
+
+    /// How a graph is run as a whole.
+    pub(super) fn policies(&mut self, node: &Node) -> PoliciesDecl {
+        let mut policies = PoliciesDecl::default();
+        for (word, known) in
+            [("schedule", &["critical", "fair", "shortest"][..]), ("cancel", &["cascading", "isolated"])]
+        {
+            let Some(given) = child(node, word).and_then(first_name) else { continue };
+            if !known.contains(&given.value.as_str()) {
+                self.push(
+                    Diagnostic::new(Code::P0305, given.span, format!("`{}` is no way to {word}", given.value))
+                        .with_suggestion(did_you_mean(&given.value, known.iter().copied()))
+                        .with_help(format!("write one of {}", known.join(", "))),
+                );
+                continue;
+            }
+            let place = if word == "schedule" { &mut policies.schedule } else { &mut policies.cancel };
+            *place = Some(given.value);
+        }
+        if let Some(count) = child(node, "breaker").and_then(|breaker| prop(breaker, "failures")) {
+            policies.breaker = self.natural(count, 1);
+        }
+        if let Some(text) = child(node, "deadline").and_then(|deadline| self.first_text(deadline)) {
+            let literal = text.as_literal().unwrap_or("{{ … }}");
+            policies.deadline_ms = parse_duration_ms(literal);
+            if policies.deadline_ms.is_none() {
+                self.bad_unit(text.span, literal, "duration", "`90s`, `20m` or `1h30m`");
+            }
+        }
+        for pattern in children(node, "serialize").flat_map(|child| &child.args).filter_map(name_of) {
+            match crate::lang::eval::pattern(&pattern.value) {
+                Ok(()) => policies.serialize.push(pattern),
+                Err(error) => self.push(
+                    Diagnostic::new(Code::P0507, pattern.span, error)
+                        .with_help("write a pattern of paths of outputs, as `\"**/Cargo.lock\"`"),
+                ),
+            }
+        }
+        policies
     }
 
     fn ready(&mut self, node: &Node) -> Option<ReadyDecl> {

@@ -37,6 +37,8 @@ impl Decoder<'_> {
             timeout: self.timeout(node),
             retry: self.retry(node),
             holds: Vec::new(),
+            idempotent: prop(node, "idempotent").filter(|_| is_true(node, "idempotent")).map(|value| value.span),
+            take: prop(node, "take").and_then(|value| self.expr(value)),
             outputs_known: self.intact(node, "output"),
             span: node.args.first().map_or(node.name.span, |name| name.span),
         };

@@ -9,8 +9,9 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Body, GraphDecl, RecipeDecl, RenderVar, RetryDecl, Work};
 use crate::lang::check::check_overlap;
 use crate::lang::decode::parse_digest;
-use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::eval::{Env, Evaluator, Val, address_matches};
 use crate::lang::expand::asks::{PendingAsk, impure};
+use crate::lang::expand::wire::one_at_a_time;
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
 use crate::lang::program::{DeclKind, FileId};
@@ -244,14 +245,29 @@ impl<'a> Expander<'a, '_> {
             (Some(own), Some(quota)) => Some(own.min(quota)),
             (own, quota) => own.or(quota),
         };
-        let retry: Option<RetryDecl> =
-            work.retry.clone().or_else(|| outer.and_then(|outer| outer.retry.clone())).or_else(|| graph.retry.clone());
+        let class = work.class.as_ref().map_or("pure", |class| class.value.as_str()).to_owned();
+        // What may happen once only is not tried again because others are.
+        let outer_retry = outer.and_then(|outer| outer.retry.clone()).or_else(|| graph.retry.clone());
+        let once = class == "effect" && work.idempotent.is_none();
+        let retry: Option<RetryDecl> = work.retry.clone().or(outer_retry.filter(|_| !once));
+        let take = match &work.take {
+            Some(take) => match evaluator.expr(take, self.diagnostics)? {
+                Val::Int(number) => Some(self.natural_number(number, take.span())?),
+                Val::Text(text) => Some(self.natural_number(text.parse().unwrap_or(-1), take.span())?),
+                _ => Some(self.natural_number(-1, take.span())?),
+            },
+            None => None,
+        };
         let mut holds = BTreeMap::new();
         self.holds(work, &evaluator, graph, &mut holds)?;
         if let Some(outer) = outer {
             self.holds(outer, &Evaluator::new(&around, site.placed), graph, &mut holds)?;
         }
-        let class = work.class.as_ref().map_or("pure", |class| class.value.as_str()).to_owned();
+        for pattern in &graph.policies.serialize {
+            if outputs.iter().any(|output| address_matches(&pattern.value, output.path.as_str())) {
+                holds.insert(one_at_a_time(&pattern.value), 1);
+            }
+        }
         let ir = ActionIr {
             addr: site.addr,
             body,
@@ -265,6 +281,8 @@ impl<'a> Expander<'a, '_> {
             timeout_ms,
             retry,
             holds: holds.into_iter().collect(),
+            take,
+            idempotent: work.idempotent.is_some(),
             services: Vec::new(),
             after: Vec::new(),
             route: None,
@@ -274,6 +292,18 @@ impl<'a> Expander<'a, '_> {
         };
         self.spend(ir.addr.len() + 256, work.span, &ir.addr)?;
         Some(ir)
+    }
+
+    /// A whole number from 0. Reports one that is none.
+    fn natural_number(&mut self, number: i128, span: Span) -> Option<u64> {
+        let natural = u64::try_from(number).ok();
+        if natural.is_none() {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0304, span, "this is not a whole number from 0")
+                    .with_help("samples are counted: `take=0`, `take=1`, or `take=(var)n` of a loop"),
+            );
+        }
+        natural
     }
 
     /// Adds what one piece of work holds.

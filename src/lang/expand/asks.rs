@@ -406,6 +406,8 @@ impl<'a> Expander<'a, '_> {
             timeout_ms: None,
             retry: None,
             holds: Vec::new(),
+            take: None,
+            idempotent: false,
             services: Vec::new(),
             after: Vec::new(),
             route: None,

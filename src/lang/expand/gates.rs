@@ -321,6 +321,8 @@ fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
         timeout_ms: None,
         retry: None,
         holds: Vec::new(),
+        take: None,
+        idempotent: false,
         services: Vec::new(),
         after: Vec::new(),
         route: None,

@@ -321,7 +321,13 @@ impl Expander<'_, '_> {
             instances,
             actions,
             tools: self.tools,
-            pools: graph.resources.iter().map(|(name, capacity)| (name.value.clone(), *capacity)).collect(),
+            pools: graph
+                .resources
+                .iter()
+                .map(|(name, capacity)| (name.value.clone(), *capacity))
+                .chain(graph.policies.serialize.iter().map(|pattern| (one_at_a_time(&pattern.value), 1)))
+                .collect(),
+            policies: graph.policies.clone(),
             concurrency: graph.concurrency,
             terms,
             services,
@@ -371,6 +377,11 @@ impl Expander<'_, '_> {
             self.diagnostics.push(diagnostic);
         }
     }
+}
+
+/// The pool that makes of outputs at a pattern one at a time.
+pub(super) fn one_at_a_time(pattern: &str) -> String {
+    format!("serialize {pattern}")
 }
 
 /// The nodes of a shortest cycle from a node within its component, each with the place of the edge

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use partita::base::{Digest, RelPath};
 use partita::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy,
-    Terms, Tool, ToolExec, seal,
+    Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies,
+    Policy, Terms, Tool, ToolExec, seal,
 };
 
 /// A small generator: the same numbers on every machine.
@@ -124,6 +124,7 @@ impl Graph {
                     }],
                     tools: vec![node.tool.to_owned()],
                     services: Vec::new(),
+                    take: None,
                     cwd: None,
                     isolation: Isolation::None,
                 },
@@ -154,6 +155,7 @@ impl Graph {
             pools: BTreeMap::new(),
             concurrency: None,
             services: Vec::new(),
+            policies: Policies::default(),
             digest: unknown,
         };
         plan.tools.sort_by(|a, b| a.name.cmp(&b.name));

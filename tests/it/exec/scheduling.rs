@@ -2,10 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::Duration;
 
+use partita::base::ErrorKind;
 use partita::event::{Event, Outcome, Reason};
 use partita::exec::Error;
-use partita::plan::ActionKind;
+use partita::plan::{ActionKind, Cancel};
 
 use super::support::{Draft, World, counts, outcome, plan, reason};
 
@@ -155,4 +157,58 @@ fn events_are_numbered_and_every_action_ends_once() {
     assert_eq!(ended.len(), 40);
     let Some(Event::RunFinished { counts: last, .. }) = world.events().last().cloned() else { panic!() };
     assert_eq!(last, report.counts);
+}
+
+#[test]
+fn the_plan_says_what_a_failure_means_before_the_request_does() {
+    for (cancel, keep_going, other) in
+        [(Cancel::Isolated, false, Outcome::Ran), (Cancel::Cascading, true, Outcome::Skipped)]
+    {
+        let world = World::new();
+        let mut plan = plan([Draft::sh("g/a", "exit 1"), Draft::sh("g/b", ":")]);
+        plan.policies.cancel = Some(cancel);
+        let mut request = world.request(plan.build());
+        request.keep_going = keep_going;
+        request.jobs = NonZeroUsize::new(1);
+        let report = world.execute(request).unwrap();
+        assert_eq!(outcome(&report, "g/b"), other, "{cancel:?}");
+    }
+}
+
+#[test]
+fn a_tool_that_fails_in_a_row_is_not_started_again() {
+    let world = World::new();
+    let mut failing = plan((0..5).map(|n| Draft::sh(&format!("g/{n}"), "exit 1")));
+    failing.policies.breaker = Some(2);
+    let mut request = world.request(failing.build());
+    request.jobs = NonZeroUsize::new(1);
+    let report = world.execute(request).unwrap();
+    assert_eq!(report.counts, counts(0, 0, 0, 2, 3));
+    assert_eq!(reason(&report, "g/4"), Reason::BreakerOpen { tool: "sh".into() });
+
+    // What goes well in between begins the count anew.
+    let script = |n| format!(": {n}; exit {}", (n + 1) % 2);
+    let mut mixed = plan((0..5).map(|n| Draft::sh(&format!("g/{n}"), &script(n))));
+    mixed.policies.breaker = Some(2);
+    let mut request = world.request(mixed.build());
+    request.jobs = NonZeroUsize::new(1);
+    assert_eq!(world.execute(request).unwrap().counts, counts(2, 0, 0, 3, 0));
+}
+
+#[test]
+fn the_smallest_bound_of_a_run_ends_it() {
+    for (deadline_ms, timeout) in [(Some(100), Some(600_000)), (Some(600_000), Some(100)), (None, Some(100))] {
+        let world = World::new();
+        let mut plan = plan([Draft::sh("g/a", "exec sleep 1000"), Draft::sh("g/b", "exec sleep 1000")]);
+        plan.policies.deadline_ms = deadline_ms;
+        let mut request = world.request(plan.build());
+        request.timeout = timeout.map(Duration::from_millis);
+        request.jobs = NonZeroUsize::new(1);
+        let report = world.execute(request).unwrap();
+        assert_eq!(reason(&report, "g/b"), Reason::RunTimeout);
+        assert_eq!(report.error_kind(), Some(ErrorKind::ActionFailed));
+        if let Some(failure) = &report.action("g/a").unwrap().failure {
+            assert!(failure.text.contains("the timeout of the run, 100 ms"), "{}", failure.text);
+        }
+    }
 }

@@ -12,8 +12,8 @@ use partita::exec::{
     Runner, Secrets, Snapshots, execute,
 };
 use partita::plan::{
-    Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policy,
-    ResourceNeed, Retry, Service, Terms, Tool, ToolExec,
+    Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies,
+    Policy, ResourceNeed, Retry, Service, Terms, Tool, ToolExec,
 };
 use partita::store::{Cas, Claim, Claims, Error as StoreError, Found};
 
@@ -495,6 +495,7 @@ pub(crate) struct Builder {
     pub(crate) pools: BTreeMap<String, u64>,
     pub(crate) concurrency: Option<u64>,
     pub(crate) services: Vec<Service>,
+    pub(crate) policies: Policies,
 }
 
 pub(crate) fn tool(name: &str, uses: &[&str]) -> Tool {
@@ -515,7 +516,14 @@ const USES: &[&str] = &["cat", "cp", "env", "ln", "ls", "mkdir", "mkfifo", "sets
 pub(crate) fn plan(drafts: impl IntoIterator<Item = Draft>) -> Builder {
     let mut tools: Vec<Tool> = USES.iter().map(|name| tool(name, &[])).collect();
     tools.push(tool("sh", USES));
-    Builder { drafts: drafts.into_iter().collect(), tools, pools: BTreeMap::new(), concurrency: None, services: vec![] }
+    Builder {
+        drafts: drafts.into_iter().collect(),
+        tools,
+        pools: BTreeMap::new(),
+        concurrency: None,
+        services: vec![],
+        policies: Policies::default(),
+    }
 }
 
 impl Builder {
@@ -561,6 +569,7 @@ impl Builder {
                     outputs: draft.outputs.clone(),
                     tools,
                     services: draft.services.clone(),
+                    take: None,
                     cwd: draft.cwd.clone(),
                     isolation: draft.isolation,
                 },
@@ -581,6 +590,7 @@ impl Builder {
             pools: self.pools.clone(),
             concurrency: self.concurrency,
             services: self.services.clone(),
+            policies: self.policies.clone(),
             digest: Digest::of_blob(b"plan"),
         }
     }

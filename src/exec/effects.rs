@@ -1,0 +1,208 @@
+//! What is kept of actions whose class is not simply cached: effects in a ledger, so that a run that is
+//! taken up again does not do them twice; records in a cassette, so that the loss of the store does not
+//! ask again. Leaves out where these lie.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{ActionKey, Digest, Domain, Entry};
+use crate::exec::error::{Error, Failure, FailureClass, Trouble};
+use crate::exec::levels::Levels;
+use crate::exec::outputs::collect;
+use crate::plan::Action;
+use crate::store::{Cas, ClaimOutput, EffectRow, EffectState, Found, materialize};
+
+/// The variable that tells a process which doing of an effect it is: the same for all attempts of it.
+pub(super) const IDEMPOTENCY_KEY: &str = "PARTITA_IDEMPOTENCY_KEY";
+
+/// The idempotency key of a doing.
+pub(super) fn idempotency_key(key: ActionKey, sequence: u64) -> String {
+    let mut bytes = key.0.as_bytes().to_vec();
+    bytes.extend_from_slice(&sequence.to_le_bytes());
+    Digest::derive(Domain::Effect, &bytes).hex()
+}
+
+/// What the ledger says before an effect begins.
+pub(super) enum Standing {
+    /// It is to be done.
+    Open,
+    /// It was done by a run that did not end well, which this one takes up.
+    Done(Vec<ClaimOutput>, String),
+}
+
+/// Judges the last doing of an effect. `again`: it was asked for whatever is known. `done`: the user
+/// says that it happened.
+pub(super) fn standing(
+    action: &Action,
+    row: Option<EffectRow>,
+    run: &str,
+    again: bool,
+    done: bool,
+) -> Result<Standing, Trouble> {
+    let Some(row) = row.filter(|_| !again) else { return Ok(Standing::Open) };
+    let ask = |why: String| {
+        let addr = &action.addr;
+        Failure::new(
+            FailureClass::Unknown,
+            format!(
+                "{why}\nhelp: if it happened, say `--done {addr}`; if it did not, or doing it twice does no harm, say \
+                 `--refresh {addr}`"
+            ),
+        )
+    };
+    match row.state {
+        EffectState::Failed | EffectState::Settled => Ok(Standing::Open),
+        EffectState::Done => match row.receipt.as_deref().map(parse) {
+            Some(Some(outputs)) => Ok(Standing::Done(outputs, row.run)),
+            _ => Err(ask(format!("the ledger does not say what effect `{}` left", action.addr)).into()),
+        },
+        EffectState::Intended if action.policy.idempotent || row.run == run => Ok(Standing::Open),
+        EffectState::Intended if done && action.spec.outputs.is_empty() => Ok(Standing::Done(Vec::new(), row.run)),
+        EffectState::Intended if done => Err(Failure::new(
+            FailureClass::Unknown,
+            format!("effect `{}` leaves outputs, which nobody has: it cannot be taken as done", action.addr),
+        )
+        .into()),
+        EffectState::Intended => Err(ask(format!(
+            "effect `{}` was begun in run {}, which did not live to say how it ended: it may have happened",
+            action.addr, row.run
+        ))
+        .into()),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Receipt {
+    name: String,
+    kind: String,
+    value: String,
+    #[serde(default)]
+    exec: bool,
+    #[serde(default)]
+    size: u64,
+}
+
+/// Outputs as the ledger and cassettes keep them.
+pub(super) fn receipt(outputs: &[ClaimOutput]) -> String {
+    let one = |output: &ClaimOutput| {
+        let name = output.name.clone();
+        match &output.entry {
+            Entry::File { digest, exec, size } => {
+                Receipt { name, kind: "file".to_owned(), value: digest.hex(), exec: *exec, size: *size }
+            }
+            Entry::Dir { digest } => {
+                Receipt { name, kind: "dir".to_owned(), value: digest.hex(), exec: false, size: 0 }
+            }
+            Entry::Symlink { target } => {
+                Receipt { name, kind: "link".to_owned(), value: target.clone(), exec: false, size: 0 }
+            }
+        }
+    };
+    serde_json::to_string(&outputs.iter().map(one).collect::<Vec<_>>()).unwrap_or_default()
+}
+
+fn parse(text: &str) -> Option<Vec<ClaimOutput>> {
+    let all: Vec<Receipt> = serde_json::from_str(text).ok()?;
+    let one = |receipt: Receipt| {
+        let entry = match receipt.kind.as_str() {
+            "file" => Entry::File { digest: receipt.value.parse().ok()?, exec: receipt.exec, size: receipt.size },
+            "dir" => Entry::Dir { digest: receipt.value.parse().ok()? },
+            _ => Entry::Symlink { target: receipt.value },
+        };
+        Some(ClaimOutput { name: receipt.name, entry })
+    };
+    all.into_iter().map(one).collect()
+}
+
+/// A record in a cassette.
+#[derive(Serialize, Deserialize)]
+struct Recorded {
+    key: String,
+    addr: String,
+    run: String,
+    at: i64,
+    duration_ms: u64,
+    isolation: u8,
+    outputs: String,
+    manifest: String,
+}
+
+/// What a cassette gives back.
+pub(super) struct Replay {
+    pub(super) outputs: Vec<ClaimOutput>,
+    pub(super) run: String,
+    pub(super) at: i64,
+    pub(super) duration_ms: u64,
+    pub(super) isolation: u8,
+}
+
+/// Writes a record: `<cassette>/<key>/record.json`, and its outputs beside it below `outputs`.
+#[expect(clippy::too_many_arguments, reason = "all that a record holds")]
+pub(super) fn keep(
+    cassette: &Path,
+    cas: &dyn Cas,
+    action: &Action,
+    key: ActionKey,
+    manifest: &str,
+    outputs: &[ClaimOutput],
+    made: (&str, i64, u64),
+    isolation: u8,
+) -> Result<(), Trouble> {
+    let dir = cassette.join(key.to_string());
+    let fresh = cassette.join(format!(".{key}.new"));
+    let _ = std::fs::remove_dir_all(&fresh);
+    std::fs::create_dir_all(fresh.join("outputs")).map_err(Error::io("make directory", &fresh))?;
+    for output in outputs {
+        let Some(declared) = action.spec.outputs.iter().find(|declared| declared.name == output.name) else { continue };
+        match materialize(cas, &output.entry, &declared.path.under(&fresh.join("outputs")))? {
+            Found::Whole(()) => {}
+            // It was put there a moment ago; the next run records it.
+            Found::Missing | Found::Corrupt => return Ok(()),
+        }
+    }
+    let record = Recorded {
+        key: key.to_string(),
+        addr: action.addr.clone(),
+        run: made.0.to_owned(),
+        at: made.1,
+        duration_ms: made.2,
+        isolation,
+        outputs: receipt(outputs),
+        manifest: manifest.to_owned(),
+    };
+    let file = fresh.join("record.json");
+    let text = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
+    std::fs::write(&file, text).map_err(Error::io("write", &file))?;
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::rename(&fresh, &dir).map_err(Error::io("put in place", &dir))?;
+    Ok(())
+}
+
+/// Looks a record up, and puts its outputs into the store. One that is not as it was recorded is none.
+pub(super) fn replay(
+    cassette: &Path,
+    cas: &dyn Cas,
+    levels: &Levels,
+    action: &Action,
+    key: ActionKey,
+) -> Result<Option<Replay>, Trouble> {
+    let dir = cassette.join(key.to_string());
+    let Ok(text) = std::fs::read_to_string(dir.join("record.json")) else { return Ok(None) };
+    let Ok(record) = serde_json::from_str::<Recorded>(&text) else { return Ok(None) };
+    let outputs = match collect(cas, levels, &action.spec.outputs, &dir.join("outputs")) {
+        Ok(outputs) => outputs,
+        Err(Trouble::Fail(_)) => return Ok(None),
+        Err(other) => return Err(other),
+    };
+    if record.key != key.to_string() || receipt(&outputs) != record.outputs {
+        return Ok(None);
+    }
+    Ok(Some(Replay {
+        outputs,
+        run: record.run,
+        at: record.at,
+        duration_ms: record.duration_ms,
+        isolation: record.isolation,
+    }))
+}

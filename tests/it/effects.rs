@@ -1,0 +1,211 @@
+//! Actions that are not simply cached, through the command line: effects and their ledger, records and
+//! their cassette; and what a graph says of its runs as a whole. Leaves out mistakes in specs: see `ui`.
+
+use crate::support::{Outcome, Workspace};
+
+/// A workspace in whose spec `AROUND` stands for a folder outside of it.
+fn workspace(nodes: &str) -> Workspace {
+    let workspace = Workspace::new();
+    let spec = format!("partita edition=1\ngraph g {{\n{nodes}}}\n");
+    workspace.write("partita.kdl", spec.replace("AROUND", &workspace.around().display().to_string()));
+    workspace
+}
+
+/// Lines that processes left outside of the workspace.
+fn lines(workspace: &Workspace, name: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(workspace.around().join(name)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn mark(workspace: &Workspace, name: &str) {
+    std::fs::write(workspace.around().join(name), "").expect("it is written");
+}
+
+fn reason<'a>(report: &'a serde_json::Value, addr: &str) -> &'a str {
+    let actions = report["actions"].as_array().expect("a list");
+    let action = actions.iter().find(|action| action["addr"] == addr).expect("the action is there");
+    action["reason"]["code"].as_str().expect("a code")
+}
+
+fn run_report(workspace: &Workspace, args: &[&str]) -> (Outcome, serde_json::Value) {
+    let file = workspace.around().join("report.json").display().to_string();
+    let args: Vec<&str> = ["run", "g", "--report", &file].iter().chain(args).copied().collect();
+    let outcome = workspace.run(&args);
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|_| panic!("no report\n{}", outcome.describe()));
+    (outcome, serde_json::from_str(&text).expect("it is JSON"))
+}
+
+const PUSH_AND_LATER: &str = r#"
+    node push class=effect {
+        run sh -c "echo $PARTITA_IDEMPOTENCY_KEY >> AROUND/log; echo id > receipt"
+        output receipt
+    }
+    node later {
+        input receipt from=(ref)push.receipt
+        run sh -c "test -e AROUND/mark && cat receipt > done"
+        output done
+    }
+"#;
+
+#[test]
+fn a_run_that_is_taken_up_does_no_effect_twice_and_the_next_one_does_it_anew() {
+    let workspace = workspace(PUSH_AND_LATER);
+    workspace.run(&["run", "g"]).expect(1);
+    assert_eq!(lines(&workspace, "log").len(), 1);
+    mark(&workspace, "mark");
+    let (outcome, report) = run_report(&workspace, &[]);
+    outcome.ok();
+    assert_eq!(reason(&report, "g/push"), "effect-done");
+    assert_eq!(lines(&workspace, "log").len(), 1);
+    assert_eq!(workspace.read("out/g/later/done"), "id\n");
+    // That run ended well: this one is another doing, and says so.
+    workspace.run(&["run", "g"]).ok();
+    let log = lines(&workspace, "log");
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(log[0].len() >= 32 && log[0] != log[1], "{log:?}");
+}
+
+const UNKNOWN: &str = r#"
+    node push class=effect {
+        run sh -c "echo $PARTITA_IDEMPOTENCY_KEY >> AROUND/log; test -e AROUND/mark || kill -9 $$"
+    }
+"#;
+
+#[test]
+fn an_effect_of_which_nobody_knows_is_not_done_again_unasked() {
+    let workspace = workspace(UNKNOWN);
+    workspace.run(&["run", "g"]).expect(1);
+    mark(&workspace, "mark");
+    let asked = workspace.run(&["run", "g"]).expect(4);
+    asked.says("it may have happened").says("--done g/push").says("--refresh g/push");
+    assert_eq!(lines(&workspace, "log").len(), 1, "it was not started");
+    // Asked for, it is the same doing, so that the other side can tell.
+    workspace.run(&["run", "g", "--refresh", "g/push"]).ok();
+    let log = lines(&workspace, "log");
+    assert_eq!((log.len(), &log[0]), (2, &log[1]));
+}
+
+#[test]
+fn an_effect_that_is_said_to_have_happened_is_not_done() {
+    let workspace = workspace(UNKNOWN);
+    workspace.run(&["run", "g"]).expect(1);
+    let (outcome, report) = run_report(&workspace, &["--done", "g/push"]);
+    outcome.ok();
+    assert_eq!(reason(&report, "g/push"), "effect-done");
+    assert_eq!(lines(&workspace, "log").len(), 1);
+    workspace.run(&["run", "g", "--done", "g/psh"]).expect(2);
+}
+
+#[test]
+fn an_effect_that_failed_by_its_own_word_and_one_that_is_idempotent_are_done_again() {
+    let failed = workspace(&UNKNOWN.replace("kill -9 $$", "exit 1"));
+    let idempotent = workspace(&UNKNOWN.replace("class=effect", "class=effect idempotent=#true"));
+    for workspace in [failed, idempotent] {
+        workspace.run(&["run", "g"]).expect(1);
+        mark(&workspace, "mark");
+        workspace.run(&["run", "g"]).ok();
+        let log = lines(&workspace, "log");
+        assert_eq!((log.len(), &log[0]), (2, &log[1]));
+    }
+}
+
+#[test]
+fn a_damaged_ledger_stops_effects_and_is_not_set_aside() {
+    let workspace = workspace(UNKNOWN);
+    mark(&workspace, "mark");
+    workspace.run(&["run", "g"]).ok();
+    let ledger = workspace.state().join("ledger.sqlite");
+    assert!(ledger.is_file());
+    std::fs::write(&ledger, "this is no database, however long it is looked at").expect("it is written");
+    workspace.run(&["run", "g"]).expect(31).says("ledger of effects");
+    assert_eq!(lines(&workspace, "log").len(), 1);
+    assert!(ledger.is_file());
+}
+
+const ASK: &str = r#"
+    node ask class=record {
+        run sh -c "echo x >> AROUND/log; cat AROUND/log > answer"
+        output answer
+    }
+"#;
+
+#[test]
+fn a_record_outlives_the_store() {
+    let workspace = workspace(ASK);
+    workspace.run(&["run", "g"]).ok();
+    workspace.drop_store();
+    let (outcome, report) = run_report(&workspace, &["--replay-only"]);
+    outcome.ok();
+    assert_eq!(reason(&report, "g/ask"), "replayed");
+    assert_eq!(lines(&workspace, "log").len(), 1);
+    assert_eq!(workspace.read("out/g/ask/answer"), "x\n");
+
+    // One that is not as it was recorded is none.
+    workspace.drop_store();
+    let cassette = workspace.state().join("cassette");
+    let record = std::fs::read_dir(&cassette).expect("it is there").next().expect("a record").expect("it is read");
+    let answer = record.path().join("outputs/answer");
+    std::fs::remove_file(&answer).expect("it was there");
+    std::fs::write(&answer, "forged\n").expect("it is written");
+    let run = |args: &[&str]| workspace.partita(args).env("PARTITA_MEMO", "off").run();
+    run(&["run", "g", "--replay-only"]).expect(7).says("was never recorded");
+    run(&["run", "g"]).ok();
+    assert_eq!(workspace.read("out/g/ask/answer"), "x\nx\n");
+}
+
+#[test]
+fn what_is_not_recorded_is_not_asked_under_replay_only_and_takes_are_apart() {
+    let workspace = workspace(&format!("{ASK}{}", ASK.replace("ask class=record", "again class=record take=1")));
+    workspace.run(&["run", "g", "--replay-only"]).expect(7);
+    assert!(lines(&workspace, "log").is_empty());
+    workspace.run(&["run", "g"]).ok();
+    assert_eq!(lines(&workspace, "log").len(), 2, "the same question, asked twice");
+    workspace.run(&["run", "g", "--replay-only"]).ok();
+    assert_eq!(lines(&workspace, "log").len(), 2);
+}
+
+#[test]
+fn a_run_ends_at_its_timeout() {
+    let workspace = workspace("node a { run sh -c \"exec sleep 1000\" }\nnode b { run sh -c \"exec sleep 1000\" }\n");
+    let (outcome, report) = run_report(&workspace, &["--timeout", "300ms", "--jobs", "1", "--keep-going"]);
+    outcome.expect(1);
+    assert_eq!(reason(&report, "g/b"), "run-timeout");
+    workspace.run(&["run", "g", "--timeout", "soon"]).expect(2).says("`soon` is not a duration");
+}
+
+const POLICIES: &str = r#"
+    schedule fair
+    cancel isolated
+    breaker failures=3
+    deadline "20m"
+    serialize "**/*.lock"
+    node a {
+        write "a"
+        output a.lock
+    }
+    node b {
+        write "b"
+        output b.txt
+    }
+"#;
+
+#[test]
+fn a_plan_holds_the_policies_of_its_graph_and_a_difference_shows_them() {
+    let workspace = workspace(POLICIES);
+    let text = workspace.run(&["plan", "g"]).ok();
+    for line in
+        ["schedule fair", "cancel isolated", "breaker after 3 failures in a row", "deadline 20 m", "resource serialize"]
+    {
+        assert!(text.stdout.contains(line), "{line}\n{}", text.stdout);
+    }
+    workspace.run(&["plan", "g", "-o", "old.plan"]).ok();
+    let file = workspace.read("old.plan");
+    let holding: Vec<&str> = file.lines().skip(1).filter(|line| line.contains("serialize **/*.lock")).collect();
+    assert!(holding.len() == 1 && holding[0].contains("\"g/a\""), "one action leaves a lock file: {file}");
+    // A plan file is read strictly, and comes back the same.
+    workspace.run(&["diff", "old.plan", ".", "--exit-code"]).ok();
+    let spec = workspace.read("partita.kdl");
+    workspace.write("partita.kdl", spec.replace("failures=3", "failures=4").replace("schedule fair", ""));
+    let difference = workspace.run(&["diff", "old.plan", "."]).ok();
+    difference.prints("breaker").prints("schedule");
+}
