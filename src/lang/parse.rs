@@ -111,7 +111,7 @@ fn parse_groups(
 fn known_slice(source: SourceId, text: &str, slices: &Slices, kept: &dyn ParsedSlices, range: Range<usize>) -> Parsed {
     let digest = slice_digest(&text[range.clone()]);
     let base = Base { source, offset: range.start as u32 };
-    if let Some(node) = kept.get(digest).and_then(|bytes| decode(bytes, base)) {
+    if let Some(Ok(node)) = kept.get(digest).map(|bytes| decode(bytes, base)) {
         return Ok(node);
     }
     let parsed = parse_slice(source, text, slices, range)?;

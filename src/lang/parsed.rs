@@ -73,10 +73,16 @@ pub(super) fn encode(node: Option<&Node>, base: Base) -> Option<Vec<u8>> {
     postcard::to_allocvec(&node.map(|node| base.flat_node(node))).ok()
 }
 
-/// The node of an encoded slice. What does not decode counts as not there.
-pub(super) fn decode(bytes: &[u8], base: Base) -> Option<Option<Node>> {
-    let (flat, rest) = postcard::take_from_bytes::<Option<FlatNode>>(bytes).ok()?;
-    rest.is_empty().then(|| flat.map(|flat| base.node(flat)))
+/// What does not decode counts as not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damaged;
+
+/// The node of an encoded slice; none if a `/-` hides it.
+pub(super) fn decode(bytes: &[u8], base: Base) -> Result<Option<Node>, Damaged> {
+    match postcard::take_from_bytes::<Option<FlatNode>>(bytes) {
+        Ok((flat, [])) => Ok(flat.map(|flat| base.node(flat))),
+        Ok(_) | Err(_) => Err(Damaged),
+    }
 }
 
 impl Base {
@@ -163,7 +169,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
-    use super::{Base, ParsedSlices, decode, encode};
+    use super::{Base, Damaged, ParsedSlices, decode, encode};
     use crate::base::Digest;
     use crate::diag::{Diagnostics, SourceId};
     use crate::lang::parse::parse_with;
@@ -221,11 +227,11 @@ mod tests {
         let nodes = parse_with(SourceId(0), TEXT, None, &mut diagnostics);
         let base = Base { source: SourceId(0), offset: 0 };
         let bytes = encode(nodes.first(), base).expect("it encodes");
-        assert_eq!(decode(&bytes, base), Some(nodes.first().cloned()));
+        assert_eq!(decode(&bytes, base), Ok(nodes.first().cloned()));
         for cut in 0..bytes.len() {
-            assert_eq!(decode(&bytes[..cut], base), None, "cut at {cut}");
+            assert_eq!(decode(&bytes[..cut], base), Err(Damaged), "cut at {cut}");
         }
         let longer: Vec<u8> = bytes.iter().copied().chain([0]).collect();
-        assert_eq!(decode(&longer, base), None);
+        assert_eq!(decode(&longer, base), Err(Damaged));
     }
 }

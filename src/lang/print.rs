@@ -80,7 +80,7 @@ impl Constants {
     /// A text that a process is given, which may hold addresses of services.
     fn given(&mut self, text: &str) -> String {
         let (mut out, mut rest) = (String::new(), text);
-        for placeholder in addresses(text).iter().map(|address| address.placeholder()) {
+        for placeholder in addresses(text).iter().map(crate::base::Address::placeholder) {
             if self.addresses.contains(&placeholder)
                 && let Some((before, after)) = rest.split_once(&placeholder)
             {

@@ -75,7 +75,8 @@ fn check_variables(
     let used: BTreeSet<&str> = used.iter().map(String::as_str).filter(|name| !GLOBALS.contains(name)).collect();
     let known: Vec<&str> = decl.vars.iter().map(|var| var.name.value.as_str()).collect();
     if decl.vars_known {
-        for name in used.iter().filter(|name| !known.contains(name)) {
+        // The place is one, so that it holds one report: the next comes when this is mended.
+        if let Some(name) = used.iter().find(|name| !known.contains(name)) {
             let near = did_you_mean(name, known.iter().copied());
             let mut diagnostic = Diagnostic::new(
                 Code::P0311,
@@ -90,8 +91,6 @@ fn check_variables(
                     .with_suggestion_text(near)
                     .with_help(format!("declare it: `var {name} type=string`, or remove it from the template")),
             );
-            // The place is one, so that it holds one report: the next comes when this is mended.
-            break;
         }
     }
     for var in decl.vars.iter().filter(|var| !used.contains(var.name.value.as_str())) {

@@ -99,9 +99,6 @@ fn section(page: &mut String, entry: &Entry, top: &'static [Child]) {
         let parents: Vec<String> = entry.parents.iter().map(|parent| format!("`{parent}`")).collect();
         let _ = write!(page, "\nStands in {}.\n", parents.join(", "));
     }
-    if shape.reserved {
-        page.push_str("\nThe language has it; this version does not run it.\n");
-    }
     if !shape.props.is_empty() {
         page.push_str("\n| property | value | |\n| --- | --- | --- |\n");
         for prop in shape.props {
@@ -125,16 +122,16 @@ fn section(page: &mut String, entry: &Entry, top: &'static [Child]) {
 
 /// Whether several shapes have this one's name.
 fn same_name(shape: &Shape, top: &'static [Child]) -> bool {
-    fn count(name: &str, children: &'static [Child], seen: &mut Vec<&'static Shape>) {
+    fn all(children: &'static [Child], seen: &mut Vec<&'static Shape>) {
         for child in children {
             if !seen.iter().any(|other| std::ptr::eq(*other, child.shape)) {
                 seen.push(child.shape);
-                count(name, child.shape.children, seen);
+                all(child.shape.children, seen);
             }
         }
     }
     let mut seen = Vec::new();
-    count(shape.name, top, &mut seen);
+    all(top, &mut seen);
     seen.iter().filter(|other| other.name == shape.name).count() > 1
 }
 

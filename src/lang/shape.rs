@@ -104,15 +104,13 @@ pub(crate) struct Shape {
     pub children: &'static [Child],
     /// Whether any other child may stand in its block: the name of a parameter, with values.
     pub open_children: bool,
-    /// Whether the language has this node but this version does not yet run it.
-    pub reserved: bool,
 }
 
 impl Shape {
     /// A shape without arguments, properties and children.
     pub(crate) const fn new(name: &'static str, doc: &'static str) -> Self {
         let args = Args { min: 0, max: 0, first: Takes::Any, rest: Takes::Any, usage: name };
-        Self { name, doc, args, props: &[], open_props: None, children: &[], open_children: false, reserved: false }
+        Self { name, doc, args, props: &[], open_props: None, children: &[], open_children: false }
     }
 
     /// With arguments.
@@ -142,12 +140,6 @@ impl Shape {
     /// With children.
     pub(crate) const fn children(mut self, children: &'static [Child]) -> Self {
         self.children = children;
-        self
-    }
-
-    /// Known to the language, not yet run.
-    pub(crate) const fn reserved(mut self) -> Self {
-        self.reserved = true;
         self
     }
 }
@@ -216,17 +208,6 @@ fn check_node(
     all: &'static [Child],
     diagnostics: &mut Diagnostics,
 ) {
-    if shape.reserved {
-        diagnostics.push(
-            Diagnostic::new(
-                Code::P0111,
-                node.name.span,
-                format!("`{}` belongs to the language, but this version does not run it yet", shape.name),
-            )
-            .with_help("remove it, or wait for the version that does"),
-        );
-        return;
-    }
     if let Some(note) = &node.note {
         diagnostics.push(
             Diagnostic::new(Code::P0109, note.span, format!("unknown type annotation `({})`", note.value))
@@ -438,7 +419,7 @@ fn said_twice(props: &[Property], again: &Property) -> Vec<Fix> {
 
 fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Child]) -> Diagnostic {
     let name = node.name.value.as_str();
-    let known: Vec<&str> = accepts.iter().filter(|child| !child.shape.reserved).map(|child| child.shape.name).collect();
+    let known: Vec<&str> = accepts.iter().map(|child| child.shape.name).collect();
     let mut homes = Vec::new();
     homes_of(name, all, "a file", &mut homes);
     if !homes.is_empty() {

@@ -359,8 +359,8 @@ fn path(expansion: &Expansion, span: Span, from: &str, to: &str, exists: bool) -
             InputIr::Workspace { .. } => None,
         });
         for next in inputs.chain(action.after.iter().copied()) {
-            if !reached.contains_key(&next) {
-                reached.insert(next, Some(at));
+            if let std::collections::btree_map::Entry::Vacant(new) = reached.entry(next) {
+                new.insert(Some(at));
                 queue.push_back(next);
             }
         }

@@ -158,7 +158,7 @@ impl Server {
     /// Something changed: compile anew.
     fn changed(&mut self) {
         self.documents.number += 1;
-        let _ = self.worker.ask.send(Ask::Changed(self.documents.number, self.documents.session.clone()));
+        let _ = self.worker.ask.send(Ask::Changed(self.documents.number, Box::new(self.documents.session.clone())));
     }
 
     fn notified(&mut self, message: Notification) {

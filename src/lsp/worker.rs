@@ -25,7 +25,7 @@ const LEFT_OFF: usize = 8;
 /// What the thread is asked.
 pub(super) enum Ask {
     /// The documents changed. The number says how often they have.
-    Changed(u64, Session),
+    Changed(u64, Box<Session>),
     /// Somebody waits: do not wait for the burst to be over.
     Hurry,
 }
@@ -73,7 +73,7 @@ struct State {
 
 impl State {
     /// The newest state of the documents, once a burst is over.
-    fn next(&mut self) -> Option<(u64, Session)> {
+    fn next(&mut self) -> Option<(u64, Box<Session>)> {
         let mut newest = None;
         while newest.is_none() {
             if let Ask::Changed(number, session) = self.asked.recv().ok()? {

@@ -146,7 +146,7 @@ fn routing_behaves_as_its_document_says() {
 
     // What the agent was told went to its log; the key of the service went nowhere.
     routing
-        .run(&["log", "routing/summary"])
+        .run(&["log", "--addr", "routing/summary"])
         .ok()
         .prints("Sum up this text for readers in one sentence. It has 26 words.");
     routing.run(&["log", "--addr", "routing/german"]).ok().prints("using key [secret translator-key]");

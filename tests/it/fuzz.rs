@@ -201,7 +201,7 @@ fn mutate(text: &mut String, specs: &[String], numbers: &mut Numbers) {
         _ => {
             let piece = PIECES[numbers.below(PIECES.len())];
             let at = numbers.place(text);
-            for _ in 0..1 + numbers.below(3) {
+            for _ in 0..=numbers.below(3) {
                 text.insert_str(at, piece);
                 text.insert_str(at, if numbers.below(2) == 0 { " " } else { "\n" });
             }
@@ -251,7 +251,7 @@ fn mend(text: &str) {
     assert!(errors(&before.diagnostics) || !errors(&fixed.compiled.diagnostics), "mending made errors");
 }
 
-#[expect(clippy::print_stderr, reason = "a long run says how it went")]
+#[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "a long run says how it went")]
 fn run(seed: u64, enough: impl Fn(usize, Duration) -> bool) {
     let specs = specs();
     let mut numbers = Numbers(seed | 1);
@@ -259,7 +259,7 @@ fn run(seed: u64, enough: impl Fn(usize, Duration) -> bool) {
     let begun = Instant::now();
     while !enough(cases, begun.elapsed()) {
         let mut text = specs[numbers.below(specs.len())].clone();
-        for _ in 0..1 + numbers.below(6) {
+        for _ in 0..=numbers.below(6) {
             mutate(&mut text, &specs, &mut numbers);
         }
         let started = Instant::now();

@@ -82,6 +82,9 @@ impl Repositories {
     /// The folders of content in the cache.
     pub(crate) fn contents(&self) -> Vec<std::path::PathBuf> {
         let walk = walkdir::WalkDir::new(self.cache()).min_depth(1).max_depth(1).sort_by_file_name().into_iter();
-        walk.filter_map(Result::ok).filter(|entry| entry.file_name().len() == 64).map(|e| e.into_path()).collect()
+        walk.filter_map(Result::ok)
+            .filter(|entry| entry.file_name().len() == 64)
+            .map(walkdir::DirEntry::into_path)
+            .collect()
     }
 }

@@ -5,6 +5,8 @@ use std::fs;
 
 use partita::lang::{reference_names, reference_node, reference_nodes, reference_stdlib};
 
+use walkdir::WalkDir;
+
 use crate::support::{golden, repository};
 
 #[test]
@@ -21,7 +23,8 @@ fn the_pages_of_the_library_are_what_it_says() {
         assert!(summary.contains(&format!("(reference/std/{name}.md)")), "SUMMARY.md does not list std/{name}.md");
         listed.push(format!("{name}.md"));
     }
-    for entry in fs::read_dir(repository("book/src/reference/std")).expect("the folder can be listed") {
+    let pages = WalkDir::new(repository("book/src/reference/std")).min_depth(1).sort_by_file_name();
+    for entry in pages {
         let name = entry.expect("it can be listed").file_name().to_string_lossy().into_owned();
         assert!(listed.contains(&name), "std/{name} is of no file of the library");
     }

@@ -630,7 +630,7 @@ pub(crate) fn leaves<'a>(
                 let asked_of_others: BTreeSet<&str> = recipe
                     .steps
                     .iter()
-                    .filter(|step| !std::ptr::eq(&step.work, work))
+                    .filter(|step| !std::ptr::eq(&raw const step.work, std::ptr::from_ref(work)))
                     .filter_map(|step| match asked(program, file, step.work.ask.as_ref()?)? {
                         Asked::Capability(id) => Some(&program.capability(id).returns),
                         Asked::Agent(..) => None,

@@ -161,8 +161,8 @@ impl<'a> Expander<'a, '_> {
             Asked::Agent(..) => None,
         };
         let of = |id: Option<DeclId>| {
-            let provides = decl.offer.provides.iter();
-            provides.filter(|p| program.lookup(tool.file, DeclKind::Capability, &p.capability.value) == id).next()
+            let mut provides = decl.offer.provides.iter();
+            provides.find(|p| program.lookup(tool.file, DeclKind::Capability, &p.capability.value) == id)
         };
         // Through a capability that stands for another, the tool may provide only that one.
         let provides = of(capability).or_else(|| decl.offer.provides.first());
@@ -366,7 +366,7 @@ impl<'a> Expander<'a, '_> {
         let index = self.actions.len();
         let (instance, steps, env) = {
             let action = &mut self.actions[pending.action];
-            action.handed = handed.clone();
+            action.handed.clone_from(&handed);
             action.request = Some(index);
             let ir = &mut action.ir;
             ir.body = BodyIr::Exec { tool: name.clone(), args: vec![request.to_string()] };
@@ -374,7 +374,7 @@ impl<'a> Expander<'a, '_> {
             ir.tools.sort();
             ir.tools.dedup();
             ir.secrets.extend(secrets);
-            ir.class = pending.work.class.as_ref().map_or("record", |class| class.value.as_str()).to_owned();
+            pending.work.class.as_ref().map_or("record", |class| class.value.as_str()).clone_into(&mut ir.class);
             ir.timeout_ms = match (ir.timeout_ms, decl.limits.wall_ms) {
                 (Some(own), Some(wall)) => Some(own.min(wall)),
                 (own, wall) => own.or(wall),

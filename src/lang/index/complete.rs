@@ -177,7 +177,7 @@ impl Place<'_> {
             None => &self.index.files[self.file.0].tree,
         };
         let there = |name: &str| name != written && siblings.iter().any(|node| node.name.value == name);
-        let children = accepts.iter().filter(|child| !child.shape.reserved && (child.many || !there(child.shape.name)));
+        let children = accepts.iter().filter(|child| child.many || !there(child.shape.name));
         let mut found: Vec<Completion> = Vec::new();
         for Child { shape, .. } in children {
             if found.iter().any(|known| known.label == shape.name) {

@@ -346,7 +346,7 @@ impl Work<'_> {
         let version = self.reached.get(&(source.clone(), pick.clone()))?.as_ref()?.version.clone();
         let refusing = needs.iter().find(|need| need.minimum.as_ref().is_some_and(|least| !least.admits(&version)));
         let Some(refusing) = refusing else { return Some(pick) };
-        let least = |need: &Need| need.minimum.as_ref().map_or_else(|| "any version".to_owned(), |m| m.to_string());
+        let least = |need: &Need| need.minimum.as_ref().map_or_else(|| "any version".to_owned(), ToString::to_string);
         // Who made it that version: another requirement that this one does not go with.
         let other = needs.iter().find(|need| {
             need.rev.is_some()

@@ -413,7 +413,7 @@ impl Router<'_> {
         let mut needs: Vec<&str> = Vec::new();
         match offer.server {
             Server::Tool(id) => {
-                needs.extend(program.tool(id).offer.secrets.iter().map(|need| need.secret.value.as_str()))
+                needs.extend(program.tool(id).offer.secrets.iter().map(|need| need.secret.value.as_str()));
             }
             Server::Agent(id, skill) => {
                 let agent = program.agent(id);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::Workspace;
 
 /// After which a test that waits for a message gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) struct Client {
     child: Child,

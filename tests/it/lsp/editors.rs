@@ -22,7 +22,7 @@ fn patterns(value: &Value, found: &mut Vec<String>) {
             for (name, member) in members {
                 match member.as_str() {
                     Some(pattern) if matches!(name.as_str(), "match" | "begin" | "end") => {
-                        found.push(pattern.replace("\\1", ""))
+                        found.push(pattern.replace("\\1", ""));
                     }
                     _ => patterns(member, found),
                 }
