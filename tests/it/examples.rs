@@ -148,7 +148,7 @@ fn routing_behaves_as_its_document_says() {
     routing
         .run(&["log", "--addr", "routing/summary"])
         .ok()
-        .prints("Sum up this text for readers in one sentence. It has 26 words.");
+        .prints("Sum up this text for readers in one sentence. It has 27 words.");
     routing.run(&["log", "--addr", "routing/german"]).ok().prints("using key [secret translator-key]");
     for folder in [routing.state(), routing.store()] {
         for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok) {
