@@ -9,9 +9,12 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("<std>/posix", include_str!("../../stdlib/posix.kdl")),
     ("<std>/cc", include_str!("../../stdlib/cc.kdl")),
     ("<std>/cargo", include_str!("../../stdlib/cargo.kdl")),
+    ("<std>/gate", include_str!("../../stdlib/gate.kdl")),
     ("<std>/git", include_str!("../../stdlib/git.kdl")),
+    ("<std>/http", include_str!("../../stdlib/http.kdl")),
     ("<std>/node", include_str!("../../stdlib/node.kdl")),
     ("<std>/python", include_str!("../../stdlib/python.kdl")),
+    ("<std>/test", include_str!("../../stdlib/test.kdl")),
 ];
 
 /// The text of a pseudo path.
