@@ -121,6 +121,13 @@ pub fn build_archive(spec: &BundleSpec, cas: &dyn Cas, out_dir: &Path) -> Result
     Ok(BuiltFile { path, size, sha256 })
 }
 
+/// The CycloneDX document of a bundle that is not made yet: of its files, its tools and its packages alone.
+pub fn inventory(spec: &BundleSpec, cas: &dyn Cas) -> Result<Vec<u8>, Error> {
+    spec.check()?;
+    let files = read_files(spec, &mut Blobs::new(cas))?;
+    Ok(cyclonedx_document(spec, &files))
+}
+
 fn signer_ids(signers: &[&dyn Signer]) -> Result<Vec<String>, Error> {
     let keyids: Vec<String> = signers.iter().map(|signer| signer.keyid()).collect();
     if keyids.is_empty() {

@@ -24,7 +24,7 @@ use crate::exec::services::Services;
 use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
-use crate::exec::{Request, reason};
+use crate::exec::{Request, reason, sbom};
 use crate::plan::{
     Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
     service_digest,
@@ -209,7 +209,10 @@ impl<'a> Engine<'a> {
         }
         let inputs = inputs::merge(self.plan, &action.spec, &produced, self.workspace, &self.levels)?;
         let tools = self.toolset(action)?;
-        let identities = tools.as_ref().map(|tools| tools.identities.clone()).unwrap_or_default();
+        let identities = match &action.spec.kind {
+            ActionKind::Sbom(_) => self.tools.identities_of(&action.spec.tools)?,
+            _ => tools.as_ref().map(|tools| tools.identities.clone()).unwrap_or_default(),
+        };
         let mut services = BTreeMap::new();
         for name in &action.spec.services {
             services.insert(name.clone(), self.serving(name)?.digest);
@@ -366,8 +369,16 @@ impl<'a> Engine<'a> {
                     levels: Arc::clone(&self.levels),
                     root: Arc::clone(&prepared.inputs),
                 };
-                let result = builtin::run(&action.spec, action.policy.gate.as_ref(), &staged)
-                    .unwrap_or_else(|| Err(Error::Plan(format!("`{}` is of no known kind", action.addr)).into()));
+                let result = match &action.spec.kind {
+                    ActionKind::Sbom(sbom) => {
+                        let tools = self.tools.identities_of(&action.spec.tools).map_err(Trouble::from);
+                        let inventory = &*self.ports.inventory;
+                        let made = tools.and_then(|tools| sbom::document(sbom, self.plan, &tools, &staged, inventory));
+                        builtin::keep_document(&action.spec, made, &staged)
+                    }
+                    _ => builtin::run(&action.spec, action.policy.gate.as_ref(), &staged)
+                        .unwrap_or_else(|| Err(Error::Plan(format!("`{}` is of no known kind", action.addr)).into())),
+                };
                 let result = result.and_then(|outputs| self.measured(outputs));
                 // In-process and on staged inputs alone: nothing could be more isolated.
                 Attempted {

@@ -29,6 +29,7 @@ mod render;
 mod report;
 mod retry;
 mod run;
+mod sbom;
 mod sched;
 mod scrub;
 mod services;
@@ -46,8 +47,8 @@ pub use parallel::{
     run_parallel,
 };
 pub use ports::{
-    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Nobody, Ports, Runner, Secrets,
-    Snapshots, Standing, Stream, Tap, View,
+    Approver, Baseline, Contents, End, Ended, FileMeta, History, HistoryRow, Inventory, Job, NoInventory, NoSecrets,
+    Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View,
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};

@@ -378,6 +378,8 @@ pub struct RecipeDecl {
     pub returns: Vec<ReturnsDecl>,
     /// Its steps.
     pub steps: Vec<StepDecl>,
+    /// Gates that judge what it returns.
+    pub gates: Vec<GateDecl>,
     /// How much of it starts by itself, where the node says nothing.
     pub automation: Option<Name>,
     /// Whether all its parameters were understood.
@@ -598,6 +600,8 @@ pub struct BundleDecl {
     pub cyclonedx: Option<String>,
     /// The keys that sign.
     pub keys: Vec<Name>,
+    /// What its inventory is in a graph: a node that says nothing.
+    pub inventory: Box<NodeDecl>,
     /// The whole declaration.
     pub span: Span,
 }

@@ -279,7 +279,19 @@ impl Decoder<'_> {
             );
         }
         let automation = self.automation(node);
-        Some(RecipeDecl { name, params, returns, steps, automation, params_known, returns_known, span: node.span })
+        let mut recipe = RecipeDecl {
+            name,
+            params,
+            returns,
+            steps,
+            gates: Vec::new(),
+            automation,
+            params_known,
+            returns_known,
+            span: node.span,
+        };
+        recipe.gates = children(node, "gate").filter_map(|node| self.recipe_gate(node, &recipe)).collect();
+        Some(recipe)
     }
 
     fn step(&mut self, node: &Node) -> Option<StepDecl> {

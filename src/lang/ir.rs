@@ -99,6 +99,8 @@ pub struct InstanceIr {
     pub actions: Vec<usize>,
     /// Outputs by the name others use: the action and its output.
     pub outputs: BTreeMap<String, (usize, String)>,
+    /// The bundle it is the inventory of: it is no node then, and no pattern matches it.
+    pub bundle: Option<String>,
     /// The recipe it applies, for `expand`.
     pub recipe: Option<String>,
     /// The node.
@@ -181,6 +183,25 @@ pub enum BodyIr {
     Gate(Vec<SubjectIr>, Vec<PredicateIr>),
     /// Waits for people.
     Approval(ApprovalIr),
+    /// Makes the inventory of a bundle.
+    Sbom(SbomIr),
+}
+
+/// The inventory of a bundle.
+#[derive(Clone, Debug)]
+pub struct SbomIr {
+    /// The bundle.
+    pub bundle: String,
+    /// Its version.
+    pub version: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// The version of CycloneDX.
+    pub format: String,
+    /// The paths in the bundle, each with where it is staged.
+    pub files: Vec<(RelPath, RelPath)>,
+    /// Patterns of paths in the bundle that are left out.
+    pub excludes: Vec<String>,
 }
 
 /// A variable of a rendered template.

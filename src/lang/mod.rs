@@ -57,7 +57,7 @@ pub use index::{
     SymbolId, TokenClass, TokenSpan,
 };
 pub use ir::{
-    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
+    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr, SbomIr,
     ServiceIr, ToolIr, ToolOf,
 };
 pub use kdl1::upgrade;

@@ -239,7 +239,7 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
 static RECIPE: Shape = Shape::new("recipe", "A total function: typed parameters in, typed artifacts out.")
     .args(1, 1, Name, Name, "recipe NAME")
     .props(&[prop("automation", Name, AUTOMATION)])
-    .children(&[many(&PARAM), many(&RETURNS), many(&STEP)]);
+    .children(&[many(&PARAM), many(&RETURNS), many(&STEP), many(&GATE)]);
 
 static NODE: Shape =
     Shape::new("node", "A node of a graph: it names a recipe, asks for a capability, or says itself what to run.")
@@ -412,10 +412,14 @@ static GATE: Shape =
         .props(&[
             needed("kind", Name, "`file`, `content`, `artifact`, `check`, `metric`, `command`, `agent` or `approval`"),
             prop("else", Name, "what is said if it does not hold"),
+            prop("agent", Name, "of `kind=agent`: who gives a verdict"),
+            prop("skill", Name, "of `kind=agent`: which of the agent's skills"),
+            prop("complexity", Number, "of `kind=agent`: how hard it is, 1 to 10"),
             prop("doc", Name, "one line for people"),
         ])
         .children(&[
             many(&PARAM),
+            many(&WITH),
             many(&REQUIRE),
             many(&SECTION),
             once(&RUN),

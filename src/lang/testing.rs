@@ -309,7 +309,9 @@ fn no_node(expansion: &Expansion, span: Span, pattern: &str) -> Diagnostic {
 }
 
 fn nodes(expansion: &Expansion, span: Span, pattern: &str, bounds: [(&str, Option<i128>); 3]) -> Option<Diagnostic> {
-    let found = instances(expansion, pattern);
+    let mut found = instances(expansion, pattern);
+    // The inventory of a bundle is no node.
+    found.retain(|index| expansion.instances[*index].bundle.is_none());
     let number = found.len() as i128;
     let broken = bounds.iter().find_map(|(word, bound)| {
         let bound = (*bound)?;

@@ -16,6 +16,7 @@ use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::plan;
 use crate::ops::history::describe;
+use crate::ops::inventory::Inventories;
 use crate::ops::ports::{Keep, notices};
 use crate::ops::run::{RunContext, RunOptions, forced, ledger, resolve_targets};
 use crate::ops::secrets::MachineSecrets;
@@ -67,6 +68,7 @@ pub fn forecast(
         runner: Arc::new(ProcessRunner::default()),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, &planned.plan, &context.environment, &context.clock)),
+        inventory: Arc::new(Inventories),
     };
     let found = look_ahead(&request, &ports).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;

@@ -16,6 +16,7 @@ mod forecast;
 mod format;
 mod git;
 mod history;
+mod inventory;
 mod journals;
 mod keys;
 mod machine;

@@ -13,6 +13,7 @@ use crate::exec::{CancelToken, Ports, ProcessRunner, Request, RunReport, execute
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::inventory::Inventories;
 use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
@@ -258,6 +259,7 @@ fn run_once(
         runner: Arc::new(ProcessRunner::default()),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
+        inventory: Arc::new(Inventories),
     };
     let report = execute(request, ports).map_err(|error| {
         let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);

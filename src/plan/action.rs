@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 pub use crate::lang::{Rejected, Route, SecretTerms, TenantTerms, Terms};
-use crate::plan::{Approval, Automation, GateNote, GateSubject, Predicate};
+use crate::plan::{Approval, Automation, GateNote, GateSubject, Predicate, Sbom};
 
 /// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -264,6 +264,9 @@ pub enum ActionKind {
         /// What must hold, all of it.
         require: Vec<Predicate>,
     },
+    /// Makes the inventory of a bundle from what will go into it; done in-process. Its tools are not started:
+    /// they are those that made what goes in.
+    Sbom(Sbom),
     /// Waits for people. It has no key of its own: what they said is looked up in every run.
     Approval(Approval),
 }
@@ -279,6 +282,7 @@ impl ActionKind {
             Self::MergeJson { .. } => "merge-json/1",
             Self::Request { .. } => "request/1",
             Self::Gate { .. } => "gate/1",
+            Self::Sbom(_) => "sbom/1",
             Self::Approval(_) => "approval/1",
         }
     }

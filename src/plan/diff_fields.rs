@@ -172,6 +172,9 @@ fn body(context: &Context<'_>, old: &ActionKind, new: &ActionKind, sink: &mut Si
             let shown = |all: &[Predicate]| all.iter().map(Predicate::shown).collect::<Vec<_>>();
             sink.lists("require", &shown(old), &shown(new), "; ");
         }
+        (ActionKind::Sbom(old), ActionKind::Sbom(new)) => {
+            sink.put("sbom", true, Some(old.shown()), Some(new.shown()));
+        }
         (ActionKind::Approval(old), ActionKind::Approval(new)) => {
             sink.put("approval", true, Some(old.shown()), Some(new.shown()));
         }
@@ -408,6 +411,7 @@ fn brief(kind: &ActionKind) -> String {
         ActionKind::Request { prompt, .. } => format!("{} bytes", prompt.as_ref().map_or(0, String::len)),
         ActionKind::MergeJson { from } => from.iter().map(crate::base::RelPath::as_str).collect::<Vec<_>>().join(" "),
         ActionKind::Gate { require, .. } => require.iter().map(Predicate::shown).collect::<Vec<_>>().join("; "),
+        ActionKind::Sbom(sbom) => sbom.shown(),
         ActionKind::Approval(approval) => approval.shown(),
     };
     format!("{} {what}", kind.versioned())

@@ -106,6 +106,14 @@ fn body(kind: &ActionKind) -> Json {
             "subjects": subjects.iter().map(subject).collect::<Vec<_>>(),
             "require": require.iter().map(predicate).collect::<Vec<_>>(),
         }),
+        ActionKind::Sbom(sbom) => json!({"sbom": {
+            "bundle": sbom.bundle,
+            "version": sbom.version,
+            "tenant": sbom.tenant,
+            "format": sbom.format,
+            "files": sbom.files.iter().map(|file| json!({"to": file.to.as_str(), "at": file.at.as_str()})).collect::<Vec<_>>(),
+            "excludes": sbom.excludes,
+        }}),
         ActionKind::Approval(asked) => json!({"approval": approval(asked)}),
     }
 }

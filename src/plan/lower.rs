@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use crate::base::{Digest, RelPath};
 use crate::lang::{
     ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, MemberIr, PoliciesDecl, PredicateIr, ProbeIr,
-    Program, RenderIr, RetryDecl, ServiceIr, SubjectIr, ValueIr,
+    Program, RenderIr, RetryDecl, SbomIr, ServiceIr, SubjectIr, ValueIr,
 };
 use crate::plan::key::{def_digest, plan_digest, producer_identity, service_def, service_defs, static_key};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
     GateNote, GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies,
-    Policy, Port, Predicate, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Schedule, Service, Tool,
-    ToolExec,
+    Policy, Port, Predicate, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Sbom, SbomFile, Schedule,
+    Service, Tool, ToolExec,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -125,6 +125,7 @@ fn action(ir: &ActionIr) -> Action {
             ActionKind::Gate { subjects, require: require.iter().map(predicate).collect() }
         }
         BodyIr::Approval(ir) => ActionKind::Approval(approval(ir)),
+        BodyIr::Sbom(ir) => ActionKind::Sbom(sbom(ir)),
     };
     let mut inputs: Vec<Input> = ir.inputs.iter().map(input).collect();
     inputs.sort();
@@ -217,6 +218,20 @@ fn approval(ir: &ApprovalIr) -> Approval {
         distinct: ir.distinct,
         expires_ms: ir.expires_ms,
         by_name: ir.by_name,
+    }
+}
+
+fn sbom(ir: &SbomIr) -> Sbom {
+    let mut files: Vec<SbomFile> =
+        ir.files.iter().map(|(to, at)| SbomFile { to: to.clone(), at: at.clone() }).collect();
+    files.sort();
+    Sbom {
+        bundle: ir.bundle.clone(),
+        version: ir.version.clone(),
+        tenant: ir.tenant.clone(),
+        format: ir.format.clone(),
+        files,
+        excludes: ir.excludes.clone(),
     }
 }
 

@@ -14,6 +14,7 @@ mod lower;
 mod picture;
 mod read;
 mod render;
+mod sbom;
 
 pub use action::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, Output,
@@ -34,3 +35,4 @@ pub use lower::{lower, seal, topological};
 pub use picture::{to_html, to_svg};
 pub use read::{PLAN_BYTES, ReadError, from_json_lines};
 pub use render::{to_dot, to_mermaid, to_text};
+pub use sbom::{Sbom, SbomFile};

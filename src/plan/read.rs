@@ -3,6 +3,7 @@
 //! not know is refused, because what cannot be seen cannot be compared. Leaves out the writing: see
 //! `file`.
 
+mod sbom;
 mod services;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::lang::{Route, Terms};
+use crate::plan::read::sbom::SbomBody;
 use crate::plan::read::services::{ServiceLine, check_services, read_service};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
@@ -633,6 +635,7 @@ fn read_body(kind: &str, body: &str) -> Result<ActionKind, String> {
             }
             ActionKind::Gate { subjects, require: require.into_iter().map(read_predicate).collect::<Result<_, _>>()? }
         }
+        "sbom/1" => ActionKind::Sbom(parsed::<SbomBody>(kind, body)?.read()?),
         "approval/1" => {
             let line = parsed::<ApprovalBody>(kind, body)?.approval;
             let member = |line: MemberLine| Approver { name: line.name, key: line.key, email: line.email };

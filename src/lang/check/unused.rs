@@ -31,6 +31,7 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         for decl in &decls.recipes {
             let mut own = Uses::default();
             decl.steps.iter().for_each(|step| own.work(&step.work));
+            decl.gates.iter().for_each(|gate| own.gate(gate));
             own.params(&decl.params);
             report_params(&decl.params, &own, shown, diagnostics);
             all.extend(own);

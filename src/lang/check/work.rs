@@ -8,6 +8,7 @@ use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, InputDecl, Name, RecipeDecl, RenderVar, Work};
 use crate::lang::check::domain::check_ask;
+use crate::lang::check::gate::check_gate;
 use crate::lang::check::scope::some;
 use crate::lang::check::service::misplaced_address;
 use crate::lang::check::{Scope, check_params, leaves, tool, unique};
@@ -71,6 +72,10 @@ pub(super) fn check_recipe(
                 check_step_ref(&place, recipe, &steps, index, text, diagnostics);
             }
         }
+    }
+    unique(recipe.gates.iter().map(|gate| &gate.name), "gate", diagnostics);
+    for gate in &recipe.gates {
+        check_gate(program, file, gate, &scope, diagnostics);
     }
     unique(recipe.returns.iter().map(|returns| &returns.name), "artifact", diagnostics);
     for returns in &recipe.returns {

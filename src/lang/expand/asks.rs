@@ -13,6 +13,7 @@ use crate::lang::check::{Asked, asked, leaves};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::actions::path;
 use crate::lang::expand::{Expander, PendingAction};
+use crate::lang::gate::VERDICT;
 use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
 use crate::lang::program::{DeclId, DeclKind, FileId};
 use crate::lang::route::{self, Asking, Route, Server};
@@ -26,6 +27,8 @@ pub(super) struct PendingAsk<'a> {
     pub(super) file: FileId,
     pub(super) work: &'a Work,
     pub(super) ask: &'a AskDecl,
+    /// Whether it is for the verdict of a gate.
+    pub(super) verdict: bool,
 }
 
 /// An artifact that an ask hands on.
@@ -351,6 +354,9 @@ impl<'a> Expander<'a, '_> {
         if let Some(complexity) = asking.complexity {
             put("complexity", json!(complexity));
         }
+        if pending.verdict {
+            put("schema", json!({ VERDICT.0: verdict_schema() }));
+        }
         if let Some(tools) = &decl.allow_tool {
             put("tools", json!(tools.iter().map(|name| &name.value).collect::<Vec<_>>()));
         }
@@ -364,7 +370,7 @@ impl<'a> Expander<'a, '_> {
         let name = self.plan_provider(provider)?;
         let request = RelPath::new("request.json").ok()?;
         let index = self.actions.len();
-        let (instance, steps, env) = {
+        let (instance, steps, env, decides) = {
             let action = &mut self.actions[pending.action];
             action.handed.clone_from(&handed);
             action.request = Some(index);
@@ -379,7 +385,7 @@ impl<'a> Expander<'a, '_> {
                 (Some(own), Some(wall)) => Some(own.min(wall)),
                 (own, wall) => own.or(wall),
             };
-            (action.instance, action.steps.clone(), Arc::clone(&action.env))
+            (action.instance, action.steps.clone(), Arc::clone(&action.env), action.decides)
         };
         let reads = |handed: &Handed| {
             let used =
@@ -426,6 +432,7 @@ impl<'a> Expander<'a, '_> {
             handed,
             request: None,
             derived: true,
+            decides,
             subjects: None,
         });
         self.instances[instance].ir.actions.push(index);
@@ -481,6 +488,18 @@ impl<'a> Expander<'a, '_> {
         self.diagnostics.push(diagnostic);
         None
     }
+}
+
+/// What the verdict of a gate must be, as a JSON Schema.
+fn verdict_schema() -> Json {
+    json!({
+        "type": "object",
+        "properties": {
+            "pass": { "type": "boolean", "description": "whether what the gate stands for holds" },
+            "reasons": { "type": "array", "items": { "type": "string" }, "description": "why, one sentence each" },
+        },
+        "required": ["pass", "reasons"],
+    })
 }
 
 /// The diagnostic for a secret that would come to stand in a place.
