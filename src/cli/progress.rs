@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::base::format_duration;
+use crate::base::{format_duration, format_micro_usd};
 use crate::event::{Envelope, Event, Outcome, Sink};
 use crate::ops::describe;
 
@@ -53,18 +53,19 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
             let delay = format_duration(Duration::from_millis(*delay_ms));
             Some(format!("{} {addr}: attempt {attempt} failed ({first}); again in {delay}", paint("33", "retry")))
         }
-        Event::ActionFinished { addr, outcome, reason, duration_ms, failure, .. } => {
+        Event::ActionFinished { addr, outcome, reason, duration_ms, failure, spent, .. } => {
             state.done += 1;
+            let spent = spent.map_or(String::new(), |spent| format!(", ${}", format_micro_usd(spent.micro_usd)));
             let count = format!("[{}/{}]", state.done, state.total);
             let duration = format_duration(Duration::from_millis(*duration_ms));
             match outcome {
                 Outcome::Ran => {
-                    Some(format!("{count} {} {addr} ({duration}): {}", paint("32", "ran"), describe(reason)))
+                    Some(format!("{count} {} {addr} ({duration}{spent}): {}", paint("32", "ran"), describe(reason)))
                 }
                 Outcome::Failed => {
                     let text = failure.as_deref().unwrap_or("no reason was given");
                     let text = text.replace('\n', "\n    ");
-                    Some(format!("{count} {} {addr} ({duration})\n    {text}", paint("1;31", "failed")))
+                    Some(format!("{count} {} {addr} ({duration}{spent})\n    {text}", paint("1;31", "failed")))
                 }
                 Outcome::Skipped if failure.is_some() => {
                     let text = failure.as_deref().unwrap_or_default().replace('\n', "\n    ");
@@ -165,6 +166,7 @@ mod tests {
             duration_ms: 1_200,
             failure: Some("exit status 3\nlast words".into()),
             logs: None,
+            spent: None,
         }
     }
 

@@ -5,5 +5,5 @@ mod kind;
 mod sink;
 
 pub use journal::{JournalError, JournalSink, journal_path, read_journal};
-pub use kind::{Counts, Event, Outcome, Reason};
+pub use kind::{Counts, Event, Outcome, Reason, Spent};
 pub use sink::{Envelope, MemorySink, NullSink, Sink, Tee};

@@ -71,7 +71,7 @@ pub(super) fn run(
     staged: &Staged,
 ) -> Option<Result<Vec<ClaimOutput>, Trouble>> {
     let done = match &spec.kind {
-        ActionKind::Exec { .. } | ActionKind::Approval(_) | ActionKind::Sbom(_) => return None,
+        ActionKind::Exec { .. } | ActionKind::Approval(_) | ActionKind::Sbom(_) | ActionKind::Http(_) => return None,
         ActionKind::Gate { subjects, require } => judge(subjects, require, note, staged).map(|()| Vec::new()),
         ActionKind::Copy { from } => copy(spec, from, staged),
         ActionKind::Write { text } => keep(spec, text.as_bytes(), staged),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_duration};
-use crate::event::{Event, Reason};
+use crate::event::{Event, Reason, Spent};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::capture::tail_of;
 use crate::exec::effects::{self, Standing};
@@ -24,9 +24,9 @@ use crate::exec::services::Services;
 use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
-use crate::exec::{Request, reason, sbom};
+use crate::exec::{Request, http, reason, sbom};
 use crate::plan::{
-    Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
+    Action, ActionId, ActionKind, Class, HttpAsk, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
     service_digest,
 };
 use crate::store::{Claim, ClaimOutput, EffectState};
@@ -111,6 +111,8 @@ pub(super) struct Attempted {
     isolation: Isolation,
     /// Which doing of an effect it was.
     effect: Option<u64>,
+    /// What it spent on models.
+    pub(super) spent: Option<Spent>,
 }
 
 impl<'a> Engine<'a> {
@@ -363,6 +365,7 @@ impl<'a> Engine<'a> {
         let begun = clock.elapsed();
         let mut attempted = match &action.spec.kind {
             ActionKind::Exec { tool, args } => self.execute(id, tool, args, prepared, tell),
+            ActionKind::Http(ask) => self.ask(action, ask, prepared),
             _ => {
                 let staged = Staged {
                     cas: Arc::clone(&self.ports.cas),
@@ -387,6 +390,7 @@ impl<'a> Engine<'a> {
                     duration: clock.elapsed().saturating_sub(begun),
                     isolation: Isolation::Full,
                     effect: None,
+                    spent: None,
                 }
             }
         };
@@ -437,6 +441,34 @@ impl<'a> Engine<'a> {
                 Err(_) => true,
             },
         }
+    }
+
+    /// Asks an API, and keeps what was said as logs.
+    fn ask(&self, action: &Action, ask: &HttpAsk, prepared: &Prepared) -> Attempted {
+        let clock = &self.ports.clock;
+        let begun = clock.elapsed();
+        let staged = Staged {
+            cas: Arc::clone(&self.ports.cas),
+            levels: Arc::clone(&self.levels),
+            root: Arc::clone(&prepared.inputs),
+        };
+        let own = action.policy.timeout_ms.map(Duration::from_millis);
+        let left = self.deadline.map(|deadline| deadline.saturating_sub(begun));
+        let asked =
+            http::Asking { action, ask, staged: &staged, ports: self.ports, within: own.into_iter().chain(left).min() };
+        let given = Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets);
+        let http::Asked { result, transcript, spent } = match given {
+            Ok(given) => asked.ask(&given),
+            Err(trouble) => http::Asked { result: Err(trouble), transcript: [Vec::new(), Vec::new()], spent: None },
+        };
+        let logs = match (self.keep_log(&transcript[0]), self.keep_log(&transcript[1])) {
+            (Ok(out), Ok(err)) => Some([out, err]),
+            _ => None,
+        };
+        let result = result.and_then(|outputs| self.measured(outputs));
+        let duration = clock.elapsed().saturating_sub(begun);
+        // Nothing foreign is executed here.
+        Attempted { result, logs, duration, isolation: Isolation::Full, effect: None, spent }
     }
 
     fn measured(&self, outputs: Vec<ClaimOutput>) -> Result<(Vec<ClaimOutput>, Vec<u64>), Trouble> {
@@ -514,6 +546,7 @@ impl<'a> Engine<'a> {
             duration: Duration::ZERO,
             isolation: Isolation::None,
             effect: None,
+            spent: None,
         };
         let mut attempt = match self.attempts.take() {
             Ok(attempt) => attempt,
@@ -610,7 +643,7 @@ impl<'a> Engine<'a> {
         if let Ok((_, sizes)) = &result {
             attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));
         }
-        Attempted { result, logs: Some(logs), duration, isolation, effect }
+        Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
     }
 
     /// Writes into the ledger that an effect begins. Gives which doing of it that is.

@@ -12,6 +12,7 @@ mod forecast;
 mod gate;
 mod glob;
 mod guard;
+mod http;
 mod hygiene;
 mod inputs;
 mod junit;

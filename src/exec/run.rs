@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
-use crate::event::{Envelope, Event, Outcome, Reason};
+use crate::event::{Envelope, Event, Outcome, Reason, Spent};
 use crate::exec::engine::{Attempted, Engine, Hit, Prepared, Resolution};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::hygiene::Hygiene;
@@ -155,6 +155,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
             scheduler,
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
+            spent: BTreeMap::new(),
             error: None,
             panic: None,
             idle: 0,
@@ -235,6 +236,8 @@ struct Shared {
     /// Resolved actions that wait for their turn or for another attempt.
     prepared: BTreeMap<u32, Arc<Prepared>>,
     reports: BTreeMap<u32, ActionReport>,
+    /// What attempts spent on models, by action.
+    spent: BTreeMap<u32, Spent>,
     error: Option<Error>,
     panic: Option<Box<dyn std::any::Any + Send>>,
     idle: usize,
@@ -274,6 +277,11 @@ impl Run<'_> {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an action's attempts spent on models.
+    fn spent(&self, id: ActionId) -> Option<Spent> {
+        self.lock().spent.get(&id.0).copied()
     }
 
     /// Whether a failure leaves alone what does not depend on it.
@@ -420,6 +428,7 @@ impl Run<'_> {
                     outputs: Vec::new(),
                     failure: None,
                     logs: None,
+                    spent: None,
                 };
                 self.succeed(id, report);
             }
@@ -446,6 +455,7 @@ impl Run<'_> {
             outputs: outputs_of(action, hit.claim.outputs, hit.sizes),
             failure: None,
             logs: Some(hit.claim.logs),
+            spent: None,
         };
         self.succeed(id, report);
     }
@@ -486,7 +496,13 @@ impl Run<'_> {
         }
         let reason = prepared.reason.clone();
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
-        let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared, &|event| self.emit(event));
+        let attempted = self.engine.attempt(id, &prepared, &|event| self.emit(event));
+        let Attempted { result, logs, duration, spent, .. } = attempted;
+        if let Some(spent) = spent {
+            let mut shared = self.lock();
+            let all = shared.spent.entry(id.0).or_default();
+            *all = all.plus(spent);
+        }
         let duration_ms = duration.as_millis() as u64;
         match &result {
             Ok(_) => self.count(action, None),
@@ -506,6 +522,7 @@ impl Run<'_> {
                     outputs: outputs_of(action, outputs, sizes),
                     failure: None,
                     logs,
+                    spent: self.spent(id),
                 };
                 self.succeed(id, report);
             }
@@ -618,6 +635,7 @@ impl Run<'_> {
             outputs: Vec::new(),
             failure,
             logs,
+            spent: self.spent(id),
         };
         self.emit(finished(&report));
         self.release(id);
@@ -645,6 +663,7 @@ impl Run<'_> {
                 outputs: Vec::new(),
                 failure: None,
                 logs: None,
+                spent: None,
             };
             self.emit(finished(&report));
             self.release(id);
@@ -703,6 +722,7 @@ fn finished(report: &ActionReport) -> Event {
         duration_ms: report.duration_ms,
         failure: report.failure.as_ref().map(|failure| failure.text.clone()),
         logs: report.logs.map(|logs| logs.map(|digest| digest.hex())),
+        spent: report.spent,
     }
 }
 

@@ -17,6 +17,7 @@ pub use domain::{
     Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
     SkillTrustDecl, TenantDecl,
 };
+pub(crate) use domain::{HeaderDecl, HttpDecl};
 
 pub(crate) use test::TestDecl;
 pub(crate) use test::{ExpectDecl, Expected, Values};

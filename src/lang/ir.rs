@@ -185,6 +185,37 @@ pub enum BodyIr {
     Approval(ApprovalIr),
     /// Makes the inventory of a bundle.
     Sbom(SbomIr),
+    /// Asks an API.
+    Http(HttpIr),
+}
+
+/// What an API is asked.
+#[derive(Clone, Debug)]
+pub struct HttpIr {
+    /// Where.
+    pub url: String,
+    /// How it is spoken to, as a word of the plan.
+    pub vendor: String,
+    /// The model.
+    pub model: String,
+    /// Headers.
+    pub headers: BTreeMap<String, String>,
+    /// What stands before the secret in a header.
+    pub schemes: BTreeMap<String, String>,
+    /// The template of the body.
+    pub body: Option<String>,
+    /// Where the answer is.
+    pub answer: Option<String>,
+    /// Where the numbers of tokens are.
+    pub usage: Option<[String; 2]>,
+    /// How many tokens.
+    pub tokens: Option<u64>,
+    /// How many turns.
+    pub turns: u64,
+    /// What tokens cost.
+    pub price: Option<crate::lang::ast::PriceDecl>,
+    /// The staged request.
+    pub request: RelPath,
 }
 
 /// The inventory of a bundle.

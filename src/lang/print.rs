@@ -240,7 +240,7 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
             }
         }
         // It is named by whoever looks at it.
-        BodyIr::Sbom(_) => {}
+        BodyIr::Sbom(_) | BodyIr::Http(_) => {}
         BodyIr::Approval(approval) => {
             let _ = writeln!(out, "        // waits for {} of {}", approval.min, quote(&approval.group));
         }

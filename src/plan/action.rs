@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 pub use crate::lang::{Rejected, Route, SecretTerms, TenantTerms, Terms};
-use crate::plan::{Approval, Automation, GateNote, GateSubject, Predicate, Sbom};
+use crate::plan::{Approval, Automation, GateNote, GateSubject, HttpAsk, Predicate, Price, Sbom};
 
 /// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -257,6 +257,8 @@ pub enum ActionKind {
         /// What else it is told: a JSON object as text.
         facts: String,
     },
+    /// Asks an API that serves an agent; done in-process.
+    Http(HttpAsk),
     /// Looks whether something holds of what other actions left; done in-process.
     Gate {
         /// What is looked at, sorted by name.
@@ -281,6 +283,7 @@ impl ActionKind {
             Self::Render { .. } => "render/1",
             Self::MergeJson { .. } => "merge-json/1",
             Self::Request { .. } => "request/1",
+            Self::Http(_) => "http/1",
             Self::Gate { .. } => "gate/1",
             Self::Sbom(_) => "sbom/1",
             Self::Approval(_) => "approval/1",
@@ -476,6 +479,8 @@ pub struct Policy {
     pub automation: Option<Automation>,
     /// Of an effect: whether doing it twice does no harm.
     pub idempotent: bool,
+    /// What tokens cost, of one that asks an API.
+    pub price: Option<Price>,
 }
 
 /// When and how often to try again.

@@ -27,6 +27,7 @@
 //! | 31 | require | of `gate` | the same |
 //! | 32 | approval | of `approval` | has none: it is never looked up by a key |
 //! | 33 | sbom | of `sbom`: bundle, version, owner, format, what goes in | the same |
+//! | 34 | http | of `http`: where, as whom, in which form, within which limits | the same |
 //! | 40 | ports | of a service: names and schemes | the same |
 //! | 41 | ready | of a service: how to tell that it is | the same |
 //!
@@ -309,6 +310,7 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
         }
         ActionKind::Approval(approval) => sink.field(32, "approval", &approval.keyed()),
         ActionKind::Sbom(sbom) => sink.field(33, "sbom", &sbom.keyed()),
+        ActionKind::Http(ask) => sink.field(34, "http", &ask.keyed()),
     }
 }
 
@@ -488,6 +490,9 @@ fn policy(policy: &Policy, fields: &mut BTreeMap<String, Value>) {
     }
     if policy.idempotent {
         put("idempotent", Value::Flag(true));
+    }
+    if let Some(price) = policy.price {
+        put("price", Value::List(vec![Value::Int(price.input), Value::Int(price.output), Value::Int(price.tokens)]));
     }
     if let Some(automation) = policy.automation {
         put("automation", Value::text(automation.word()));

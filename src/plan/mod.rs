@@ -9,6 +9,7 @@ mod diff_show;
 mod diff_text;
 mod file;
 mod gate;
+mod http;
 mod key;
 mod lower;
 mod picture;
@@ -30,6 +31,7 @@ pub use file::{PLAN_FORMAT, to_json_lines};
 pub use gate::{
     Approval, Approver, Automation, Concern, Consent, GateNote, GateOp, GateSubject, GateValue, Predicate, Reads,
 };
+pub use http::{HttpAsk, Price, Vendor};
 pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest, platform, service_digest};
 pub use lower::{lower, seal, topological};
 pub use picture::{to_html, to_svg};

@@ -3,6 +3,7 @@
 //! not know is refused, because what cannot be seen cannot be compared. Leaves out the writing: see
 //! `file`.
 
+mod http;
 mod sbom;
 mod services;
 
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::lang::{Route, Terms};
+use crate::plan::read::http::{HttpBody, PriceLine};
 use crate::plan::read::sbom::SbomBody;
 use crate::plan::read::services::{ServiceLine, check_services, read_service};
 use crate::plan::{
@@ -150,6 +152,8 @@ struct ActionLine {
     secrets: BTreeMap<String, String>,
     #[serde(default)]
     route: Option<Route>,
+    #[serde(default)]
+    price: Option<PriceLine>,
 }
 
 #[derive(Deserialize)]
@@ -565,6 +569,7 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         gate,
         automation: automation.transpose()?,
         idempotent: line.idempotent,
+        price: line.price.map(PriceLine::read).transpose()?,
     };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after, route: line.route })
 }
@@ -635,6 +640,7 @@ fn read_body(kind: &str, body: &str) -> Result<ActionKind, String> {
             }
             ActionKind::Gate { subjects, require: require.into_iter().map(read_predicate).collect::<Result<_, _>>()? }
         }
+        "http/1" => ActionKind::Http(parsed::<HttpBody>(kind, body)?.read()?),
         "sbom/1" => ActionKind::Sbom(parsed::<SbomBody>(kind, body)?.read()?),
         "approval/1" => {
             let line = parsed::<ApprovalBody>(kind, body)?.approval;

@@ -2,8 +2,11 @@
 //! scripts in place of the tools it names and local repositories in place of the packages it imports. Leaves
 //! out what each part does by itself, which has tests of its own.
 
+mod agents;
+mod api;
 mod delivery;
 mod gates;
+mod release;
 
 use std::path::PathBuf;
 

@@ -137,7 +137,7 @@ fn routing_behaves_as_its_document_says() {
     const KEY: &[u8] = b"not-a-real-key-7f3a";
     let routing = Workspace::copy_of("examples/routing");
     let plan = routing.run(&["plan", "routing"]).ok();
-    plan.prints("not ghostwriter: its provider is an API").prints("(max-usd)").prints("route text.translation");
+    plan.prints("not ghostwriter: it may cost $0.02").prints("(max-usd)").prints("route text.translation");
     assert_eq!(routing.run(&["run", "routing", "routing/summary"]).ok().counts(), [5, 0, 0, 0, 0]);
     assert_eq!(routing.read("out/routing/summary/summary.txt"), "In short: A plan is read before it is run.\n");
     let german = routing.read("out/routing/german/out/translated.txt");

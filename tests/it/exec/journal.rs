@@ -23,6 +23,7 @@ fn finished(seq: u64) -> Envelope {
         duration_ms: 3,
         failure: None,
         logs: None,
+        spent: None,
     };
     envelope(seq, event)
 }
