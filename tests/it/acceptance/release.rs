@@ -6,8 +6,8 @@ use super::{Accepted, python};
 use crate::support::{Outcome, tool};
 
 /// The package `std/rust`: what it returns is what the spec takes.
-const RUST: &str = r#"partita edition=1
-package std/rust version="1.3.2" {
+const RUST: &str = r##"partita edition=1
+package "std/rust" version="1.3.2" {
     export test publish
 }
 recipe test {
@@ -16,7 +16,7 @@ recipe test {
     returns diff type=artifact.diff
     step run tool=sh {
         input "core/**" "cli/**" "Cargo.lock" "change.diff"
-        arg -c #"
+        arg -c #"""
             count=$(ls core/src cli/src | grep -c '\.rs$')
             printf '<testsuites><testsuite name="all" tests="%s"/></testsuites>\n' "$count" > junit.xml
             test "$count" -gt 0
@@ -24,7 +24,7 @@ recipe test {
               printf '</testsuite>\n'; } > junit.xml
             cp change.diff work.diff
             : "$1"
-            "# run (var)workspace
+            """# run (var)workspace
         output report path="junit.xml" type=artifact.junit
         output diff path="work.diff" type=artifact.diff
     }
@@ -40,11 +40,11 @@ recipe publish {
         output receipt path="receipt.txt"
     }
 }
-"#;
+"##;
 
 /// The package of gates, in a repository of its own.
 const GATES: &str = r#"partita edition=1
-package flow/gates version="0.9.1" {
+package "flow/gates" version="0.9.1" {
     export no-critical-cves
 }
 gate no-critical-cves kind=command else="a package with a known hole is in it" {
@@ -134,12 +134,12 @@ impl Release {
     fn settle(&self) {
         let workspace = &self.accepted.workspace;
         let spec = workspace.read("partita.kdl");
-        let from = "workspace {\n    source std/rust path=\"packages/rust\"\n}\n";
+        let from = "workspace {\n    source \"std/rust\" path=\"packages/rust\"\n}\n";
         let spec = spec.replacen("import \"std/rust\"", &format!("{from}import \"std/rust\""), 1);
         workspace.write("partita.kdl", spec.replace("    integrity \"b3:77aa01c9e3b2d4f0c1a5\"", "    // integrity"));
         self.run(&["lock"]).ok().prints("added flow/gates 0.9.1");
         let lock = workspace.read("partita.lock");
-        let of_gates = lock.split("package flow/gates ").nth(1).expect("the lock names the package");
+        let of_gates = lock.split("package \"flow/gates\" ").nth(1).expect("the lock names the package");
         let tree = of_gates.split("tree \"").nth(1).and_then(|rest| rest.split('"').next());
         let tree = tree.unwrap_or_else(|| panic!("the lock has the digest of its files: {lock}"));
         let mut people = String::from("group release-team {\n");
