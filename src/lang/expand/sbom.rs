@@ -17,8 +17,8 @@ pub(crate) const OUTPUT: &str = "sbom";
 pub(crate) const STAGED: &str = ".bundle";
 /// The version of CycloneDX where none is asked for.
 const FORMAT: &str = "1.6";
-/// Names of lock files, as far as they have one.
-const LOCKS: &[&str] = &["Cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "uv.lock", "requirements*.txt"];
+/// The names of lock files, as one segment of a pattern.
+const LOCKS: &str = "{Cargo.lock,package-lock.json,npm-shrinkwrap.json,uv.lock,requirements*.txt}";
 
 impl Expander<'_, '_> {
     /// The instance that is the inventory of a bundle of this graph, made when it is first asked for. `None`
@@ -170,20 +170,15 @@ fn locks(patterns: &BTreeSet<String>) -> BTreeSet<String> {
     for pattern in patterns {
         let (folder, last) = pattern.rsplit_once('/').map_or(("", pattern.as_str()), |(folder, last)| (folder, last));
         let below = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-        match last {
-            "**" => found.extend(LOCKS.iter().map(|name| below(&format!("**/{name}")))),
-            "*" => found.extend(LOCKS.iter().map(|name| below(name))),
-            last if last.contains(['*', '?', '[', '{']) => drop(found.insert(pattern.clone())),
-            last => {
-                let is_lock = LOCKS.contains(&last) || last.starts_with("requirements") && last.ends_with(".txt");
-                if is_lock {
-                    found.insert(pattern.clone());
-                } else {
-                    // It may name a folder, which stands for all that is in it.
-                    found.extend(LOCKS.iter().map(|name| format!("{pattern}/**/{name}")));
-                }
-            }
-        }
+        found.insert(match last {
+            "**" => below(&format!("**/{LOCKS}")),
+            "*" => below(LOCKS),
+            last if last.contains(['*', '?', '[', '{']) => pattern.clone(),
+            last if LOCKS.split(['{', ',', '}']).any(|name| name == last) => pattern.clone(),
+            last if last.starts_with("requirements") && last.ends_with(".txt") => pattern.clone(),
+            // It may name a folder, which stands for all that is in it.
+            _ => format!("{pattern}/**/{LOCKS}"),
+        });
     }
     found
 }
@@ -216,9 +211,9 @@ mod tests {
     #[test]
     fn lock_files_are_found_behind_patterns() {
         assert_eq!(of(&["a/Cargo.lock", "requirements-dev.txt"]), ["a/Cargo.lock", "requirements-dev.txt"]);
-        assert!(of(&["src/**"]).contains(&"src/**/uv.lock".to_owned()));
-        assert!(of(&["*"]).contains(&"Cargo.lock".to_owned()));
+        assert_eq!(of(&["src/**"]), [format!("src/**/{LOCKS}")]);
+        assert_eq!(of(&["*"]), [LOCKS]);
         assert_eq!(of(&["a/*.lock"]), ["a/*.lock"]);
-        assert!(of(&["crates"]).contains(&"crates/**/Cargo.lock".to_owned()));
+        assert_eq!(of(&["crates"]), [format!("crates/**/{LOCKS}")]);
     }
 }
