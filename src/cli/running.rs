@@ -24,15 +24,16 @@ pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOp
         Some(jobs) => jobs,
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let isolation = match args.isolation {
-        Some(IsolationArg::Full) => Isolation::Full,
-        Some(IsolationArg::Landlock) => Isolation::Landlock,
-        Some(IsolationArg::None) | None => Isolation::None,
-    };
+    let level = args.isolation.map(|level| match level {
+        IsolationArg::Full => Isolation::Full,
+        IsolationArg::Landlock => Isolation::Landlock,
+        IsolationArg::None => Isolation::None,
+    });
     Ok(RunOptions {
         jobs,
         keep_going: args.keep_going,
-        isolation,
+        isolation: level.unwrap_or(Isolation::None),
+        level,
         require_cached: args.require_cached,
         refresh: args.refresh.clone(),
         materialize,

@@ -17,6 +17,7 @@ use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{check_declared, collect};
 use crate::exec::ports::{End, Ended, Job, Ports};
 use crate::exec::process::is_for_want_of_resources;
+use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
@@ -377,8 +378,10 @@ impl<'a> Engine<'a> {
         let Some((argv0, program)) = tools.program(tool) else {
             return failed(Error::Plan(format!("`{}` starts `{tool}`, which it does not name", action.addr)).into());
         };
-        let view = self.ports.runner.view(&attempt.root, &tools.bin);
+        let demand = self.wanted(action);
+        let view = self.ports.runner.view(&attempt.root, &tools.bin, demand);
         let network = action.spec.class.network();
+        let shown = named_paths(tools.passed(network, &self.ports.environment));
         let env = environment(&action.spec.env, &view, tools, network, &self.ports.environment);
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let job = Job {
@@ -390,9 +393,11 @@ impl<'a> Engine<'a> {
             root: &attempt.root,
             cwd: &cwd,
             tools: &tools.paths,
+            bin: &tools.bin,
+            shown: &shown,
             timeout: action.policy.timeout_ms.map(Duration::from_millis),
             network,
-            isolation: self.wanted(action),
+            isolation: demand,
         };
         let ended = self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
         let (duration, isolation) = (ended.duration, ended.isolation);

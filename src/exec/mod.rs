@@ -22,6 +22,7 @@ mod render;
 mod report;
 mod retry;
 mod run;
+mod sandbox;
 mod sched;
 mod stage;
 mod state;
@@ -36,3 +37,4 @@ pub use ports::{Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Ports,
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen};
 pub use run::{Request, execute};
+pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, sandbox_entry};

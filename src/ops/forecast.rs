@@ -11,12 +11,12 @@ use serde_json::{Value as Json, json};
 
 use crate::base::format_duration;
 use crate::event::NullSink;
-use crate::exec::{ActionForecast, Forecast, Ports, ProcessRunner, Prospect, Request, forecast as look_ahead};
+use crate::exec::{ActionForecast, Forecast, Ports, Prospect, Request, forecast as look_ahead};
 use crate::ops::Error;
 use crate::ops::check::plan;
 use crate::ops::history::describe;
 use crate::ops::ports::{Keep, notices};
-use crate::ops::run::{RunContext, RunOptions, forced, resolve_targets};
+use crate::ops::run::{RunContext, RunOptions, forced, resolve_targets, runner};
 use crate::ops::workspace::Workspace;
 use crate::store::Cas;
 
@@ -60,7 +60,7 @@ pub fn forecast(
         sink,
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
-        runner: Arc::new(ProcessRunner::default()),
+        runner: Arc::new(runner(options.level, &context.environment)),
     };
     let found = look_ahead(&request, &ports).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;

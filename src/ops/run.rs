@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::base::{Clock, Digest, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
-use crate::exec::{CancelToken, Ports, ProcessRunner, Request, RunReport, execute};
+use crate::exec::{CancelToken, Ports, Request, RunReport, SandboxRunner, execute};
 use crate::ops::Error;
 use crate::ops::check::{Planned, find_graph, plan};
 use crate::ops::memo::{MemoKey, recall, remember};
@@ -25,8 +25,11 @@ pub struct RunOptions {
     pub jobs: usize,
     /// Whether to go on with what does not depend on a failure.
     pub keep_going: bool,
-    /// The least isolation.
+    /// The least isolation that results must have been made under.
     pub isolation: Isolation,
+    /// What is run is run under; with none, the strongest that this machine offers. What is demanded,
+    /// if that is more, in any case.
+    pub level: Option<Isolation>,
     /// Whether to run nothing.
     pub require_cached: bool,
     /// Addresses to run even if known.
@@ -230,7 +233,7 @@ fn run_once(
         sink: Arc::new(Tee::new(vec![Arc::clone(&context.sink), journal.clone()])),
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
-        runner: Arc::new(ProcessRunner::default()),
+        runner: Arc::new(runner(options.level, &context.environment)),
     };
     let report = execute(request, ports).map_err(|error| {
         let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
@@ -270,6 +273,11 @@ fn run_once(
     reply.duration_ms += report.duration_ms;
     reply.reports.push(report);
     Ok(())
+}
+
+/// Who runs the processes of actions.
+pub(super) fn runner(level: Option<Isolation>, environment: &Environment) -> SandboxRunner {
+    SandboxRunner::new(level, environment.get(Environment::HOME).map(PathBuf::from))
 }
 
 /// Where the journal and the report of a run lie.
