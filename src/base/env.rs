@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// One variable, with its documentation for the reference page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +66,12 @@ impl Environment {
     /// Where tools are looked up.
     pub const PATH: EnvVar = EnvVar { name: "PATH", doc: "where the executables of tools are looked up" };
     /// The home directory.
-    pub const HOME: EnvVar = EnvVar { name: "HOME", doc: "parent of the default store when `XDG_CACHE_HOME` is unset" };
+    pub const HOME: EnvVar = EnvVar { name: "HOME", doc: "holds `.cache`, which stands in for `XDG_CACHE_HOME`" };
     /// The user's cache directory.
-    pub const XDG_CACHE_HOME: EnvVar = EnvVar { name: "XDG_CACHE_HOME", doc: "parent of the default store" };
+    pub const XDG_CACHE_HOME: EnvVar = EnvVar {
+        name: "XDG_CACHE_HOME",
+        doc: "the user's cache directory: parent of the default store and of parsed specs",
+    };
 
     /// All variables that Partita itself reads.
     pub const ALL: &[EnvVar] = &[
@@ -92,6 +96,14 @@ impl Environment {
     /// An environment for tests.
     pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {
         Self { vars: pairs.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))).collect() }
+    }
+
+    /// The user's cache directory: `XDG_CACHE_HOME` if it is absolute, else `.cache` of the home directory.
+    pub fn user_cache(&self) -> Option<PathBuf> {
+        self.get(Self::XDG_CACHE_HOME)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| self.get(Self::HOME).map(|home| PathBuf::from(home).join(".cache")))
     }
 
     /// The value of a variable that Partita reads; an empty value counts as unset.

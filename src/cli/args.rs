@@ -132,7 +132,7 @@ pub(crate) enum Command {
     },
     /// Tell what a diagnostic code means
     Explain {
-        /// The code, as P0101
+        /// The code, as P0101, or the node, as for-each or bundle.include
         code: String,
     },
     /// Compile a graph to its plan

@@ -36,7 +36,7 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         }),
         Command::Explain { code } => {
             let page = ops::explain(code)?;
-            output.text_or(page, || json!({"code": code.to_ascii_uppercase(), "page": page}));
+            output.text_or(&page, || json!({"code": code, "page": page}));
             Ok(0)
         }
         Command::Plan { graph, output: file } => plan(cli, &locations, graph, file.as_deref(), output),

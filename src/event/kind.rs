@@ -81,6 +81,8 @@ pub enum Reason {
     Forced,
     /// The class is never cached.
     Volatile,
+    /// The class changes something outside, and is never served from another run.
+    Effect,
     /// A hit: the key is the same as in the last run of this address.
     SameKey,
     /// A hit: the key is on record from another run, address or workspace.

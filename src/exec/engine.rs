@@ -172,12 +172,10 @@ impl<'a> Engine<'a> {
             tools,
             reason: Reason::NeverSeen,
         };
-        let told = again.or_else(|| {
-            if action.spec.class == Class::Volatile {
-                Some(Reason::Volatile)
-            } else {
-                self.request.is_forced(&action.addr).then_some(Reason::Forced)
-            }
+        let told = again.or_else(|| match action.spec.class {
+            Class::Volatile => Some(Reason::Volatile),
+            Class::Effect => Some(Reason::Effect),
+            _ => self.request.is_forced(&action.addr).then_some(Reason::Forced),
         });
         if let Some(reason) = told {
             prepared.reason = reason;
@@ -316,7 +314,7 @@ impl<'a> Engine<'a> {
         duration: Duration,
         isolation: Isolation,
     ) -> Result<(), Trouble> {
-        if action.spec.class == Class::Volatile {
+        if !action.spec.class.is_cached() {
             return Ok(());
         }
         // What explains the next change of the inputs is kept with the result. The manifest holds

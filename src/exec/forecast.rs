@@ -39,6 +39,8 @@ pub enum Prospect {
     MaybeCutOff,
     /// Its class is never cached: it is executed.
     Volatile,
+    /// It changes something outside: it is executed.
+    Effect,
     /// It cannot be executed: a tool or an input is missing, or something it needs cannot.
     Fail,
 }
@@ -51,6 +53,7 @@ impl Prospect {
             Self::Run => "run",
             Self::MaybeCutOff => "maybe-cut-off",
             Self::Volatile => "volatile",
+            Self::Effect => "effect",
             Self::Fail => "fail",
         }
     }
@@ -93,7 +96,7 @@ impl Forecast {
     pub fn work_ms(&self) -> (u64, u64, usize) {
         let (mut least, mut most, mut unknown) = (0_u64, 0_u64, 0);
         for action in &self.actions {
-            let certain = matches!(action.prospect, Prospect::Run | Prospect::Volatile);
+            let certain = matches!(action.prospect, Prospect::Run | Prospect::Volatile | Prospect::Effect);
             if !certain && action.prospect != Prospect::MaybeCutOff {
                 continue;
             }
@@ -261,8 +264,11 @@ impl Pass<'_> {
                         outputs.insert(*id, hit.claim.outputs);
                     }
                     Ok(Resolution::Miss(prepared)) => {
-                        let volatile = prepared.reason == Reason::Volatile;
-                        forecast.prospect = if volatile { Prospect::Volatile } else { Prospect::Run };
+                        forecast.prospect = match prepared.reason {
+                            Reason::Volatile => Prospect::Volatile,
+                            Reason::Effect => Prospect::Effect,
+                            _ => Prospect::Run,
+                        };
                         forecast.reason = Some(prepared.reason.clone());
                         forecast.key = Some(prepared.key);
                     }
@@ -286,6 +292,9 @@ impl Pass<'_> {
             } else if action.spec.class == Class::Volatile {
                 forecast.prospect = Prospect::Volatile;
                 forecast.reason = Some(Reason::Volatile);
+            } else if action.spec.class == Class::Effect {
+                forecast.prospect = Prospect::Effect;
+                forecast.reason = Some(Reason::Effect);
             } else if request.is_forced(&action.addr) {
                 forecast.prospect = Prospect::Run;
                 forecast.reason = Some(Reason::Forced);

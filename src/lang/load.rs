@@ -8,11 +8,12 @@ use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::ImportDecl;
 use crate::lang::check::unique;
 use crate::lang::decode::decode;
+use crate::lang::parse::parse_with;
 use crate::lang::program::{FileId, Program, ProgramFile};
 use crate::lang::shape::check_children;
 use crate::lang::shapes::TOP;
 use crate::lang::stdlib::{self, PRELUDE};
-use crate::lang::{Kind, Node, World, WorldError, parse};
+use crate::lang::{Kind, Node, World, WorldError};
 
 /// The newest edition this compiler knows.
 const EDITION: i128 = 1;
@@ -79,7 +80,7 @@ impl Loader<'_> {
         let text = self.read(path, wanted)?;
         let source = self.program.sources.add(path, text);
         let text = self.program.sources.file(source).text.clone();
-        let nodes = parse(source, &text, self.diagnostics);
+        let nodes = parse_with(source, &text, self.world.parsed(), self.diagnostics);
         let lost = self.diagnostics.has_error_within(Span::new(source, 0, text.len()));
         self.edition(source, &nodes, &text);
         check_children(&nodes, TOP, "a file", TOP, self.diagnostics);

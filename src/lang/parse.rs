@@ -11,6 +11,7 @@ use crate::lang::Node;
 use crate::lang::guard::guard;
 use crate::lang::parse_check::plain;
 use crate::lang::parse_lower::Lower;
+use crate::lang::parsed::{Base, ParsedSlices, decode, encode, slice_digest};
 use crate::lang::slice::Slices;
 
 /// Below this many bytes one thread is faster than several.
@@ -22,6 +23,16 @@ const KEPT: usize = 1_000;
 /// Parses a text from anyone. Top-level nodes with a mistake are reported, one mistake each, and left
 /// out; all others are returned in order.
 pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Vec<Node> {
+    parse_with(source, text, None, diagnostics)
+}
+
+/// As [`parse`]; slices that were parsed before are not parsed again.
+pub(crate) fn parse_with(
+    source: SourceId,
+    text: &str,
+    kept: Option<&dyn ParsedSlices>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Node> {
     let slices = guard(source, text, diagnostics);
     if slices.ranges.is_empty() {
         return Vec::new();
@@ -33,7 +44,7 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Vec
     };
     let mut nodes = Vec::new();
     let mut errors = Vec::new();
-    for result in parse_groups(source, text, &slices, &share(&slices.ranges, workers)) {
+    for result in parse_groups(source, text, &slices, kept, &share(&slices.ranges, workers)) {
         match result {
             Ok(node) => nodes.extend(node),
             Err(error) => errors.push(*error),
@@ -65,10 +76,18 @@ fn share(ranges: &[Range<usize>], workers: usize) -> Vec<&[Range<usize>]> {
     groups
 }
 
-fn parse_groups(source: SourceId, text: &str, slices: &Slices, groups: &[&[Range<usize>]]) -> Vec<Parsed> {
-    let work = |group: &[Range<usize>]| -> Vec<Parsed> {
-        group.iter().map(|range| parse_slice(source, text, slices, range.clone())).collect()
+fn parse_groups(
+    source: SourceId,
+    text: &str,
+    slices: &Slices,
+    kept: Option<&dyn ParsedSlices>,
+    groups: &[&[Range<usize>]],
+) -> Vec<Parsed> {
+    let one = |range: &Range<usize>| match kept {
+        Some(kept) => known_slice(source, text, slices, kept, range.clone()),
+        None => parse_slice(source, text, slices, range.clone()),
     };
+    let work = |group: &[Range<usize>]| -> Vec<Parsed> { group.iter().map(one).collect() };
     thread::scope(|scope| {
         let mut started = Vec::new();
         for group in groups {
@@ -86,6 +105,20 @@ fn parse_groups(source: SourceId, text: &str, slices: &Slices, groups: &[&[Range
         }
         parsed
     })
+}
+
+/// A slice as it was parsed before, or parsed now and kept.
+fn known_slice(source: SourceId, text: &str, slices: &Slices, kept: &dyn ParsedSlices, range: Range<usize>) -> Parsed {
+    let digest = slice_digest(&text[range.clone()]);
+    let base = Base { source, offset: range.start as u32 };
+    if let Some(node) = kept.get(digest).and_then(|bytes| decode(bytes, base)) {
+        return Ok(node);
+    }
+    let parsed = parse_slice(source, text, slices, range)?;
+    if let Some(encoded) = encode(parsed.as_ref(), base) {
+        kept.put(digest, encoded);
+    }
+    Ok(parsed)
 }
 
 fn parse_slice(source: SourceId, text: &str, slices: &Slices, range: Range<usize>) -> Parsed {

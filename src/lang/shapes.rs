@@ -157,7 +157,10 @@ static SERVICE_USES: Shape = Shape::new("uses", "Uses a service.").reserved();
 
 static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
-    .props(&[prop("tool", Name, "the tool it starts"), prop("class", Name, "`pure` (default), `fixed` or `volatile`")])
+    .props(&[
+        prop("tool", Name, "the tool it starts"),
+        prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
+    ])
     .children(&[
         many(&ARG),
         many(&INPUT),
@@ -182,7 +185,7 @@ static NODE: Shape = Shape::new("node", "A node of a graph: it names a recipe, o
     .args(1, 1, Name, Name, "node NAME")
     .props(&[
         prop("recipe", Name, "the recipe it applies"),
-        prop("class", Name, "`pure` (default), `fixed` or `volatile`"),
+        prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
     ])
     .children(&[
         many(&FOR_EACH),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::RelPath;
+use crate::lang::ParsedSlices;
 
 /// Why a file could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,12 @@ pub enum WorldError {
 pub trait World {
     /// The bytes of a file of the workspace.
     fn read(&self, path: &RelPath) -> Result<Vec<u8>, WorldError>;
+
+    /// Slices of specs that were parsed before, if they are kept anywhere. They make compiling faster
+    /// and change nothing about what comes of it.
+    fn parsed(&self) -> Option<&dyn ParsedSlices> {
+        None
+    }
 }
 
 /// Files in memory: for tests, for examples in pages, and for a front that was sent its specs.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostics, did_you_mean};
-use crate::lang::{Compiled, DeclId, Expansion, compile, expand, print_expansion};
+use crate::lang::{Compiled, DeclId, Expansion, expand, print_expansion, reference_names, reference_node};
 use crate::ops::Error;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
 use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
@@ -15,8 +15,8 @@ use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_sv
 pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error> {
     if files.is_empty() {
         let dir = find(locations)?;
-        let world = DiskWorld::new(&dir)?;
-        return Ok(compile(&world, &[relative(Path::new(ROOT_FILE))?]));
+        let world = DiskWorld::new(&dir, &locations.environment)?;
+        return Ok(world.compile(&[relative(Path::new(ROOT_FILE))?]));
     }
     // Files are read relative to the workspace they lie in, so that their imports resolve; without
     // one, relative to the folder they lie in.
@@ -33,7 +33,7 @@ pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error
         })?;
         roots.push(relative(inside)?);
     }
-    Ok(compile(&DiskWorld::new(&dir)?, &roots))
+    Ok(DiskWorld::new(&dir, &locations.environment)?.compile(&roots))
 }
 
 fn relative(path: &Path) -> Result<RelPath, Error> {
@@ -116,17 +116,25 @@ pub fn expand_graph(
     Ok(print_expansion(&planned.expansion, &workspace.compiled.program.sources))
 }
 
-/// The page of a code.
-pub fn explain(code: &str) -> Result<&'static str, Error> {
-    let parsed = code.parse::<Code>().map_err(|()| {
-        let known = Code::ALL.iter().map(|code| code.as_str());
-        let help = match did_you_mean(&code.to_ascii_uppercase(), known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("codes run from {} to {}", Code::ALL[0], Code::ALL[Code::ALL.len() - 1]),
-        };
-        Error::usage_help(format!("there is no code `{code}`"), help)
-    })?;
-    Ok(parsed.info().page)
+/// The page of a code, or the reference of a node: `P0101`, `for-each`, `bundle.include`.
+pub fn explain(name: &str) -> Result<String, Error> {
+    if let Ok(code) = name.parse::<Code>() {
+        return Ok(code.info().page.to_owned());
+    }
+    if let Some(section) = reference_node(name) {
+        return Ok(section);
+    }
+    let is_code = name.len() == 5 && name[1..].bytes().all(|byte| byte.is_ascii_digit());
+    let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).chain(reference_names()).collect();
+    let wanted = if is_code { name.to_ascii_uppercase() } else { name.to_owned() };
+    let help = match did_you_mean(&wanted, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            format!("codes run from {} to {}; nodes are those of specs", Code::ALL[0], Code::ALL[Code::ALL.len() - 1])
+        }
+    };
+    let what = if is_code { "code" } else { "code or node" };
+    Err(Error::usage_help(format!("there is no {what} `{name}`"), help))
 }
 
 /// A name for a graph, after that of its folder: one that needs no quotes in KDL.

@@ -9,7 +9,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::base::RelPath;
 use crate::diag::{Diagnostics, SourceMap, Span};
-use crate::lang::{Compiled, World, WorldError, compile, expand};
+use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile, expand};
 use crate::ops::Error;
 use crate::ops::revision::Repository;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, find};
@@ -89,6 +89,10 @@ impl World for Recorded<'_> {
         let bytes = self.world.read(path)?;
         self.files.borrow_mut().insert(path.clone(), bytes.clone());
         Ok(bytes)
+    }
+
+    fn parsed(&self) -> Option<&dyn ParsedSlices> {
+        self.world.parsed()
     }
 }
 
@@ -195,7 +199,7 @@ fn open(
             let commit = repository.commit(name)?;
             (Box::new(repository.world(&commit)?), Some(commit))
         }
-        _ => (Box::new(DiskWorld::new(&dir)?), None),
+        _ => (Box::new(DiskWorld::new(&dir, &locations.environment)?), None),
     };
     if commit.is_some() && matches!(world.read(&root), Err(WorldError::NotFound)) {
         // Before its first spec a workspace has no graph, which is a state like any other.

@@ -90,7 +90,8 @@ pub fn forecast_json(forecast: &Forecast) -> Json {
     })
 }
 
-const ALL: [Prospect; 5] = [Prospect::Run, Prospect::Volatile, Prospect::MaybeCutOff, Prospect::Hit, Prospect::Fail];
+const ALL: [Prospect; 6] =
+    [Prospect::Run, Prospect::Volatile, Prospect::Effect, Prospect::MaybeCutOff, Prospect::Hit, Prospect::Fail];
 
 fn counts(forecast: &Forecast) -> Vec<(&'static str, usize)> {
     ALL.iter().map(|prospect| (prospect.word(), forecast.count(*prospect))).collect()

@@ -188,6 +188,7 @@ pub fn describe(reason: &Reason) -> String {
         Reason::PriorFailure => write!(text, "it failed the last time"),
         Reason::Forced => write!(text, "it was asked for by `--refresh`"),
         Reason::Volatile => write!(text, "its class is never cached"),
+        Reason::Effect => write!(text, "it changes something outside, which no other run can do for it"),
         Reason::SameKey => write!(text, "nothing it depends on has changed since its last run"),
         Reason::KnownKey { run } => write!(text, "the same action was done before, in run {run}"),
         Reason::ProducerFailed { addr } => write!(text, "`{addr}`, which it needs, failed"),

@@ -220,9 +220,9 @@ fn collect(
     for done in &report.actions {
         let action = plan.action(plan.find(&done.addr)?);
         match action.spec.class {
-            Class::Volatile => return None,
+            Class::Volatile | Class::Effect => return None,
             Class::Fixed => {}
-            Class::Pure => named.extend(action.spec.tools.iter().map(String::as_str)),
+            Class::Pure | Class::Record => named.extend(action.spec.tools.iter().map(String::as_str)),
         }
     }
     let mut todo: Vec<&str> = named.iter().copied().collect();

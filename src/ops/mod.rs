@@ -21,6 +21,7 @@ mod rebuild;
 mod report;
 mod revision;
 mod run;
+mod slices;
 mod tlog;
 mod trust;
 mod workspace;

@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Environment, Limits, RelPath};
-use crate::lang::{Compiled, World, WorldError, compile};
+use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile};
 use crate::ops::Error;
+use crate::ops::slices::SliceFile;
 
 /// The root file of a workspace.
 pub const ROOT_FILE: &str = "partita.kdl";
@@ -77,9 +78,9 @@ pub fn find(locations: &Locations) -> Result<PathBuf, Error> {
 pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = find(locations)?;
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
-    let world = DiskWorld::new(&dir)?;
+    let world = DiskWorld::new(&dir, &locations.environment)?;
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
-    let compiled = compile(&world, &[root_file]);
+    let compiled = world.compile(&[root_file]);
     let settings = compiled
         .program
         .roots
@@ -129,12 +130,7 @@ pub fn store_dir(locations: &Locations) -> Result<PathBuf, Error> {
 }
 
 fn default_store(environment: &Environment) -> Result<PathBuf, Error> {
-    let cache = environment
-        .get(Environment::XDG_CACHE_HOME)
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| environment.get(Environment::HOME).map(|home| PathBuf::from(home).join(".cache")));
-    cache.map(|cache| cache.join("partita")).ok_or_else(|| {
+    environment.user_cache().map(|cache| cache.join("partita")).ok_or_else(|| {
         Error::usage_help(
             "there is no place for the store: `HOME` is not set",
             "name one: `--store DIR` or `PARTITA_STORE`",
@@ -158,12 +154,24 @@ fn tidy(path: &Path) -> PathBuf {
 /// The files of a folder as the compiler's world. A file behind a symlink that leaves it is outside.
 pub struct DiskWorld {
     dir: PathBuf,
+    parsed: Option<SliceFile>,
 }
 
 impl DiskWorld {
     /// The world of a folder.
-    pub fn new(dir: &Path) -> Result<Self, Error> {
-        Ok(Self { dir: dir.canonicalize().map_err(Error::io("find", dir))? })
+    pub fn new(dir: &Path, environment: &Environment) -> Result<Self, Error> {
+        let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
+        let parsed = SliceFile::of(&dir, environment);
+        Ok(Self { dir, parsed })
+    }
+
+    /// Compiles root files, and keeps what was parsed for the next time.
+    pub fn compile(&self, roots: &[RelPath]) -> Compiled {
+        let compiled = compile(self, roots);
+        if let Some(parsed) = &self.parsed {
+            parsed.keep();
+        }
+        compiled
     }
 }
 
@@ -185,6 +193,10 @@ impl World for DiskWorld {
             return Err(WorldError::TooLarge);
         }
         Ok(bytes)
+    }
+
+    fn parsed(&self) -> Option<&dyn ParsedSlices> {
+        self.parsed.as_ref().map(|parsed| parsed as &dyn ParsedSlices)
     }
 }
 

@@ -138,18 +138,38 @@ pub enum Class {
     Pure,
     /// Network; the digest of the outputs is declared; cached.
     Fixed,
+    /// Network; what it gave is recorded once and replayed (a call of a model, a search, a read of an API).
+    Record,
     /// Any network; never cached.
     Volatile,
+    /// It changes something outside (a push, a deployment): never served from another run, and not
+    /// made twice by a run that is taken up again.
+    Effect,
 }
 
 impl Class {
+    /// All of them, from the least to the most that they may do.
+    pub const ALL: [Self; 5] = [Self::Pure, Self::Fixed, Self::Record, Self::Volatile, Self::Effect];
+
     /// The word in specs.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pure => "pure",
             Self::Fixed => "fixed",
+            Self::Record => "record",
             Self::Volatile => "volatile",
+            Self::Effect => "effect",
         }
+    }
+
+    /// The class of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.word() == word)
+    }
+
+    /// Whether a result on record may stand for the action.
+    pub fn is_cached(self) -> bool {
+        matches!(self, Self::Pure | Self::Fixed | Self::Record)
     }
 
     /// Whether the action may use the network.

@@ -20,14 +20,20 @@ pub(super) struct Entry<'a> {
 
 type Ways = Vec<(Privilege, String)>;
 
+/// What a class that uses the network does not promise.
+fn unpinned(class: Class) -> &'static str {
+    if class.network() && class != Class::Fixed { ", without a promised digest" } else { "" }
+}
+
 /// The ways in which a change of an action widens what it may do.
 pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
     let mut ways = Ways::new();
     let (old, new) = (&entry.old.spec, &entry.new.spec);
     // The order of classes is that of what they may do.
     if new.class > old.class {
-        let unpinned = if new.class == Class::Volatile { ", without a promised digest" } else { "" };
-        ways.push((Privilege::Network, format!("class {} -> {}{unpinned}", old.class.word(), new.class.word())));
+        let way = if new.class == Class::Effect { Privilege::Effect } else { Privilege::Network };
+        let unpinned = unpinned(new.class);
+        ways.push((way, format!("class {} -> {}{unpinned}", old.class.word(), new.class.word())));
     }
     if old.class == Class::Fixed && new.class == Class::Fixed {
         for output in &new.outputs {
@@ -39,11 +45,13 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
             }
         }
     }
-    if old.class == Class::Volatile
-        && new.class == Class::Volatile
+    if old.class == new.class
+        && matches!(new.class, Class::Volatile | Class::Effect)
         && let Some(change) = changes.iter().find(|change| change.keyed)
     {
-        ways.push((Privilege::Effect, format!("`{}` of a volatile action changed", change.field)));
+        let article = if new.class == Class::Effect { "an" } else { "a" };
+        let text = format!("`{}` of {article} {} action changed", change.field, new.class.word());
+        ways.push((Privilege::Effect, text));
     }
     if new.isolation < old.isolation {
         let text = format!("isolation {} -> {}", old.isolation.word(), new.isolation.word());
@@ -65,7 +73,7 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
             && change.after.is_none()
         {
             let decides = |plan: &Plan| plan.find(addr).is_some_and(|id| plan.action(id).spec.outputs.is_empty());
-            if new.class == Class::Volatile || decides(entry.old_plan) || decides(entry.new_plan) {
+            if !new.class.is_cached() || decides(entry.old_plan) || decides(entry.new_plan) {
                 ways.push((Privilege::Gate, format!("no longer waits for `{addr}`")));
             }
         }
@@ -77,8 +85,9 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
 pub(super) fn of_added(action: &Action, tools: &BTreeMap<&str, &Tool>) -> Ways {
     let mut ways = Ways::new();
     if action.spec.class.network() {
-        let unpinned = if action.spec.class == Class::Volatile { ", without a promised digest" } else { "" };
-        ways.push((Privilege::Network, format!("new, class {}{unpinned}", action.spec.class.word())));
+        let class = action.spec.class;
+        let way = if class == Class::Effect { Privilege::Effect } else { Privilege::Network };
+        ways.push((way, format!("new, class {}{}", class.word(), unpinned(class))));
     }
     for (tool, variable) in passed_by(action, tools) {
         ways.push((Privilege::PassEnv, format!("new, `{variable}` reaches it by tool `{tool}`")));

@@ -112,11 +112,7 @@ fn action(ir: &ActionIr) -> Action {
             digest: output.digest,
         })
         .collect();
-    let class = match ir.class.as_str() {
-        "fixed" => Class::Fixed,
-        "volatile" => Class::Volatile,
-        _ => Class::Pure,
-    };
+    let class = Class::parse(&ir.class).unwrap_or(Class::Pure);
     let holds = ir.holds.iter().map(|(pool, amount)| ResourceNeed { pool: pool.clone(), amount: *amount }).collect();
     Action {
         addr: ir.addr.clone(),

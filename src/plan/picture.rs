@@ -236,8 +236,8 @@ fn draw(picture: &Picture) -> String {
     for cell in &picture.cells {
         let class = match cell.class {
             Class::Pure => "box",
-            Class::Fixed => "box fixed",
-            Class::Volatile => "box volatile",
+            Class::Fixed | Class::Record => "box fixed",
+            Class::Volatile | Class::Effect => "box volatile",
         };
         let own = if cell.in_process { " own" } else { "" };
         let long = if cell.marked { " long" } else { "" };

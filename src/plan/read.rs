@@ -377,8 +377,7 @@ fn read_tool(line: ToolLine) -> Result<Tool, String> {
 fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Action, String> {
     let id = |addr: &str| ids.get(addr).copied().ok_or_else(|| format!("there is no action `{addr}` in the plan"));
     let kind = read_body(&line.kind, line.body)?;
-    let class = [Class::Pure, Class::Fixed, Class::Volatile].into_iter().find(|class| class.word() == line.class);
-    let class = class.ok_or_else(|| format!("`{}` is no class", line.class))?;
+    let class = Class::parse(&line.class).ok_or_else(|| format!("`{}` is no class", line.class))?;
     let level = [Isolation::None, Isolation::Landlock, Isolation::Full];
     let isolation = level.into_iter().find(|level| level.word() == line.isolation);
     let isolation = isolation.ok_or_else(|| format!("`{}` is no isolation", line.isolation))?;

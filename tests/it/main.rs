@@ -20,6 +20,7 @@ mod guard;
 mod keys;
 mod language;
 mod memo;
+mod reference;
 mod repro;
 mod specs;
 mod stdlib;

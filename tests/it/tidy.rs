@@ -55,6 +55,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("p256", &["bundle"]),
     ("petgraph", &["plan", "lang"]),
     ("pkcs8", &["bundle"]),
+    ("postcard", &["lang"]),
     ("regex", &["lang"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "cli"]),

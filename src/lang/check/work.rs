@@ -14,8 +14,7 @@ use crate::lang::shape::enough;
 use crate::lang::text::Text;
 use crate::lang::ty::{ArtifactKind, Ty};
 
-const CLASSES: &[&str] = &["pure", "fixed", "volatile"];
-const RESERVED_CLASSES: &[&str] = &["record", "effect"];
+const CLASSES: &[&str] = &["pure", "fixed", "record", "volatile", "effect"];
 
 /// Where work stands: what its names mean.
 pub(super) struct Place<'a> {
@@ -259,18 +258,21 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
     if let Some(written) = &work.class
         && !CLASSES.contains(&class)
     {
-        diagnostics.push(if RESERVED_CLASSES.contains(&class) {
-            Diagnostic::new(
-                Code::P0111,
-                written.span,
-                format!("class `{class}` belongs to the language, but this version does not run it yet"),
-            )
-            .with_help(format!("this version runs: {}", CLASSES.join(", ")))
-        } else {
+        diagnostics.push(
             Diagnostic::new(Code::P0305, written.span, format!("`{class}` is not a class of action"))
                 .with_suggestion(did_you_mean(class, CLASSES.iter().copied()))
-                .with_help(format!("classes: {}", CLASSES.join(", ")))
-        });
+                .with_help(format!("classes: {}", CLASSES.join(", "))),
+        );
+    }
+    if let (Some(written), "record" | "effect", Some(body), Some(at)) = (&work.class, class, &work.body, work.body_at)
+        && !matches!(body, Body::Exec { .. })
+    {
+        let what = if class == "record" { "asks nothing of the world" } else { "changes nothing outside" };
+        diagnostics.push(
+            Diagnostic::new(Code::P0508, written.span, format!("a built-in action {what}, so it is no `{class}`"))
+                .with_secondary(at, "done in-process, from staged files alone")
+                .with_help(format!("remove `class={class}`, or run the tool that does it")),
+        );
     }
     for output in &work.outputs {
         if class == "fixed" && output.digest.is_none() && !diagnostics.has_error_within(output.span) {
