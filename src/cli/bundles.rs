@@ -150,7 +150,7 @@ fn make(
 ) -> Result<Result<BundleReply, u8>, Error> {
     let context = context(cli, locations, output)?;
     let dir = asked.dir.map_or_else(|| ops::default_dir(workspace), |dir| locations.current.join(dir));
-    let run = options(cli, asked.run, asked.materialize)?;
+    let run = options(cli, locations, asked.run, asked.materialize)?;
     let reply = match ops::make(workspace, asked.name, &params(cli)?, &dir, &run, &context)? {
         Ok(reply) => reply,
         Err(run) => {

@@ -58,6 +58,8 @@ pub struct WorkspaceDecl {
     pub out: Option<Name>,
     /// The folder inputs are relative to.
     pub root: Option<Name>,
+    /// The least isolation, as a word.
+    pub require_isolation: Option<Name>,
     /// The node's name; `None` without the node.
     pub span: Option<Span>,
 }

@@ -50,6 +50,7 @@ fn workspace(node: &Node) -> WorkspaceDecl {
         state: get("state"),
         out: get("out"),
         root: get("root"),
+        require_isolation: get("require-isolation"),
         span: Some(node.name.span),
     }
 }

@@ -18,8 +18,14 @@ static STATE: Shape =
 static OUT: Shape = Shape::new("out", "Where outputs appear, relative to the root.").args(1, 1, Name, Name, "out DIR");
 static ROOT: Shape = Shape::new("root", "The folder inputs are relative to, itself relative to this file's.")
     .args(1, 1, Name, Name, "root DIR");
-static WORKSPACE: Shape = Shape::new("workspace", "In the root file only: where store, state and outputs lie.")
-    .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT)]);
+static REQUIRE_ISOLATION: Shape = Shape::new(
+    "require-isolation",
+    "The least isolation that every result must have been made under.",
+)
+.args(1, 1, Name, Name, "require-isolation full|landlock|none");
+static WORKSPACE: Shape =
+    Shape::new("workspace", "In the root file only: where store, state and outputs lie, and what it requires.")
+        .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT), once(&REQUIRE_ISOLATION)]);
 
 static IMPORT: Shape = Shape::new("import", "Makes the declarations of another file visible under an alias.")
     .args(1, 1, Name, Name, "import \"PATH\" as=NAME")

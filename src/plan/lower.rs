@@ -34,7 +34,8 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         })
         .collect();
     tools.sort_by(|a, b| a.name.cmp(&b.name));
-    let actions = expansion.actions.iter().map(action).collect();
+    let required = required_isolation(program);
+    let actions = expansion.actions.iter().map(|ir| action(ir, required)).collect();
     let mut plan = Plan {
         graph: expansion.graph.clone(),
         actions,
@@ -45,6 +46,14 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
     };
     seal(&mut plan);
     plan
+}
+
+/// The least isolation that the workspace requires.
+fn required_isolation(program: &Program) -> Isolation {
+    let root = program.roots.first().map(|file| &program.file(*file).decls);
+    let word = root.and_then(|decls| decls.workspace.as_ref()?.require_isolation.as_ref());
+    let level = word.and_then(|word| Isolation::ALL.into_iter().find(|level| level.word() == word.value));
+    level.unwrap_or(Isolation::None)
 }
 
 /// Computes the digests of a plan whose actions are complete but for them.
@@ -88,7 +97,7 @@ pub fn topological(plan: &Plan) -> Vec<ActionId> {
     order
 }
 
-fn action(ir: &ActionIr) -> Action {
+fn action(ir: &ActionIr, isolation: Isolation) -> Action {
     let kind = match &ir.body {
         BodyIr::Exec { tool, args } => ActionKind::Exec { tool: tool.clone(), args: args.clone() },
         BodyIr::Copy(from) => ActionKind::Copy { from: from.clone() },
@@ -124,7 +133,7 @@ fn action(ir: &ActionIr) -> Action {
             outputs,
             tools: ir.tools.clone(),
             cwd: ir.cwd.clone(),
-            isolation: Isolation::None,
+            isolation,
         },
         policy: Policy { timeout_ms: ir.timeout_ms, retry: ir.retry.as_ref().map(retry), holds },
         def: Digest::from_bytes([0; 32]),

@@ -17,6 +17,7 @@ mod examples;
 mod exec;
 mod forecast;
 mod guard;
+mod isolation;
 mod keys;
 mod language;
 mod memo;

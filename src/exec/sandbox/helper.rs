@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Resource, WaitOptions, pidfd_open, waitpi
 
 use crate::exec::sandbox::clone::{self, Stack};
 use crate::exec::sandbox::fence::Fence;
-use crate::exec::sandbox::inner::{self, CLEAN, Given, Task, is_open, limit, open_null};
+use crate::exec::sandbox::inner::{self, CLEAN, Given, Task, give_up, is_open, limit, open_null};
 use crate::exec::sandbox::root::{Root, path_of};
 use crate::exec::sandbox::seccomp::{Filter, Sockets};
 use crate::exec::sandbox::template::{Broken, build, leave, step};
@@ -199,7 +199,8 @@ fn collect(running: &mut Vec<Running>, spare: &mut Vec<OwnedFd>) {
     });
 }
 
-/// What neither this process nor any that it starts can get back.
+/// What neither this process nor any that it starts can get back. Without the right to give up, there is
+/// nothing to be given up.
 fn give_up_for_good() -> Result<(), Broken> {
     use rustix::thread::{
         CapabilitiesSecureBits, CapabilitySet, remove_capability_from_bounding_set, set_capabilities_secure_bits,
@@ -209,7 +210,7 @@ fn give_up_for_good() -> Result<(), Broken> {
         | CapabilitiesSecureBits::NO_ROOT_LOCKED
         | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
         | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
-    step("lock capabilities", set_capabilities_secure_bits(bits))?;
+    let _ = set_capabilities_secure_bits(bits);
     for capability in CapabilitySet::all().iter() {
         // One that this kernel does not know cannot be had.
         let _ = remove_capability_from_bounding_set(capability);
@@ -237,6 +238,8 @@ fn confine(control: &OwnedFd) -> Result<(), Broken> {
     }
     fence = step(what, fence.write(&task.attempt))?;
     step(what, fence.apply())?;
+    give_up_for_good()?;
+    give_up()?;
     let sockets = if network { Sockets::Any } else { Sockets::Pairs };
     step("refuse system calls", Filter::new(sockets).and_then(|filter| filter.apply()))?;
     if task.program.is_none() {

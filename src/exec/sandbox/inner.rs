@@ -180,7 +180,8 @@ fn fence() -> Result<(), Broken> {
     step("confine files by Landlock", fence.and_then(Fence::apply))
 }
 
-fn give_up() -> Result<(), Broken> {
+/// Gives up every capability.
+pub(super) fn give_up() -> Result<(), Broken> {
     use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
     let none = CapabilitySet::empty();
     let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };

@@ -178,6 +178,7 @@ impl Root {
                 root.put(&at, Item::Link(target));
             }
         }
+        root.drop_what_is_covered();
         for link in ["/tmp", "/var/tmp", "/dev/shm"] {
             let link = Path::new(link);
             if root.0.keys().any(|path| path != link && path.starts_with(link)) {
@@ -265,6 +266,12 @@ impl Root {
         if at != Path::new("/") && !self.covers(&at) && at.exists() && !at.starts_with("/proc") {
             self.put(&at, Item::Shown(at.clone()));
         }
+    }
+
+    /// Drops what lies below a folder that is shown: it is there already.
+    fn drop_what_is_covered(&mut self) {
+        let shown: Vec<PathBuf> = self.shown().map(Path::to_path_buf).collect();
+        self.0.retain(|path, _| !shown.iter().any(|above| path != above && path.starts_with(above)));
     }
 
     /// Whether a path lies in a folder that is shown.
@@ -397,6 +404,22 @@ mod tests {
         assert!(!root.0.contains_key(&dir.join("bin/other")));
         assert!(root.0.contains_key(Path::new("/build")));
         assert!(!root.shown().any(|path| path == Path::new("/etc") || path == Path::new("/usr/bin")));
+    }
+
+    #[test]
+    fn nothing_is_put_into_a_folder_that_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(dir.join("a/b/bin")).unwrap();
+        std::fs::write(dir.join("a/b/bin/tool"), "").unwrap();
+        let tools = [dir.join("a/b/bin/tool")];
+        let wanted = Wanted { tools: &tools, ..Wanted::nothing(Path::new("/nonexistent")) };
+        let root = Root::new(&wanted);
+        let shown: Vec<&Path> = root.shown().filter(|path| path.starts_with(&dir)).collect();
+        assert_eq!(shown, [dir.join("a/b")]);
+        for path in root.shown() {
+            assert!(root.0.keys().all(|other| other == path || !other.starts_with(path)), "{}", path.display());
+        }
     }
 
     #[test]

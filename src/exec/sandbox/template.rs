@@ -2,14 +2,12 @@
 //! namespace of its own; actions get copies of it. Leaves out what is in it.
 
 use std::fmt::Display;
-use std::io::Error;
-use std::os::fd::AsRawFd;
+use std::io::{Error, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
-use rustix::fs::{Mode, OFlags};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     mount_remount, unmount,
@@ -57,86 +55,84 @@ pub(super) fn leave() -> Result<(), Broken> {
     step("keep mounts to itself", mount_change("/", private))
 }
 
+/// Where the machine's root is while the template is made.
+const OLD: &str = "/.old";
+
 /// Makes the root and moves into it.
+///
+/// In this order, so that no file of the machine can be touched whatever the items are: an empty root is
+/// entered first, so that paths and links lead nowhere else; all places are made before anything is
+/// mounted on one, so that they lie in that root; and a place that exists is never opened to write.
 pub(super) fn build(root: &Root, scratch: &Path) -> Result<(), Broken> {
-    let below = step("open the folder of the run", rustix::fs::open(scratch, OFlags::PATH, Mode::empty()))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     step("mount the root", mount("tmpfs", scratch, "tmpfs", flags, Some(c"mode=755,size=16m")))?;
-    let at = |path: &Path| scratch.join(path.strip_prefix("/").unwrap_or(path));
-    let own = at(Path::new(SCRATCH));
-    step("make the root", std::fs::create_dir(&own))?;
-    let opened = format!("/proc/self/fd/{}", below.as_raw_fd());
-    step("bind the folder of the run", mount_bind(&opened, &own))?;
-    step("restrict the folder of the run", mount_remount(&own, MountFlags::BIND | flags | flags_of(&own), ""))?;
-    let proc = at(Path::new(MACHINE_PROC));
-    step("make the root", std::fs::create_dir(&proc))?;
-    step("bind `/proc`", mount_bind_recursive("/proc", &proc))?;
-    for (path, item) in &root.0 {
-        let to = at(path);
-        put(path, &to, item, scratch, &own)?;
+    step("make the root", std::fs::create_dir(scratch.join(".old")))?;
+    step("enter the root", rustix::process::chdir(scratch))?;
+    step("enter the root", rustix::process::pivot_root(".", ".old"))?;
+    step("enter the root", rustix::process::chdir("/"))?;
+    for folder in [SCRATCH, MACHINE_PROC] {
+        step("make the root", std::fs::create_dir(folder))?;
     }
-    for (mounted, flags) in mounts_below(scratch)? {
-        let hidden = [&own, &proc].iter().any(|hidden| mounted.starts_with(hidden));
-        if mounted == scratch || hidden || mounted.starts_with(at(Path::new("/dev"))) {
+    let items: Vec<(&Path, &Item)> = root.0.iter().map(|(path, item)| (path.as_path(), item)).collect();
+    for &(path, item) in &items {
+        make(path, item)?;
+    }
+    let outer = |path: &Path| Path::new(OLD).join(path.strip_prefix("/").unwrap_or(path));
+    step("bind the folder of the run", mount_bind(outer(scratch), SCRATCH))?;
+    step("bind `/proc`", mount_bind_recursive(outer(Path::new("/proc")), MACHINE_PROC))?;
+    for &(path, item) in &items {
+        let what = || format!("bind `{}`", path.display());
+        match item {
+            Item::Device => step(what(), mount_bind(outer(path), path))?,
+            Item::Shown(from) => step(what(), mount_bind_recursive(outer(from), path))?,
+            Item::Folder | Item::Link(_) | Item::Text(_) => {}
+        }
+    }
+    for (mounted, kept) in mounts()? {
+        let is_below = |folder: &str| mounted.starts_with(folder);
+        if mounted == Path::new("/") || [OLD, MACHINE_PROC, "/dev"].into_iter().any(is_below) {
             continue;
         }
-        let only = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | flags;
-        step(format!("make `{}` read-only", mounted.display()), mount_remount(&mounted, only, ""))?;
+        let only = if is_below(SCRATCH) { MountFlags::empty() } else { MountFlags::RDONLY };
+        let what = format!("restrict `{}`", mounted.display());
+        step(what, mount_remount(&mounted, MountFlags::BIND | only | flags | kept, ""))?;
     }
-    step("enter the root", rustix::process::chdir(scratch))?;
-    step("enter the root", rustix::process::pivot_root(".", "."))?;
-    step("leave the old root", unmount(".", UnmountFlags::DETACH))?;
-    step("enter the root", rustix::process::chdir("/"))?;
-    let only = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    step("make the root read-only", mount_remount("/", only, ""))
+    step("leave the old root", unmount(OLD, UnmountFlags::DETACH))?;
+    step("leave the old root", std::fs::remove_dir(OLD))?;
+    step("make the root read-only", mount_remount("/", MountFlags::BIND | MountFlags::RDONLY | flags, ""))
 }
 
-fn put(path: &Path, to: &Path, item: &Item, scratch: &Path, own: &Path) -> Result<(), Broken> {
+/// Makes the place of an item in the empty root.
+fn make(path: &Path, item: &Item) -> Result<(), Broken> {
     let what = || format!("put `{}` in the root", path.display());
-    if let Some(parent) = to.parent() {
+    if let Some(parent) = path.parent() {
         step(what(), std::fs::create_dir_all(parent))?;
     }
+    let file = || std::fs::File::create_new(path);
     match item {
-        Item::Folder => step(what(), std::fs::create_dir_all(to)),
-        Item::Link(target) => step(what(), symlink(target, to)),
-        Item::Text(text) => step(what(), std::fs::write(to, text)),
-        Item::Device => {
-            step(what(), std::fs::write(to, ""))?;
-            step(what(), mount_bind(path, to))
-        }
+        Item::Folder => step(what(), std::fs::create_dir_all(path)),
+        Item::Link(target) => step(what(), symlink(target, path)),
+        Item::Text(text) => step(what(), file().and_then(|mut file| file.write_all(text.as_bytes()))),
+        Item::Device => step(what(), file().map(drop)),
         Item::Shown(from) => {
-            // The folder of the run is covered by the new root.
-            let from = from.strip_prefix(scratch).map_or_else(|_| from.clone(), |rest| own.join(rest));
+            let from = Path::new(OLD).join(from.strip_prefix("/").unwrap_or(from));
             if step(what(), std::fs::metadata(&from))?.is_dir() {
-                step(what(), std::fs::create_dir_all(to))?;
-                step(what(), mount_bind_recursive(&from, to))
+                step(what(), std::fs::create_dir_all(path))
             } else {
-                step(what(), std::fs::write(to, ""))?;
-                step(what(), mount_bind(&from, to))
+                step(what(), file().map(drop))
             }
         }
     }
 }
 
-/// The flags of the mount at a path that may not be taken away.
-fn flags_of(path: &Path) -> MountFlags {
-    mounts_below(path)
-        .ok()
-        .and_then(|mounts| mounts.into_iter().find(|(at, _)| at == path))
-        .map_or(MountFlags::empty(), |(_, flags)| flags)
-}
-
-/// The mounts at and below a path with those flags that must be kept.
-fn mounts_below(path: &Path) -> Result<Vec<(PathBuf, MountFlags)>, Broken> {
-    let table = step("read the table of mounts", std::fs::read("/proc/self/mountinfo"))?;
+/// All mounts with those flags that must be kept.
+fn mounts() -> Result<Vec<(PathBuf, MountFlags)>, Broken> {
+    let table = step("read the table of mounts", std::fs::read(format!("{MACHINE_PROC}/self/mountinfo")))?;
     let mut found = Vec::new();
     for line in table.split(|byte| *byte == b'\n') {
         let mut fields = line.split(|byte| *byte == b' ').skip(4);
         let (Some(at), Some(options)) = (fields.next(), fields.next()) else { continue };
         let at = PathBuf::from(std::ffi::OsString::from_vec(unescaped(at)));
-        if !at.starts_with(path) {
-            continue;
-        }
         let mut flags = MountFlags::empty();
         for option in options.split(|byte| *byte == b',') {
             flags |= match option {
