@@ -112,10 +112,15 @@ codes! {
     P0505 Error "a node needs more of a resource than there is";
     P0507 Error "a path is not relative, or leaves the workspace";
     P0508 Error "a rule of an action's class is broken";
+    P0602 Error "an agent uses a capability that is denied to it";
+    P0605 Error "candidates of a capability lead back to itself";
+    P0606 Error "a candidate does not provide the capability";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P1001 Warning "something is declared and never used";
-    P1002 Warning "a type annotation says what the place says already";
+    P1002 Warning "a word says what another says already";
+    P1003 Warning "a tool that serves a capability is not pinned to versions";
+    P1006 Warning "a tool of the primary tier costs money";
 }
 
 impl fmt::Display for Code {

@@ -1,11 +1,18 @@
 //! Declarations as written, decoded from nodes: names unresolved, expressions unevaluated. Leaves
 //! out whether any of it makes sense: see `check`.
 
-use crate::base::Digest;
+mod domain;
+
 use crate::diag::Span;
 use crate::lang::Spanned;
 use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
+
+pub use domain::{
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
+    Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
+    SkillTrustDecl, TenantDecl,
+};
 
 /// A name with its place.
 pub(crate) type Name = Spanned<String>;
@@ -92,6 +99,8 @@ pub struct ToolDecl {
     pub supplier: Option<String>,
     /// The versions that will do.
     pub version: Option<String>,
+    /// What it serves, at what price, and with which effects.
+    pub offer: OfferDecl,
 }
 
 /// `param`.
@@ -177,7 +186,7 @@ pub struct OutputDecl {
     /// The type.
     pub ty: Ty,
     /// The digest it must have.
-    pub digest: Option<Spanned<Digest>>,
+    pub digest: Option<Text>,
     /// The whole node.
     pub span: Span,
 }
@@ -213,6 +222,8 @@ pub struct Work {
     pub body: Option<Body>,
     /// Where it says so.
     pub body_at: Option<Span>,
+    /// What it asks of somebody else, instead of a body.
+    pub ask: Option<AskDecl>,
     /// The class as written.
     pub class: Option<Name>,
     /// Inputs.
@@ -381,6 +392,10 @@ pub struct GraphDecl {
     pub retry: Option<RetryDecl>,
     /// Pools.
     pub resources: Vec<(Name, u64)>,
+    /// Who owns its runs.
+    pub tenant: Option<Name>,
+    /// What a run may cost.
+    pub budget: Option<Money>,
 }
 
 /// `include`.
@@ -432,6 +447,16 @@ pub struct FileDecls {
     pub graphs: Vec<GraphDecl>,
     /// Bundles.
     pub bundles: Vec<BundleDecl>,
+    /// Tenants.
+    pub tenants: Vec<TenantDecl>,
+    /// Capabilities.
+    pub capabilities: Vec<CapabilityDecl>,
+    /// Providers.
+    pub providers: Vec<ProviderDecl>,
+    /// Agents.
+    pub agents: Vec<AgentDecl>,
+    /// Skills.
+    pub skills: Vec<SkillDecl>,
     /// Whether a declaration was not understood, so that a name may be missing for that reason.
     pub incomplete: bool,
     /// Whether an import was not understood.

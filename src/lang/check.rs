@@ -1,8 +1,9 @@
-//! The static checks, in order: constants, tools, recipes, templates, graphs, bundles. Everything is
+//! The static checks, in order: constants, tools, who serves what, recipes, templates, graphs, bundles. Everything is
 //! checked without parameter values, so that a mistake is found even in what is never run. Leaves out
 //! what depends on values: see `expand`.
 
 mod bundle;
+mod domain;
 mod group;
 mod scope;
 mod unused;
@@ -19,6 +20,7 @@ use crate::lang::ty::{Constraints, Ty};
 use scope::some;
 
 pub(crate) use bundle::check_version;
+pub(crate) use domain::{Asked, asked, leaves};
 pub(crate) use scope::{Scope, check_values};
 pub(crate) use unused::check_unused;
 pub(crate) use work::{check_overlap, no_output, not_a_reference};
@@ -65,6 +67,7 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
         }
     }
     let constants = Scope::of_file(program, file);
+    domain::check_domain(program, file, &constants, diagnostics);
     for recipe in &decls.recipes {
         work::check_recipe(program, file, recipe, &constants, diagnostics);
     }

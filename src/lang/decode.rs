@@ -2,7 +2,10 @@
 //! kind here has been reported already and its declaration is left out in silence; what only decoding
 //! can see (types, units, digests, words of a closed set) is reported here. Leaves out names.
 
+mod domain;
 mod work;
+
+pub(crate) use work::parse_digest;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
@@ -37,6 +40,11 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
             "template" => file.templates.extend(decoder.group(node)),
             "graph" => file.graphs.extend(decoder.graph(node)),
             "bundle" => file.bundles.extend(decoder.bundle(node)),
+            "tenant" => file.tenants.extend(decoder.tenant(node)),
+            "capability" => file.capabilities.extend(decoder.capability(node)),
+            "provider" => file.providers.extend(decoder.provider(node)),
+            "agent" => file.agents.extend(decoder.agent(node)),
+            "skill" => file.skills.extend(decoder.skill(node)),
             _ => {}
         }
     }
@@ -118,6 +126,7 @@ impl Decoder<'_> {
             pass_env: names_of_children(node, "pass-env").into_iter().map(|name| name.value).collect(),
             supplier: prop_name(node, "supplier").map(|name| name.value),
             version: prop_name(node, "version").map(|name| name.value),
+            offer: self.offer(node),
             name,
         })
     }
@@ -225,7 +234,29 @@ impl Decoder<'_> {
     fn step(&mut self, node: &Node) -> Option<StepDecl> {
         let name = first_name(node)?;
         let mut work = self.work(node);
-        if let Some(tool) = prop_name(node, "tool") {
+        if let (Some(ask), Some(tool)) = (&work.ask, prop(node, "tool")) {
+            self.push(
+                Diagnostic::new(
+                    Code::P0106,
+                    tool.span,
+                    "a step starts a tool or asks somebody else, and this says both",
+                )
+                .with_secondary(ask.at, "asked here")
+                .with_help("keep one of the two"),
+            );
+            work.ask = None;
+        }
+        if let (None, Some(with)) = (&work.ask, child(node, "with").filter(|_| prop(node, "capability").is_none())) {
+            self.push(
+                Diagnostic::new(Code::P0107, with.name.span, "`with` gives arguments, and this step asks for nothing")
+                    .with_help("a step that starts a tool gives it arguments by `arg …`"),
+            );
+        }
+        if let Some(ask) = &work.ask {
+            let at = ask.at;
+            self.of_the_ask(node, at);
+            work.body = None;
+        } else if let Some(tool) = prop_name(node, "tool") {
             let args =
                 children(node, "arg").flat_map(|arg| arg.args.iter()).filter_map(|value| self.expr(value)).collect();
             self.one_body(&mut work, tool.span, Body::Exec { tool, args });
@@ -236,10 +267,15 @@ impl Decoder<'_> {
                     .with_help("add `tool=NAME`"),
             );
         }
-        if work.body.is_none() && child(node, "arg").is_none() && !has_body(node) && self.sound(node) {
+        if work.body.is_none()
+            && work.ask.is_none()
+            && child(node, "arg").is_none()
+            && !has_body(node)
+            && self.sound(node)
+        {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("step `{}` does nothing", name.value))
-                    .with_help("add `tool=NAME`, or one of `copy`, `write`, `render`, `merge-json`"),
+                    .with_help("add `tool=NAME`, `capability=NAME`, or one of `copy`, `write`, `render`, `merge-json`"),
             );
         }
         Some(StepDecl { name, work })
@@ -289,6 +325,8 @@ impl Decoder<'_> {
             timeout: defaults.and_then(|node| self.timeout(node)),
             retry: defaults.and_then(|node| self.retry(node)),
             resources,
+            tenant: prop_name(node, "tenant"),
+            budget: child(node, "budget").and_then(|budget| self.money(budget, "usd")),
         })
     }
 
@@ -296,7 +334,29 @@ impl Decoder<'_> {
         let name = first_name(node)?;
         let recipe = prop_name(node, "recipe");
         let mut work = self.work(node);
-        let with = self.with(node);
+        // What an ask is given has been read with it.
+        let with = work.ask.as_ref().map(|ask| ask.with.clone());
+        let with = with.unwrap_or_else(|| self.with(node));
+        if let Some(ask) = &work.ask {
+            let at = ask.at;
+            match &recipe {
+                Some(recipe) => {
+                    self.push(
+                        Diagnostic::new(
+                            Code::P0106,
+                            name.span,
+                            format!("node `{}` names a recipe and also asks somebody else", name.value),
+                        )
+                        .with_secondary(recipe.span, "the recipe")
+                        .with_secondary(at, "asked here")
+                        .with_help("keep one of the two"),
+                    );
+                    work.ask = None;
+                }
+                None => self.of_the_ask(node, at),
+            }
+            work.body = None;
+        }
         match (&recipe, &work.body) {
             (Some(recipe), Some(_)) => {
                 self.push(
@@ -310,20 +370,22 @@ impl Decoder<'_> {
                 );
                 work.body = None;
             }
-            (None, None) if !has_body(node) && self.sound(node) => self.push(
+            (None, None) if work.ask.is_none() && !has_body(node) && self.sound(node) => self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("node `{}` does nothing", name.value))
-                    .with_help("add `recipe=NAME`, `run TOOL ARG…`, or one of `copy`, `write`, `render`, `merge-json`"),
+                    .with_help("add `recipe=NAME`, `capability=NAME`, `run TOOL ARG…`, or one of `copy`, `write`, `render`, `merge-json`"),
             ),
             _ => {}
         }
-        if let (None, Some(with), true) = (&recipe, child(node, "with"), work.body.is_some() || self.sound(node)) {
+        if let (None, None, Some(with), true) =
+            (&recipe, &work.ask, child(node, "with"), work.body.is_some() || self.sound(node))
+        {
             self.push(
                 Diagnostic::new(
                     Code::P0107,
                     with.name.span,
-                    "`with` gives arguments to a recipe, and this node names none",
+                    "`with` gives arguments to a recipe or a capability, and this node names none",
                 )
-                .with_help("name one by `recipe=`; for variables of the environment use `env`"),
+                .with_help("name one by `recipe=` or `capability=`; for variables of the environment use `env`"),
             );
         }
         if let Some(recipe) = &recipe {

@@ -174,6 +174,16 @@ impl<'a> Evaluator<'a> {
         Some(())
     }
 
+    /// The texts a pattern's position stands for: `(var)list` is spliced.
+    pub(crate) fn texts(&self, text: &Text, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
+        let mut out = Vec::new();
+        match text.as_variable() {
+            Some(name) => self.splice(&Expr::Var(name), &mut out, diagnostics)?,
+            None => out.push(self.text(text, diagnostics)?),
+        }
+        Some(out)
+    }
+
     /// Whether a condition holds.
     pub(crate) fn condition(&self, condition: &Cond, diagnostics: &mut Diagnostics) -> Option<bool> {
         match condition {

@@ -32,7 +32,11 @@ mod trust;
 mod ty;
 mod world;
 
-pub use ast::{RetryDecl, ToolDecl, WorkspaceDecl};
+pub use ast::{
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
+    Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
+    SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
+};
 pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
 pub use fmt::{Error as FormatError, format};

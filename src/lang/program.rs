@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
-use crate::lang::ast::{BundleDecl, FileDecls, GraphDecl, Group, LetDecl, Name, RecipeDecl, ToolDecl};
+use crate::lang::ast::{
+    AgentDecl, BundleDecl, CapabilityDecl, FileDecls, GraphDecl, Group, LetDecl, Name, ProviderDecl, RecipeDecl,
+    SkillDecl, TenantDecl, ToolDecl,
+};
 
 /// Which file of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,11 +37,33 @@ pub enum DeclKind {
     Graph,
     /// `bundle`.
     Bundle,
+    /// `tenant`.
+    Tenant,
+    /// `capability`.
+    Capability,
+    /// `provider`.
+    Provider,
+    /// `agent`.
+    Agent,
+    /// `skill`.
+    Skill,
 }
 
 impl DeclKind {
     /// All kinds.
-    pub const ALL: &[Self] = &[Self::Let, Self::Tool, Self::Recipe, Self::Template, Self::Graph, Self::Bundle];
+    pub const ALL: &[Self] = &[
+        Self::Let,
+        Self::Tool,
+        Self::Recipe,
+        Self::Template,
+        Self::Graph,
+        Self::Bundle,
+        Self::Tenant,
+        Self::Capability,
+        Self::Provider,
+        Self::Agent,
+        Self::Skill,
+    ];
 
     /// The word for people, which is the node's name.
     pub fn word(self) -> &'static str {
@@ -49,6 +74,11 @@ impl DeclKind {
             Self::Template => "template",
             Self::Graph => "graph",
             Self::Bundle => "bundle",
+            Self::Tenant => "tenant",
+            Self::Capability => "capability",
+            Self::Provider => "provider",
+            Self::Agent => "agent",
+            Self::Skill => "skill",
         }
     }
 }
@@ -118,6 +148,11 @@ fn names_of(decls: &FileDecls, kind: DeclKind) -> Vec<&Name> {
         DeclKind::Template => decls.templates.iter().map(|decl| &decl.name).collect(),
         DeclKind::Graph => decls.graphs.iter().map(|decl| &decl.group.name).collect(),
         DeclKind::Bundle => decls.bundles.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Tenant => decls.tenants.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Capability => decls.capabilities.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Provider => decls.providers.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Agent => decls.agents.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Skill => decls.skills.iter().map(|decl| &decl.name).collect(),
     }
 }
 
@@ -168,6 +203,31 @@ impl Program {
     /// A constant.
     pub fn constant(&self, id: DeclId) -> &LetDecl {
         &self.file(id.file).decls.lets[id.index]
+    }
+
+    /// A tenant.
+    pub fn tenant(&self, id: DeclId) -> &TenantDecl {
+        &self.file(id.file).decls.tenants[id.index]
+    }
+
+    /// A capability.
+    pub fn capability(&self, id: DeclId) -> &CapabilityDecl {
+        &self.file(id.file).decls.capabilities[id.index]
+    }
+
+    /// A provider.
+    pub fn provider(&self, id: DeclId) -> &ProviderDecl {
+        &self.file(id.file).decls.providers[id.index]
+    }
+
+    /// An agent.
+    pub fn agent(&self, id: DeclId) -> &AgentDecl {
+        &self.file(id.file).decls.agents[id.index]
+    }
+
+    /// A skill.
+    pub fn skill(&self, id: DeclId) -> &SkillDecl {
+        &self.file(id.file).decls.skills[id.index]
     }
 
     /// The graphs of the root files, by name.

@@ -1,6 +1,9 @@
 //! The table of node shapes: the whole surface of the language, as data. Leaves out checking.
 
-use crate::lang::shape::{Child, Shape, Takes, many, needed, once, prop};
+mod domain;
+
+use crate::lang::shape::{Child, Prop, Shape, Takes, many, needed, once, prop};
+use domain::{AGENT, CAPABILITY, COST, GRAPH_BUDGET, NEEDS_SECRET, PROVIDER, PROVIDES, SKILL, TENANT};
 
 const MANY: usize = usize::MAX;
 use Takes::{Any, Bool, Int, Name, Number, Text};
@@ -51,38 +54,51 @@ static PASS_ENV: Shape = Shape::new("pass-env", "Variables of the caller handed 
     Name,
     "pass-env NAME…",
 );
-static EFFECTS: Shape = Shape::new("effects", "What it does besides leaving outputs: `net`, `exec`, `fs.write`.").args(
-    1,
-    MANY,
-    Name,
-    Name,
-    "effects EFFECT…",
-);
+static EFFECTS: Shape = Shape::new(
+    "effects",
+    "What it does besides leaving outputs: `net`, `exec`, `fs.read`, `fs.write`.",
+)
+.args(1, MANY, Name, Name, "effects EFFECT…");
 static TOOL: Shape = Shape::new("tool", "An executable with an identity.")
     .args(1, 1, Name, Name, "tool NAME")
     .props(&[
         prop("version", Name, "the versions that will do, as `>=1.90, <2`"),
         prop("supplier", Name, "who supplies it, for the SBOM"),
+        prop("tier", Name, "`primary` (default), or `secondary`: used where a tenant allows it"),
     ])
-    .children(&[once(&EXEC), many(&USES), many(&PASS_ENV), many(&EFFECTS)]);
+    .children(&[
+        once(&EXEC),
+        many(&USES),
+        many(&PASS_ENV),
+        many(&EFFECTS),
+        many(&PROVIDES),
+        many(&COST),
+        many(&NEEDS_SECRET),
+    ]);
 
 static DEFAULT: Shape =
     Shape::new("default", "The value when none is given.").args(1, MANY, Any, Any, "default VALUE…");
 static ONE_OF: Shape = Shape::new("one-of", "The values of an `enum`.").args(1, MANY, Name, Name, "one-of VALUE…");
-static PARAM: Shape = Shape::new("param", "A typed parameter.")
-    .args(1, 1, Name, Name, "param NAME type=TYPE")
-    .props(&[
-        needed("type", Name, "the type, as `string` or `artifact.file`"),
-        prop("default", Any, "the value when none is given"),
-        prop("min", Number, "smallest integer"),
-        prop("max", Number, "largest integer"),
-        prop("min-length", Number, "fewest characters"),
-        prop("max-length", Number, "most characters"),
-        prop("matches", Name, "a regular expression the whole text matches"),
-        prop("distinct", Bool, "whether the elements of a list differ"),
-        prop("doc", Name, "one line for people"),
-    ])
-    .children(&[once(&DEFAULT), once(&ONE_OF)]);
+static PARAM: Shape = parameter("param", "A typed parameter.", "param NAME type=TYPE");
+
+/// What is said of a typed name.
+const TYPED: &[Prop] = &[
+    needed("type", Name, "the type, as `string` or `artifact.file`"),
+    prop("default", Any, "the value when none is given"),
+    prop("min", Number, "smallest integer"),
+    prop("max", Number, "largest integer"),
+    prop("min-length", Number, "fewest characters"),
+    prop("max-length", Number, "most characters"),
+    prop("matches", Name, "a regular expression the whole text matches"),
+    prop("distinct", Bool, "whether the elements of a list differ"),
+    prop("doc", Name, "one line for people"),
+];
+const TYPED_BLOCK: &[Child] = &[once(&DEFAULT), once(&ONE_OF)];
+
+/// The shape of what declares a typed name, under the word that its parent has for it.
+const fn parameter(name: &'static str, doc: &'static str, usage: &'static str) -> Shape {
+    Shape::new(name, doc).args(1, 1, Name, Name, usage).props(TYPED).children(TYPED_BLOCK)
+}
 static RETURNS: Shape = Shape::new("returns", "A typed artifact the recipe leaves; one step declares the output.")
     .args(1, 1, Name, Name, "returns NAME type=artifact.KIND")
     .props(&[needed("type", Name, "the artifact's type"), prop("doc", Name, "one line for people")]);
@@ -109,7 +125,8 @@ static MERGE_JSON: Shape = Shape::new("merge-json", "Merges staged JSON files, l
 );
 static INPUT: Shape = Shape::new(
     "input",
-    "Files of the workspace by path or pattern, or with `from` an output of another node at the given place.",
+    "Files of the workspace by path or pattern, `(var)list` for several; or with `from` an output of another node at \
+     the given place.",
 )
 .args(1, MANY, Text, Text, "input PATH…")
 .props(&[
@@ -124,7 +141,7 @@ static OUTPUT: Shape =
         prop("digest", Text, "for `class=fixed`: the digest it must have"),
     ]);
 static ENV: Shape = Shape::new("env", "Variables of the environment, besides the fixed ones.").open(Any);
-static WITH: Shape = Shape::new("with", "Arguments of the recipe.").open(Any);
+static WITH: Shape = Shape::new("with", "Arguments of the recipe or the capability.").open(Any);
 static AFTER: Shape = Shape::new("after", "Nodes that must have succeeded before: order alone.")
     .args(1, MANY, Text, Text, "after NODE…")
     .props(&[prop("optional", Bool, "whether matching nothing is fine")]);
@@ -166,9 +183,14 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .props(&[
         prop("tool", Name, "the tool it starts"),
         prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
+        prop("capability", Name, "the capability it asks for"),
+        prop("agent", Name, "the agent that asks, or does the work itself"),
+        prop("skill", Name, "which of the agent's skills"),
+        prop("complexity", Number, "how hard it is, 1 to 10, for estimates and the choice of models"),
     ])
     .children(&[
         many(&ARG),
+        many(&WITH),
         many(&INPUT),
         many(&OUTPUT),
         many(&ENV),
@@ -187,35 +209,40 @@ static RECIPE: Shape = Shape::new("recipe", "A total function: typed parameters 
     .args(1, 1, Name, Name, "recipe NAME")
     .children(&[many(&PARAM), many(&RETURNS), many(&STEP)]);
 
-static NODE: Shape = Shape::new("node", "A node of a graph: it names a recipe, or says itself what to run.")
-    .args(1, 1, Name, Name, "node NAME")
-    .props(&[
-        prop("recipe", Name, "the recipe it applies"),
-        prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
-    ])
-    .children(&[
-        many(&FOR_EACH),
-        once(&WHEN),
-        once(&UNLESS),
-        many(&WITH),
-        once(&RUN),
-        once(&COPY),
-        once(&WRITE),
-        once(&RENDER),
-        once(&MERGE_JSON),
-        many(&INPUT),
-        many(&OUTPUT),
-        many(&ENV),
-        many(&TOOLS),
-        once(&CWD),
-        many(&AFTER),
-        many(&HOLDS),
-        once(&TIMEOUT),
-        once(&RETRY),
-        once(&CPU_MEMORY),
-        many(&GUARD),
-        many(&SERVICE_USES),
-    ]);
+static NODE: Shape =
+    Shape::new("node", "A node of a graph: it names a recipe, asks for a capability, or says itself what to run.")
+        .args(1, 1, Name, Name, "node NAME")
+        .props(&[
+            prop("recipe", Name, "the recipe it applies"),
+            prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
+            prop("capability", Name, "the capability it asks for"),
+            prop("agent", Name, "the agent that asks, or does the work itself"),
+            prop("skill", Name, "which of the agent's skills"),
+            prop("complexity", Number, "how hard it is, 1 to 10, for estimates and the choice of models"),
+        ])
+        .children(&[
+            many(&FOR_EACH),
+            once(&WHEN),
+            once(&UNLESS),
+            many(&WITH),
+            once(&RUN),
+            once(&COPY),
+            once(&WRITE),
+            once(&RENDER),
+            once(&MERGE_JSON),
+            many(&INPUT),
+            many(&OUTPUT),
+            many(&ENV),
+            many(&TOOLS),
+            once(&CWD),
+            many(&AFTER),
+            many(&HOLDS),
+            once(&TIMEOUT),
+            once(&RETRY),
+            once(&CPU_MEMORY),
+            many(&GUARD),
+            many(&SERVICE_USES),
+        ]);
 static USE: Shape = Shape::new("use", "Puts the nodes of a template here, under an alias.")
     .args(1, 1, Name, Name, "use TEMPLATE as=NAME")
     .props(&[needed("as", Name, "the alias in addresses")])
@@ -236,15 +263,19 @@ static RESOURCE: Shape = Shape::new("resource", "A pool that nodes hold shares o
     .args(1, 1, Name, Name, "resource NAME capacity=N")
     .props(&[needed("capacity", Number, "how much there is")]);
 static SERVICE: Shape = Shape::new("service", "A process that lives while its dependants run.").reserved();
-static GRAPH: Shape = Shape::new("graph", "What to run.").args(1, 1, Name, Name, "graph NAME").children(&[
-    many(&PARAM),
-    once(&CONCURRENCY),
-    once(&DEFAULTS),
-    many(&RESOURCE),
-    many(&NODE),
-    many(&USE),
-    many(&SERVICE),
-]);
+static GRAPH: Shape = Shape::new("graph", "What to run.")
+    .args(1, 1, Name, Name, "graph NAME")
+    .props(&[prop("tenant", Name, "who owns its runs; without it, the tenant `default` where there is one")])
+    .children(&[
+        many(&PARAM),
+        once(&CONCURRENCY),
+        once(&GRAPH_BUDGET),
+        once(&DEFAULTS),
+        many(&RESOURCE),
+        many(&NODE),
+        many(&USE),
+        many(&SERVICE),
+    ]);
 
 static INCLUDE: Shape = Shape::new("include", "An output that goes into the bundle.")
     .args(1, 1, Name, Name, "include NODE output=NAME to=\"PATH\"")
@@ -274,11 +305,6 @@ macro_rules! reserved {
 
 reserved! {
     PACKAGE "package" "Name and version of a published set of specs.";
-    TENANT "tenant" "Who owns runs, and the limits.";
-    CAPABILITY "capability" "A typed interface and who may serve it, in order.";
-    PROVIDER "provider" "How an agent is reached.";
-    AGENT "agent" "A machine worker with limits.";
-    SKILL "skill" "A prompt or procedure with typed variables.";
     GATE "gate" "A predicate that must hold.";
     TEST "test" "Checks on the compiled result, without execution.";
 }

@@ -5,8 +5,14 @@
 pub(crate) const PRELUDE: &str = "<std>/posix";
 
 /// Every file of the standard library: pseudo path and text.
-pub(crate) const FILES: &[(&str, &str)] =
-    &[("<std>/posix", include_str!("../../stdlib/posix.kdl")), ("<std>/cc", include_str!("../../stdlib/cc.kdl"))];
+pub(crate) const FILES: &[(&str, &str)] = &[
+    ("<std>/posix", include_str!("../../stdlib/posix.kdl")),
+    ("<std>/cc", include_str!("../../stdlib/cc.kdl")),
+    ("<std>/cargo", include_str!("../../stdlib/cargo.kdl")),
+    ("<std>/git", include_str!("../../stdlib/git.kdl")),
+    ("<std>/node", include_str!("../../stdlib/node.kdl")),
+    ("<std>/python", include_str!("../../stdlib/python.kdl")),
+];
 
 /// The text of a pseudo path.
 pub(crate) fn find(path: &str) -> Option<&'static str> {

@@ -2,6 +2,7 @@
 //! string. Leaves out the values of names: see `eval`.
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::lang::ast::Name;
 use crate::lang::{Kind, Value};
 
 /// A total function applied to the value of a hole.
@@ -59,6 +60,16 @@ impl Text {
         match self.parts.as_slice() {
             [] => Some(""),
             [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The variable this is, if it was written `(var)x` and not as a string.
+    pub(crate) fn as_variable(&self) -> Option<Name> {
+        match self.parts.as_slice() {
+            [Part::Hole { path, filters, span }] if filters.is_empty() && *span == self.span => {
+                Some(Name { value: path.join("."), span: *span })
+            }
             _ => None,
         }
     }

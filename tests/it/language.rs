@@ -726,3 +726,40 @@ fn bundles_take_outputs_by_node_and_by_pattern() {
     );
     assert_eq!((bundle.version.as_str(), bundle.keys.as_slice()), ("5.4.7+1", &["release".to_owned()][..]));
 }
+
+#[test]
+fn a_list_of_patterns_is_spliced_into_inputs() {
+    let compiled = sound(&[(
+        "partita.kdl",
+        r#"
+        let sources type=list<string> { - "src/**"; - Cargo.toml }
+        recipe r {
+            param files type=list<string>
+            param one type=string
+            returns o type=artifact.file
+            step s tool=sh {
+                input (var)files
+                input (var)one
+                arg -c ":"
+                output o
+            }
+        }
+        graph g {
+            node n recipe=r {
+                with files=(var)sources one="x.txt"
+            }
+        }
+        "#,
+    )]);
+    let plan = planned(&compiled, &[]).expect("it is planned");
+    let patterns: Vec<&str> = plan.actions[0]
+        .spec
+        .inputs
+        .iter()
+        .map(|input| match &input.source {
+            InputSource::Workspace { pattern, .. } => pattern.as_str(),
+            InputSource::Output { .. } => panic!("no output is taken"),
+        })
+        .collect();
+    assert_eq!(patterns, ["Cargo.toml", "src/**", "x.txt"]);
+}

@@ -7,7 +7,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Param};
 use crate::lang::check::scope::some;
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
-use crate::lang::check::{Callee, Scope, check_arguments, check_params, unique};
+use crate::lang::check::{Asked, Callee, Scope, asked, check_arguments, check_params, leaves, unique};
 use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::text::Text;
@@ -36,6 +36,9 @@ pub(super) fn check_graph(
     }
     if let Some(timeout) = &graph.timeout {
         constants.with_params(&graph.group.params, graph.group.params_known).check_text(timeout, diagnostics);
+    }
+    if let Some(tenant) = &graph.tenant {
+        program.resolve(file, DeclKind::Tenant, tenant, diagnostics);
     }
     let pools: Vec<&str> = graph.resources.iter().map(|(name, _)| name.value.as_str()).collect();
     check_group(program, file, &graph.group, constants, &pools, "graph", diagnostics);
@@ -141,6 +144,14 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
         let callee = Callee { what: "recipe", name: &decl.name, params: &decl.params, known: decl.params_known };
         check_arguments(&callee, &node.with, recipe, &scope, diagnostics);
         nodes.check_refs(&node.with, &decl.params, diagnostics);
+    }
+    if let Some(ask) = &node.work.ask {
+        let params = match asked(program, file, ask) {
+            Some(Asked::Capability(id)) => program.capability(id).accepts.as_slice(),
+            Some(Asked::Agent(_, Some(skill))) => program.skill(skill).vars.as_slice(),
+            Some(Asked::Agent(_, None)) | None => &[],
+        };
+        nodes.check_refs(&ask.with, params, diagnostics);
     }
     for input in &node.work.inputs {
         if let Some(Expr::Ref(text)) = &input.from {
@@ -256,6 +267,7 @@ impl<'a> Nodes<'a> {
         if !complete {
             return None;
         }
+        let served = leaves(self.program, self.file, &node.work, None)?;
         // Nodes that apply one recipe share its outputs.
         let key = (recipe, if recipe.is_some() { "" } else { node.name.value.as_str() });
         let program = self.program;
@@ -264,7 +276,8 @@ impl<'a> Nodes<'a> {
                 program.recipe(id).returns.iter().map(|returns| (returns.name.value.as_str(), &returns.ty)).collect()
             }
             None => {
-                node.work.outputs.iter().filter_map(|output| Some((output.name.as_literal()?, &output.ty))).collect()
+                let own = node.work.outputs.iter().filter_map(|output| Some((output.name.as_literal()?, &output.ty)));
+                own.chain(served.iter().map(|left| (left.name.value.as_str(), left.ty))).collect()
             }
         }))
     }

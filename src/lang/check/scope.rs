@@ -50,7 +50,7 @@ impl<'a> Scope<'a> {
         self.vars.insert(&name.value, (ty, name.span));
     }
 
-    fn get(&self, name: &str) -> Option<(&Ty, Span)> {
+    pub(super) fn get(&self, name: &str) -> Option<(&Ty, Span)> {
         if let Some((ty, span)) = self.vars.get(name) {
             return Some((ty, *span));
         }

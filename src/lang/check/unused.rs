@@ -1,11 +1,13 @@
 //! The lint for what is declared and never used: parameters and imports of every file, and in a root
-//! file that holds a graph also its constants, tools, recipes and templates; what another file
+//! file that holds a graph also its constants, tools, recipes, templates and who serves what; what another file
 //! declares is there for whoever imports it. Leaves out loop variables, which name instances.
 
 use std::collections::BTreeSet;
 
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix};
-use crate::lang::ast::{Body, BundleDecl, Cond, Expr, Group, InputDecl, Name, NodeDecl, Param, RenderVar, Work};
+use crate::lang::ast::{
+    Body, BundleDecl, Cond, Expr, FileDecls, Group, InputDecl, Name, NodeDecl, Param, RenderVar, Work,
+};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::text::Text;
 
@@ -20,6 +22,7 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         let decls = &program.file(file).decls;
         decls.lets.iter().for_each(|decl| all.exprs(&decl.values));
         decls.tools.iter().flat_map(|decl| &decl.uses).for_each(|name| all.name(DeclKind::Tool, name));
+        all.domain(decls);
         for decl in &decls.recipes {
             let mut own = Uses::default();
             decl.steps.iter().for_each(|step| own.work(&step.work));
@@ -41,6 +44,7 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             report_params(&group.params, &own, shown, diagnostics);
             all.extend(own);
         }
+        decls.graphs.iter().filter_map(|graph| graph.tenant.as_ref()).for_each(|name| all.name(DeclKind::Tenant, name));
         decls.bundles.iter().for_each(|bundle| all.bundle(bundle));
         for (kind, name) in &all.names {
             used.extend(program.lookup(file, *kind, name).map(|id| (*kind, id)));
@@ -58,11 +62,16 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         if decls.graphs.is_empty() {
             continue;
         }
-        let names: [(DeclKind, Vec<&Name>); 4] = [
+        // A tenant may be chosen on the command line.
+        let names: [(DeclKind, Vec<&Name>); 8] = [
             (DeclKind::Let, decls.lets.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Tool, decls.tools.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Recipe, decls.recipes.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Template, decls.templates.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Capability, decls.capabilities.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Provider, decls.providers.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Agent, decls.agents.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Skill, decls.skills.iter().map(|decl| &decl.name).collect()),
         ];
         for (kind, names) in names {
             for (index, name) in names.into_iter().enumerate() {
@@ -150,7 +159,48 @@ impl Uses {
         input.from.iter().for_each(|from| self.expr(from));
     }
 
+    /// What tenants, tools that serve, capabilities, providers, agents and skills mention.
+    fn domain(&mut self, decls: &FileDecls) {
+        for provides in decls.tools.iter().flat_map(|tool| &tool.offer.provides) {
+            // A tool that would serve is no use of what it would serve.
+            if let Some(how) = &provides.how {
+                self.exprs(&how.args);
+                how.env.iter().for_each(|(_, value)| self.expr(value));
+                how.outputs.iter().for_each(|(_, path)| self.text(path));
+            }
+        }
+        for tenant in &decls.tenants {
+            tenant.allow_capability.iter().flatten().for_each(|name| self.name(DeclKind::Capability, name));
+        }
+        for capability in &decls.capabilities {
+            self.params(&capability.accepts);
+            for candidate in &capability.candidates {
+                for kind in [DeclKind::Tool, DeclKind::Agent, DeclKind::Capability] {
+                    self.name(kind, &candidate.name);
+                }
+                candidate.skill.iter().for_each(|name| self.name(DeclKind::Skill, name));
+            }
+        }
+        for provider in &decls.providers {
+            provider.command.iter().flat_map(|tool| &tool.uses).for_each(|name| self.name(DeclKind::Tool, name));
+        }
+        for agent in &decls.agents {
+            self.name(DeclKind::Provider, &agent.provider);
+            agent.allow_tool.iter().flatten().for_each(|name| self.name(DeclKind::Tool, name));
+            let capabilities = agent.allow_capability.iter().flatten().chain(&agent.deny_capability);
+            capabilities.for_each(|name| self.name(DeclKind::Capability, name));
+            agent.skills.iter().for_each(|name| self.name(DeclKind::Skill, name));
+        }
+        decls.skills.iter().for_each(|skill| self.params(&skill.vars));
+    }
+
     fn work(&mut self, work: &Work) {
+        if let Some(ask) = &work.ask {
+            ask.capability.iter().for_each(|name| self.name(DeclKind::Capability, name));
+            ask.agent.iter().for_each(|name| self.name(DeclKind::Agent, name));
+            ask.skill.iter().for_each(|name| self.name(DeclKind::Skill, name));
+            ask.with.iter().for_each(|(_, value)| self.expr(value));
+        }
         match &work.body {
             Some(Body::Exec { tool, args }) => {
                 self.name(DeclKind::Tool, tool);
@@ -171,6 +221,7 @@ impl Uses {
         }
         work.inputs.iter().for_each(|input| self.input(input));
         for output in &work.outputs {
+            output.digest.iter().for_each(|text| self.text(text));
             self.text(&output.name);
             output.path.iter().for_each(|path| self.text(path));
         }

@@ -6,9 +6,10 @@ use std::ops::Bound;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
-use crate::lang::ast::{Body, Expr, InputDecl, Name, OutputDecl, RecipeDecl, RenderVar, Work};
+use crate::lang::ast::{Body, Expr, InputDecl, Name, RecipeDecl, RenderVar, Work};
+use crate::lang::check::domain::check_ask;
 use crate::lang::check::scope::some;
-use crate::lang::check::{Scope, check_params, tool, unique};
+use crate::lang::check::{Scope, check_params, leaves, tool, unique};
 use crate::lang::program::{FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::text::Text;
@@ -34,7 +35,8 @@ pub(super) fn check_recipe(
     check_params(&recipe.params, constants, diagnostics);
     let scope = constants.with_params(&recipe.params, recipe.params_known);
     let place = Place { program, file, pools: &[] };
-    let mut returned: BTreeMap<&str, Vec<(&OutputDecl, Span)>> = BTreeMap::new();
+    let mut returned: BTreeMap<&str, Vec<(&Ty, Span)>> = BTreeMap::new();
+    let mut outputs_known = recipe.steps.iter().all(|step| step.work.outputs_known);
     unique(recipe.steps.iter().map(|step| &step.name), "step", diagnostics);
     let steps: BTreeMap<&str, usize> =
         recipe.steps.iter().enumerate().rev().map(|(index, step)| (step.name.value.as_str(), index)).collect();
@@ -46,17 +48,29 @@ pub(super) fn check_recipe(
         check_work(&place, &step.work, &scope, diagnostics);
         for output in &step.work.outputs {
             if let Some(name) = output.name.as_literal() {
-                returned.entry(name).or_default().push((output, output.name.span));
+                returned.entry(name).or_default().push((&output.ty, output.name.span));
+            }
+        }
+        match leaves(program, file, &step.work, Some(recipe)) {
+            Some(left) => {
+                for left in left {
+                    returned.entry(&left.name.value).or_default().push((left.ty, step.name.span));
+                }
+            }
+            None => outputs_known = false,
+        }
+        for (_, value) in step.work.ask.iter().flat_map(|ask| &ask.with) {
+            if let Expr::Ref(text) = value {
+                check_step_ref(&place, recipe, &steps, index, text, diagnostics);
             }
         }
         for input in &step.work.inputs {
             if let Some(Expr::Ref(text)) = &input.from {
-                check_step_ref(recipe, &steps, index, text, diagnostics);
+                check_step_ref(&place, recipe, &steps, index, text, diagnostics);
             }
         }
     }
     unique(recipe.returns.iter().map(|returns| &returns.name), "artifact", diagnostics);
-    let outputs_known = recipe.steps.iter().all(|step| step.work.outputs_known);
     for returns in &recipe.returns {
         match returned.get(returns.name.value.as_str()).map_or(&[][..], Vec::as_slice) {
             [] if !outputs_known => {}
@@ -72,16 +86,12 @@ pub(super) fn check_recipe(
                     .with_help(format!("add `output {} path=\"…\"` to the step that makes it", returns.name.value)),
                 );
             }
-            [(output, span)] => {
-                if !output.ty.fits(&returns.ty) && !returns.ty.fits(&output.ty) {
+            [(ty, span)] => {
+                if !ty.fits(&returns.ty) && !returns.ty.fits(ty) {
                     diagnostics.push(
-                        Diagnostic::new(
-                            Code::P0301,
-                            *span,
-                            format!("expected `{}`, found `{}`", returns.ty, output.ty),
-                        )
-                        .with_secondary(returns.name.span, "the recipe returns it here")
-                        .with_help("make the two types agree"),
+                        Diagnostic::new(Code::P0301, *span, format!("expected `{}`, found `{ty}`", returns.ty))
+                            .with_secondary(returns.name.span, "the recipe returns it here")
+                            .with_help("make the two types agree"),
                     );
                 }
             }
@@ -99,6 +109,7 @@ pub(super) fn check_recipe(
 }
 
 fn check_step_ref(
+    place: &Place<'_>,
     recipe: &RecipeDecl,
     steps: &BTreeMap<&str, usize>,
     at: usize,
@@ -127,8 +138,13 @@ fn check_step_ref(
                     .with_help("steps use the outputs of earlier steps"),
                 );
             }
-            let names: Vec<&str> = target.work.outputs.iter().filter_map(|output| output.name.as_literal()).collect();
-            let known = target.work.outputs_known && target.work.outputs.len() == names.len();
+            let mut names: Vec<&str> =
+                target.work.outputs.iter().filter_map(|output| output.name.as_literal()).collect();
+            let mut known = target.work.outputs_known && target.work.outputs.len() == names.len();
+            match leaves(place.program, place.file, &target.work, Some(recipe)) {
+                Some(left) => names.extend(left.iter().map(|left| left.name.value.as_str())),
+                None => known = false,
+            }
             if known && !names.contains(&output) {
                 diagnostics.push(no_output(text.span, output, step, &names));
             }
@@ -176,6 +192,9 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
     let Place { program, file, pools } = *place;
     let instance = scope.of_instances();
     check_class(work, diagnostics);
+    if let Some(ask) = &work.ask {
+        check_ask(program, file, ask, work, scope, diagnostics);
+    }
     match &work.body {
         Some(Body::Exec { tool: name, args }) => {
             tool(program, file, name, diagnostics);
@@ -293,7 +312,7 @@ fn check_class(work: &Work, diagnostics: &mut Diagnostics) {
 }
 
 /// An argument of a process or a variable of a template: text, number, or a list by `(var)`.
-fn check_argument(expr: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
+pub(super) fn check_argument(expr: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
     match expr {
         Expr::Text(text) => scope.check_text(text, diagnostics),
         Expr::Var(name) => {
@@ -322,7 +341,7 @@ fn artifact_argument(span: Span, name: &str) -> Diagnostic {
 /// Variables that are fixed for every action.
 const FIXED_ENV: &[&str] = &["PATH", "HOME", "TMPDIR"];
 
-fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
+pub(super) fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) {
     if FIXED_ENV.contains(&name.value.as_str()) {
         diagnostics.push(
             Diagnostic::new(Code::P0305, name.span, format!("`{}` is set by the executor", name.value)).with_help(
@@ -362,6 +381,10 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
     match &input.from {
         None => {
             for path in &input.paths {
+                // A list of patterns is spliced, as arguments are.
+                if path.as_variable().is_some_and(|name| matches!(scope.get(&name.value), Some((Ty::List(_), _)))) {
+                    continue;
+                }
                 scope.check_text(path, diagnostics);
                 check_pattern(path, diagnostics);
             }
@@ -406,6 +429,7 @@ fn check_outputs(work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
     let inputs: BTreeMap<&str, Span> = own.filter_map(|text| Some((text.as_literal()?, text.span))).collect();
     for output in &work.outputs {
         scope.check_text(&output.name, diagnostics);
+        output.digest.iter().for_each(|text| scope.check_text(text, diagnostics));
         let path = output.path.as_ref().unwrap_or(&output.name);
         if output.path.is_some() {
             scope.check_text(path, diagnostics);

@@ -27,6 +27,7 @@ impl Decoder<'_> {
         let mut work = Work {
             body: None,
             body_at: None,
+            ask: self.ask(node),
             class: prop_name(node, "class"),
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -179,19 +180,16 @@ impl Decoder<'_> {
             );
             ty = Ty::Poison;
         }
-        let digest = match prop(node, "digest").map(|value| (&value.kind, value.span)) {
-            Some((Kind::Text(text), span)) => match text.parse::<Digest>() {
-                Ok(value) => Some(Spanned { value, span }),
-                Err(error) => {
-                    self.push(
-                        Diagnostic::new(Code::P0301, span, error.to_string())
-                            .with_help("not known yet? write 64 zeros and run: the failure shows the right one"),
-                    );
-                    None
-                }
-            },
-            _ => None,
-        };
+        let digest = self.prop_text(node, "digest");
+        if let Some(text) = &digest
+            && let Some(literal) = text.as_literal()
+        {
+            let found = parse_digest(literal, text.span);
+            if let Err(diagnostic) = found {
+                self.push(*diagnostic);
+                return None;
+            }
+        }
         let path = self.prop_text(node, "path");
         Some(OutputDecl { name, path, ty, digest, span: node.span })
     }
@@ -237,4 +235,14 @@ impl Decoder<'_> {
         );
         None
     }
+}
+
+/// The digest an output must have.
+pub(crate) fn parse_digest(text: &str, span: Span) -> Result<Digest, Box<Diagnostic>> {
+    text.parse::<Digest>().map_err(|error| {
+        Box::new(
+            Diagnostic::new(Code::P0301, span, error.to_string())
+                .with_help("not known yet? write 64 zeros and run: the failure shows the right one"),
+        )
+    })
 }

@@ -8,6 +8,7 @@ use crate::base::{RelPath, parse_size_bytes};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Body, GraphDecl, RecipeDecl, RenderVar, RetryDecl, Work};
 use crate::lang::check::check_overlap;
+use crate::lang::decode::parse_digest;
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
@@ -114,6 +115,17 @@ impl<'a> Expander<'a, '_> {
         outer: Option<&'a Work>,
         graph: &GraphDecl,
     ) -> Option<ActionIr> {
+        if let Some(ask) = &work.ask {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::P0111,
+                    ask.at,
+                    "capabilities and agents belong to the language, but this version does not run them yet",
+                )
+                .with_help("remove it, or wait for the version that does"),
+            );
+            return None;
+        }
         let mut tools = BTreeSet::new();
         for name in &work.tools {
             let id = self.program.lookup(site.file, DeclKind::Tool, &name.value)?;
@@ -151,7 +163,13 @@ impl<'a> Expander<'a, '_> {
                 );
             }
             let dir = output.ty == Ty::Artifact(ArtifactKind::Dir);
-            let digest = output.digest.as_ref().map(|digest| digest.value);
+            let digest = match &output.digest {
+                Some(text) => {
+                    let value = evaluator.text(text, self.diagnostics)?;
+                    Some(parse_digest(&value, text.span).map_err(|found| self.diagnostics.push(*found)).ok()?)
+                }
+                None => None,
+            };
             self.spend(name.len() + path.as_str().len() + 128, output.span, &site.addr)?;
             outputs.push(OutputIr { name, path, dir, digest, span: output.span });
         }

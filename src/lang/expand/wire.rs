@@ -135,15 +135,18 @@ impl Expander<'_, '_> {
         let Some(from) = &input.from else {
             let mut fine = Some(());
             for text in &input.paths {
-                let pattern = evaluator.text(text, self.diagnostics)?;
-                self.spend(pattern.len() + 96, text.span, &pattern)?;
-                match eval::pattern(&pattern) {
-                    Ok(()) => inputs.push(InputIr::Workspace { pattern, optional: input.optional, span: text.span }),
-                    Err(error) => {
-                        self.diagnostics.push(Diagnostic::new(Code::P0507, text.span, error).with_help(
-                            "inputs are files of the workspace: write a path or pattern relative to its root",
-                        ));
-                        fine = None;
+                for pattern in evaluator.texts(text, self.diagnostics)? {
+                    self.spend(pattern.len() + 96, text.span, &pattern)?;
+                    match eval::pattern(&pattern) {
+                        Ok(()) => {
+                            inputs.push(InputIr::Workspace { pattern, optional: input.optional, span: text.span });
+                        }
+                        Err(error) => {
+                            self.diagnostics.push(Diagnostic::new(Code::P0507, text.span, error).with_help(
+                                "inputs are files of the workspace: write a path or pattern relative to its root",
+                            ));
+                            fine = None;
+                        }
                     }
                 }
             }
