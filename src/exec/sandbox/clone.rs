@@ -1,5 +1,5 @@
 //! Starts a process in new namespaces as a copy of this one. The only unsafe code of the sandbox: no
-//! crate offers this safely, as it is only sound where there is one thread (decision record 0020).
+//! crate offers this safely, as it is only sound where there is one thread (D0020).
 
 use nix::sched::{CloneCb, CloneFlags, clone};
 use rustix::process::Pid;
