@@ -65,6 +65,9 @@ impl Environment {
         EnvVar { name: "PARTITA_KEY_PASSPHRASE", doc: "the passphrase that opens encrypted signing keys" };
     /// No colour.
     pub const NO_COLOR: EnvVar = EnvVar { name: "NO_COLOR", doc: "any value: no colour (no-color.org)" };
+    /// No pictures.
+    pub const NO_GRAPHICS: EnvVar =
+        EnvVar { name: "NO_GRAPHICS", doc: "any value but `0`: diagnostics in words, as `--message-format narrated`" };
     /// Running in CI.
     pub const CI: EnvVar =
         EnvVar { name: "CI", doc: "any value: plain progress lines unless `--progress` says otherwise" };
@@ -87,6 +90,7 @@ impl Environment {
         Self::KEY_PASSPHRASE,
         Self::LOG,
         Self::NO_COLOR,
+        Self::NO_GRAPHICS,
         Self::CI,
         Self::PATH,
         Self::HOME,

@@ -43,6 +43,15 @@ pub(crate) struct Global {
     /// How diagnostics are written
     #[arg(long, value_enum, default_value_t = Messages::Human, value_name = "FORMAT", global = true)]
     pub(crate) message_format: Messages,
+    /// Say this warning, or all `warnings`; may be given several times
+    #[arg(short = 'W', long = "warn", value_name = "CODE", global = true)]
+    pub(crate) warn: Vec<String>,
+    /// Make an error of this warning, or of all `warnings`
+    #[arg(short = 'D', long = "deny", value_name = "CODE", global = true)]
+    pub(crate) deny: Vec<String>,
+    /// Do not say this warning, or none of the `warnings`
+    #[arg(long = "allow", value_name = "CODE", global = true)]
+    pub(crate) allow: Vec<String>,
     /// How progress is shown on standard error
     #[arg(long, value_enum, default_value_t = Progress::Auto, value_name = "HOW", global = true)]
     pub(crate) progress: Progress,
@@ -75,6 +84,8 @@ pub(crate) enum Format {
 pub(crate) enum Messages {
     /// Pictures of the source
     Human,
+    /// The same in words, for screen readers
+    Narrated,
     /// One line each
     Short,
     /// One JSON object a line
@@ -124,7 +135,12 @@ pub(crate) enum Command {
         /// Change nothing; exit 7 if something is not formatted
         #[arg(long)]
         check: bool,
+        /// Change nothing; print what would change
+        #[arg(long)]
+        diff: bool,
     },
+    /// Mend what can be mended safely
+    Fix(FixArgs),
     /// Print a graph with everything expanded and written out
     Expand {
         /// The graph
@@ -242,6 +258,22 @@ pub(crate) enum Command {
     Store(StoreCommand),
     /// Tell what this machine can do, and what is wrong
     Doctor,
+}
+
+/// What to mend.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FixArgs {
+    /// Files to mend instead of the workspace's root file; those they import are mended too
+    pub(crate) files: Vec<PathBuf>,
+    /// Change nothing; exit 7 if something can be mended
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Change nothing; print what would change
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Make KDL 2 of files that are KDL 1
+    #[arg(long)]
+    pub(crate) kdl1: bool,
 }
 
 /// How to run.

@@ -1,19 +1,17 @@
 //! One function for each command: call the operation, print the reply. Leaves out the operations.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::base::{Clock, ErrorKind, Limits, SystemClock};
+use crate::base::{Clock, ErrorKind, SystemClock};
 use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
 use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
 use crate::cli::upkeep::{doctor, store};
-use crate::cli::{audit, bundles, keys, transport};
-use crate::diag::Severity;
+use crate::cli::{audit, bundles, keys, specs, transport};
 use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
 
 /// An exit status, or the error that decides it.
@@ -26,9 +24,10 @@ pub(super) fn clock() -> Arc<dyn Clock> {
 /// Runs a command to its exit status.
 pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
     match &cli.command {
-        Command::Init { dir } => init(&locations, dir, output),
-        Command::Check { files } => check(&locations, files, output),
-        Command::Fmt { files, check } => fmt(&locations, files, *check, output),
+        Command::Init { dir } => specs::init(&locations, dir, output),
+        Command::Check { files } => specs::check(&locations, files, output),
+        Command::Fmt { files, check, diff } => specs::fmt(&locations, files, *check, *diff, output),
+        Command::Fix(args) => specs::fix(&locations, args, output),
         Command::Expand { graph } => with_workspace(&locations, output, |workspace| {
             let text = ops::expand_graph(workspace, graph, &params(cli)?)?;
             output.text_or(&text, || json!({"graph": graph, "kdl": text}));
@@ -91,63 +90,11 @@ pub(super) fn with_workspace(
     let mut workspace = ops::open(locations)?;
     let result = act(&mut workspace);
     let compiled = &workspace.compiled;
-    // A warning is repeated at every command only where the specs are the subject.
-    if compiled.diagnostics.has_errors() {
+    // A warning is repeated at every command only where the specs are the subject, or who asks for it.
+    if compiled.diagnostics.has_errors() || !workspace.levels.is_empty() && !compiled.diagnostics.is_empty() {
         output.diagnostics(&compiled.diagnostics, &compiled.program.sources);
     }
     result
-}
-
-fn init(locations: &Locations, dir: &Path, output: &Output) -> Status8 {
-    let file = ops::init(locations, dir)?;
-    output.note(&format!("made {}", file.display()));
-    output.note("it says at its top what to try next");
-    output.text_or("", || json!({"made": file}));
-    Ok(0)
-}
-
-fn check(locations: &Locations, files: &[PathBuf], output: &Output) -> Status8 {
-    let compiled = ops::check(locations, files)?;
-    output.diagnostics(&compiled.diagnostics, &compiled.program.sources);
-    output.text_or("", || {
-        let count = |severity| compiled.diagnostics.count(severity);
-        json!({"errors": count(Severity::Error), "warnings": count(Severity::Warning)})
-    });
-    Ok(if compiled.diagnostics.has_errors() { ErrorKind::Spec.exit_status() } else { 0 })
-}
-
-fn fmt(locations: &Locations, files: &[PathBuf], check: bool, output: &Output) -> Status8 {
-    if let [only] = files
-        && only == Path::new("-")
-    {
-        let mut text = String::new();
-        let limit = Limits::SPEC_BYTES as u64 + 1;
-        std::io::stdin().take(limit).read_to_string(&mut text).map_err(Error::io("read", "standard input"))?;
-        if text.len() > Limits::SPEC_BYTES {
-            return Err(Error::usage("standard input is larger than 4 MiB"));
-        }
-        return match ops::format_text("<stdin>", &text) {
-            Ok(formatted) if check => Ok(if formatted == text { 0 } else { ErrorKind::CheckFailed.exit_status() }),
-            Ok(formatted) => {
-                output.data(&formatted);
-                Ok(0)
-            }
-            Err((diagnostics, sources)) => {
-                output.diagnostics(&diagnostics, &sources);
-                Err(Error::Spec)
-            }
-        };
-    }
-    let formatted = ops::format_files(locations, files, !check)?;
-    for file in &formatted.changed {
-        output.note(&format!("{} {}", if check { "not formatted:" } else { "formatted" }, file.display()));
-    }
-    output.text_or("", || json!({"changed": formatted.changed, "written": !check}));
-    if formatted.diagnostics.has_errors() {
-        output.diagnostics(&formatted.diagnostics, &formatted.sources);
-        return Err(Error::Spec);
-    }
-    Ok(if check && !formatted.changed.is_empty() { ErrorKind::CheckFailed.exit_status() } else { 0 })
 }
 
 fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, output: &Output) -> Status8 {

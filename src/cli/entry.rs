@@ -7,9 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use clap::Parser;
 
 use crate::base::{Environment, ErrorKind};
-use crate::cli::args::Cli;
+use crate::cli::args::{Cli, Global};
 use crate::cli::commands;
 use crate::cli::output::Output;
+use crate::diag::{Level, Levels};
 use crate::ops::{Error, Locations};
 
 /// Runs a command line to its exit status. A panic is a defect of ours and ends with 70.
@@ -36,6 +37,7 @@ fn dispatch(args: Vec<OsString>) -> u8 {
     let output = Output::new(&cli.global, &environment);
     let result = current_dir().and_then(|current| {
         let locations = Locations {
+            levels: levels(&cli.global)?,
             workspace: cli.global.workspace.clone(),
             store: cli.global.store.clone(),
             state: cli.global.state.clone(),
@@ -56,6 +58,17 @@ fn dispatch(args: Vec<OsString>) -> u8 {
         }
     };
     output.finish(status)
+}
+
+/// The levels of warnings that were asked for.
+fn levels(global: &Global) -> Result<Levels, Error> {
+    let mut levels = Levels::default();
+    for (names, level) in [(&global.allow, Level::Allow), (&global.warn, Level::Warn), (&global.deny, Level::Deny)] {
+        for name in names {
+            levels.set(name, level).map_err(|error| Error::usage_help(error.to_string(), error.help()))?;
+        }
+    }
+    Ok(levels)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks where the process was started")]

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod review;
 mod running;
+mod specs;
 mod transport;
 mod upkeep;
 

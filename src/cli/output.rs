@@ -34,7 +34,11 @@ impl Output {
             Color::Auto => terminal && environment.get(Environment::NO_COLOR).is_none(),
         };
         let messages = match global.message_format {
+            Messages::Human if environment.get(Environment::NO_GRAPHICS).is_some_and(|value| value != "0") => {
+                MessageFormat::Narrated
+            }
             Messages::Human => MessageFormat::Human,
+            Messages::Narrated => MessageFormat::Narrated,
             Messages::Short => MessageFormat::Short,
             Messages::Json => MessageFormat::Json,
             Messages::Sarif => MessageFormat::Sarif,
@@ -95,7 +99,7 @@ impl Output {
         let options = RenderOptions { format: self.messages, color: self.color, width: self.width };
         let text = render_all(diagnostics, sources, options);
         match self.messages {
-            MessageFormat::Human | MessageFormat::Short => {
+            MessageFormat::Human | MessageFormat::Narrated | MessageFormat::Short => {
                 let mut stderr = std::io::stderr().lock();
                 let _ = stderr.write_all(text.as_bytes());
             }

@@ -110,6 +110,7 @@ codes! {
     P0502 Error "a pattern matches no node";
     P0504 Error "two inputs or outputs claim one path";
     P0505 Error "a node needs more of a resource than there is";
+    P0506 Warning "an `after` says what follows already";
     P0507 Error "a path is not relative, or leaves the workspace";
     P0508 Error "a rule of an action's class is broken";
     P0602 Error "an agent uses a capability that is denied to it";
@@ -120,6 +121,7 @@ codes! {
     P1001 Warning "something is declared and never used";
     P1002 Warning "a word says what another says already";
     P1003 Warning "a tool that serves a capability is not pinned to versions";
+    P1005 Warning "an `allow` has nothing to allow";
     P1006 Warning "a tool of the primary tier costs money";
 }
 

@@ -117,6 +117,19 @@ impl Diagnostic {
         self
     }
 
+    /// Mends, none or several.
+    pub fn with_fixes(mut self, fixes: Vec<Fix>) -> Self {
+        self.fixes.extend(fixes);
+        self
+    }
+
+    /// A mend that puts quotes around what stands at a place.
+    pub fn with_quotes(mut self, applicability: Applicability, span: Span) -> Self {
+        let quote = |at: u32| Edit { span: Span { start: at, end: at, ..span }, text: "\"".to_owned() };
+        self.fixes.push(Fix { applicability, edits: vec![quote(span.start), quote(span.end)] });
+        self
+    }
+
     /// A did-you-mean: help and a fix that is not applied by itself.
     pub fn with_suggestion(self, suggestion: Option<&str>) -> Self {
         match suggestion {

@@ -3,6 +3,7 @@
 
 mod code;
 mod diagnostic;
+mod level;
 mod render;
 mod render_human;
 mod render_lines;
@@ -13,6 +14,7 @@ mod suggest;
 
 pub use code::{Code, CodeInfo, Example};
 pub use diagnostic::{Applicability, Diagnostic, Edit, Fix, Label, Severity};
+pub use level::{Level, LevelError, Levels, warning_named};
 pub use render::{MessageFormat, RenderOptions, render_all};
 pub use sink::Diagnostics;
 pub use source::{SourceFile, SourceId, SourceMap, Span};

@@ -11,6 +11,8 @@ pub enum MessageFormat {
     /// Pictures of the source, for a terminal.
     #[default]
     Human,
+    /// The same in words, for those who cannot see pictures.
+    Narrated,
     /// One line each: `file:line:column: error[P0101]: message`.
     Short,
     /// One JSON object a line.
@@ -39,7 +41,7 @@ pub fn render_all(diagnostics: &Diagnostics, sources: &SourceMap, options: Rende
     let cut = all.len().min(Limits::DIAGNOSTICS);
     let batch = Batch { shown: &all[..cut], hidden: &all[cut..], sources };
     match options.format {
-        MessageFormat::Human => render_human::render(&batch, options, &summary(diagnostics)),
+        MessageFormat::Human | MessageFormat::Narrated => render_human::render(&batch, options, &summary(diagnostics)),
         MessageFormat::Short => render_lines::short(&batch),
         MessageFormat::Json => render_lines::json(&batch),
         MessageFormat::Sarif => render_sarif::render(&batch),

@@ -1,5 +1,5 @@
-//! Pictures of the source for a terminal, drawn by `miette`. Leaves out colours of anything but
-//! diagnostics, and all other formats.
+//! Pictures of the source for a terminal, and the same in words, made by `miette`. Leaves out colours
+//! of anything but diagnostics, and all other formats.
 //!
 //! `miette` knows one source for each diagnostic: places in other files become related diagnostics
 //! with their own source.
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode};
-use miette::{SourceSpan, SpanContents};
+use miette::{NarratableReportHandler, SourceSpan, SpanContents};
 
 use crate::diag::render::{Batch, RenderOptions, clean, is_unsafe};
-use crate::diag::{Diagnostic, Label, Severity, SourceFile, SourceId, SourceMap, Span};
+use crate::diag::{Diagnostic, Label, MessageFormat, Severity, SourceFile, SourceId, SourceMap, Span};
 
 /// A label over more lines than this is drawn on its first line only.
 const LABEL_LINES: usize = 6;
@@ -37,9 +37,14 @@ pub(super) fn render(batch: &Batch<'_>, options: RenderOptions, summary: &str) -
     let mut out = String::new();
     for item in batch.shown {
         let picture = Picture::new(item, &canvas);
-        let handler = handler.clone().with_footer(format!("for more: partita explain {}", item.code));
+        let footer = format!("for more: partita explain {}", item.code);
         let mut drawn = String::new();
-        if handler.render_report(&mut drawn, &picture).is_err() {
+        let done = if options.format == MessageFormat::Narrated {
+            NarratableReportHandler::new().with_footer(footer).render_report(&mut drawn, &picture)
+        } else {
+            handler.clone().with_footer(footer).render_report(&mut drawn, &picture)
+        };
+        if done.is_err() {
             // Writing to a string does not fail; a picture that cannot be drawn is said in words.
             let place = batch.sources.place(item.primary.span);
             drawn = clean(&format!("{}[{}] {place}: {}", item.severity.word(), item.code, item.message)).into_owned();

@@ -58,9 +58,9 @@ impl Diagnostics {
         self.items.retain(|_, item| keep(item));
     }
 
-    /// Changes the severity of a code.
-    pub fn set_severity(&mut self, code: Code, severity: Severity) {
-        self.items.values_mut().filter(|item| item.code == code).for_each(|item| item.severity = severity);
+    /// Changes each. What makes it the mistake it is, its code and place, must stay.
+    pub(crate) fn change(&mut self, change: impl FnMut(&mut Diagnostic)) {
+        self.items.values_mut().for_each(change);
     }
 
     /// All, in the stable order: source, offset, code.

@@ -5,6 +5,7 @@ mod domain;
 
 use crate::diag::Span;
 use crate::lang::Spanned;
+use crate::lang::allow::AllowDecl;
 use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
 
@@ -343,6 +344,8 @@ pub struct NodeDecl {
 pub struct AfterDecl {
     /// The address or pattern.
     pub target: Text,
+    /// The whole node, if this is its only target.
+    pub whole: Option<Span>,
     /// Whether matching nothing is fine.
     pub optional: bool,
 }
@@ -447,6 +450,8 @@ pub struct FileDecls {
     pub graphs: Vec<GraphDecl>,
     /// Bundles.
     pub bundles: Vec<BundleDecl>,
+    /// Warnings that are not said.
+    pub allows: Vec<AllowDecl>,
     /// Tenants.
     pub tenants: Vec<TenantDecl>,
     /// Capabilities.

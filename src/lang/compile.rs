@@ -33,11 +33,13 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
         let from = program.lookup(bundle.file, DeclKind::Graph, &program.bundle(bundle).from.value);
         graphs.extend(from.filter(|id| !graphs.contains(id)));
     }
+    let mut complete = true;
     for id in graphs {
         if poisoned(&program, id, &diagnostics) {
             continue;
         }
         if program.graph(id).group.params.iter().any(|param| param.default.is_none()) {
+            complete = false;
             continue;
         }
         let Some(expansion) = expand(&program, id, &BTreeMap::new(), &mut diagnostics) else { continue };
@@ -49,8 +51,11 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
             }
         }
     }
-    if !diagnostics.has_errors() {
+    if diagnostics.has_errors() {
+        program.allow(&mut diagnostics);
+    } else {
         check_unused(&program, &mut diagnostics);
+        program.allow_and_report(complete, &mut diagnostics);
     }
     Compiled { program, diagnostics }
 }

@@ -404,7 +404,8 @@ impl Decoder<'_> {
         let after = children(node, "after")
             .flat_map(|node| {
                 let optional = is_true(node, "optional");
-                self.texts(node).into_iter().map(move |target| AfterDecl { target, optional })
+                let whole = (node.args.len() == 1).then_some(node.span);
+                self.texts(node).into_iter().map(move |target| AfterDecl { target, whole, optional })
             })
             .collect();
         Some(NodeDecl { name, recipe, with, for_each, when, after, work, span: node.span })

@@ -4,6 +4,7 @@
 mod actions;
 mod bundle;
 mod params;
+mod redundant;
 mod refs;
 mod tools;
 mod wire;
@@ -100,6 +101,10 @@ struct Expander<'a, 'd> {
     tool_names: BTreeMap<DeclId, String>,
     /// The timeout of nodes that set none.
     timeout_ms: Option<u64>,
+    /// The nodes that `after` targets stand in, where they stand alone, by the place of the target.
+    wholes: BTreeMap<Span, Option<Span>>,
+    /// Orders said again by a further `after`: the action, the one before it, and the place.
+    again: Vec<(usize, usize, Span)>,
     /// What patterns matched, while they are asked for again and again.
     matched: BTreeMap<String, Arc<[usize]>>,
     /// Combinations of loops looked at.
@@ -134,6 +139,8 @@ impl<'a, 'd> Expander<'a, 'd> {
             tools: BTreeMap::new(),
             tool_names: BTreeMap::new(),
             timeout_ms: None,
+            wholes: BTreeMap::new(),
+            again: Vec::new(),
             matched: BTreeMap::new(),
             tried: 0,
             compared: 0,

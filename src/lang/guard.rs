@@ -34,7 +34,7 @@ pub(super) fn guard(source: SourceId, text: &str, diagnostics: &mut Diagnostics)
         diagnostics.push(
             Diagnostic::new(Code::P0011, span, "this file is KDL 1")
                 .with_label("says so itself")
-                .with_help("write it in KDL 2: `#true` for `true`, `#\"…\"#` for `r\"…\"`; then drop this line"),
+                .with_help("make it KDL 2: `partita fix --kdl1`"),
         );
         return Slices::default();
     }

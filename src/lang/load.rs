@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Limits, RelPath};
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span};
+use crate::lang::allow::collect;
 use crate::lang::ast::ImportDecl;
 use crate::lang::check::unique;
 use crate::lang::decode::decode;
@@ -85,6 +86,7 @@ impl Loader<'_> {
         self.edition(source, &nodes, &text);
         check_children(&nodes, TOP, "a file", TOP, self.diagnostics);
         let mut decls = decode(&nodes, self.diagnostics);
+        decls.allows = collect(&nodes, Span::new(source, 0, text.len()), self.diagnostics);
         decls.incomplete |= lost;
         decls.imports_incomplete |= lost;
         let mut imports = decls.imports.clone();

@@ -1,15 +1,18 @@
 //! KDL text to a checked program: guard, slices, shapes, names, types, expansion. Pure: all outside
 //! facts come through [`World`]. Leaves out digests and everything that happens at run time.
 
+mod allow;
 mod ast;
 mod check;
 mod compile;
 mod decode;
 mod eval;
 mod expand;
+mod fix;
 mod fmt;
 mod guard;
 mod ir;
+mod kdl1;
 mod lex;
 mod lex_string;
 mod load;
@@ -32,6 +35,7 @@ mod trust;
 mod ty;
 mod world;
 
+pub use allow::AllowDecl;
 pub use ast::{
     AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
     Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl, SecretDecl,
@@ -39,8 +43,10 @@ pub use ast::{
 };
 pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
+pub use fix::{Fixed, FixedText, fix};
 pub use fmt::{Error as FormatError, format};
 pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use kdl1::upgrade;
 pub use parse::parse;
 pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};

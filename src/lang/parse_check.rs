@@ -406,7 +406,7 @@ impl Check<'_> {
             return self
                 .fail(Code::P0011, before.start..token.end, "this file is KDL 1")
                 .with_label("a raw string of KDL 1")
-                .with_help("in KDL 2 a raw string is `#\"…\"#`, and `true` is `#true`")
+                .with_help("make it KDL 2, where a raw string is `#\"…\"#` and `true` is `#true`: `partita fix --kdl1`")
                 .into();
         }
         let what = if is_string { "this string" } else { "this value" };

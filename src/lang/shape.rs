@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
-use crate::lang::{Kind, Node, Value};
+use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span, did_you_mean};
+use crate::lang::shapes::ALLOW;
+use crate::lang::{Kind, Node, Property, Value};
 
 /// Mistakes after which a pass stops looking for more: fifty are shown.
 const ENOUGH: usize = 1_000;
@@ -177,6 +178,10 @@ pub(crate) fn check_children(
             return;
         }
         let name = node.name.value.as_str();
+        if name == ALLOW.name {
+            check_node(node, &ALLOW, accepts, all, diagnostics);
+            continue;
+        }
         let Some(child) = accepts.iter().find(|child| child.shape.name == name) else {
             diagnostics.push(unknown_node(node, accepts, parent, all));
             continue;
@@ -223,9 +228,10 @@ fn check_node(
     check_args(node, shape, diagnostics);
     check_props(node, shape, beside, diagnostics);
     if let Some(children) = &node.children {
-        if shape.children.is_empty() && !children.is_empty() {
+        let other = children.iter().find(|child| child.name.value != ALLOW.name || shape.name == ALLOW.name);
+        if let (true, Some(other)) = (shape.children.is_empty(), other) {
             diagnostics.push(
-                Diagnostic::new(Code::P0101, children[0].name.span, format!("`{}` takes no block", shape.name))
+                Diagnostic::new(Code::P0101, other.name.span, format!("`{}` takes no block", shape.name))
                     .with_label("nothing may stand here")
                     .with_help(format!("it is written `{}`", shape.args.usage)),
             );
@@ -270,7 +276,8 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
                 Diagnostic::new(Code::P0103, property.name.span, format!("property `{name}` is given twice"))
                     .with_label("given again here")
                     .with_secondary(*first, "first given here")
-                    .with_help("keep one"),
+                    .with_help("keep one")
+                    .with_fixes(said_twice(&node.props, property)),
             );
             continue;
         }
@@ -368,16 +375,21 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
         let mut diagnostic =
             Diagnostic::new(Code::P0108, value.span, format!("expected {}, found {found}", takes.words()));
         diagnostic = match (&value.kind, takes) {
-            (Kind::Text(text), Takes::Int | Takes::Number) if text.parse::<i128>().is_ok() => {
-                diagnostic.with_help("write the number without quotes")
-            }
+            (Kind::Text(text), Takes::Int | Takes::Number) if text.parse::<i128>().is_ok() => diagnostic
+                .with_help("write the number without quotes")
+                .with_fix(Applicability::MachineApplicable, value.span, text.trim_start_matches('+')),
             (Kind::Text(text), Takes::Int) if !text.is_empty() => {
                 diagnostic.with_help(format!("write a number, or `(var){text}` if that is a variable"))
             }
             (Kind::Text(_), Takes::Int | Takes::Number) => diagnostic.with_help("write a number, without quotes"),
+            (Kind::Text(text), Takes::Bool) if matches!(text.as_str(), "true" | "false") => diagnostic
+                .with_help(format!("write `#{text}`"))
+                .with_fix(Applicability::MachineApplicable, value.span, format!("#{text}")),
             (Kind::Text(_), Takes::Bool) => diagnostic.with_help("write `#true` or `#false`"),
-            (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Any) => {
-                diagnostic.with_help("put it in quotes if it is text: numbers are not turned into text by themselves")
+            (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Any) if value.note.is_none() => {
+                diagnostic
+                    .with_help("put it in quotes: numbers are not turned into text by themselves")
+                    .with_quotes(Applicability::MachineApplicable, value.span)
             }
             (Kind::Bool(_), Takes::Text | Takes::Name) => diagnostic.with_help("put it in quotes if it is text"),
             (Kind::Null, _) => diagnostic.with_help("there is no value that stands for none: leave it out"),
@@ -385,6 +397,15 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
         };
         diagnostics.push(diagnostic);
     }
+}
+
+/// The removal of a property that says what an earlier one said.
+fn said_twice(props: &[Property], again: &Property) -> Vec<Fix> {
+    let note = |property: &Property| property.value.note.as_ref().map(|note| note.value.clone());
+    let first = props.iter().find(|other| other.name.value == again.name.value);
+    let same = first.is_some_and(|first| first.value.kind == again.value.kind && note(first) == note(again));
+    let edits = vec![Edit { span: again.name.span.to(again.value.span), text: String::new() }];
+    if same { vec![Fix { applicability: Applicability::MachineApplicable, edits }] } else { Vec::new() }
 }
 
 fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Child]) -> Diagnostic {

@@ -297,6 +297,13 @@ static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
     ])
     .children(&[many(&INCLUDE), many(&SBOM), many(&PROVENANCE), many(&SIGN)]);
 
+pub(crate) static ALLOW: Shape = Shape::new(
+    "allow",
+    "Warnings that are not said: in the whole file at its top, else in the block it stands in. May stand in any block.",
+)
+.args(1, MANY, Name, Name, "allow CODE… reason=\"…\"")
+.props(&[needed("reason", Name, "why, for the next reader")]);
+
 macro_rules! reserved {
     ($($constant:ident $name:literal $doc:literal;)*) => {
         $(static $constant: Shape = Shape::new($name, $doc).reserved();)*
@@ -328,4 +335,5 @@ pub(crate) static TOP: &[Child] = &[
     many(&SKILL),
     many(&GATE),
     many(&TEST),
+    many(&ALLOW),
 ];

@@ -1,7 +1,9 @@
 //! Strings with `{{ path | filter }}` holes: parsing only. Each free name keeps its place inside the
 //! string. Leaves out the values of names: see `eval`.
 
-use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use std::ops::Range;
+
+use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::Name;
 use crate::lang::{Kind, Value};
 
@@ -169,7 +171,7 @@ fn parse_hole(
             _ => {
                 diagnostics.push(
                     Diagnostic::new(Code::P0310, span, format!("filter `{piece}` is not allowed in specs"))
-                        .with_suggestion_text(did_you_mean(name, FILTERS.iter().copied()))
+                        .with_suggestion_in(piece, 0..name.len(), did_you_mean(name, FILTERS.iter().copied()))
                         .with_help(format!("allowed: {}; full templates go in `render` files", FILTERS.join(", "))),
                 );
                 return None;
@@ -204,6 +206,21 @@ fn split_pipes(text: &str) -> Vec<(usize, &str)> {
 }
 
 impl Diagnostic {
+    /// A did-you-mean for a part of the text at this place. With a fix, if the place is as long as the
+    /// text, bare or in quotes, so that it is known where the part stands.
+    pub(crate) fn with_suggestion_in(self, text: &str, part: Range<usize>, suggestion: Option<&str>) -> Self {
+        let Some(near) = suggestion else { return self };
+        let span = self.primary.span;
+        let (start, length) = (span.start as usize, (span.end - span.start) as usize);
+        let quote = usize::from(length == text.len() + 2);
+        let this = self.with_suggestion_text(suggestion);
+        if length != text.len() + 2 * quote {
+            return this;
+        }
+        let span = Span::new(span.source, start + quote + part.start, start + quote + part.end);
+        this.with_fix(Applicability::MaybeIncorrect, span, near)
+    }
+
     /// A did-you-mean without a fix, for a place that is wider than the name.
     pub(crate) fn with_suggestion_text(self, suggestion: Option<&str>) -> Self {
         match suggestion {

@@ -13,10 +13,17 @@ use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_sv
 
 /// Checks the workspace, or the files given instead of its root file.
 pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error> {
+    let (world, roots) = chosen(locations, files)?;
+    let mut compiled = world.compile(&roots);
+    locations.levels.apply(&mut compiled.diagnostics);
+    Ok(compiled)
+}
+
+/// The workspace with its root file, or the files given as roots.
+pub(super) fn chosen(locations: &Locations, files: &[PathBuf]) -> Result<(DiskWorld, Vec<RelPath>), Error> {
     if files.is_empty() {
         let dir = find(locations)?;
-        let world = DiskWorld::new(&dir, &locations.environment)?;
-        return Ok(world.compile(&[relative(Path::new(ROOT_FILE))?]));
+        return Ok((DiskWorld::new(&dir, &locations.environment)?, vec![relative(Path::new(ROOT_FILE))?]));
     }
     // Files are read relative to the workspace they lie in, so that their imports resolve; without
     // one, relative to the folder they lie in.
@@ -33,7 +40,7 @@ pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error
         })?;
         roots.push(relative(inside)?);
     }
-    Ok(DiskWorld::new(&dir, &locations.environment)?.compile(&roots))
+    Ok((DiskWorld::new(&dir, &locations.environment)?, roots))
 }
 
 fn relative(path: &Path) -> Result<RelPath, Error> {
@@ -71,7 +78,13 @@ pub fn plan(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, St
     let id = find_graph(&workspace.compiled, graph)?;
     let mut found = Diagnostics::default();
     let expansion = expand(&workspace.compiled.program, id, params, &mut found);
+    workspace.compiled.program.allow(&mut found);
+    workspace.levels.apply(&mut found);
+    let denied = found.has_errors();
     workspace.compiled.diagnostics.extend(found);
+    if denied {
+        return Err(Error::Spec);
+    }
     let expansion = expansion.ok_or(Error::Spec)?;
     let plan = Arc::new(lower(&workspace.compiled.program, &expansion));
     Ok(Planned { expansion, plan })

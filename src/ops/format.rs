@@ -7,6 +7,7 @@ use crate::base::Limits;
 use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::{FormatError, format};
 use crate::ops::Error;
+use crate::ops::fix::unified;
 use crate::ops::run::write_atomically;
 use crate::ops::workspace::{Locations, find};
 
@@ -15,6 +16,8 @@ use crate::ops::workspace::{Locations, find};
 pub struct Formatted {
     /// Files that were not in canonical form.
     pub changed: Vec<PathBuf>,
+    /// What changes in them, as unified diffs.
+    pub diff: String,
     /// What is wrong in files that could not be read as KDL; they are left as they are.
     pub diagnostics: Diagnostics,
     /// Their texts.
@@ -60,6 +63,8 @@ pub fn format_files(locations: &Locations, files: &[PathBuf], write: bool) -> Re
         match format(source, &text) {
             Ok(canonical) if canonical == text => {}
             Ok(canonical) => {
+                let base = path.strip_prefix(&locations.current).unwrap_or(&path);
+                formatted.diff.push_str(&unified(&base.display().to_string(), &text, &canonical));
                 if write {
                     write_atomically(&path, canonical.as_bytes())?;
                 }

@@ -95,7 +95,11 @@ pub fn answer(
         return None;
     }
     let first = targets.first()?.split('/').next()?;
-    if !options.refresh.is_empty() || targets.iter().any(|target| target.split('/').next() != Some(first)) {
+    // What was remembered was compiled with the levels that specs have of themselves.
+    if !locations.levels.is_empty()
+        || !options.refresh.is_empty()
+        || targets.iter().any(|target| target.split('/').next() != Some(first))
+    {
         return None;
     }
     let dir = find(locations).ok()?.canonicalize().ok()?;

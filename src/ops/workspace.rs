@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Environment, Limits, RelPath};
+use crate::diag::Levels;
 use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile};
 use crate::ops::Error;
 use crate::ops::slices::SliceFile;
@@ -27,6 +28,8 @@ pub struct Locations {
     pub current: PathBuf,
     /// The environment.
     pub environment: Environment,
+    /// What becomes of warnings in the specs found there.
+    pub levels: Levels,
 }
 
 /// A workspace whose root file has been found.
@@ -46,6 +49,8 @@ pub struct Workspace {
     pub excluded: Vec<PathBuf>,
     /// The specs, compiled.
     pub compiled: Compiled,
+    /// What becomes of warnings.
+    pub levels: Levels,
 }
 
 /// Finds the root file: in the folder given, or in the nearest parent of the current one.
@@ -80,7 +85,8 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
     let world = DiskWorld::new(&dir, &locations.environment)?;
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
-    let compiled = world.compile(&[root_file]);
+    let mut compiled = world.compile(&[root_file]);
+    locations.levels.apply(&mut compiled.diagnostics);
     let settings = compiled
         .program
         .roots
@@ -114,6 +120,7 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         out: tidy(&out),
         excluded: Vec::new(),
         compiled,
+        levels: locations.levels.clone(),
     })
 }
 
@@ -172,6 +179,13 @@ impl DiskWorld {
             parsed.keep();
         }
         compiled
+    }
+}
+
+impl DiskWorld {
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 }
 

@@ -15,6 +15,7 @@ mod cli;
 mod diff;
 mod examples;
 mod exec;
+mod fix;
 mod forecast;
 mod guard;
 mod isolation;

@@ -65,6 +65,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_json_canonicalizer", &["bundle"]),
     ("sha1", &["bundle"]),
     ("sha2", &["bundle"]),
+    ("similar", &["ops"]),
     ("strsim", &["diag"]),
     ("tempfile", &["event", "store", "exec", "bundle", "ops"]),
     ("thiserror", &["*"]),

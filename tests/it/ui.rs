@@ -36,18 +36,22 @@ const WITHOUT_EXAMPLE: &[(Code, &str)] = &[
 type Said = BTreeSet<(String, usize, String)>;
 
 /// A case: its name below `tests/ui`, without `.kdl`, and the files of its world.
-struct Case {
-    name: String,
-    files: BTreeMap<String, String>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 impl Case {
-    fn compile(&self) -> Compiled {
+    pub(crate) fn world(&self) -> MemoryWorld {
         let mut world = MemoryWorld::default();
         for (path, text) in &self.files {
             world.insert(RelPath::new(path).expect("a file of a case has a relative path"), text);
         }
-        compile(&world, &[RelPath::new(ROOT).expect("the literal is a relative path")])
+        world
+    }
+
+    pub(crate) fn compile(&self) -> Compiled {
+        compile(&self.world(), &[RelPath::new(ROOT).expect("the literal is a relative path")])
     }
 
     fn markers(&self) -> Said {
@@ -56,7 +60,7 @@ impl Case {
 }
 
 /// The cases, by name.
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let folder = repository("tests/ui");
     let of_a_case = |entry: &walkdir::DirEntry| entry.path().extension().is_none_or(|extension| extension != "d");
     let mut cases = Vec::new();

@@ -57,7 +57,7 @@ pub(super) fn check_bundle(
                     include.node.span,
                     format!("cannot find node `{head}` in graph `{}`", group.name.value),
                 )
-                .with_suggestion_text(suggestion())
+                .with_suggestion_in(&include.node.value, 0..head.len(), suggestion())
                 .with_secondary(group.name.span, "the graph")
                 .with_help(if known.is_empty() {
                     "it has no nodes".to_owned()

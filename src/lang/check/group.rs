@@ -223,7 +223,7 @@ impl<'a> Nodes<'a> {
             if self.group.nodes_known || suggestion.is_some() {
                 diagnostics.push(
                     Diagnostic::new(Code::P0201, text.span, format!("cannot find node `{head}`"))
-                        .with_suggestion_text(suggestion)
+                        .with_suggestion_in(literal, 0..head.len(), suggestion)
                         .with_help(format!("nodes here: {}", some(&names))),
                 );
             }
@@ -245,8 +245,9 @@ impl<'a> Nodes<'a> {
             }
             None => {
                 let names: Vec<&str> = outputs.keys().copied().collect();
-                diagnostics
-                    .push(no_output(text.span, output, head, &names).with_secondary(node.name.span, "declared here"));
+                diagnostics.push(
+                    no_output(text.span, literal, output, head, &names).with_secondary(node.name.span, "declared here"),
+                );
             }
         }
     }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param};
+use crate::lang::print::quote;
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
 use crate::lang::text::{BRACES, Filter, Text};
 use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_text};
@@ -101,7 +102,7 @@ impl<'a> Scope<'a> {
             Lost::Perhaps | Lost::Yes => return None,
         }
         let diagnostic = Diagnostic::new(Code::P0308, span, format!("variable `{name}` is not in scope"))
-            .with_suggestion_text(suggestion);
+            .with_suggestion_in(name, 0..name.len(), suggestion);
         let diagnostic = diagnostic.with_help(if name.starts_with("node.") {
             "`node.…` stands for the keys of the node taken, in the place of an `input … from=` and in `to=`".to_owned()
         } else if known.is_empty() {
@@ -292,7 +293,22 @@ impl Check<'_> {
             (ty, Some(text)) if ty.textual() => format!("quote it: `\"{text}\"`"),
             (ty, _) => format!("give {}, or change the type where it is declared", ty.noun()),
         };
-        self.declared(diagnostic).with_help(help)
+        let diagnostic = self.declared(diagnostic).with_help(help);
+        match (ty, found, literal) {
+            (Ty::Int, "string", Some(text)) if number => {
+                diagnostic.with_fix(Applicability::MachineApplicable, span, text.trim_start_matches('+'))
+            }
+            (Ty::Bool, "string", Some(text @ ("true" | "false"))) => {
+                diagnostic.with_fix(Applicability::MachineApplicable, span, format!("#{text}"))
+            }
+            (ty, "int", Some(_)) if ty.textual() && *ty != Ty::Enum => {
+                diagnostic.with_quotes(Applicability::MachineApplicable, span)
+            }
+            (ty, "bool", Some(text)) if ty.textual() => {
+                diagnostic.with_fix(Applicability::MaybeIncorrect, span, format!("\"{text}\""))
+            }
+            _ => diagnostic,
+        }
     }
 
     fn breach(&self, breach: Breach, span: Span, value: &str, ty: &Ty) -> Diagnostic {
@@ -316,8 +332,14 @@ impl Check<'_> {
             }
             Breach::NotOneOf => {
                 let allowed = &self.constraints.one_of;
+                let near = did_you_mean(value, allowed.iter().map(String::as_str));
+                let replacement = |near: &str| Fix {
+                    applicability: Applicability::MaybeIncorrect,
+                    edits: vec![Edit { span, text: quote(near) }],
+                };
                 Diagnostic::new(Code::P0305, span, format!("`{value}` is not one of {}", some(allowed)))
-                    .with_suggestion(did_you_mean(value, allowed.iter().map(String::as_str)))
+                    .with_suggestion_text(near)
+                    .with_fixes(near.map(replacement).into_iter().collect())
                     .with_help("choose one of those, or add it to `one-of`")
             }
         };

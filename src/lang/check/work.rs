@@ -146,14 +146,14 @@ fn check_step_ref(
                 None => known = false,
             }
             if known && !names.contains(&output) {
-                diagnostics.push(no_output(text.span, output, step, &names));
+                diagnostics.push(no_output(text.span, literal, output, step, &names));
             }
         }
         None => {
             let names: Vec<&str> = recipe.steps.iter().map(|step| step.name.value.as_str()).collect();
             diagnostics.push(
                 Diagnostic::new(Code::P0201, text.span, format!("cannot find step `{step}`"))
-                    .with_suggestion_text(did_you_mean(step, names.iter().copied()))
+                    .with_suggestion_in(literal, 0..step.len(), did_you_mean(step, names.iter().copied()))
                     .with_help(
                         "a recipe sees its own steps and its parameters: take artifacts of the graph by `param`",
                     ),
@@ -168,11 +168,11 @@ pub(crate) fn not_a_reference(span: Span, text: &str) -> Diagnostic {
         .with_help("write `(ref)node.output`, or `(ref)\"node/key.output\"` for one instance")
 }
 
-/// The diagnostic for an output that a node does not have.
-pub(crate) fn no_output(span: Span, output: &str, node: &str, known: &[&str]) -> Diagnostic {
+/// The diagnostic for an output that a node does not have. `text` ends with its name.
+pub(crate) fn no_output(span: Span, text: &str, output: &str, node: &str, known: &[&str]) -> Diagnostic {
     let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", some(known)) };
     Diagnostic::new(Code::P0401, span, format!("output `{output}` is not produced by `{node}`"))
-        .with_suggestion_text(did_you_mean(output, known.iter().copied()))
+        .with_suggestion_in(text, text.len() - output.len()..text.len(), did_you_mean(output, known.iter().copied()))
         .with_help(help)
 }
 

@@ -79,7 +79,7 @@ pub fn expand_bundle(
             };
             let Some((action, name)) = instance.outputs.get(&output) else {
                 diagnostics.push(
-                    no_output(span, &output, &include.node.value, &names)
+                    no_output(span, &output, &output, &include.node.value, &names)
                         .with_secondary(instance.span, "declared here"),
                 );
                 fine = false;

@@ -174,6 +174,8 @@ impl Expander<'_, '_> {
         let mut found = Diagnostics::default();
         check_values(&exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
         let fits = !found.has_errors();
+        // The place is where the value comes from, not where it is written.
+        found.change(|item| item.fixes.clear());
         self.diagnostics.extend(found);
         fits
     }

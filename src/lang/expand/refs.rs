@@ -81,7 +81,8 @@ impl Expander<'_, '_> {
                 None => {
                     let ir = &self.instances[instance].ir;
                     let names: Vec<&str> = ir.outputs.keys().map(String::as_str).collect();
-                    let diagnostic = no_output(span, output, path, &names).with_secondary(ir.span, "declared here");
+                    let diagnostic =
+                        no_output(span, output, output, path, &names).with_secondary(ir.span, "declared here");
                     self.diagnostics.push(diagnostic);
                     return None;
                 }
@@ -122,7 +123,7 @@ impl Expander<'_, '_> {
         shown.truncate(8);
         // A pattern is not the misspelling of one name.
         let suggestion = did_you_mean(path, known.iter().map(String::as_str)).filter(|_| !path.contains('*'));
-        let diagnostic = diagnostic.with_suggestion_text(suggestion);
+        let diagnostic = diagnostic.with_suggestion_in(path, 0..path.len(), suggestion);
         self.diagnostics.push(if shown.is_empty() {
             diagnostic
         } else {

@@ -118,7 +118,11 @@ impl Expander<'_, '_> {
                     return;
                 }
                 for before in before {
-                    after.entry(before).or_insert(decl.target.span);
+                    let span = decl.target.span;
+                    self.wholes.entry(span).or_insert(decl.whole);
+                    if *after.entry(before).or_insert(span) != span {
+                        self.again.push((index, before, span));
+                    }
                 }
             }
         }
@@ -201,7 +205,7 @@ impl Expander<'_, '_> {
             let known: Vec<&str> = steps.keys().map(String::as_str).collect();
             self.diagnostics.push(
                 Diagnostic::new(Code::P0201, span, format!("cannot find step `{name}`"))
-                    .with_suggestion_text(did_you_mean(name, known.iter().copied()))
+                    .with_suggestion_in(text, 0..name.len(), did_you_mean(name, known.iter().copied()))
                     .with_help(format!("steps here: {}", known.join(", "))),
             );
             return None;
@@ -209,7 +213,7 @@ impl Expander<'_, '_> {
         let ir = &self.actions[*action].ir;
         if !ir.outputs.iter().any(|other| other.name == output) {
             let known: Vec<&str> = ir.outputs.iter().map(|output| output.name.as_str()).collect();
-            self.diagnostics.push(no_output(span, output, name, &known).with_secondary(ir.span, "declared here"));
+            self.diagnostics.push(no_output(span, text, output, name, &known).with_secondary(ir.span, "declared here"));
             return None;
         }
         Some((*action, output.to_owned()))
@@ -221,6 +225,7 @@ impl Expander<'_, '_> {
         if self.diagnostics.has_errors() {
             return None;
         }
+        self.check_redundant();
         let mut order: Vec<usize> = (0..self.actions.len()).collect();
         order.sort_by(|a, b| self.actions[*a].ir.addr.cmp(&self.actions[*b].ir.addr));
         let mut rank = vec![0; order.len()];
