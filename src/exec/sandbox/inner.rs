@@ -214,7 +214,7 @@ fn start_loopback() -> std::io::Result<()> {
     let mut answer = [0; 256];
     let (count, _) = rustix::net::recv(&socket, &mut answer, rustix::net::RecvFlags::empty())?;
     // An acknowledgement is an error of number 0.
-    match answer.get(16..20).filter(|_| count >= 20).map(|bytes| bytes.try_into()) {
+    match answer.get(16..20).filter(|_| count >= 20).map(<[u8; 4]>::try_from) {
         Some(Ok(bytes)) => match i32::from_ne_bytes(bytes) {
             0 => Ok(()),
             error => Err(Error::from_raw_os_error(-error)),

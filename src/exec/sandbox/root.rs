@@ -357,7 +357,7 @@ fn interpreter(file: &Path) -> Option<PathBuf> {
     let count = file.read(&mut head).ok()?;
     let line = head[..count].strip_prefix(b"#!")?;
     let line = line.split(|byte| *byte == b'\n').next()?.trim_ascii_start();
-    let path = line.split(|byte| byte.is_ascii_whitespace()).next()?;
+    let path = line.split(u8::is_ascii_whitespace).next()?;
     let path = path_of(path.to_vec());
     path.is_absolute().then_some(path)
 }
