@@ -71,6 +71,11 @@ impl Environment {
     /// Running in CI.
     pub const CI: EnvVar =
         EnvVar { name: "CI", doc: "any value: plain progress lines unless `--progress` says otherwise" };
+    /// The date in documents.
+    pub const SOURCE_DATE_EPOCH: EnvVar = EnvVar {
+        name: "SOURCE_DATE_EPOCH",
+        doc: "the date in the documents of a bundle, in seconds since 1970; 1980-01-01 if unset",
+    };
     /// Where tools are looked up.
     pub const PATH: EnvVar = EnvVar { name: "PATH", doc: "where the executables of tools are looked up" };
     /// The home directory.
@@ -92,6 +97,7 @@ impl Environment {
         Self::NO_COLOR,
         Self::NO_GRAPHICS,
         Self::CI,
+        Self::SOURCE_DATE_EPOCH,
         Self::PATH,
         Self::HOME,
         Self::XDG_CACHE_HOME,

@@ -10,7 +10,7 @@ use crate::bundle::spec::{BundleSpec, ToolIdentity};
 /// Something that is in one and not, or not so, in the other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Change {
-    /// What kind of thing: `file`, `tool`, `input`, `package`, `parameter` or `bundle`.
+    /// What kind of thing: `file`, `role`, `tool`, `input`, `package`, `parameter` or `bundle`.
     pub kind: &'static str,
     /// Which.
     pub name: String,
@@ -41,6 +41,12 @@ impl Parts {
             ("plan", &manifest.plan_hash),
         ] {
             parts.add("bundle", name, value);
+        }
+        if let Some(level) = manifest.level {
+            parts.add("bundle", "level", level.to_string());
+        }
+        for (path, role) in &manifest.roles {
+            parts.add("role", path, role.word());
         }
         for file in &manifest.files {
             parts.add("file", &file.path, format!("sha256:{} {} bytes {}", file.sha256, file.size, file.mode));

@@ -1,5 +1,5 @@
-//! The CycloneDX 1.6 document of a bundle, and its check against an archive. Describes the payload,
-//! the tools (excluded from the delivery) and the packages that went in. Format: ECMA-424. Leaves out
+//! The CycloneDX document of a bundle, and its check against an archive. Describes the payload,
+//! the tools (excluded from the delivery) and the packages that went in. Versions 1.6 and 1.7 (ECMA-424), alike in all that is used here. Leaves out
 //! licences, vulnerabilities and the time.
 
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::bundle::content::FileFacts;
 use crate::bundle::json::{canonical, parse_canonical};
 use crate::bundle::sbom::{compare_files, content_uuid};
-use crate::bundle::spec::{BundleSpec, Component, ToolIdentity, ToolUse};
+use crate::bundle::spec::{BundleSpec, Component, CycloneDx, ToolIdentity, ToolUse};
 use crate::bundle::uri;
 
 /// The canonical bytes of the document.
@@ -18,7 +18,7 @@ pub(crate) fn cyclonedx_document(spec: &BundleSpec, files: &[FileFacts]) -> Vec<
     let needed: Vec<String> = (0..spec.components.len()).map(library_ref).collect();
     let mut document = json!({
         "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
+        "specVersion": spec.profile.cyclonedx.word(),
         "version": 1,
         "metadata": {
             "component": {
@@ -104,11 +104,17 @@ fn library(at: usize, component: &Component) -> Value {
 }
 
 /// Checks that a document is about exactly these files of this bundle.
-pub(crate) fn check_cyclonedx(bytes: &[u8], name: &str, version: &str, files: &[FileFacts]) -> Result<(), String> {
+pub(crate) fn check_cyclonedx(
+    bytes: &[u8],
+    name: &str,
+    version: &str,
+    files: &[FileFacts],
+) -> Result<CycloneDx, String> {
     let mut document = parse_canonical(bytes)?;
-    if document["bomFormat"] != "CycloneDX" || document["specVersion"] != "1.6" {
-        return Err("it is not CycloneDX 1.6".to_owned());
-    }
+    let format = document["specVersion"].as_str().and_then(CycloneDx::of_word);
+    let Some(format) = format.filter(|_| document["bomFormat"] == "CycloneDX") else {
+        return Err("it is neither CycloneDX 1.6 nor 1.7".to_owned());
+    };
     let claimed = document.as_object_mut().and_then(|object| object.remove("serialNumber"));
     if claimed != Some(Value::String(serial(&document))) {
         return Err("its serial number does not derive from its content".to_owned());
@@ -129,5 +135,6 @@ pub(crate) fn check_cyclonedx(bytes: &[u8], name: &str, version: &str, files: &[
     compare_files(listed, files, |file| {
         let hashes = vec![format!("SHA-256:{}", file.sha256_hex()), format!("BLAKE3:{}", file.blake3.hex())];
         (file.path.clone(), hashes)
-    })
+    })?;
+    Ok(format)
 }

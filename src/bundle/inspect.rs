@@ -16,6 +16,7 @@ use crate::bundle::error::Error;
 use crate::bundle::json::{parse_canonical, read_bounded};
 use crate::bundle::manifest::{self, BundleManifest, ManifestFile};
 use crate::bundle::provenance::{Provenance, Resource, Subject, parse_statement};
+use crate::bundle::sbom::seconds;
 use crate::bundle::scan::scan;
 use crate::bundle::spec::Component;
 use crate::bundle::uri;
@@ -48,6 +49,10 @@ pub struct Inspected {
     pub predicates: Vec<String>,
     /// The key ids that the first envelope names.
     pub keyids: Vec<String>,
+    /// The version of its CycloneDX document.
+    pub cyclonedx: String,
+    /// The date in its documents, in seconds since 1970.
+    pub date: u64,
     /// The SHA-256 of the CycloneDX document.
     pub sbom_sha256: String,
     /// The two subjects of the statements.
@@ -84,6 +89,9 @@ pub fn inspect(zip: &Path) -> Result<Inspected, Error> {
     let manifest = BundleManifest::from_json(meta(manifest::MANIFEST)).map_err(wrong)?;
     let cyclonedx = meta(manifest::CYCLONEDX);
     let sbom = parse_canonical(cyclonedx).map_err(wrong)?;
+    let spdx = parse_canonical(meta(manifest::SPDX)).map_err(wrong)?;
+    let date = spdx["creationInfo"]["created"].as_str().and_then(seconds);
+    let date = date.ok_or_else(|| wrong("its SPDX document has no date".to_owned()))?;
 
     let (intoto, _) = side_files(zip);
     let lines = File::open(&intoto)
@@ -123,6 +131,8 @@ pub fn inspect(zip: &Path) -> Result<Inspected, Error> {
         components: components(&sbom),
         predicates,
         keyids: envelope.signatures.iter().map(|signature| signature.keyid.clone()).collect(),
+        cyclonedx: sbom["specVersion"].as_str().unwrap_or_default().to_owned(),
+        date,
         sbom_sha256: crate::bundle::content::sha256_hex(cyclonedx),
         subjects,
         payload_sha256: crate::bundle::content::sha256_hex(&payload),

@@ -1,5 +1,7 @@
-//! Packages out of lock files: `Cargo.lock` (versions 3 and 4) and `package-lock.json` (versions 2 and
-//! 3). Leaves out which of them a build really used, and what depends on what.
+//! Packages out of lock files: `Cargo.lock` (versions 3 and 4), `package-lock.json` (versions 2 and 3), `uv.lock`
+//! and `requirements.txt`. Leaves out which of them a build really used, and what depends on what.
+
+mod python;
 
 use std::collections::BTreeMap;
 
@@ -9,59 +11,80 @@ use serde::Deserialize;
 use crate::bundle::error::Error;
 use crate::bundle::spec::Component;
 
-/// The packages of a `Cargo.lock` that come from elsewhere: those with a `source`. The file is
-/// generated, one `key = "value"` per line, so that is all that is understood; anything else in a
-/// `[[package]]` but its list of dependencies is an error rather than a guess.
-pub fn parse_cargo_lock(text: &str) -> Result<Vec<Component>, Error> {
-    let fail =
-        |line: usize, why: &str| Error::Lock { kind: "Cargo", at: format!("line {}", line + 1), why: why.to_owned() };
-    let mut packages: Vec<BTreeMap<&str, &str>> = Vec::new();
-    let mut in_package = false;
-    let mut in_list = false;
-    for (at, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if in_list {
-            in_list = line != "]";
-        } else if line.is_empty() || line.starts_with('#') {
-        } else if line == "[[package]]" {
-            packages.push(BTreeMap::new());
-            in_package = true;
-        } else if line.starts_with('[') {
-            in_package = false;
-        } else if let Some((key, value)) = line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
-            if value.starts_with('[') {
-                in_list = !value.ends_with(']');
-            } else if in_package {
-                let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-                let value = value.filter(|value| !value.contains(['"', '\\']));
-                let value = value.ok_or_else(|| fail(at, "a plain text in quotes is needed"))?;
-                let package = packages.last_mut().expect("a package was begun");
-                if package.insert(key, value).is_some() {
-                    return Err(fail(at, "the key is there twice"));
-                }
-            }
-        } else {
-            return Err(fail(at, "neither a table nor a key with a value"));
+pub use python::{parse_requirements, parse_uv_lock};
+
+/// What a lock file came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Locked {
+    /// The packages, sorted.
+    pub components: Vec<Component>,
+    /// What stands in it and is no package with a version, as written: no SBOM can say what went in for it.
+    pub open: Vec<String>,
+}
+
+/// Reads a lock file whose kind its name tells. `None`: it is none that is known.
+pub fn read_lock(name: &str, text: &str) -> Option<Result<Locked, Error>> {
+    let only = |components| Locked { components, open: Vec::new() };
+    Some(match name {
+        "Cargo.lock" => parse_cargo_lock(text).map(only),
+        "package-lock.json" | "npm-shrinkwrap.json" => parse_package_lock(text).map(only),
+        "uv.lock" => parse_uv_lock(text).map(only),
+        _ => {
+            let end = name.strip_prefix("requirements")?.strip_suffix(".txt")?;
+            (end.is_empty() || end.starts_with(['-', '_', '.'])).then(|| Ok(parse_requirements(text)))?
         }
-    }
-    let mut found = Vec::new();
-    for (at, package) in packages.iter().enumerate().filter(|(_, package)| package.contains_key("source")) {
-        let get = |key: &str| {
-            let missing =
-                || Error::Lock { kind: "Cargo", at: format!("package {}", at + 1), why: format!("it has no `{key}`") };
-            package.get(key).map(|value| (*value).to_owned()).ok_or_else(missing)
-        };
-        let checksum = package
-            .get("checksum")
-            .filter(|hex| HEXLOWER.decode(hex.as_bytes()).is_ok_and(|bytes| bytes.len() == 32))
-            .map(|hex| ("SHA256".to_owned(), (*hex).to_owned()));
-        let (name, version) = (get("name")?, get("version")?);
+    })
+}
+
+#[derive(Deserialize)]
+struct CargoLock {
+    #[serde(default)]
+    package: Vec<CargoPackage>,
+}
+
+#[derive(Deserialize)]
+struct CargoPackage {
+    name: String,
+    version: String,
+    source: Option<String>,
+    checksum: Option<String>,
+}
+
+/// The packages of a `Cargo.lock` that come from elsewhere: those with a `source`.
+pub fn parse_cargo_lock(text: &str) -> Result<Vec<Component>, Error> {
+    let lock: CargoLock = from_toml("Cargo", text)?;
+    let found = lock.package.into_iter().filter_map(|package| {
+        let source = package.source?;
+        let checksum = package.checksum.as_deref().and_then(sha256_of);
         // SPDX's supplier is who distributes a package: for a registry that is known, the registry.
-        let public = package.get("source").is_some_and(|source| source.ends_with("/rust-lang/crates.io-index"));
-        let supplier = public.then(|| "crates.io".to_owned());
-        found.push(Component { kind: "cargo".to_owned(), name, version, checksum, supplier });
-    }
-    Ok(sorted(found))
+        let supplier = if source.ends_with("/rust-lang/crates.io-index") {
+            Some("crates.io".to_owned())
+        } else {
+            host_of(source.trim_start_matches("git+").trim_start_matches("registry+"))
+        };
+        Some(Component { kind: "cargo".to_owned(), name: package.name, version: package.version, checksum, supplier })
+    });
+    Ok(sorted(found.collect()))
+}
+
+fn from_toml<T: serde::de::DeserializeOwned>(kind: &'static str, text: &str) -> Result<T, Error> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        Error::Lock { kind, at: format!("line {line}"), why: error.message().to_owned() }
+    })
+}
+
+fn sha256_of(hex: &str) -> Option<(String, String)> {
+    let fine = HEXLOWER.decode(hex.as_bytes()).is_ok_and(|bytes| bytes.len() == 32);
+    fine.then(|| ("SHA256".to_owned(), hex.to_owned()))
+}
+
+/// The host of a URL: who supplies what lies there, as far as the URL tells.
+fn host_of(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next()?;
+    let host = host.rsplit('@').next()?.split(':').next()?;
+    (!host.is_empty()).then(|| host.to_owned())
 }
 
 #[derive(Deserialize)]
@@ -99,8 +122,11 @@ pub fn parse_package_lock(text: &str) -> Result<Vec<Component>, Error> {
         let name = package.name.unwrap_or_else(|| last.to_owned());
         let version = package.version.ok_or_else(|| fail(format!("`{path}`"), "it has no version".to_owned()))?;
         let checksum = package.integrity.as_deref().and_then(integrity);
-        let public = package.resolved.is_some_and(|url| url.starts_with("https://registry.npmjs."));
-        let supplier = public.then(|| "npm".to_owned());
+        let supplier = match package.resolved.as_deref() {
+            Some(url) if url.starts_with("https://registry.npmjs.") => Some("npm".to_owned()),
+            Some(url) => host_of(url),
+            None => None,
+        };
         found.push(Component { kind: "npm".to_owned(), name, version, checksum, supplier });
     }
     Ok(sorted(found))
@@ -150,6 +176,15 @@ mod tests {
             assert_eq!(parse_cargo_lock(bad).unwrap_err().code(), Code::B0115, "{bad}");
         }
         assert!(parse_cargo_lock(include_str!("../../Cargo.lock")).unwrap().len() > 50);
+    }
+
+    #[test]
+    fn kinds_are_told_by_names() {
+        let known = |name: &str| read_lock(name, "").is_some();
+        for name in ["Cargo.lock", "package-lock.json", "uv.lock", "requirements.txt", "requirements-dev.txt"] {
+            assert!(known(name), "{name}");
+        }
+        assert!(!known("requirementsx.txt") && !known("lock.json") && !known("requirements.in"));
     }
 
     #[test]

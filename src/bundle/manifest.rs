@@ -1,6 +1,8 @@
 //! The two lists inside an archive: `META/SHA256SUMS` in the format of coreutils, and
 //! `META/manifest.json`; and the content root (in-toto's `dirHash1`). Leaves out SBOMs.
 
+use std::collections::BTreeMap;
+
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -8,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::bundle::content::FileFacts;
 use crate::bundle::json::{canonical, parse_canonical};
 use crate::bundle::provenance::ExternalParameters;
+use crate::bundle::spec::Role;
 use crate::bundle::uri;
 
 /// The list of checksums: every other entry of the archive.
@@ -38,6 +41,12 @@ pub struct BundleManifest {
     /// The BLAKE3 digest of the plan.
     #[serde(rename = "planHash")]
     pub plan_hash: String,
+    /// How far what is delivered has come.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub level: Option<u64>,
+    /// What files are for, by their paths below `out/`; a folder ends in `/`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub roles: BTreeMap<String, Role>,
     /// The digest of all content.
     pub root: ContentRoot,
     /// The files below `out/`, sorted by path.
@@ -91,6 +100,13 @@ pub(crate) fn content_root(files: &[FileFacts]) -> String {
 }
 
 impl BundleManifest {
+    /// What a file is for, by its name in the archive: what is said of it, or of the nearest folder around it.
+    pub fn role(&self, path: &str) -> Option<Role> {
+        let path = path.strip_prefix("out/").unwrap_or(path);
+        let around = |said: &&String| *said == path || said.ends_with('/') && path.starts_with(said.as_str());
+        self.roles.keys().filter(around).max_by_key(|said| said.len()).and_then(|said| self.roles.get(said)).copied()
+    }
+
     /// The manifest that follows from what was asked for and the files.
     pub(crate) fn of_parts(external: &ExternalParameters, plan_hash: &str, files: &[FileFacts], root: &str) -> Self {
         Self {
@@ -100,6 +116,8 @@ impl BundleManifest {
             tenant: external.tenant.clone(),
             graph: external.graph.clone(),
             plan_hash: plan_hash.to_owned(),
+            level: external.bundle.level,
+            roles: external.bundle.roles.clone(),
             root: ContentRoot { dir_hash1: root.to_owned() },
             files: files.iter().map(ManifestFile::new).collect(),
         }

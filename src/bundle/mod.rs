@@ -55,14 +55,17 @@ pub use inspect::{Inspected, InspectedTool, inspect, read_files, read_manifest};
 pub use key::{
     Algorithm, KeyFiles, PrivateKey, PublicKey, Signer, check_key_name, generate_key, key_paths, write_public_key,
 };
-pub use lockfile::{parse_cargo_lock, parse_package_lock};
+pub use lockfile::{Locked, parse_cargo_lock, parse_package_lock, parse_requirements, parse_uv_lock, read_lock};
 pub use manifest::{BundleManifest, ContentRoot, ManifestFile};
 pub use names::NameError;
 pub use policy::{
     AllowedSource, LogRule, MinimumVersion, Place, Policy, Requirement, Revocation, TenantPolicy, TrustedBuilder,
     TrustedKey,
 };
-pub use spec::{BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Source, ToolIdentity, ToolUse};
+pub use spec::{
+    BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, Profile, Role, Source, ToolIdentity,
+    ToolUse,
+};
 pub use summary::{
     BUILD_LEVEL_1, REPRODUCED, SUMMARY_TYPE, Summary, VULNS_TYPE, verification_summary, vulns_statement,
 };

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::bundle::json::{canonical, parse_canonical};
 use crate::bundle::manifest::SUMS;
-use crate::bundle::spec::{BundleSpec, Dependency, ToolIdentity, ToolUse};
+use crate::bundle::spec::{BundleSpec, Dependency, Role, ToolIdentity, ToolUse};
 use crate::bundle::uri;
 
 /// A statement about an archive.
@@ -114,6 +114,11 @@ pub(crate) struct ExternalParameters {
 pub(crate) struct BundleName {
     pub(crate) name: String,
     pub(crate) version: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) level: Option<u64>,
+    /// What files are for, by their paths below `out/`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) roles: BTreeMap<String, Role>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +179,12 @@ impl ExternalParameters {
         Self {
             tenant: spec.tenant.clone(),
             graph: spec.graph.clone(),
-            bundle: BundleName { name: spec.name.clone(), version: spec.version.clone() },
+            bundle: BundleName {
+                name: spec.name.clone(),
+                version: spec.version.clone(),
+                level: spec.profile.level,
+                roles: spec.profile.roles.clone(),
+            },
             parameters: spec.parameters.clone(),
             spec: spec.source.as_ref().map(|source| SpecSource {
                 repository: source.repository.clone(),

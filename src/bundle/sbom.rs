@@ -23,6 +23,11 @@ pub(crate) fn date(seconds: u64) -> String {
     jiff::Timestamp::from_second(seconds).expect("the date of a spec was checked").to_string()
 }
 
+/// The seconds since 1970 of a date as [`date`] writes it.
+pub(crate) fn seconds(date: &str) -> Option<u64> {
+    u64::try_from(date.parse::<jiff::Timestamp>().ok()?.as_second()).ok()
+}
+
 /// Compares the files that a document lists, as (name, hashes), with those of the archive.
 pub(crate) fn compare_files(
     listed: impl Iterator<Item = Option<(String, Vec<String>)>>,
@@ -61,5 +66,7 @@ mod tests {
     fn dates_are_whole_seconds() {
         assert_eq!(date(315_532_800), "1980-01-01T00:00:00Z");
         assert_eq!(date(253_402_207_200), "9999-12-30T22:00:00Z");
+        assert_eq!(seconds("9999-12-30T22:00:00Z"), Some(253_402_207_200));
+        assert_eq!(seconds("soon"), None);
     }
 }

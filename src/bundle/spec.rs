@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Digest, RelPath};
 use crate::bundle::error::Error;
 use crate::bundle::names::Names;
@@ -44,6 +46,91 @@ pub struct BundleSpec {
     pub source_date_epoch: u64,
     /// Packages that went in, as lock files name them.
     pub components: Vec<Component>,
+    /// What it is for its reader.
+    pub profile: Profile,
+}
+
+/// What a bundle is for its reader, besides its contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// How far what is delivered has come, by the reckoning of its tenant.
+    pub level: Option<u64>,
+    /// What files are for, by their paths below `out/`; a folder ends in `/`.
+    pub roles: BTreeMap<String, Role>,
+    /// The version of its CycloneDX document.
+    pub cyclonedx: CycloneDx,
+}
+
+/// What files of a bundle are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// How to operate what is delivered.
+    Guide,
+    /// A result card: what was done, in short, and what comes next.
+    Card,
+    /// Results of tests.
+    Tests,
+    /// Results of measurements.
+    Performance,
+    /// Results of scans.
+    Security,
+    /// Pictures.
+    Screenshots,
+    /// Another report.
+    Report,
+}
+
+impl Role {
+    /// All, in the order in which they are shown.
+    pub const ALL: [Self; 7] =
+        [Self::Guide, Self::Card, Self::Tests, Self::Performance, Self::Security, Self::Screenshots, Self::Report];
+
+    /// The word in specs and documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Guide => "guide",
+            Self::Card => "card",
+            Self::Tests => "tests",
+            Self::Performance => "performance",
+            Self::Security => "security",
+            Self::Screenshots => "screenshots",
+            Self::Report => "report",
+        }
+    }
+
+    /// The role of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
+/// A version of CycloneDX.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CycloneDx {
+    /// 1.6 (ECMA-424, first edition).
+    #[default]
+    V1_6,
+    /// 1.7 (ECMA-424, second edition).
+    V1_7,
+}
+
+impl CycloneDx {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V1_6, Self::V1_7];
+
+    /// Its `specVersion`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::V1_6 => "1.6",
+            Self::V1_7 => "1.7",
+        }
+    }
+
+    /// The version of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.word() == word)
+    }
 }
 
 /// A file of a bundle.
@@ -170,6 +257,9 @@ impl BundleSpec {
         let mut names = Names::default();
         for path in self.files.keys() {
             names.add(&payload_path(path))?;
+        }
+        for path in self.profile.roles.keys() {
+            check_text("role's path", path)?;
         }
         for tool in &self.tools {
             check_text("tool", &tool.name)?;

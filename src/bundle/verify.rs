@@ -339,7 +339,7 @@ fn verify_contents(checks: &mut Checks, contents: &Contents, signed: &Signed) {
     let result = signed
         .check_predicates(uri::CYCLONEDX_TYPE, document)
         .and_then(|()| check_cyclonedx(document, &bundle.name, &bundle.version, files));
-    note(checks, CheckName::Cyclonedx, Code::B0704, result.map(|()| "CycloneDX 1.6".to_owned()));
+    note(checks, CheckName::Cyclonedx, Code::B0704, result.map(|found| format!("CycloneDX {}", found.word())));
 }
 
 fn note(checks: &mut Checks, name: CheckName, code: Code, result: Result<String, String>) {

@@ -15,6 +15,8 @@ pub(crate) struct BundleArgs {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
     pub(crate) transport: TransportArgs,
 }
 
@@ -29,6 +31,25 @@ pub(crate) struct TransportArgs {
     pub(crate) zst: bool,
 }
 
+/// Where the specs of a bundle come from.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SourceArgs {
+    /// The repository the workspace is checked out from, for the provenance: `git+https://…`; all that goes in
+    /// must be as it is in the commit
+    #[arg(long, value_name = "URL")]
+    pub(crate) source: Option<String>,
+    /// The branch or tag of it, as `refs/heads/main`
+    #[arg(long, value_name = "REF", requires = "source")]
+    pub(crate) source_ref: Option<String>,
+}
+
+impl SourceArgs {
+    /// The repository and the ref.
+    pub(crate) fn given(&self) -> Option<(&str, Option<&str>)> {
+        self.source.as_deref().map(|source| (source, self.source_ref.as_deref()))
+    }
+}
+
 /// `deliver`.
 #[derive(Debug, Args)]
 pub(crate) struct DeliverArgs {
@@ -39,6 +60,8 @@ pub(crate) struct DeliverArgs {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) options: RunOptions,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
     #[command(flatten)]
     pub(crate) transport: TransportArgs,
     /// Look for known vulnerabilities too, in this folder of OSV data

@@ -8,19 +8,25 @@ use serde_json::json;
 use crate::base::{ErrorKind, format_bytes, format_duration};
 use crate::cli::args::{Cli, RunOptions as RunArgs};
 use crate::cli::audit::{audit_json, audit_text, scan};
-use crate::cli::bundle_args::{BundleArgs, DeliverArgs, ReportArgs, VerifyArgs};
+use crate::cli::bundle_args::{BundleArgs, DeliverArgs, ReportArgs, SourceArgs, VerifyArgs};
 use crate::cli::commands::{Status8, clock, finish_run, relative, status_of, with_workspace};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params, report_json, summary};
 use crate::cli::transport::{attest, other_forms};
-use crate::ops::{self, BundleReply, CheckStatus, Error, Locations, Verdict, VerifyProblem, Workspace};
+use crate::ops::{self, BundleReply, BundleRequest, CheckStatus, Error, Locations, Verdict, VerifyProblem, Workspace};
 
 /// Makes a bundle of what is known.
 pub(super) fn bundle(cli: &Cli, mut locations: Locations, args: &BundleArgs, output: &Output) -> Status8 {
     let run = RunArgs { require_cached: true, ..RunArgs::default() };
     locations.out.clone_from(&run.out);
     with_workspace(&locations, output, |workspace| {
-        let asked = Asked { name: &args.name, dir: args.output.as_deref(), run: &run, materialize: false };
+        let asked = Asked {
+            name: &args.name,
+            dir: args.output.as_deref(),
+            run: &run,
+            source: &args.source,
+            materialize: false,
+        };
         match make(cli, workspace, &locations, &asked, output)? {
             Ok(reply) => {
                 let transport = other_forms(&reply, args.transport, &locations, output)?;
@@ -43,7 +49,13 @@ pub(super) fn deliver(cli: &Cli, mut locations: Locations, args: &DeliverArgs, o
     with_workspace(&locations, output, |workspace| {
         let clock = clock();
         let mut steps = Steps { last: clock.elapsed(), clock: clock.as_ref(), total: Vec::new() };
-        let asked = Asked { name: &args.name, dir: args.output.as_deref(), run: &args.options, materialize: true };
+        let asked = Asked {
+            name: &args.name,
+            dir: args.output.as_deref(),
+            run: &args.options,
+            source: &args.source,
+            materialize: true,
+        };
         let reply = match make(cli, workspace, &locations, &asked, output)? {
             Ok(reply) => reply,
             Err(status) => return Ok(status),
@@ -137,6 +149,7 @@ struct Asked<'a> {
     name: &'a str,
     dir: Option<&'a Path>,
     run: &'a RunArgs,
+    source: &'a SourceArgs,
     materialize: bool,
 }
 
@@ -151,7 +164,9 @@ fn make(
     let context = context(cli, locations, output)?;
     let dir = asked.dir.map_or_else(|| ops::default_dir(workspace), |dir| locations.current.join(dir));
     let run = options(cli, locations, asked.run, asked.materialize)?;
-    let reply = match ops::make(workspace, asked.name, &params(cli)?, &dir, &run, &context)? {
+    let params = params(cli)?;
+    let request = BundleRequest { name: asked.name, params: &params, dir: &dir, source: asked.source.given() };
+    let reply = match ops::make(workspace, &request, &run, &context)? {
         Ok(reply) => reply,
         Err(run) => {
             finish_run(cli, locations, asked.run, &run, output)?;
@@ -173,6 +188,9 @@ fn make(
     output.note(&format!("bundle {} ({files}, {})", here(&built.zip.path), format_bytes(built.zip.size)));
     output.note(&format!("  sha256 {}", built.zip.sha256));
     output.note(&format!("  signed {}", here(&built.intoto.path)));
+    for note in &reply.notes {
+        output.note(&format!("note: {note}"));
+    }
     Ok(Ok(reply))
 }
 
@@ -181,7 +199,7 @@ fn bundle_json(reply: &BundleReply) -> serde_json::Value {
     json!({
         "bundle": built.zip.path, "size": built.zip.size, "sha256": built.zip.sha256,
         "attestations": built.intoto.path, "sigstore": built.sigstore.path, "files": built.files,
-        "keyids": built.keyids, "run": report_json(&reply.run),
+        "keyids": built.keyids, "notes": reply.notes, "run": report_json(&reply.run),
     })
 }
 

@@ -123,6 +123,7 @@ codes! {
     P1003 Warning "a tool that serves a capability is not pinned to versions";
     P1005 Warning "an `allow` has nothing to allow";
     P1006 Warning "a tool of the primary tier costs money";
+    P1009 Warning "a tool that a bundle may name has no supplier";
 }
 
 impl fmt::Display for Code {

@@ -410,6 +410,8 @@ pub struct IncludeDecl {
     pub output: Option<Name>,
     /// The path in the bundle.
     pub to: Option<Text>,
+    /// What it is for: one of [`crate::lang::ROLES`].
+    pub role: Option<Name>,
     /// The whole node.
     pub span: Span,
 }
@@ -425,6 +427,12 @@ pub struct BundleDecl {
     pub version: Option<Text>,
     /// What goes in.
     pub includes: Vec<IncludeDecl>,
+    /// Patterns of paths in the bundle that are left out.
+    pub excludes: Vec<Name>,
+    /// How far it has come.
+    pub level: Option<u64>,
+    /// The version of CycloneDX, if one was asked for.
+    pub cyclonedx: Option<String>,
     /// The keys that sign.
     pub keys: Vec<Name>,
     /// The whole declaration.

@@ -6,6 +6,7 @@ mod bundle;
 mod domain;
 mod group;
 mod scope;
+mod supplier;
 mod unused;
 mod work;
 
@@ -22,6 +23,7 @@ use scope::some;
 pub(crate) use bundle::check_version;
 pub(crate) use domain::{Asked, asked, leaves};
 pub(crate) use scope::{Scope, check_values};
+pub(crate) use supplier::check_suppliers;
 pub(crate) use unused::check_unused;
 pub(crate) use work::{check_overlap, no_output, not_a_reference};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::RelPath;
 use crate::diag::Diagnostics;
-use crate::lang::check::{check, check_unused};
+use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
@@ -55,6 +55,7 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
         program.allow(&mut diagnostics);
     } else {
         check_unused(&program, &mut diagnostics);
+        check_suppliers(&program, &mut diagnostics);
         program.allow_and_report(complete, &mut diagnostics);
     }
     Compiled { program, diagnostics }

@@ -2,6 +2,7 @@
 //! kind here has been reported already and its declaration is left out in silence; what only decoding
 //! can see (types, units, digests, words of a closed set) is reported here. Leaves out names.
 
+mod bundle;
 mod domain;
 mod work;
 
@@ -9,8 +10,8 @@ pub(crate) use work::parse_digest;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
-    AfterDecl, Body, BundleDecl, Cond, Expr, FileDecls, ForEach, GraphDecl, Group, ImportDecl, IncludeDecl, LetDecl,
-    Name, NodeDecl, Op, Param, RecipeDecl, ReturnsDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
+    AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GraphDecl, Group, ImportDecl, LetDecl, Name, NodeDecl, Op, Param,
+    RecipeDecl, ReturnsDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
 };
 use crate::lang::shape::may_stand;
 use crate::lang::shapes::TOP;
@@ -519,25 +520,6 @@ impl Decoder<'_> {
             all.push(Cond::Triple(path, op, self.expr(&triple[2])?));
         }
         Some(all)
-    }
-
-    fn bundle(&mut self, node: &Node) -> Option<BundleDecl> {
-        let includes: Vec<IncludeDecl> = children(node, "include")
-            .filter_map(|node| {
-                let to = self.prop_text(node, "to");
-                Some(IncludeDecl { node: first_name(node)?, output: prop_name(node, "output"), to, span: node.span })
-            })
-            .collect();
-        let name = first_name(node)?;
-        if child(node, "include").is_none() && self.sound(node) {
-            self.push(
-                Diagnostic::new(Code::P0104, name.span, format!("bundle `{}` needs an `include`", name.value))
-                    .with_help("say what goes in: `include NODE output=NAME to=\"PATH\"`"),
-            );
-        }
-        let version = self.prop_text(node, "version");
-        let keys = children(node, "sign").filter_map(|node| prop_name(node, "key")).collect();
-        Some(BundleDecl { name, from: prop_name(node, "from")?, version, includes, keys, span: node.span })
     }
 
     fn natural(&mut self, value: &Value, least: u64) -> Option<u64> {

@@ -170,6 +170,12 @@ pub struct BundleIr {
     /// What goes in: the path in the archive (a folder's contents go below it), the action's index
     /// and the output.
     pub includes: Vec<IncludeIr>,
+    /// Patterns of paths in the archive that are left out.
+    pub excludes: Vec<String>,
+    /// How far it has come.
+    pub level: Option<u64>,
+    /// The version of CycloneDX, if one was asked for.
+    pub cyclonedx: Option<String>,
     /// The keys that sign, without repetitions.
     pub keys: Vec<String>,
 }
@@ -185,6 +191,12 @@ pub struct IncludeIr {
     pub output: String,
     /// Whether it is a folder.
     pub dir: bool,
+    /// What it is for: one of [`crate::lang::ROLES`].
+    pub role: Option<String>,
     /// The place.
     pub span: Span,
 }
+
+/// What an output of a bundle may be for: an operator's guide, a result card, results of tests, of measurements
+/// and of scans, pictures, and other reports.
+pub const ROLES: &[&str] = &["guide", "card", "tests", "performance", "security", "screenshots", "report"];

@@ -45,7 +45,9 @@ pub use compile::{Compiled, compile};
 pub use expand::{expand, expand_bundle};
 pub use fix::{Fixed, FixedText, fix};
 pub use fmt::{Error as FormatError, format};
-pub use ir::{ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, RenderIr, ToolIr};
+pub use ir::{
+    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ROLES, RenderIr, ToolIr,
+};
 pub use kdl1::upgrade;
 pub use parse::parse;
 pub use parsed::ParsedSlices;

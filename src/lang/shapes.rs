@@ -282,11 +282,26 @@ static INCLUDE: Shape = Shape::new("include", "An output that goes into the bund
     .props(&[
         prop("output", Name, "which output; without it, the only one"),
         prop("to", Text, "its path in the bundle; without it, the output's own path"),
+        prop(
+            "role",
+            Name,
+            "what it is for: `guide`, `card`, `tests`, `performance`, `security`, `screenshots`, `report`",
+        ),
     ]);
+static EXCLUDE: Shape = Shape::new("exclude", "Patterns of paths in the bundle that are left out.").args(
+    1,
+    MANY,
+    Name,
+    Name,
+    "exclude \"PATTERN\"…",
+);
 static SIGN: Shape =
     Shape::new("sign", "A key that signs; several sign together.").props(&[needed("key", Name, "the key's name")]);
-static SBOM: Shape = Shape::new("sbom", "Which SBOMs it carries; SPDX 2.3 and CycloneDX 1.6 always are.")
-    .props(&[needed("format", Name, "`spdx` or `cyclonedx`"), prop("version", Name, "the version of the format")]);
+static SBOM: Shape =
+    Shape::new("sbom", "Which SBOMs it carries; SPDX 2.3 and a CycloneDX document always are.").props(&[
+        needed("format", Name, "`spdx` or `cyclonedx`"),
+        prop("version", Name, "of SPDX 2.3; of CycloneDX 1.6, which is taken if nothing is said, or 1.7"),
+    ]);
 static PROVENANCE: Shape = Shape::new("provenance", "Which provenance it carries; SLSA v1 always is.")
     .props(&[needed("format", Name, "`slsa`")]);
 static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
@@ -294,8 +309,9 @@ static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
     .props(&[
         needed("from", Name, "the graph its outputs come from"),
         prop("version", Text, "its version, 0.0.0 if not given"),
+        prop("level", Int, "how far what is delivered has come, by the reckoning of its tenant"),
     ])
-    .children(&[many(&INCLUDE), many(&SBOM), many(&PROVENANCE), many(&SIGN)]);
+    .children(&[many(&INCLUDE), many(&EXCLUDE), many(&SBOM), many(&PROVENANCE), many(&SIGN)]);
 
 pub(crate) static ALLOW: Shape = Shape::new(
     "allow",

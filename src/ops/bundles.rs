@@ -5,24 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Entry, Environment, RelPath};
-use crate::bundle::{
-    self, Built, BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Policy, PublicKey, Signer, ToolIdentity,
-    ToolUse, Verdict, VerifyOptions, parse_cargo_lock, parse_package_lock,
-};
+use crate::base::Environment;
+use crate::bundle::{self, Built, Policy, PublicKey, Signer, Verdict, VerifyOptions};
 use crate::diag::{Diagnostics, did_you_mean};
-use crate::exec::RunReport;
 use crate::lang::{BundleIr, DeclId, DeclKind, expand_bundle};
 use crate::ops::Error;
 use crate::ops::check::{Planned, plan};
+use crate::ops::contents::{Origin, date_of, source_of, spec};
 use crate::ops::keys::{DEFAULT_KEY, OpenKey, key_dir, open_signer, public_keys};
 use crate::ops::places::SpecPlace;
 use crate::ops::ports::notices;
 use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, chosen_outputs, run_one};
 use crate::ops::trust::{PolicyErrors, read_policy};
 use crate::ops::workspace::Workspace;
-use crate::plan::{Isolation, Plan, ToolExec};
-use crate::store::{Cas, Found, LocalStore, StoreOptions};
+use crate::store::{LocalStore, StoreOptions};
 
 /// The tenant of workspaces that declare none.
 pub const DEFAULT_TENANT: &str = "default";
@@ -35,8 +31,20 @@ pub struct BundleReply {
     pub run: RunReply,
     /// The keys that signed.
     pub keys: Vec<OpenKey>,
-    /// Tools and packages that went in and have no supplier: the SBOMs lack a minimum element of NTIA's.
-    pub without_supplier: Vec<String>,
+    /// What its maker should know, as sentences: what is missing in the SBOMs, and patterns without an effect.
+    pub notes: Vec<String>,
+}
+
+/// Which bundle to make.
+pub struct BundleRequest<'a> {
+    /// Its name in the specs.
+    pub name: &'a str,
+    /// Parameters of its graph.
+    pub params: &'a BTreeMap<String, String>,
+    /// Where it goes.
+    pub dir: &'a Path,
+    /// The repository the specs are checked out from, and a ref.
+    pub source: Option<(&'a str, Option<&'a str>)>,
 }
 
 /// Where bundles appear unless asked otherwise.
@@ -84,33 +92,30 @@ pub(super) fn compile_bundle(
 /// set it aside, so that the next run misses it.
 pub fn make(
     workspace: &mut Workspace,
-    name: &str,
-    params: &BTreeMap<String, String>,
-    dir: &Path,
+    request: &BundleRequest<'_>,
     options: &RunOptions,
     context: &RunContext,
 ) -> Result<Result<BundleReply, RunReply>, Error> {
     use bundle::Error::{Content, Missing};
     for _ in 1..AGAIN {
-        match make_once(workspace, name, params, dir, options, context) {
+        match make_once(workspace, request, options, context) {
             Err(Error::Lost { .. } | Error::Bundle(Missing { .. } | Content { .. })) => {}
             other => return other,
         }
     }
-    make_once(workspace, name, params, dir, options, context)
+    make_once(workspace, request, options, context)
 }
 
 fn make_once(
     workspace: &mut Workspace,
-    name: &str,
-    params: &BTreeMap<String, String>,
-    dir: &Path,
+    request: &BundleRequest<'_>,
     options: &RunOptions,
     context: &RunContext,
 ) -> Result<Result<BundleReply, RunReply>, Error> {
-    let (planned, ir) = compile_bundle(workspace, name, params)?;
+    let (planned, ir) = compile_bundle(workspace, request.name, request.params)?;
     let wanted = ir.includes.iter().map(|include| (include.action, include.output.clone()));
     let chosen = chosen_outputs(&planned, wanted);
+    let date = date_of(&context.environment)?;
     // The key is looked for before anything runs: a missing one should not cost a build.
     let keys = signers(workspace, &ir.keys, &context.environment)?;
     let mut run = RunReply::default();
@@ -123,13 +128,12 @@ fn make_once(
     let notify = notices(&context.sink, &context.clock, &report.run);
     let store =
         LocalStore::open(&workspace.store, StoreOptions { notify, ..StoreOptions::new(Arc::clone(&context.clock)) })?;
-    let spec = spec(&ir, &planned.plan, params, report, &store)?;
+    let source = request.source.map(|given| source_of(workspace, given, report, &context.environment)).transpose()?;
+    let origin = Origin { tenant: DEFAULT_TENANT.to_owned(), source, date };
+    let (spec, notes) = spec(&ir, &planned.plan, request.params, report, &store, origin)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key.signer.as_ref()).collect();
-    let built = bundle::build(&spec, &store, &signers, dir)?;
-    let tools = spec.tools.iter().filter(|tool| tool.supplier.is_none()).map(|tool| tool.name.clone());
-    let packages = spec.components.iter().filter(|one| one.supplier.is_none()).map(Component::purl);
-    let without_supplier = tools.chain(packages).collect();
-    Ok(Ok(BundleReply { built, run, keys, without_supplier }))
+    let built = bundle::build(&spec, &store, &signers, request.dir)?;
+    Ok(Ok(BundleReply { built, run, keys, notes }))
 }
 
 /// The keys that sign: those of the bundle, or `default`, which is made on first use.
@@ -139,107 +143,6 @@ fn signers(workspace: &Workspace, names: &[String], environment: &Environment) -
         return Ok(vec![open_signer(&dir, DEFAULT_KEY, environment)?]);
     }
     names.iter().map(|name| open_signer(&dir, name, environment)).collect()
-}
-
-pub(super) fn spec(
-    ir: &BundleIr,
-    plan: &Plan,
-    params: &BTreeMap<String, String>,
-    report: &RunReport,
-    store: &LocalStore,
-) -> Result<BundleSpec, Error> {
-    let mut files = BTreeMap::new();
-    for include in &ir.includes {
-        let addr = &plan.actions[include.action].addr;
-        let output = report
-            .action(addr)
-            .and_then(|action| action.outputs.iter().find(|output| output.name == include.output))
-            .ok_or_else(|| Error::Internal(format!("`{addr}` succeeded without its output `{}`", include.output)))?;
-        collect(store, &include.to, &output.entry, &mut files)?;
-    }
-    let tools = plan
-        .tools
-        .iter()
-        .filter_map(|tool| {
-            let identity = report.tools.get(&tool.name)?;
-            let executable = match &tool.exec {
-                ToolExec::Lookup(name) => name.clone(),
-                ToolExec::Workspace(path) => path.as_str().to_owned(),
-            };
-            Some(ToolUse {
-                name: tool.name.clone(),
-                version: identity.fingerprint.clone().unwrap_or_default(),
-                supplier: tool.supplier.clone(),
-                executable,
-                identity: match identity.fingerprint {
-                    Some(_) => ToolIdentity::Fingerprint(identity.digest),
-                    None => ToolIdentity::Executable(identity.digest),
-                },
-            })
-        })
-        .collect();
-    let mut components: Vec<Component> = Vec::new();
-    for (path, (digest, _)) in &report.seen.files {
-        let parse: fn(&str) -> Result<Vec<Component>, bundle::Error> = match path.name() {
-            "Cargo.lock" => parse_cargo_lock,
-            "package-lock.json" => parse_package_lock,
-            _ => continue,
-        };
-        if let Found::Whole(bytes) = store.get(*digest)?
-            && let Ok(text) = String::from_utf8(bytes)
-        {
-            components.extend(parse(&text)?);
-        }
-    }
-    components.sort();
-    components.dedup();
-    Ok(BundleSpec {
-        name: ir.name.clone(),
-        version: ir.version.clone(),
-        tenant: DEFAULT_TENANT.to_owned(),
-        graph: ir.graph.clone(),
-        parameters: params.clone(),
-        source: None,
-        plan: plan.digest,
-        files,
-        tools,
-        inputs: report.seen.files.iter().map(|(path, (digest, _))| Dependency::blob(path.as_str(), *digest)).collect(),
-        isolation: Isolation::None,
-        source_date_epoch: DEFAULT_EPOCH,
-        components,
-    })
-}
-
-/// Adds a file, or all files of a folder, to the contents of a bundle.
-fn collect(
-    store: &LocalStore,
-    to: &RelPath,
-    entry: &Entry,
-    files: &mut BTreeMap<RelPath, BundleFile>,
-) -> Result<(), Error> {
-    match entry {
-        Entry::File { digest, size, exec } => {
-            if files.insert(to.clone(), BundleFile { digest: *digest, size: *size, exec: *exec }).is_some() {
-                return Err(Error::usage(format!("two outputs put a file at `{to}` of the bundle")));
-            }
-        }
-        Entry::Symlink { .. } => {
-            return Err(Error::usage_help(
-                format!("`{to}` is a symbolic link, which a bundle cannot hold"),
-                "let the action leave a copy instead: `cp -L`",
-            ));
-        }
-        Entry::Dir { digest } => {
-            let Found::Whole(tree) = store.get_tree(*digest)? else {
-                return Err(Error::Lost { path: to.as_str().into() });
-            };
-            for (name, entry) in &tree.entries {
-                let name = RelPath::new(name).map_err(|error| Error::usage(error.to_string()))?;
-                collect(store, &to.join(&name), entry, files)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Why a bundle could not be verified before anything of it was looked at.

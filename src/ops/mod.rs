@@ -5,6 +5,7 @@ mod attest;
 mod audit;
 mod bundles;
 mod check;
+mod contents;
 mod depends;
 mod diff;
 mod doctor;
@@ -15,6 +16,7 @@ mod format;
 mod history;
 mod journals;
 mod keys;
+mod machine;
 mod memo;
 mod places;
 mod ports;
@@ -40,7 +42,8 @@ pub use crate::store::{GcOptions, LocalStore, RunRow};
 pub use attest::{Attest, attest_summary, attest_verified};
 pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
 pub use bundles::{
-    BundleReply, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify, verify_made,
+    BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify,
+    verify_made,
 };
 pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, init, plan, write_plan};
 pub use depends::{Step, why_depends};

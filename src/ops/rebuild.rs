@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::bundle::{Change, Inspected, Parts, build_archive, inspect, read_manifest};
 use crate::ops::Error;
-use crate::ops::bundles::{compile_bundle, spec};
+use crate::ops::bundles::compile_bundle;
+use crate::ops::contents::{Origin, spec};
 use crate::ops::run::{RunContext, RunOptions, RunReply, chosen_outputs, run_one};
 use crate::ops::workspace::Workspace;
 use crate::store::{LocalStore, StoreOptions};
@@ -70,7 +71,9 @@ pub fn rebuild(
     }
     let Some(report) = reply.run.reports.first() else { return Ok(reply) };
     let store = LocalStore::open(&apart.store, StoreOptions::new(Arc::clone(&context.clock)))?;
-    let spec = spec(&ir, &planned.plan, &reply.inspected.parameters, report, &store)?;
+    // The date is whatever it was; the source is in no archive.
+    let origin = Origin { tenant: reply.inspected.manifest.tenant.clone(), source: None, date: reply.inspected.date };
+    let (spec, _) = spec(&ir, &planned.plan, &reply.inspected.parameters, report, &store, origin)?;
     let built = build_archive(&spec, &store, &scratch.path().join("bundle"))?;
     if built.sha256 != reply.inspected.sha256 {
         let made = Parts::of_spec(&spec, &read_manifest(&built.path)?, &reply.inspected.builder);

@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests; clippy only knows functions marked so")]
 
+mod agree;
 mod archives;
 mod bytes;
 mod chain;
+mod profile;
 mod support;
 mod tools;
 mod trust;

@@ -71,6 +71,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("thiserror", &["*"]),
     ("tokio", &["exec", "cli"]),
     ("tokio_util", &["exec", "cli"]),
+    ("toml", &["bundle"]),
     ("tracing", &["*"]),
     ("tracing_subscriber", &["cli"]),
     ("unicode_normalization", &["base", "lang", "bundle"]),

@@ -104,7 +104,7 @@ fn make(control: &OwnedFd) -> Result<(), Broken> {
     leave()?;
     build(&root, &scratch)?;
     give_up_for_good()?;
-    let filter = step("refuse system calls", Filter::new(Sockets::Any))?;
+    let filter = Filter::new(Sockets::Any);
     step("be ready", Frame::Ready.send(control, &[]))?;
 
     let mut stack = Stack::new();
@@ -241,7 +241,7 @@ fn confine(control: &OwnedFd) -> Result<(), Broken> {
     give_up_for_good()?;
     give_up()?;
     let sockets = if network { Sockets::Any } else { Sockets::Pairs };
-    step("refuse system calls", Filter::new(sockets).and_then(|filter| filter.apply()))?;
+    step("refuse system calls", Filter::new(sockets).apply())?;
     if task.program.is_none() {
         return step("answer", Frame::Ready.send(control, &[]));
     }

@@ -12,9 +12,9 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, pidfd_open, waitpid};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, pidfd_open, waitpid};
 
 use crate::exec::sandbox::fence::Fence;
 use crate::exec::sandbox::seccomp::Filter;
@@ -23,6 +23,8 @@ use crate::exec::sandbox::wire::{Frame, Parcel, Reader, receive, send};
 
 /// Where the attempt's folder is in the sandbox.
 pub(super) const BUILD: &str = "/build";
+/// A folder with nothing in it.
+const EMPTY: &str = "/run";
 /// Processes and threads that an action may have at once.
 const PROCESSES: u64 = 8192;
 /// How often to look after orphans while the program runs.
@@ -146,10 +148,11 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
     }
     let from = Path::new(SCRATCH).join(&task.attempt);
     step("bind the folder of the attempt", mount_bind(&from, BUILD))?;
-    step("leave the folder of the run", unmount(SCRATCH, UnmountFlags::DETACH))?;
+    // To be covered is as good as to be gone, for who may not unmount; and unmounting waits for the kernel.
+    step("leave the folder of the run", mount_bind(EMPTY, SCRATCH))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     step("mount `/proc`", mount("proc", "/proc", "proc", flags, None))?;
-    step("leave the machine's `/proc`", unmount(MACHINE_PROC, UnmountFlags::DETACH))?;
+    step("leave the machine's `/proc`", mount_bind(EMPTY, MACHINE_PROC))?;
     // Since Linux 6.14 this bounds the processes of the namespace; before, it is the machine's and
     // cannot be written. There the limit of the user namespace has to do.
     if std::fs::write("/proc/sys/kernel/pid_max", PROCESSES.to_string()).is_err() {
@@ -161,6 +164,8 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
         step("hand on the network namespace", send(whom, &number.to_le_bytes(), &[space.as_fd()]))?;
     }
     step("make `/proc` read-only", mount_remount("/proc", MountFlags::BIND | MountFlags::RDONLY | flags, ""))?;
+    let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    step("close itself to the action", closed)?;
     step("name the host", rustix::system::sethostname(b"build"))?;
     // No terminal, even if the runner has one.
     let _ = rustix::process::setsid();
@@ -285,21 +290,21 @@ fn end_all() {
 
 /// Whether the network namespace is as it was: no socket in it, nor one that lingers.
 fn is_network_unused() -> bool {
-    let is_none = |file: &str, protocol: &str, words: &[&str]| {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        let line = text.lines().find(|line| line.split(':').next() == Some(protocol)).unwrap_or_default();
-        let mut parts = line.split_ascii_whitespace().skip(1);
-        let mut seen = 0;
-        while let (Some(word), Some(count)) = (parts.next(), parts.next()) {
-            if words.contains(&word) {
-                seen += usize::from(count == "0");
-            }
-        }
-        seen == words.len()
+    let mut buffer = [0; 1024];
+    let mut holds = |file: &str, needed: &[(&str, &[&str])]| {
+        let Ok(file) = rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { return false };
+        let count = rustix::io::read(&file, &mut buffer).unwrap_or(0);
+        let text = std::str::from_utf8(&buffer[..count]).unwrap_or_default();
+        needed.iter().all(|(protocol, words)| {
+            let line = text.lines().find_map(|line| line.strip_prefix(protocol)).unwrap_or_default();
+            let parts: Vec<&str> = line.split_ascii_whitespace().collect();
+            words.iter().all(|word| parts.windows(2).any(|pair| pair[0] == *word && pair[1] == "0"))
+        })
     };
-    is_none("/proc/net/sockstat", "TCP", &["inuse", "tw"])
-        && is_none("/proc/net/sockstat", "UDP", &["inuse"])
-        && (is_none("/proc/net/sockstat6", "TCP6", &["inuse"]) || !Path::new("/proc/net/sockstat6").exists())
+    holds("/proc/net/sockstat", &[("TCP:", &["inuse", "tw"]), ("UDP:", &["inuse"]), ("RAW:", &["inuse"])])
+        // A kernel without IPv6 has no such file.
+        && (!Path::new("/proc/net/sockstat6").exists()
+            || holds("/proc/net/sockstat6", &[("TCP6:", &["inuse"]), ("UDP6:", &["inuse"])]))
 }
 
 /// A file to read nothing from.

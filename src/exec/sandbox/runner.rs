@@ -365,7 +365,9 @@ impl Sandboxed {
         if job {
             self.hear(Duration::ZERO);
         }
-        process || (self.job.is_none() && self.process.is_none())
+        // What the sandbox says last it says when every other process of it is dead, and it has nothing
+        // left to do but to end itself.
+        process || self.said.is_some() || (self.job.is_none() && self.process.is_none())
     }
 
     /// Takes one thing that the sandbox has to tell. Returns whether there may be more.

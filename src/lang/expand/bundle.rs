@@ -128,7 +128,14 @@ pub fn expand_bundle(
                 });
                 fine = false;
             }
-            includes.push(IncludeIr { to, action: *action, output: name.clone(), dir: ir.dir, span: include.span });
+            includes.push(IncludeIr {
+                to,
+                action: *action,
+                output: name.clone(),
+                dir: ir.dir,
+                role: include.role.as_ref().map(|name| name.value.clone()),
+                span: include.span,
+            });
         }
     }
     includes.sort_by(|a, b| a.to.cmp(&b.to));
@@ -146,7 +153,16 @@ pub fn expand_bundle(
             keys.push(key.value.clone());
         }
     }
-    fine.then(|| BundleIr { name: decl.name.value.clone(), graph: expansion.graph.clone(), version, includes, keys })
+    fine.then(|| BundleIr {
+        name: decl.name.value.clone(),
+        graph: expansion.graph.clone(),
+        version,
+        includes,
+        excludes: decl.excludes.iter().map(|pattern| pattern.value.clone()).collect(),
+        level: decl.level,
+        cyclonedx: decl.cyclonedx.clone(),
+        keys,
+    })
 }
 
 /// The address of the node an instance is of: without its keys.

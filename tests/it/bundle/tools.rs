@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use partita::base::{EnvVar, Environment};
-use partita::bundle::{Algorithm, BundleSpec, Code, PrivateKey, PublicKey, build, generate_key};
+use partita::bundle::{Algorithm, BundleSpec, Code, PrivateKey, PublicKey, build_archive, generate_key};
 
 use super::support::{Blobs, Made, key, rich, spec_of};
 
+const NODE_MODULES: EnvVar =
+    EnvVar { name: "PARTITA_NODE_MODULES", doc: "where the packages of tests/it/bundle_tools/package.json are" };
 const STRICT: EnvVar = EnvVar { name: "PARTITA_TEST_TOOLS", doc: "1: a missing tool fails its test" };
 
 #[expect(clippy::disallowed_methods, reason = "a test of other people's programs starts them itself")]
-fn command(program: &str) -> Command {
+pub(super) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
     command
@@ -24,12 +26,15 @@ fn skipped(what: &str) {
     eprintln!("skipped: {what} is missing on this machine");
 }
 
+fn is_strict() -> bool {
+    Environment::of_process().get(STRICT).is_some_and(|value| value == "1")
+}
+
 /// Whether a program that `probe` runs is there. If it is not, the test is skipped or fails.
-fn there(what: &str, probe: &[&str]) -> bool {
+pub(super) fn there(what: &str, probe: &[&str]) -> bool {
     let found = command(probe[0]).args(&probe[1..]).output().is_ok_and(|output| output.status.success());
     if !found {
-        let strict = Environment::of_process().get(STRICT).is_some_and(|value| value == "1");
-        assert!(!strict, "{what} is missing, and {}=1 says that it must be there", STRICT.name);
+        assert!(!is_strict(), "{what} is missing, and {}=1 says that it must be there", STRICT.name);
         skipped(what);
     }
     found
@@ -39,7 +44,7 @@ fn all_there(programs: &[&str]) -> bool {
     programs.iter().all(|name| there(name, &["sh", "-c", &format!("command -v {name}")]))
 }
 
-fn run(command: &mut Command) -> Output {
+pub(super) fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -50,8 +55,23 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-fn script(name: &str) -> PathBuf {
+pub(super) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/bundle_tools").join(name)
+}
+
+/// The folder of the packages that `package.json` names, where they are installed.
+pub(super) fn node_modules() -> Option<PathBuf> {
+    let folder = Environment::of_process().get(NODE_MODULES).map(PathBuf::from).unwrap_or_default();
+    let found = folder.join("@sigstore/verify").is_dir() && there("node", &["node", "--version"]);
+    if !found {
+        assert!(
+            !is_strict(),
+            "the packages of package.json are missing, and {}=1 says that they must be there",
+            STRICT.name
+        );
+        skipped("node with the packages of package.json");
+    }
+    found.then_some(folder)
 }
 
 /// The public key of the tests beside a bundle.
@@ -87,7 +107,7 @@ fn what_debian_ships_verifies_a_bundle() {
 }
 
 /// A small generator (SplitMix64), so that the trees are the same on every run.
-struct Numbers(u64);
+pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
     fn below(&mut self, bound: u64) -> u64 {
@@ -99,16 +119,16 @@ impl Numbers {
     }
 }
 
-fn random_spec(cas: &Blobs, numbers: &mut Numbers) -> BundleSpec {
+pub(super) fn random_spec(cas: &Blobs, numbers: &mut Numbers) -> BundleSpec {
     let letters = ["a", "b", "\u{e9}", "\u{4e2d}", " x", "-", "_", "0", "\u{1f600}", "z.txt"];
     let word = |numbers: &mut Numbers| {
         (0..=numbers.below(3)).map(|_| letters[numbers.below(letters.len() as u64) as usize]).collect::<String>()
     };
     let mut files = Vec::new();
-    for _ in 0..=numbers.below(12) {
+    for _ in 0..=numbers.below(8) {
         let depth = 1 + numbers.below(3);
         let path = (0..depth).map(|_| word(numbers)).collect::<Vec<_>>().join("/");
-        let bytes: Vec<u8> = (0..numbers.below(2_000)).map(|_| numbers.below(256) as u8).collect();
+        let bytes: Vec<u8> = (0..numbers.below(200)).map(|_| numbers.below(256) as u8).collect();
         files.push((path, bytes, numbers.below(2) == 1));
     }
     let files: Vec<(&str, &[u8], bool)> =
@@ -116,24 +136,38 @@ fn random_spec(cas: &Blobs, numbers: &mut Numbers) -> BundleSpec {
     spec_of(cas, &files)
 }
 
+/// How many trees two encoders are asked for.
+const TREES: u64 = 10_000;
+
 #[test]
-fn python_encodes_random_trees_to_the_same_bytes() {
+fn python_encodes_ten_thousand_random_trees_to_the_same_bytes() {
     if !all_there(&["python3"]) {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let cas = Blobs::default();
-    let mut numbers = Numbers(1);
-    let mut paths = Vec::new();
-    for at in 0..150 {
-        match build(&random_spec(&cas, &mut numbers), &cas, &[&key()], &dir.path().join(at.to_string())) {
-            Ok(built) => paths.push(built.zip.path),
-            // A name that is a file here and a folder there.
-            Err(error) => assert_eq!(error.code(), Code::B0104, "{error}"),
+    // Where there is a file system in memory: what is made durable here needs to survive nothing.
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let lane = |lane: u64, count: u64| {
+        let folder = dir.path().join(lane.to_string());
+        let cas = Blobs::default();
+        let mut numbers = Numbers(lane);
+        let mut made = 0;
+        while made < count {
+            let spec = random_spec(&cas, &mut numbers);
+            match build_archive(&BundleSpec { version: made.to_string(), ..spec }, &cas, &folder) {
+                Ok(_) => made += 1,
+                // A name that is a file here and a folder there.
+                Err(error) => assert_eq!(error.code(), Code::B0104, "{error}"),
+            }
         }
-    }
-    assert!(paths.len() > 100, "only {} trees were bundles", paths.len());
-    run(command("python3").arg(script("reencode.py")).args(&paths));
+        let output = run(command("python3").arg(script("reencode.py")).arg(&folder));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{count} archives agree"));
+    };
+    std::thread::scope(|scope| {
+        for at in 1..=2 {
+            scope.spawn(move || lane(at, TREES / 2));
+        }
+    });
 }
 
 #[test]

@@ -1,10 +1,11 @@
-"""A second encoder: rebuilds each archive given from its names, modes and contents with Python's
+"""A second encoder: rebuilds each archive given, or in a folder given, from its names, modes and contents with Python's
 zipfile, and demands the same bytes. Leaves out whether the contents are right, and ZIP64, which
 zipfile writes with other version numbers."""
 
 import io
 import sys
 import zipfile
+from pathlib import Path
 
 
 def rebuild(path):
@@ -23,6 +24,7 @@ def rebuild(path):
     assert out.getvalue() == original, f"{path}: the second encoder disagrees"
 
 
-for path in sys.argv[1:]:
+paths = [path for name in sys.argv[1:] for path in (sorted(Path(name).iterdir()) if Path(name).is_dir() else [name])]
+for path in paths:
     rebuild(path)
-print(f"{len(sys.argv) - 1} archives agree")
+print(f"{len(paths)} archives agree")
