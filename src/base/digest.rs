@@ -29,6 +29,8 @@ pub enum Domain {
     Tools,
     /// What an action left behind: outputs and exit class.
     Outcome,
+    /// A lock file: all packages with all they rest on.
+    Lock,
 }
 
 impl Domain {
@@ -42,6 +44,7 @@ impl Domain {
             Self::Plan => "partita v1 plan",
             Self::Tools => "partita v1 tools",
             Self::Outcome => "partita v1 outcome",
+            Self::Lock => "partita v1 lock",
         }
     }
 }

@@ -69,8 +69,10 @@ impl Environment {
     pub const NO_GRAPHICS: EnvVar =
         EnvVar { name: "NO_GRAPHICS", doc: "any value but `0`: diagnostics in words, as `--message-format narrated`" };
     /// Running in CI.
-    pub const CI: EnvVar =
-        EnvVar { name: "CI", doc: "any value: plain progress lines unless `--progress` says otherwise" };
+    pub const CI: EnvVar = EnvVar {
+        name: "CI",
+        doc: "any value: plain progress lines, `--locked` and `--offline`, unless said otherwise",
+    };
     /// The date in documents.
     pub const SOURCE_DATE_EPOCH: EnvVar = EnvVar {
         name: "SOURCE_DATE_EPOCH",

@@ -30,4 +30,12 @@ impl Limits {
     pub const PARSER_STACK_BYTES: usize = 64 * 1024 * 1024;
     /// Spec files one workspace may import.
     pub const SPEC_FILES: usize = 2_000;
+    /// Versions of packages looked at to choose some.
+    pub const PACKAGES: usize = 1_000;
+    /// Files of one package.
+    pub const PACKAGE_FILES: usize = 10_000;
+    /// Bytes of one package.
+    pub const PACKAGE_BYTES: usize = 64 * 1024 * 1024;
+    /// Bytes of one file of a package.
+    pub const PACKAGE_FILE_BYTES: usize = 16 * 1024 * 1024;
 }

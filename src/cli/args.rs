@@ -34,6 +34,12 @@ pub(crate) struct Global {
     /// A value for a parameter of the graph; may be given several times
     #[arg(short = 'p', value_name = "NAME=VALUE", global = true)]
     pub(crate) params: Vec<String>,
+    /// Packages must be as `partita.lock` has them, those in the workspace too [default: true if CI is set]
+    #[arg(long, value_name = "BOOL", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) locked: Option<bool>,
+    /// Fetch nothing [default: true if CI is set]
+    #[arg(long, value_name = "BOOL", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) offline: Option<bool>,
     /// How many actions may run at once; else as many as there are processors
     #[arg(short = 'j', long = "jobs", value_name = "N", global = true)]
     pub(crate) jobs: Option<usize>,
@@ -128,6 +134,17 @@ pub(crate) enum Command {
         /// Files to check instead of the workspace's root file
         files: Vec<PathBuf>,
     },
+    /// Choose versions of packages and write `partita.lock`
+    Lock {
+        /// Write nothing; exit 7 if the file is not as it would be written
+        #[arg(long)]
+        check: bool,
+        /// Take this package as new as all who need it allow
+        #[arg(long, value_name = "NAME", conflicts_with = "check")]
+        update: Option<String>,
+    },
+    /// Copy fetched packages into the workspace, as `partita.lock` has them
+    Vendor,
     /// Format specs
     Fmt {
         /// Files or folders; else the workspace. `-` reads standard input and writes standard output

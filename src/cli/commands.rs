@@ -11,7 +11,7 @@ use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
 use crate::cli::upkeep::{doctor, store};
-use crate::cli::{audit, bundles, keys, specs, transport};
+use crate::cli::{audit, bundles, keys, packages, specs, transport};
 use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
 
 /// An exit status, or the error that decides it.
@@ -28,6 +28,8 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Check { files } => specs::check(&locations, files, output),
         Command::Fmt { files, check, diff } => specs::fmt(&locations, files, *check, *diff, output),
         Command::Fix(args) => specs::fix(&locations, args, output),
+        Command::Lock { check, update } => packages::lock(&locations, *check, update.as_deref(), output),
+        Command::Vendor => packages::vendor(&locations, output),
         Command::Expand { graph } => with_workspace(&locations, output, |workspace| {
             let text = ops::expand_graph(workspace, graph, &params(cli)?)?;
             output.text_or(&text, || json!({"graph": graph, "kdl": text}));

@@ -35,6 +35,7 @@ fn dispatch(args: Vec<OsString>) -> u8 {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     let output = Output::new(&cli.global, &environment);
+    let is_ci = environment.get(Environment::CI).is_some();
     let result = current_dir().and_then(|current| {
         let locations = Locations {
             levels: levels(&cli.global)?,
@@ -43,6 +44,8 @@ fn dispatch(args: Vec<OsString>) -> u8 {
             state: cli.global.state.clone(),
             out: None,
             current,
+            locked: cli.global.locked.unwrap_or(is_ci),
+            offline: cli.global.offline.unwrap_or(is_ci),
             environment,
         };
         commands::run(&cli, locations, &output)

@@ -9,6 +9,7 @@ mod commands;
 mod entry;
 mod keys;
 mod output;
+mod packages;
 mod progress;
 mod review;
 mod running;

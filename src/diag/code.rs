@@ -85,9 +85,14 @@ codes! {
     P0201 Error "a name cannot be found";
     P0202 Error "a name is defined twice";
     P0203 Error "a name is of another kind than is needed";
+    P0204 Error "a declaration is private to its package";
     P0205 Error "an import cannot be read";
     P0206 Error "imports form a cycle";
+    P0207 Error "what is imported is not what was promised";
+    P0208 Error "a package is not in the lock file";
+    P0209 Error "no version of a package satisfies all who need it";
     P0210 Error "an import leaves the workspace";
+    P0211 Error "a package asks for a power that it was not granted";
     P0212 Error "an import alias shadows a name that is built in";
     P0301 Error "a value is of the wrong type";
     P0302 Error "an argument of a recipe is missing";

@@ -3,6 +3,7 @@
 
 mod domain;
 
+use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
 use crate::lang::allow::AllowDecl;
@@ -53,6 +54,45 @@ pub struct ImportDecl {
     pub path: Name,
     /// The alias.
     pub alias: Name,
+    /// Of a package: the least version that will do.
+    pub version: Option<Name>,
+    /// Of a package: the revision of its repository, instead of a version.
+    pub rev: Option<Name>,
+    /// The digest its content must have.
+    pub integrity: Option<Spanned<Digest>>,
+}
+
+/// `package NAME version=…`.
+#[derive(Clone, Debug)]
+pub struct PackageDecl {
+    /// The name.
+    pub name: Name,
+    /// The version.
+    pub version: Name,
+    /// The names that others may use.
+    pub exports: Vec<Name>,
+    /// The node's name.
+    pub span: Span,
+}
+
+/// `grant PACKAGE POWER…`.
+#[derive(Clone, Debug)]
+pub struct GrantDecl {
+    /// The package.
+    pub package: Name,
+    /// What it may do.
+    pub powers: Vec<Name>,
+}
+
+/// `source NAME path=…`, or `git=…`, of a workspace.
+#[derive(Clone, Debug)]
+pub struct SourceDecl {
+    /// The name in imports.
+    pub name: Name,
+    /// A folder of the workspace.
+    pub path: Option<Name>,
+    /// A repository.
+    pub git: Option<Name>,
 }
 
 /// `workspace { … }`.
@@ -68,6 +108,8 @@ pub struct WorkspaceDecl {
     pub root: Option<Name>,
     /// The least isolation, as a word.
     pub require_isolation: Option<Name>,
+    /// Where packages of a name are found.
+    pub sources: Vec<SourceDecl>,
     /// The node's name; `None` without the node.
     pub span: Option<Span>,
 }
@@ -444,6 +486,10 @@ pub struct BundleDecl {
 pub struct FileDecls {
     /// The workspace settings.
     pub workspace: Option<WorkspaceDecl>,
+    /// What it is published as.
+    pub package: Option<PackageDecl>,
+    /// What packages may do.
+    pub grants: Vec<GrantDecl>,
     /// Imports.
     pub imports: Vec<ImportDecl>,
     /// Constants.

@@ -43,9 +43,19 @@ const ISOLATIONS: &[&str] = &["full", "landlock", "none"];
 
 fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     let decls = &program.file(file).decls;
-    if let (Some(span), false) =
-        (decls.workspace.as_ref().and_then(|workspace| workspace.span), program.roots.contains(&file))
-    {
+    // A package is a workspace of its own; as a package it has no say in these.
+    let is_root = program.roots.contains(&file) || program.file(file).package.is_some();
+    for grant in decls.grants.iter().filter(|_| !is_root) {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0107,
+                grant.package.span,
+                "`grant` belongs in the root file, not in an imported one",
+            )
+            .with_help("only the owner of a workspace says what packages may do in it"),
+        );
+    }
+    if let (Some(span), false) = (decls.workspace.as_ref().and_then(|workspace| workspace.span), is_root) {
         diagnostics.push(
             Diagnostic::new(Code::P0107, span, "`workspace` belongs in the root file, not in an imported one")
                 .with_help("move it to the root file, or remove it"),
@@ -64,6 +74,13 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
         check_values(&decl.values, &decl.ty, &Constraints::default(), &Scope::default(), None, diagnostics);
     }
     for decl in &decls.tools {
+        if decl.exec.value.contains('/') && !decl.exec.value.starts_with('/') && program.is_outside(file) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0205, decl.exec.span, format!("`{}` is not in the workspace", decl.exec.value))
+                    .with_label("a file of a package that is not part of the workspace")
+                    .with_help("make it part of the workspace: `partita vendor`"),
+            );
+        }
         for name in &decl.uses {
             program.resolve(file, DeclKind::Tool, name, diagnostics);
         }

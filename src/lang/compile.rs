@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::RelPath;
-use crate::diag::Diagnostics;
+use crate::diag::{Diagnostics, Severity, SourceId};
 use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::load::load;
@@ -58,6 +58,11 @@ pub fn compile(world: &dyn World, roots: &[RelPath]) -> Compiled {
         check_suppliers(&program, &mut diagnostics);
         program.allow_and_report(complete, &mut diagnostics);
     }
+    // What could be better in what others wrote is theirs to hear.
+    let fetched =
+        program.files.iter().filter(|file| file.package.is_some_and(|id| program.packages[id.0].source.is_remote()));
+    let fetched: Vec<SourceId> = fetched.map(|file| file.source).collect();
+    diagnostics.retain(|item| item.severity == Severity::Error || !fetched.contains(&item.primary.span.source));
     Compiled { program, diagnostics }
 }
 

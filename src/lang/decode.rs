@@ -8,11 +8,13 @@ mod work;
 
 pub(crate) use work::parse_digest;
 
+use crate::base::Digest;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
-    AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GraphDecl, Group, ImportDecl, LetDecl, Name, NodeDecl, Op, Param,
-    RecipeDecl, ReturnsDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
+    AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GrantDecl, GraphDecl, Group, ImportDecl, LetDecl, Name, NodeDecl,
+    Op, PackageDecl, Param, RecipeDecl, ReturnsDecl, SourceDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
 };
+use crate::lang::package::Version;
 use crate::lang::shape::may_stand;
 use crate::lang::shapes::TOP;
 use crate::lang::text::Text;
@@ -27,10 +29,12 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
         let name = node.name.value.as_str();
         match name {
             "workspace" => file.workspace = Some(workspace(node)),
-            "import" => match import(node) {
+            "import" => match decoder.import(node) {
                 Some(import) => file.imports.push(import),
                 None => file.imports_incomplete = true,
             },
+            "package" => file.package = decoder.package(node),
+            "grant" => file.grants.extend(grant(node)),
             "partita" => {}
             _ => file.incomplete |= first_name(node).is_none() || !TOP.iter().any(|child| child.shape.name == name),
         }
@@ -60,12 +64,17 @@ fn workspace(node: &Node) -> WorkspaceDecl {
         out: get("out"),
         root: get("root"),
         require_isolation: get("require-isolation"),
+        sources: children(node, "source")
+            .filter_map(|node| {
+                Some(SourceDecl { name: first_name(node)?, path: prop_name(node, "path"), git: prop_name(node, "git") })
+            })
+            .collect(),
         span: Some(node.name.span),
     }
 }
 
-fn import(node: &Node) -> Option<ImportDecl> {
-    Some(ImportDecl { path: first_name(node)?, alias: prop_name(node, "as")? })
+fn grant(node: &Node) -> Option<GrantDecl> {
+    Some(GrantDecl { package: first_name(node)?, powers: node.args.iter().skip(1).filter_map(name_of).collect() })
 }
 
 struct Decoder<'a> {
@@ -73,6 +82,41 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
+    fn import(&mut self, node: &Node) -> Option<ImportDecl> {
+        let integrity = child(node, "integrity").and_then(|node| name_of(node.args.first()?));
+        let integrity = match integrity.map(|name| (name.value.parse::<Digest>(), name.span)) {
+            Some((Err(error), span)) => {
+                self.push(
+                    Diagnostic::new(Code::P0301, span, error.to_string())
+                        .with_help("not known yet? write 64 zeros: the report shows the right one"),
+                );
+                None
+            }
+            found => found.and_then(|(digest, span)| Some(Spanned { value: digest.ok()?, span })),
+        };
+        let (version, rev) = (prop_name(node, "version"), prop_name(node, "rev"));
+        Some(ImportDecl { path: first_name(node)?, alias: prop_name(node, "as")?, version, rev, integrity })
+    }
+
+    fn package(&mut self, node: &Node) -> Option<PackageDecl> {
+        let (name, version) = (first_name(node)?, prop_name(node, "version")?);
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if !name.value.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.value.chars().all(fine) {
+            self.push(
+                Diagnostic::new(Code::P0301, name.span, format!("`{}` cannot name a package", name.value))
+                    .with_help("a letter, then letters, digits, `-`, `_` and `.`"),
+            );
+        }
+        if Version::parse(&version.value).is_none() {
+            self.push(
+                Diagnostic::new(Code::P0301, version.span, format!("`{}` is not an exact version", version.value))
+                    .with_help("write three numbers, as `1.3.0`"),
+            );
+        }
+        let exports = names_of_children(node, "export");
+        Some(PackageDecl { name, version, exports, span: node.name.span })
+    }
+
     fn constant(&mut self, node: &Node) -> Option<LetDecl> {
         let ty = self.ty(node);
         if let Ty::Enum | Ty::Artifact(_) = ty {

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::base::RelPath;
 use crate::diag::{Applicability, Code, Diagnostic, Fix, Severity, SourceFile};
-use crate::lang::{Compiled, World, WorldError, compile};
+use crate::lang::{Compiled, Folder, Locked, VENDOR, World, WorldError, compile};
 
 /// Rounds of mending: each may bring to light what the next mends.
 const ROUNDS: usize = 10;
@@ -48,6 +49,19 @@ impl World for Overlay<'_> {
             Some(text) => Ok(text.as_bytes().to_vec()),
             None => self.world.read(path),
         }
+    }
+
+    fn folder(&self, path: &RelPath) -> Result<Folder, WorldError> {
+        // What is read as a whole is pinned by its digest: a mended file of it would be refused.
+        self.world.folder(path)
+    }
+
+    fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        self.world.package(locked)
+    }
+
+    fn locked(&self) -> bool {
+        self.world.locked()
     }
 }
 
@@ -178,7 +192,9 @@ fn name_of(item: &Diagnostic, fix: &Fix, compiled: &Compiled) -> (String, Code, 
 fn of_world(file: &SourceFile, overlay: &Overlay<'_>) -> Option<RelPath> {
     let path = RelPath::new(&file.name).ok()?;
     let bytes = overlay.read(&path).ok()?;
-    (!file.name.starts_with('<') && bytes == file.text.as_bytes()).then_some(path)
+    // What was fetched is as its author wrote it.
+    let is_own = !file.name.starts_with('<') && !file.name.starts_with(VENDOR);
+    (is_own && bytes == file.text.as_bytes()).then_some(path)
 }
 
 /// The range of a removal: with the `;` after a node, and with the whole line if nothing else is on it.

@@ -1,16 +1,20 @@
 //! From root files to the set of all files: reading through the `World`, the guard and the parser,
 //! shapes, decoding, imports and their cycles. Leaves out the meaning of declarations.
 
+mod packages;
+
 use std::collections::BTreeMap;
 
-use crate::base::{Limits, RelPath};
+use crate::base::{Digest, Limits, RelPath};
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span};
 use crate::lang::allow::collect;
 use crate::lang::ast::ImportDecl;
 use crate::lang::check::unique;
 use crate::lang::decode::decode;
+use crate::lang::load::packages::Packages;
+use crate::lang::package::{file_path, is_package, powers_asked};
 use crate::lang::parse::parse_with;
-use crate::lang::program::{FileId, Program, ProgramFile};
+use crate::lang::program::{FileId, PackageId, Program, ProgramFile};
 use crate::lang::shape::check_children;
 use crate::lang::shapes::TOP;
 use crate::lang::stdlib::{self, PRELUDE};
@@ -24,8 +28,15 @@ const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
 pub(crate) fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
-    let mut loader =
-        Loader { world, program: Program::default(), known: BTreeMap::new(), open: Vec::new(), diagnostics };
+    let mut loader = Loader {
+        world,
+        program: Program::default(),
+        known: BTreeMap::new(),
+        open: Vec::new(),
+        packages: Packages::default(),
+        roots,
+        diagnostics,
+    };
     for root in roots {
         if let Some(file) = loader.root(root.as_str())
             && !loader.program.roots.contains(&file)
@@ -35,23 +46,29 @@ pub(crate) fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagn
     }
     let prelude = loader.root(PRELUDE);
     loader.program.prelude = prelude;
+    loader.finish_packages();
     loader.program
 }
+
+/// Where a file is: its package, and its path as shown.
+type At = (Option<PackageId>, String);
 
 struct Loader<'a> {
     world: &'a dyn World,
     program: Program,
-    known: BTreeMap<String, Option<FileId>>,
+    known: BTreeMap<At, Option<FileId>>,
     /// The files whose imports are being followed, each imported by the one before. Not the call
     /// stack: a chain of imports may be as long as there may be files.
     open: Vec<Open>,
+    packages: Packages,
+    roots: &'a [RelPath],
     diagnostics: &'a mut Diagnostics,
 }
 
 /// A file whose imports are being followed.
 struct Open {
     id: FileId,
-    path: String,
+    at: At,
     /// Imports to follow, the next one last.
     imports: Vec<ImportDecl>,
 }
@@ -59,7 +76,7 @@ struct Open {
 impl Loader<'_> {
     /// Reads a file and all that it imports.
     fn root(&mut self, path: &str) -> Option<FileId> {
-        let id = self.file(path, None);
+        let id = self.file(None, path, None);
         while let Some(open) = self.open.last_mut() {
             match open.imports.pop() {
                 Some(import) => {
@@ -73,13 +90,14 @@ impl Loader<'_> {
     }
 
     /// Reads one file; its imports are followed next.
-    fn file(&mut self, path: &str, wanted: Option<Span>) -> Option<FileId> {
-        if let Some(known) = self.known.get(path) {
+    fn file(&mut self, package: Option<PackageId>, path: &str, wanted: Option<Span>) -> Option<FileId> {
+        let at = (package, path.to_owned());
+        if let Some(known) = self.known.get(&at) {
             return *known;
         }
-        self.known.insert(path.to_owned(), None);
-        let text = self.read(path, wanted)?;
-        let source = self.program.sources.add(path, text);
+        self.known.insert(at.clone(), None);
+        let text = self.read(package, path, wanted)?;
+        let source = self.program.sources.add(self.shown(package, path), text);
         let text = self.program.sources.file(source).text.clone();
         let nodes = parse_with(source, &text, self.world.parsed(), self.diagnostics);
         let lost = self.diagnostics.has_error_within(Span::new(source, 0, text.len()));
@@ -90,17 +108,21 @@ impl Loader<'_> {
         decls.incomplete |= lost;
         decls.imports_incomplete |= lost;
         let mut imports = decls.imports.clone();
-        let file = ProgramFile::new(source, path.to_owned(), decls, self.diagnostics);
+        if let Some(package) = package.map(|id| &mut self.packages.asks[id.0]) {
+            package.extend(powers_asked(&nodes));
+        }
+        let mut file = ProgramFile::new(source, path.to_owned(), decls, self.diagnostics);
+        file.package = package;
         self.program.files.push(file);
         let id = FileId(self.program.files.len() - 1);
-        self.known.insert(path.to_owned(), Some(id));
+        self.known.insert(at.clone(), Some(id));
         unique(imports.iter().map(|import| &import.alias), "alias", self.diagnostics);
         imports.reverse();
-        self.open.push(Open { id, path: path.to_owned(), imports });
+        self.open.push(Open { id, at, imports });
         Some(id)
     }
 
-    fn read(&mut self, path: &str, wanted: Option<Span>) -> Option<String> {
+    fn read(&mut self, package: Option<PackageId>, path: &str, wanted: Option<Span>) -> Option<String> {
         if let Some(text) = stdlib::find(path) {
             return Some(text.to_owned());
         }
@@ -114,9 +136,9 @@ impl Loader<'_> {
                 "split the workspace".to_owned(),
             ))
         } else {
-            match RelPath::new(path)
+            match RelPath::new(self.inside(package, path))
                 .map_err(|error| WorldError::Io(error.to_string()))
-                .and_then(|path| self.world.read(&path))
+                .and_then(|path| self.bytes(package, &path))
             {
                 Ok(bytes) => match String::from_utf8(bytes) {
                     Ok(text) => Ok(text),
@@ -203,7 +225,6 @@ impl Loader<'_> {
 
     fn import(&mut self, file: FileId, import: &ImportDecl) {
         let alias = &import.alias;
-        let path = self.program.files[file.0].path.clone();
         if BUILTIN.contains(&alias.value.as_str()) {
             self.diagnostics.push(
                 Diagnostic::new(
@@ -224,63 +245,83 @@ impl Loader<'_> {
             self.program.files[file.0].decls.imports_incomplete = true;
             return;
         }
-        let Some(target) = self.import_path(&path, import) else {
-            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
-            return;
-        };
-        if let Some(from) = self.open.iter().position(|open| open.path == target) {
-            let mut chain: Vec<&str> = self.open[from..].iter().take(6).map(|open| open.path.as_str()).collect();
+        match self.target(file, import) {
+            Some(target) => drop(self.program.files[file.0].aliases.entry(alias.value.clone()).or_insert(target)),
+            None => drop(self.program.files[file.0].failed_aliases.insert(alias.value.clone())),
+        }
+    }
+
+    /// The file that an import makes visible.
+    fn target(&mut self, file: FileId, import: &ImportDecl) -> Option<FileId> {
+        let target = self.place(file, import)?;
+        if let Some(from) = self.open.iter().position(|open| open.at == target) {
+            let mut chain: Vec<&str> = self.open[from..].iter().take(6).map(|open| open.at.1.as_str()).collect();
             if self.open.len() - from > 6 {
                 chain.push("…");
             }
-            chain.push(&target);
+            chain.push(&target.1);
             self.diagnostics.push(
                 Diagnostic::new(Code::P0206, import.path.span, format!("imports form a cycle: {}", chain.join(" → ")))
                     .with_help("move what both need to a third file"),
             );
-            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
-            return;
-        }
-        let Some(target) = self.file(&target, Some(import.path.span)) else {
-            self.program.files[file.0].failed_aliases.insert(alias.value.clone());
-            return;
-        };
-        self.program.files[file.0].aliases.entry(alias.value.clone()).or_insert(target);
-    }
-
-    fn import_path(&mut self, from: &str, import: &ImportDecl) -> Option<String> {
-        let written = import.path.value.as_str();
-        if written.starts_with("<std>/") {
-            return Some(written.to_owned());
-        }
-        if written.starts_with("git+") || written.strip_suffix(".kdl").is_none() {
-            self.diagnostics.push(
-                Diagnostic::new(
-                    Code::P0111,
-                    import.path.span,
-                    format!("`{written}` is a package, and this version imports files only"),
-                )
-                .with_help("write `<std>/NAME` for the standard library or a path that ends in `.kdl`"),
-            );
             return None;
         }
-        let mut segments: Vec<&str> = from.split('/').collect();
-        segments.pop();
-        let mut outside = written.starts_with('/');
-        for segment in written.split('/') {
-            match segment {
-                "" | "." => {}
-                ".." => outside |= segments.pop().is_none(),
-                other => segments.push(other),
+        let id = self.file(target.0, &target.1, Some(import.path.span))?;
+        if let (Some(integrity), None) = (&import.integrity, self.package_root(id)) {
+            let source = self.program.files[id.0].source;
+            let found = Digest::of_blob(self.program.sources.file(source).text.as_bytes());
+            if found != integrity.value {
+                self.diagnostics.push(mismatch(integrity.span, &import.path.value, integrity.value, found));
+                return None;
             }
         }
-        if outside || from.starts_with("<std>/") {
-            self.diagnostics.push(
-                Diagnostic::new(Code::P0210, import.path.span, format!("import `{written}` leaves the workspace"))
-                    .with_help("specs may import files of their own workspace and `<std>/…`"),
-            );
-            return None;
-        }
-        Some(segments.join("/"))
+        Some(id)
     }
+
+    /// Where the file is that an import means: its package, and its path.
+    fn place(&mut self, file: FileId, import: &ImportDecl) -> Option<At> {
+        let this = &self.program.files[file.0];
+        let (package, path) = (this.package, this.path.clone());
+        let written = import.path.value.as_str();
+        if written.starts_with("<std>/") {
+            return Some((None, written.to_owned()));
+        }
+        if is_package(written) {
+            return self.package(file, import);
+        }
+        if let Some(property) = import.version.as_ref().or(import.rev.as_ref()) {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0102, property.span, format!("`{written}` is a file, which has no versions"))
+                    .with_help("packages have: `import \"NAME\" version=…`; a file can be pinned by `integrity`"),
+            );
+        }
+        // What stands before the path of a file of a package is no part of it.
+        let prefix = package.map_or(String::new(), |id| self.program.packages[id.0].prefix.clone());
+        let inside = path.strip_prefix(&prefix).unwrap_or(&path);
+        match file_path(inside, written) {
+            Some(target) if !path.starts_with("<std>/") => Some((package, format!("{prefix}{target}"))),
+            _ => {
+                let (what, help) = match package {
+                    Some(id) => (
+                        format!("import `{written}` leaves package `{}`", self.program.packages[id.0].name),
+                        "a package imports its own files, `<std>/…`, and other packages by name or `git+URL`",
+                    ),
+                    None => (
+                        format!("import `{written}` leaves the workspace"),
+                        "specs may import files of their own workspace, packages and `<std>/…`",
+                    ),
+                };
+                self.diagnostics.push(Diagnostic::new(Code::P0210, import.path.span, what).with_help(help));
+                None
+            }
+        }
+    }
+}
+
+/// The diagnostic for content that is not what was promised.
+fn mismatch(span: Span, what: &str, promised: Digest, found: Digest) -> Diagnostic {
+    Diagnostic::new(Code::P0207, span, format!("`{what}` is not what was promised"))
+        .with_label(format!("b3:{promised}"))
+        .with_help(format!("it is b3:{found}"))
+        .with_help("look at what changed before you write the new digest here")
 }

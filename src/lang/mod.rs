@@ -16,6 +16,7 @@ mod kdl1;
 mod lex;
 mod lex_string;
 mod load;
+mod package;
 mod parse;
 mod parse_check;
 mod parse_lower;
@@ -49,10 +50,14 @@ pub use ir::{
     ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ROLES, RenderIr, ToolIr,
 };
 pub use kdl1::upgrade;
+pub use package::{
+    Candidate, Catalog, CatalogError, Folder, FolderError, FolderFile, LOCK_FILE, Lock, Locked, Minimum, Pick, Power,
+    Resolution, Resolver, Source, VENDOR, Version, resolve,
+};
 pub use parse::parse;
 pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};
-pub use program::{DeclId, DeclKind, FileId, Program};
+pub use program::{DeclId, DeclKind, FileId, PackageId, Program, ProgramPackage};
 pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
 pub use signer::{SignerDecl, parse_signer};
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};

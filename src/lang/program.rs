@@ -3,15 +3,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
 use crate::lang::ast::{
     AgentDecl, BundleDecl, CapabilityDecl, FileDecls, GraphDecl, Group, LetDecl, Name, ProviderDecl, RecipeDecl,
     SkillDecl, TenantDecl, ToolDecl,
 };
+use crate::lang::package::{Lock, Locked, Power, Source, Version};
 
 /// Which file of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub usize);
+
+/// Which package of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageId(pub usize);
+
+/// A package that files were loaded from.
+#[derive(Clone, Debug)]
+pub struct ProgramPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: Version,
+    /// Where it comes from.
+    pub source: Source,
+    /// What the paths of its files begin with.
+    pub prefix: String,
+    /// The folder of the workspace it lies in, if it lies there.
+    pub place: Option<RelPath>,
+    /// What the lock says of it, if it is of a repository.
+    pub locked: Option<Locked>,
+    /// Its root file.
+    pub root: Option<FileId>,
+    /// What others may use, with where it is declared.
+    pub exports: BTreeMap<String, (FileId, Name)>,
+    /// What it may do.
+    pub granted: BTreeSet<Power>,
+}
 
 /// Which declaration: its file and its index among those of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +133,8 @@ pub struct ProgramFile {
     pub source: SourceId,
     /// Its path as shown: relative to the workspace, or `<std>/…`.
     pub path: String,
+    /// The package it belongs to; `None` for files of the workspace and the standard library.
+    pub package: Option<PackageId>,
     /// Its declarations.
     pub decls: FileDecls,
     /// Which file each alias stands for.
@@ -136,7 +167,7 @@ impl ProgramFile {
                 }
             }
         }
-        Self { source, path, decls, aliases: BTreeMap::new(), failed_aliases: BTreeSet::new(), names }
+        Self { source, path, package: None, decls, aliases: BTreeMap::new(), failed_aliases: BTreeSet::new(), names }
     }
 }
 
@@ -167,6 +198,10 @@ pub struct Program {
     pub roots: Vec<FileId>,
     /// The file whose declarations are visible everywhere.
     pub prelude: Option<FileId>,
+    /// The packages that files were loaded from.
+    pub packages: Vec<ProgramPackage>,
+    /// The lock file, if packages were looked for and there is one.
+    pub lock: Option<Lock>,
 }
 
 impl Program {
@@ -249,9 +284,54 @@ impl Program {
         own(file, name)
             .or_else(|| {
                 let (alias, rest) = name.split_once('.')?;
-                own(*self.file(file).aliases.get(alias)?, rest)
+                let target = *self.file(file).aliases.get(alias)?;
+                match self.foreign(file, target) {
+                    Some(package) => package.exports.get(rest).and_then(|(file, name)| own(*file, &name.value)),
+                    None => own(target, rest),
+                }
             })
             .or_else(|| own(self.prelude?, name))
+    }
+
+    /// The package of a file that another file sees only the exports of.
+    fn foreign(&self, from: FileId, target: FileId) -> Option<&ProgramPackage> {
+        let package = self.file(target).package.filter(|package| self.file(from).package != Some(*package))?;
+        Some(&self.packages[package.0])
+    }
+
+    /// Reports a name that a package has and does not export.
+    pub(crate) fn private(&self, file: FileId, kind: DeclKind, name: &str, span: Span) -> Option<Diagnostic> {
+        let (alias, rest) = name.split_once('.')?;
+        let target = *self.file(file).aliases.get(alias)?;
+        let package = self.foreign(file, target)?;
+        let index = *self.file(target).names.get(&(kind, rest.to_owned()))?;
+        let declared = self.name_span(kind, DeclId { file: target, index });
+        let (word, owner) = (kind.word(), &package.name);
+        Some(
+            Diagnostic::new(Code::P0204, span, format!("{word} `{rest}` is private to package `{owner}`"))
+                .with_secondary(declared, "declared here, and not exported")
+                .with_help(match &package.source {
+                    Source::Dir(_) => format!("write `export {rest}` in its `package` node"),
+                    Source::Git(_) => format!("its author can `export {rest}`; use what it exports"),
+                }),
+        )
+    }
+
+    /// The folder of the workspace that paths in a file are relative to: its package's, if it is of one
+    /// that lies in the workspace.
+    pub fn place(&self, file: FileId) -> Option<&RelPath> {
+        self.packages[self.file(file).package?.0].place.as_ref()
+    }
+
+    /// Whether a file is of a package that lies outside the workspace.
+    pub fn is_outside(&self, file: FileId) -> bool {
+        self.file(file).package.is_some_and(|package| self.packages[package.0].place.is_none())
+    }
+
+    /// The names that a file itself declares.
+    pub(crate) fn own_names(&self, file: FileId, kind: DeclKind) -> impl Iterator<Item = String> {
+        let names = self.file(file).names.range((kind, String::new())..);
+        names.take_while(move |((other, _), _)| *other == kind).map(|((_, name), _)| name.clone())
     }
 
     /// Whether a file itself declares a name.
@@ -265,6 +345,10 @@ impl Program {
             return Some(found);
         }
         let word = kind.word();
+        if let Some(diagnostic) = self.private(file, kind, &name.value, name.span) {
+            diagnostics.push(diagnostic);
+            return None;
+        }
         for other in DeclKind::ALL {
             if *other != kind
                 && let Some(found) = self.lookup(file, *other, &name.value)
@@ -332,12 +416,22 @@ impl Program {
 
     /// Names of a kind that a file can use, nearest scope first.
     pub fn visible(&self, file: FileId, kind: DeclKind) -> impl Iterator<Item = String> {
-        let own = move |file: FileId| {
-            let names = self.file(file).names.range((kind, String::new())..);
-            names.take_while(move |((other, _), _)| *other == kind).map(|((_, name), _)| name.clone())
+        let own = move |file: FileId| self.own_names(file, kind);
+        let behind = move |other: FileId| -> Box<dyn Iterator<Item = String>> {
+            match self.foreign(file, other) {
+                Some(package) => Box::new(
+                    package
+                        .exports
+                        .iter()
+                        .filter(move |(_, (file, name))| self.declares(*file, kind, &name.value))
+                        .map(|(name, _)| name.clone()),
+                ),
+                None => Box::new(own(other)),
+            }
         };
         let aliases = self.file(file).aliases.iter();
-        let imported = aliases.flat_map(move |(alias, other)| own(*other).map(move |name| format!("{alias}.{name}")));
+        let imported =
+            aliases.flat_map(move |(alias, other)| behind(*other).map(move |name| format!("{alias}.{name}")));
         own(file).chain(imported).chain(self.prelude.filter(|prelude| *prelude != file).into_iter().flat_map(own))
     }
 

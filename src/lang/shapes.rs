@@ -26,13 +26,43 @@ static REQUIRE_ISOLATION: Shape = Shape::new(
     "The least isolation that every result must have been made under.",
 )
 .args(1, 1, Name, Name, "require-isolation full|landlock|none");
-static WORKSPACE: Shape =
-    Shape::new("workspace", "In the root file only: where store, state and outputs lie, and what it requires.")
-        .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT), once(&REQUIRE_ISOLATION)]);
+static SOURCE: Shape = Shape::new("source", "Where the package of a name is found.")
+    .args(1, 1, Name, Name, "source NAME git=\"https://…\"")
+    .props(&[
+        prop("git", Name, "the URL of its repository"),
+        prop("path", Name, "its folder in the workspace, instead"),
+    ]);
+static WORKSPACE: Shape = Shape::new(
+    "workspace",
+    "In the root file only: where store, state and outputs lie, where packages are found, and what is required.",
+)
+.children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT), once(&REQUIRE_ISOLATION), many(&SOURCE)]);
 
-static IMPORT: Shape = Shape::new("import", "Makes the declarations of another file visible under an alias.")
-    .args(1, 1, Name, Name, "import \"PATH\" as=NAME")
-    .props(&[needed("as", Name, "the alias its declarations are known under here")]);
+static INTEGRITY: Shape =
+    Shape::new("integrity", "The digest that what is imported must have.").args(1, 1, Name, Name, "integrity \"b3:…\"");
+static IMPORT: Shape =
+    Shape::new("import", "Makes the declarations of another file, or of a package, visible under an alias.")
+        .args(1, 1, Name, Name, "import \"PATH\" as=NAME")
+        .props(&[
+            needed("as", Name, "the alias its declarations are known under here"),
+            prop("version", Name, "of a package: the least version that will do, as `1.3`"),
+            prop("rev", Name, "of a package: a tag, a branch or a commit instead of a version"),
+        ])
+        .children(&[once(&INTEGRITY)]);
+
+static EXPORT: Shape =
+    Shape::new("export", "Declarations that importers may use.").args(1, MANY, Name, Name, "export NAME…");
+static PACKAGE: Shape = Shape::new("package", "What a set of specs is published as. The rest of it is its own.")
+    .args(1, 1, Name, Name, "package NAME version=\"1.0.0\"")
+    .props(&[needed("version", Name, "its version, as `1.3.0`")])
+    .children(&[many(&EXPORT)]);
+static GRANT: Shape = Shape::new("grant", "In the root file only: what a package of others may do.").args(
+    2,
+    MANY,
+    Name,
+    Name,
+    "grant PACKAGE POWER…",
+);
 
 static LET: Shape = Shape::new("let", "A constant: a scalar after its name, or a list of `-` children.")
     .args(1, 2, Name, Any, "let NAME type=TYPE VALUE")
@@ -327,7 +357,6 @@ macro_rules! reserved {
 }
 
 reserved! {
-    PACKAGE "package" "Name and version of a published set of specs.";
     GATE "gate" "A predicate that must hold.";
     TEST "test" "Checks on the compiled result, without execution.";
 }
@@ -335,7 +364,9 @@ reserved! {
 /// What may stand at the top of a file.
 pub(crate) static TOP: &[Child] = &[
     once(&EDITION),
+    once(&PACKAGE),
     once(&WORKSPACE),
+    many(&GRANT),
     many(&IMPORT),
     many(&LET),
     many(&TOOL),
@@ -343,7 +374,6 @@ pub(crate) static TOP: &[Child] = &[
     many(&TEMPLATE),
     many(&GRAPH),
     many(&BUNDLE),
-    many(&PACKAGE),
     many(&TENANT),
     many(&CAPABILITY),
     many(&PROVIDER),

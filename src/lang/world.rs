@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
 use crate::base::RelPath;
 use crate::lang::ParsedSlices;
+use crate::lang::package::{Folder, Locked};
 
 /// Why a file could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +31,17 @@ pub trait World {
     /// The bytes of a file of the workspace.
     fn read(&self, path: &RelPath) -> Result<Vec<u8>, WorldError>;
 
+    /// All files of a folder of the workspace: a package that lies in it.
+    fn folder(&self, path: &RelPath) -> Result<Folder, WorldError>;
+
+    /// A package that is not in the workspace, as the lock has it. That it is that is checked by who asks.
+    fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError>;
+
+    /// Whether folders of the workspace that are packages must be as the lock has them.
+    fn locked(&self) -> bool {
+        false
+    }
+
     /// Slices of specs that were parsed before, if they are kept anywhere. They make compiling faster
     /// and change nothing about what comes of it.
     fn parsed(&self) -> Option<&dyn ParsedSlices> {
@@ -49,6 +63,24 @@ impl MemoryWorld {
         world
     }
 
+    /// A world that holds the files of a listing: `// file: PATH` on a line of its own begins one, and what
+    /// stands before the first is `partita.kdl`.
+    pub fn listing(text: &str) -> Self {
+        let mut world = Self::default();
+        let mut path = RelPath::new("partita.kdl").expect("the literal is a relative path");
+        let mut file = String::new();
+        for line in text.split_inclusive('\n') {
+            match line.strip_prefix("// file: ").and_then(|name| RelPath::new(name.trim()).ok()) {
+                Some(next) => {
+                    world.insert(std::mem::replace(&mut path, next), &std::mem::take(&mut file));
+                }
+                None => file.push_str(line),
+            }
+        }
+        world.insert(path, &file);
+        world
+    }
+
     /// Adds a file.
     pub fn insert(&mut self, path: RelPath, text: &str) {
         self.files.insert(path, text.as_bytes().to_vec());
@@ -58,5 +90,19 @@ impl MemoryWorld {
 impl World for MemoryWorld {
     fn read(&self, path: &RelPath) -> Result<Vec<u8>, WorldError> {
         self.files.get(path).cloned().ok_or(WorldError::NotFound)
+    }
+
+    fn folder(&self, path: &RelPath) -> Result<Folder, WorldError> {
+        let mut folder = Folder::default();
+        for (name, bytes) in self.files.iter().filter(|(name, _)| name.starts_with(path)) {
+            let inside = &name.as_str()[path.as_str().len()..];
+            let added = folder.insert(inside.trim_start_matches('/'), bytes.clone(), false);
+            added.map_err(|error| WorldError::Io(error.to_string()))?;
+        }
+        Ok(folder)
+    }
+
+    fn package(&self, _: &Locked) -> Result<Arc<Folder>, WorldError> {
+        Err(WorldError::NotFound)
     }
 }

@@ -23,7 +23,7 @@ pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error
 pub(super) fn chosen(locations: &Locations, files: &[PathBuf]) -> Result<(DiskWorld, Vec<RelPath>), Error> {
     if files.is_empty() {
         let dir = find(locations)?;
-        return Ok((DiskWorld::new(&dir, &locations.environment)?, vec![relative(Path::new(ROOT_FILE))?]));
+        return Ok((DiskWorld::new(&dir, locations)?, vec![relative(Path::new(ROOT_FILE))?]));
     }
     // Files are read relative to the workspace they lie in, so that their imports resolve; without
     // one, relative to the folder they lie in.
@@ -40,7 +40,7 @@ pub(super) fn chosen(locations: &Locations, files: &[PathBuf]) -> Result<(DiskWo
         })?;
         roots.push(relative(inside)?);
     }
-    Ok((DiskWorld::new(&dir, &locations.environment)?, roots))
+    Ok((DiskWorld::new(&dir, locations)?, roots))
 }
 
 fn relative(path: &Path) -> Result<RelPath, Error> {

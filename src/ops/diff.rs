@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::base::RelPath;
+use crate::base::{Digest, RelPath};
 use crate::diag::{Diagnostics, SourceMap, Span};
-use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile, expand};
+use crate::lang::{Compiled, Folder, Locked, ParsedSlices, World, WorldError, compile, expand};
 use crate::ops::Error;
+use crate::ops::package_store::PackageStore;
 use crate::ops::revision::Repository;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, find};
 use crate::plan::{
@@ -76,12 +78,15 @@ struct Specs {
     commit: Option<String>,
     /// The bytes of every file that was read.
     files: BTreeMap<RelPath, Vec<u8>>,
+    /// Fetched packages.
+    packages: BTreeMap<Digest, Arc<Folder>>,
 }
 
 /// A world that remembers what was read.
 struct Recorded<'a> {
     world: &'a dyn World,
     files: std::cell::RefCell<BTreeMap<RelPath, Vec<u8>>>,
+    packages: std::cell::RefCell<BTreeMap<Digest, Arc<Folder>>>,
 }
 
 impl World for Recorded<'_> {
@@ -89,6 +94,23 @@ impl World for Recorded<'_> {
         let bytes = self.world.read(path)?;
         self.files.borrow_mut().insert(path.clone(), bytes.clone());
         Ok(bytes)
+    }
+
+    fn folder(&self, path: &RelPath) -> Result<Folder, WorldError> {
+        let folder = self.world.folder(path)?;
+        let files = folder.files().map(|(name, file)| (path.join(name), file.bytes.clone()));
+        self.files.borrow_mut().extend(files);
+        Ok(folder)
+    }
+
+    fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        let folder = self.world.package(locked)?;
+        self.packages.borrow_mut().insert(locked.tree, Arc::clone(&folder));
+        Ok(folder)
+    }
+
+    fn locked(&self) -> bool {
+        self.world.locked()
     }
 
     fn parsed(&self) -> Option<&dyn ParsedSlices> {
@@ -101,12 +123,22 @@ struct Mixed<'a> {
     base: &'a BTreeMap<RelPath, Vec<u8>>,
     other: &'a BTreeMap<RelPath, Vec<u8>>,
     taken: &'a RelPath,
+    packages: &'a BTreeMap<Digest, Arc<Folder>>,
 }
 
 impl World for Mixed<'_> {
     fn read(&self, path: &RelPath) -> Result<Vec<u8>, WorldError> {
         let from = if path == self.taken { self.other } else { self.base };
         from.get(path).cloned().ok_or(WorldError::NotFound)
+    }
+
+    fn folder(&self, _: &RelPath) -> Result<Folder, WorldError> {
+        // Whether bytes are executable is not kept: a folder taken apart cannot be put together.
+        Err(WorldError::NotFound)
+    }
+
+    fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        self.packages.get(&locked.tree).cloned().ok_or(WorldError::NotFound)
     }
 }
 
@@ -197,9 +229,9 @@ fn open(
     let (world, commit): (Box<dyn World>, _) = match repository {
         Some(repository) if name != "." => {
             let commit = repository.commit(name)?;
-            (Box::new(repository.world(&commit)?), Some(commit))
+            (Box::new(repository.world(&commit, PackageStore::new(locations, &dir))?), Some(commit))
         }
-        _ => (Box::new(DiskWorld::new(&dir, &locations.environment)?), None),
+        _ => (Box::new(DiskWorld::new(&dir, locations)?), None),
     };
     if commit.is_some() && matches!(world.read(&root), Err(WorldError::NotFound)) {
         // Before its first spec a workspace has no graph, which is a state like any other.
@@ -207,15 +239,21 @@ fn open(
             compiled: Compiled { program: crate::lang::Program::default(), diagnostics: Diagnostics::default() },
             commit,
             files: BTreeMap::new(),
+            packages: BTreeMap::new(),
         }))));
     }
-    let recorded = Recorded { world: world.as_ref(), files: std::cell::RefCell::default() };
+    let recorded = Recorded {
+        world: world.as_ref(),
+        files: std::cell::RefCell::default(),
+        packages: std::cell::RefCell::default(),
+    };
     let compiled = compile(&recorded, &[root]);
     if compiled.diagnostics.has_errors() {
         let Compiled { program, diagnostics } = compiled;
         return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
     }
-    Ok(Ok(State::Specs(Box::new(Specs { compiled, commit, files: recorded.files.into_inner() }))))
+    let (files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());
+    Ok(Ok(State::Specs(Box::new(Specs { compiled, commit, files, packages }))))
 }
 
 /// Reads a plan file of bounded size.
@@ -331,7 +369,9 @@ fn cosmetic(old: &Specs, new: &Specs, review: &Review, request: &DiffRequest) ->
         if !old.files.contains_key(*path) || !new.files.contains_key(*path) {
             return false;
         }
-        let mixed = Mixed { base: &new.files, other: &old.files, taken: path };
+        let packages = old.packages.iter().chain(&new.packages).map(|(tree, folder)| (*tree, Arc::clone(folder)));
+        let packages = packages.collect();
+        let mixed = Mixed { base: &new.files, other: &old.files, taken: path, packages: &packages };
         let compiled = compile(&mixed, std::slice::from_ref(&root));
         !compiled.diagnostics.has_errors() && plans(&compiled).is_some_and(|before| before == now)
     };

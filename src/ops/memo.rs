@@ -201,7 +201,8 @@ fn collect(
     let dir = open_dir(&workspace.root)?;
     let mut list = List { dir, entries: Vec::new() };
     for (_, source) in workspace.compiled.program.sources.iter() {
-        if !source.name.starts_with("<std>/") {
+        // What is not in the workspace is the program's own, or is pinned by the lock file, which is.
+        if !source.name.starts_with('<') {
             let path = workspace.dir.join(&source.name);
             list.content(path.to_str()?, Digest::of_blob(source.text.as_bytes()), None)?;
         }

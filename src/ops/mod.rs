@@ -13,11 +13,14 @@ mod error;
 mod fix;
 mod forecast;
 mod format;
+mod git;
 mod history;
 mod journals;
 mod keys;
 mod machine;
 mod memo;
+mod package_store;
+mod packages;
 mod places;
 mod ports;
 mod rebuild;
@@ -35,7 +38,7 @@ pub use crate::bundle::{
     compress, pack_single,
 };
 pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
-pub use crate::lang::SignerDecl;
+pub use crate::lang::{LOCK_FILE, Lock, SignerDecl};
 pub use crate::plan::Isolation;
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
@@ -59,6 +62,8 @@ pub use keys::{
     DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, open_signer, public_key, public_keys,
 };
 pub use memo::{MemoAnswer, MemoKey};
+pub use package_store::PackageStore;
+pub use packages::{LockReply, LockRequest, SpecErrors, Vendored, lock, vendor};
 pub use places::{FailedAction, SpecPlace};
 pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};

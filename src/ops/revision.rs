@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use walkdir::WalkDir;
 
 use crate::base::{Environment, Limits, RelPath};
-use crate::lang::{World, WorldError};
+use crate::lang::{Folder, Locked, World, WorldError};
 use crate::ops::Error;
+use crate::ops::git::read_tree;
+use crate::ops::package_store::PackageStore;
 
 /// Bytes of what `git` may answer to a question other than for a file.
 const ANSWER_BYTES: u64 = 64 << 20;
@@ -116,13 +119,23 @@ impl Repository {
     }
 
     /// The spec files of a commit as the compiler's world.
-    pub fn world(&self, commit: &str) -> Result<RevisionWorld, Error> {
+    pub fn world(&self, commit: &str, packages: PackageStore) -> Result<RevisionWorld, Error> {
         let mut command = self.git(&["cat-file", "--batch", "--follow-symlinks"]);
         let mut child = command.stdin(Stdio::piped()).spawn().map_err(Error::io("start", "git"))?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (stdin, stdout) = pipes.ok_or_else(|| Error::Internal("git was started without pipes".to_owned()))?;
         let pipe = Pipe { child, stdin: Some(stdin), stdout: BufReader::new(stdout) };
-        Ok(RevisionWorld { commit: commit.to_owned(), prefix: self.prefix.clone(), pipe: RefCell::new(pipe) })
+        let repository = self.clone();
+        Ok(RevisionWorld { commit: commit.to_owned(), repository, packages, pipe: RefCell::new(pipe) })
+    }
+
+    /// All files of a folder of a commit.
+    fn folder(&self, tree: &str) -> Result<Folder, String> {
+        let list = self.ask(&["ls-tree", "-r", "-z", "-l", "--full-tree", tree])?;
+        read_tree(&list, &mut |asked, limit| {
+            let out = self.answer(&["cat-file", "--batch=%(objectsize)"], &asked)?;
+            if out.len() as u64 > limit { Err("git answers with too much".to_owned()) } else { Ok(out) }
+        })
     }
 
     fn ask(&self, args: &[&str]) -> Result<Vec<u8>, String> {
@@ -206,7 +219,8 @@ impl Drop for Pipe {
 /// The spec files of a commit.
 pub struct RevisionWorld {
     commit: String,
-    prefix: String,
+    repository: Repository,
+    packages: PackageStore,
     pipe: RefCell<Pipe>,
 }
 
@@ -215,7 +229,7 @@ impl World for RevisionWorld {
         let mut pipe = self.pipe.borrow_mut();
         let failed = |error: std::io::Error| WorldError::Io(format!("git: {error}"));
         // A relative path holds no control character, so that this is one line.
-        let question = format!("{}:{}{path}\n", self.commit, self.prefix);
+        let question = format!("{}:{}{path}\n", self.commit, self.repository.prefix);
         let stdin = pipe.stdin.as_mut().ok_or(WorldError::NotFound)?;
         stdin.write_all(question.as_bytes()).and_then(|()| stdin.flush()).map_err(failed)?;
         let mut header = Vec::new();
@@ -240,5 +254,15 @@ impl World for RevisionWorld {
             [_, _, size] => body(size, false).and(Err(WorldError::Io("it is not a regular file".to_owned()))),
             _ => Err(WorldError::Io(format!("git answers `{header}`"))),
         }
+    }
+
+    fn folder(&self, path: &RelPath) -> Result<Folder, WorldError> {
+        let below = format!("{}{path}", self.repository.prefix);
+        let folder = self.repository.folder(&format!("{}:{below}", self.commit));
+        folder.map_err(WorldError::Io)
+    }
+
+    fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        self.packages.package(locked)
     }
 }

@@ -3,11 +3,13 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::{Environment, Limits, RelPath};
 use crate::diag::Levels;
-use crate::lang::{Compiled, ParsedSlices, World, WorldError, compile};
+use crate::lang::{Compiled, Folder, Locked, ParsedSlices, VENDOR, World, WorldError, compile};
 use crate::ops::Error;
+use crate::ops::package_store::{PackageStore, read_folder};
 use crate::ops::slices::SliceFile;
 
 /// The root file of a workspace.
@@ -28,6 +30,10 @@ pub struct Locations {
     pub current: PathBuf,
     /// The environment.
     pub environment: Environment,
+    /// Whether packages must be as the lock file has them, those in the workspace as well.
+    pub locked: bool,
+    /// Whether nothing may be fetched.
+    pub offline: bool,
     /// What becomes of warnings in the specs found there.
     pub levels: Levels,
 }
@@ -83,7 +89,7 @@ pub fn find(locations: &Locations) -> Result<PathBuf, Error> {
 pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let dir = find(locations)?;
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
-    let world = DiskWorld::new(&dir, &locations.environment)?;
+    let world = DiskWorld::new(&dir, locations)?;
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
     let mut compiled = world.compile(&[root_file]);
     locations.levels.apply(&mut compiled.diagnostics);
@@ -161,15 +167,18 @@ fn tidy(path: &Path) -> PathBuf {
 /// The files of a folder as the compiler's world. A file behind a symlink that leaves it is outside.
 pub struct DiskWorld {
     dir: PathBuf,
+    packages: PackageStore,
+    locked: bool,
     parsed: Option<SliceFile>,
 }
 
 impl DiskWorld {
     /// The world of a folder.
-    pub fn new(dir: &Path, environment: &Environment) -> Result<Self, Error> {
+    pub fn new(dir: &Path, locations: &Locations) -> Result<Self, Error> {
         let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
-        let parsed = SliceFile::of(&dir, environment);
-        Ok(Self { dir, parsed })
+        let parsed = SliceFile::of(&dir, &locations.environment);
+        let packages = PackageStore::new(locations, &dir);
+        Ok(Self { dir, packages, locked: locations.locked, parsed })
     }
 
     /// Compiles root files, and keeps what was parsed for the next time.
@@ -179,6 +188,16 @@ impl DiskWorld {
             parsed.keep();
         }
         compiled
+    }
+
+    /// A fetched package: the one in the workspace, if it is there and is what the lock promises.
+    pub(super) fn locked_folder(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        let vendored = RelPath::new(&format!("{VENDOR}/{}", locked.name)).ok();
+        let vendored = vendored.and_then(|dir| self.folder(&dir).ok());
+        match vendored.filter(|folder| folder.digest() == Some(locked.tree)) {
+            Some(folder) => Ok(Arc::new(folder)),
+            None => self.packages.package(locked),
+        }
     }
 }
 
@@ -207,6 +226,22 @@ impl World for DiskWorld {
             return Err(WorldError::TooLarge);
         }
         Ok(bytes)
+    }
+
+    fn folder(&self, path: &RelPath) -> Result<Folder, WorldError> {
+        let real = path.under(&self.dir).canonicalize().map_err(world_error)?;
+        if !real.starts_with(&self.dir) {
+            return Err(WorldError::Outside);
+        }
+        read_folder(&real)
+    }
+
+    fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
+        self.packages.package(locked)
+    }
+
+    fn locked(&self) -> bool {
+        self.locked
     }
 
     fn parsed(&self) -> Option<&dyn ParsedSlices> {

@@ -19,7 +19,10 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         .map(|(name, ir)| {
             let decl = program.tool(ir.decl);
             let exec = match RelPath::new(decl.exec.value.trim_start_matches("./")) {
-                Ok(path) if decl.exec.value.contains('/') => ToolExec::Workspace(path),
+                Ok(path) if decl.exec.value.contains('/') => match program.place(ir.decl.file) {
+                    Some(place) => ToolExec::Workspace(place.join(&path)),
+                    None => ToolExec::Workspace(path),
+                },
                 _ => ToolExec::Lookup(decl.exec.value.clone()),
             };
             Tool {

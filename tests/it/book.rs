@@ -37,7 +37,7 @@ fn documents() -> Vec<(String, String)> {
 
 /// What is wrong with a spec, as lines; nothing if it compiles.
 fn faults(text: &str) -> String {
-    let compiled = compile(&MemoryWorld::single(text), &[RelPath::new("partita.kdl").expect("a relative path")]);
+    let compiled = compile(&MemoryWorld::listing(text), &[RelPath::new("partita.kdl").expect("a relative path")]);
     let has_errors = compiled.diagnostics.has_errors();
     if has_errors { lines(&compiled.diagnostics, &compiled.program.sources) } else { String::new() }
 }

@@ -22,6 +22,7 @@ mod isolation;
 mod keys;
 mod language;
 mod memo;
+mod packages;
 mod reference;
 mod repro;
 mod specs;

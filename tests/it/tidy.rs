@@ -60,6 +60,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "cli"]),
     ("seccompiler", &["exec"]),
+    ("semver", &["lang"]),
     ("serde", &["*"]),
     ("serde_json", &["*"]),
     ("serde_json_canonicalizer", &["bundle"]),

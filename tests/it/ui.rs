@@ -263,7 +263,7 @@ fn every_page_has_examples_that_do_as_they_say() {
             }
         }
         for example in examples {
-            let compiled = compile(&MemoryWorld::single(example.text), &[RelPath::new(ROOT).unwrap()]);
+            let compiled = compile(&MemoryWorld::listing(example.text), &[RelPath::new(ROOT).unwrap()]);
             let warning = code.info().severity == Severity::Warning;
             let found: BTreeSet<Code> = compiled
                 .diagnostics

@@ -62,6 +62,13 @@ impl<'a> Scope<'a> {
         self.outer?.get(name)
     }
 
+    fn private(&self, name: &str, span: Span) -> Option<Diagnostic> {
+        match self.constants {
+            Some((program, file)) => program.private(file, DeclKind::Let, name, span),
+            None => self.outer?.private(name, span),
+        }
+    }
+
     /// Names in scope, nearest first.
     fn names(&self, out: &mut Vec<String>) {
         out.extend(self.vars.keys().map(|name| (*name).to_owned()));
@@ -92,6 +99,10 @@ impl<'a> Scope<'a> {
     fn find(&self, name: &str, span: Span, more: Option<&str>, diagnostics: &mut Diagnostics) -> Option<(&Ty, Span)> {
         if let Some(found) = self.get(name) {
             return Some(found);
+        }
+        if let Some(diagnostic) = self.private(name, span) {
+            diagnostics.push(diagnostic);
+            return None;
         }
         let mut known = Vec::new();
         self.names(&mut known);

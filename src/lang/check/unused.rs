@@ -17,7 +17,9 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
     let mut used: BTreeSet<(DeclKind, DeclId)> = BTreeSet::new();
     for index in 0..program.files.len() {
         let file = FileId(index);
-        let shown = !program.file(file).path.starts_with("<std>/");
+        // What others publish is theirs to tidy.
+        let is_foreign = program.file(file).package.is_some();
+        let shown = !program.file(file).path.starts_with("<std>/") && !is_foreign;
         let mut all = Uses::default();
         let decls = &program.file(file).decls;
         decls.lets.iter().for_each(|decl| all.exprs(&decl.values));
@@ -46,6 +48,11 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         }
         decls.graphs.iter().filter_map(|graph| graph.tenant.as_ref()).for_each(|name| all.name(DeclKind::Tenant, name));
         decls.bundles.iter().for_each(|bundle| all.bundle(bundle));
+        for name in decls.package.iter().flat_map(|package| &package.exports) {
+            for kind in DeclKind::ALL {
+                all.name(*kind, name);
+            }
+        }
         for (kind, name) in &all.names {
             used.extend(program.lookup(file, *kind, name).map(|id| (*kind, id)));
         }
