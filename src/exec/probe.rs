@@ -32,8 +32,13 @@ pub(super) struct Probe {
 }
 
 enum Sign {
-    Http { number: u16, path: String },
-    Tcp { number: u16 },
+    Http {
+        number: u16,
+        path: String,
+    },
+    Tcp {
+        number: u16,
+    },
     Log(Regex),
     Command {
         root: PathBuf,
