@@ -27,8 +27,8 @@ use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, http, reason, sbom};
 use crate::plan::{
-    Action, ActionId, ActionKind, Class, HttpAsk, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
-    service_digest,
+    Action, ActionId, ActionKind, Class, GateNote, HttpAsk, Isolation, Plan, Resolved, ToolIdentity, action_key,
+    action_manifest, service_digest,
 };
 use crate::store::{Claim, ClaimOutput, EffectState};
 
@@ -640,6 +640,10 @@ impl<'a> Engine<'a> {
                 .map_err(|trouble| with_tail(trouble, &ended.stderr))?;
             self.measured(collected)
         });
+        let result = result.map_err(|trouble| match (trouble, &action.policy.gate) {
+            (Trouble::Fail(failure), Some(note)) => Trouble::Fail(says_no(failure, note)),
+            (other, _) => other,
+        });
         // Whatever goes wrong once a service it uses is gone is most likely a consequence.
         let result = result.map_err(|trouble| match trouble {
             Trouble::Fail(_) => self.services.blame(self.plan, action, tell).unwrap_or(trouble),
@@ -719,6 +723,21 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
             let what = format!("cannot start `{}`: {error}", program.display());
             fail(FailureClass::Start { resources }, what)
         }
+    }
+}
+
+/// The failure of a command that is a gate: a status that is not 0 is its no.
+fn says_no(failure: Failure, note: &GateNote) -> Failure {
+    /// `EX_TEMPFAIL` of `sysexits.h`: it could not say.
+    const EX_TEMPFAIL: i32 = 75;
+    match failure.class {
+        FailureClass::Exit(status) if status != EX_TEMPFAIL => {
+            let message = note.messages.first().and_then(Option::as_deref);
+            let message = message.map_or(String::new(), |message| format!("{message}\n"));
+            let text = format!("gate `{}` says no: {message}{}", note.name, failure.text);
+            Failure { class: FailureClass::Gate(note.concern), text, clause: Some(0) }
+        }
+        _ => failure,
     }
 }
 

@@ -474,7 +474,7 @@ impl Run<'_> {
         }
         let action = engine.plan.action(id);
         let is_free = action.policy.holds.is_empty() && engine.plan.concurrency.is_none();
-        if is_free && !matches!(action.spec.kind, ActionKind::Exec { .. }) {
+        if is_free && !matches!(action.spec.kind, ActionKind::Exec { .. } | ActionKind::Http(_)) {
             // Nothing to wait for, and done sooner than queued.
             self.attempt(id, prepared, 1);
             return;

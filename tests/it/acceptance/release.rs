@@ -139,7 +139,7 @@ impl Release {
         let from = "workspace {\n    source \"std/rust\" path=\"packages/rust\"\n}\n";
         let spec = spec.replacen("import \"std/rust\"", &format!("{from}import \"std/rust\""), 1);
         workspace.write("partita.kdl", spec.replace("    integrity \"b3:77aa01c9e3b2d4f0c1a5\"", "    // integrity"));
-        self.run(&["lock"]).ok().prints("added flow-gates 0.9.1");
+        self.run(&["lock"]).ok().says("added flow-gates 0.9.1");
         let lock = workspace.read("partita.lock");
         let of_gates = lock.split("package flow-gates ").nth(1).expect("the lock names the package");
         let tree = of_gates.split("tree \"").nth(1).and_then(|rest| rest.split('"').next());
