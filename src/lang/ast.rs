@@ -20,7 +20,7 @@ pub use domain::{
 pub(crate) use domain::{HeaderDecl, HttpDecl};
 
 pub(crate) use test::TestDecl;
-pub(crate) use test::{ExpectDecl, Expected, Values};
+pub(crate) use test::{ExpectDecl, Expected, MockContent, MockDecl, Values};
 
 /// A name with its place.
 pub(crate) type Name = Spanned<String>;

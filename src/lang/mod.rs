@@ -75,6 +75,8 @@ pub use route::{Estimate, Rejected, Route, SecretTerms, TenantTerms, Terms};
 pub use signer::{SignerDecl, parse_signer};
 pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
-pub use testing::{TestOutcome, TestRun, run_tests};
+pub use testing::{
+    Mock, TestOutcome, TestRun, Trial, TrialExpect, TrialWhat, run_tests, test_failure,
+};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
 pub use world::{MemoryWorld, World, WorldError};

@@ -453,10 +453,10 @@ static GIVEN: Shape = Shape::new("given", "The graph a test is about, and values
     .values();
 static EXPECT: Shape = Shape::new(
     "expect",
-    "What must hold: so many nodes at a pattern, a way or none between nodes, the type of an output, or a diagnostic, \
-     of which the block changes values.",
+    "What must hold: so many nodes at a pattern, a way or none between nodes, the type of an output, a diagnostic, \
+     of which the block changes values, the most a run may cost; and of a run with mocks its status and what is left.",
 )
-.args(1, 3, Name, Name, "expect nodes|path|no-path|type|diagnostic …")
+.args(1, 4, Name, Any, "expect nodes|path|no-path|type|diagnostic|cost|status|output …")
 .props(&[
     prop("count", Number, "how many nodes there are"),
     prop("min", Number, "how many nodes there are at least"),
@@ -467,9 +467,19 @@ static EXPECT: Shape = Shape::new(
 .values();
 static EXPECT_PLAN: Shape = Shape::new("expect-plan", "The plan must be as it was kept in a file beside the spec.")
     .args(1, 1, Name, Name, "expect-plan \"FILE.kdl\"");
-static TEST: Shape = Shape::new("test", "Checks on the compiled result, without execution: see `partita test`.")
+static MOCK_OUTPUT: Shape = Shape::new("output", "What is left under a name: a text, or a file beside the spec.")
+    .args(1, 2, Name, Name, "output NAME \"TEXT\"")
+    .props(&[prop("file", Name, "the file that holds it, instead of a text")]);
+static MOCK: Shape = Shape::new("mock", "What a tool or an agent leaves when the test runs the graph, instead of being started.")
+    .args(2, 2, Name, Name, "mock tool|agent NAME { output NAME \"TEXT\" }")
+    .props(&[
+        prop("at", Name, "only at this node or pattern"),
+        prop("status", Number, "the status it ends with, 0 if not given"),
+    ])
+    .children(&[many(&MOCK_OUTPUT)]);
+static TEST: Shape = Shape::new("test", "Checks on the compiled result, or on a run with recorded outputs: see `partita test`.")
     .args(1, 1, Name, Name, "test NAME")
-    .children(&[once(&GIVEN), many(&EXPECT), many(&EXPECT_PLAN)]);
+    .children(&[once(&GIVEN), many(&MOCK), many(&EXPECT), many(&EXPECT_PLAN)]);
 
 /// What may stand at the top of a file.
 pub(crate) static TOP: &[Child] = &[

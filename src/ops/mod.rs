@@ -34,6 +34,7 @@ mod session;
 mod slices;
 mod testing;
 mod tlog;
+mod trial;
 mod trust;
 mod workspace;
 

@@ -58,7 +58,7 @@ impl Decoder<'_> {
     }
 
     /// An integer within bounds.
-    fn bounded(&mut self, value: &Value, least: u64, most: u64) -> Option<u64> {
+    pub(super) fn bounded(&mut self, value: &Value, least: u64, most: u64) -> Option<u64> {
         let Kind::Int(int) = value.kind else { return None };
         let found = u64::try_from(int).ok().filter(|number| (least..=most).contains(number));
         if found.is_none() {
