@@ -10,7 +10,10 @@ pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
     for candidate in candidates {
         let distance = if candidate.eq_ignore_ascii_case(name) { 0 } else { damerau_levenshtein(name, candidate) };
         // A single letter is as near to every other.
-        if distance <= limit && distance < name.chars().count().max(1) && best.is_none_or(|(nearest, _)| distance < nearest) {
+        if distance <= limit
+            && distance < name.chars().count().max(1)
+            && best.is_none_or(|(nearest, _)| distance < nearest)
+        {
             best = Some((distance, candidate));
         }
     }

@@ -243,8 +243,11 @@ pub(crate) fn check_arguments(
     let names: Vec<String> = missing.iter().take(NAMED).map(|param| format!("`{}`", param.name.value)).collect();
     let more = if missing.len() > NAMED { ", …" } else { "" };
     let list = names.join(", ") + more;
-    let message =
-        format!("missing argument{} {list} of {what} `{}`", if missing.len() == 1 { "" } else { "s" }, callee_name.value);
+    let message = format!(
+        "missing argument{} {list} of {what} `{}`",
+        if missing.len() == 1 { "" } else { "s" },
+        callee_name.value
+    );
     let mut diagnostic = Diagnostic::new(Code::P0302, at.span, message);
     let mut given = Vec::new();
     for param in missing.iter().take(NAMED) {

@@ -131,7 +131,8 @@ fn expand_rest(program: &Program, id: DeclId, diagnostics: &mut Diagnostics) {
     let small = group.nodes.len() <= REST && group.params.iter().all(|param| param.default.is_some());
     let errors = diagnostics.sorted().into_iter().filter(|item| item.severity == Severity::Error);
     let local = |at: Span| parts().any(|span| span.covers(at));
-    if !small || !errors.map(|item| item.primary.span).all(|at| local(at) || elsewhere_in_graphs(program, at, group.span))
+    if !small
+        || !errors.map(|item| item.primary.span).all(|at| local(at) || elsewhere_in_graphs(program, at, group.span))
     {
         return;
     }

@@ -104,6 +104,10 @@ impl Text {
             let path = text.split('.').map(str::to_owned).collect();
             return Self { parts: vec![Part::Hole { path, filters: Vec::new(), span: value.span }], span: value.span };
         }
+        if text == "{{" {
+            // How the braces themselves are written: there is nothing else that this could be.
+            return Self { parts: vec![Part::Literal(text.to_owned())], span: value.span };
+        }
         let mut parts = Vec::new();
         let mut at = 0;
         while let Some(open) = text[at..].find("{{").map(|i| i + at) {

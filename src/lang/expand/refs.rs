@@ -131,8 +131,8 @@ impl Expander<'_, '_> {
         shown.dedup();
         shown.truncate(8);
         // A pattern is not the misspelling of one name, nor is a name that is declared.
-        let suggestion = did_you_mean(path, known.iter().map(String::as_str))
-            .filter(|_| !path.contains('*') && declared.is_none());
+        let suggestion =
+            did_you_mean(path, known.iter().map(String::as_str)).filter(|_| !path.contains('*') && declared.is_none());
         let diagnostic = diagnostic.with_suggestion_in(path, 0..path.len(), suggestion);
         self.diagnostics.push(if shown.is_empty() {
             diagnostic
