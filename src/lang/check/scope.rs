@@ -107,7 +107,7 @@ impl<'a> Scope<'a> {
     fn ports_of(&self, service: &str) -> Vec<&str> {
         let of = |name: &&'a str| {
             let (head, port) = name.split_once('.')?;
-            (head == service && !port.ends_with(".port")).then_some(port)
+            (head == service && !port.contains('.')).then_some(port)
         };
         let mut ports = self.outer.map_or_else(Vec::new, |outer| outer.ports_of(service));
         ports.extend(self.addresses.iter().filter_map(of));
