@@ -165,6 +165,23 @@ fn name_of(folder: &str) -> String {
 /// The spec that `init` writes.
 const INIT: &str = include_str!("init.kdl");
 
+/// A `.gitignore` to which is added what git should leave alone, unless it says so already.
+fn ignoring(before: &str) -> String {
+    let mut text = before.to_owned();
+    for line in ["/.partita/", "/out/"] {
+        let bare = line.trim_matches('/');
+        if before.lines().any(|known| known.trim().trim_matches('/') == bare) {
+            continue;
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
 /// Makes a workspace that runs. Refuses to touch one that is there.
 pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
     let dir = locations.current.join(dir);
@@ -180,8 +197,14 @@ pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
     let name = name_of(&name.unwrap_or_default());
     std::fs::write(&file, INIT.replace("NAME", &name)).map_err(Error::io("write", &file))?;
     let ignore = dir.join(".gitignore");
-    if !ignore.exists() {
-        std::fs::write(&ignore, "/.partita/\n/out/\n").map_err(Error::io("write", &ignore))?;
+    let before = match std::fs::read_to_string(&ignore) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::io("read", &ignore)(error)),
+    };
+    let text = ignoring(&before);
+    if text != before {
+        std::fs::write(&ignore, text).map_err(Error::io("write", &ignore))?;
     }
     Ok(file)
 }

@@ -27,7 +27,7 @@ pub struct FixRequest {
 /// A file that was mended, or would be.
 #[derive(Clone, Debug)]
 pub struct FixedFile {
-    /// Its path relative to the workspace.
+    /// Its path from the current directory.
     pub path: String,
     /// What was mended, one for each fix.
     pub codes: Vec<Code>,
@@ -59,7 +59,8 @@ pub fn fix_files(locations: &Locations, request: &FixRequest) -> Result<FixReply
             }
             write_atomically(&file, after.as_bytes())?;
         }
-        files.push(FixedFile { diff: unified(path.as_str(), &before, &after), path: path.as_str().to_owned(), codes });
+        let shown = format!("{}{path}", world.base());
+        files.push(FixedFile { diff: unified(&shown, &before, &after), path: shown, codes });
     }
     let mut compiled = fixed.compiled;
     locations.levels.apply(&mut compiled.diagnostics);

@@ -14,7 +14,7 @@ use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::{SignerDecl, parse_signer, quote};
 use crate::ops::Error;
 use crate::ops::run::write_atomically;
-use crate::ops::workspace::Workspace;
+use crate::ops::workspace::{Workspace, make_state};
 
 /// The key of bundles that name none.
 pub const DEFAULT_KEY: &str = "default";
@@ -24,6 +24,13 @@ const SIGNATURE_BYTES: u64 = 64 * 1024;
 /// The keys of a workspace.
 pub fn key_dir(workspace: &Workspace) -> PathBuf {
     workspace.state.join("keys")
+}
+
+/// The folder of the keys, in a state directory that is there: what will be written to is out of the reach
+/// of version control first.
+pub fn make_key_dir(workspace: &Workspace) -> Result<PathBuf, Error> {
+    make_state(&workspace.state)?;
+    Ok(key_dir(workspace))
 }
 
 /// Where it says how a key signs that is not a file.
@@ -131,6 +138,9 @@ pub fn open_signer(dir: &Path, name: &str, environment: &Environment) -> Result<
     if !private.exists() {
         if name != DEFAULT_KEY || public.exists() {
             return Err(Error::KeyMissing { name: name.to_owned(), path: private });
+        }
+        if let Some(state) = dir.parent() {
+            make_state(state)?;
         }
         bundle::generate_key(dir, name, Algorithm::Ed25519, None)?;
         is_new = true;

@@ -66,7 +66,8 @@ pub use format::{Formatted, format_files, format_text};
 pub use history::{LogEntry, Why, describe, log, runs, why};
 pub use journals::{Divergence, Ending, RunsDiff, diff_runs, trace};
 pub use keys::{
-    DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, open_signer, public_key, public_keys,
+    DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, make_key_dir, open_signer, public_key,
+    public_keys,
 };
 pub use memo::{MemoAnswer, MemoKey};
 pub use package_store::PackageStore;

@@ -10,7 +10,7 @@ use crate::lang::Expansion;
 /// A place in a spec, for people and for editors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecPlace {
-    /// The file as people know it: relative to the workspace, or `<std>/…`.
+    /// The file as people find it: relative to the current directory, or `<std>/…`.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
@@ -28,7 +28,7 @@ impl SpecPlace {
     pub(super) fn of(span: Span, sources: &SourceMap) -> Self {
         let file = sources.file(span.source);
         let (line, column) = file.line_column(span.start as usize);
-        Self { file: file.name.clone(), line, column }
+        Self { file: sources.shown(span.source).into_owned(), line, column }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
 use crate::ops::secrets::MachineSecrets;
-use crate::ops::workspace::{Locations, Workspace, find};
+use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
 use crate::store::{Cas, Found, Ledger, RunStatus, materialize};
 
@@ -132,6 +132,9 @@ pub fn answer(
         options.isolation.word(),
         // A name holds no NUL, so that none reads as another.
         locations.tenant.as_deref().unwrap_or("\0"),
+        // What may be taken as it is, and what may be fetched, decide whether the specs compile at all.
+        if locations.locked { "locked" } else { "" },
+        if locations.offline { "offline" } else { "" },
     ];
     let key = MemoKey::new(&parts, &locations.environment);
     let found = recall(&state, &dir, &key, clock);
@@ -305,7 +308,7 @@ pub(super) fn ledger(workspace: &Workspace, plan: &Plan) -> Result<Option<Arc<Le
     if !has_effects {
         return Ok(None);
     }
-    std::fs::create_dir_all(&workspace.state).map_err(Error::io("make the state directory", &workspace.state))?;
+    make_state(&workspace.state)?;
     Ok(Some(Arc::new(Ledger::open(&workspace.state.join("ledger.sqlite"))?)))
 }
 

@@ -8,6 +8,7 @@ mod plans;
 mod progress;
 mod running;
 mod signals;
+mod surroundings;
 mod upkeep;
 
 use crate::support::Workspace;
