@@ -204,7 +204,7 @@ pub(super) fn finish_run(
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;
     }
-    if let Some(error @ Error::NotCached { .. }) = reply.error() {
+    if let Some(error @ (Error::NotCached { .. } | Error::NotRecorded { .. })) = reply.error() {
         let help = match &cli.command {
             Command::Bundle(asked) => format!("run it first, or all in one go: `partita deliver {}`", asked.name),
             _ => error.help().unwrap_or_default(),
@@ -246,7 +246,11 @@ fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) ->
 
 fn runs(workspace: &Workspace, output: &Output) -> Status8 {
     let clock = clock();
-    for row in ops::runs(workspace, &clock)? {
+    let rows = ops::runs(workspace, &clock)?;
+    if rows.is_empty() {
+        output.note("nothing has been run in this workspace yet: `partita run GRAPH`");
+    }
+    for row in rows {
         let counts = row.counts;
         if output.json {
             let object = json!({
@@ -257,7 +261,7 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
             output.data(&format!("{object}\n"));
         } else {
             output.data(&format!(
-                "{}  {}  {:9}  {}  {} ran, {} cached, {} cut off, {} failed, {} skipped\n",
+                "{}  {}  {:11}  {}  {} ran, {} cached, {} cut off, {} failed, {} skipped\n",
                 row.id,
                 row.started,
                 row.status.word(),
@@ -275,7 +279,11 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
 
 fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, output: &Output) -> Status8 {
     let clock = clock();
-    for entry in ops::log(workspace, run, addr, &clock)? {
+    let entries = ops::log(workspace, run, addr, &clock)?;
+    if entries.is_empty() {
+        output.note("no action of this run printed anything");
+    }
+    for entry in entries {
         if output.json {
             let object = json!({
                 "addr": entry.addr, "stdout": String::from_utf8_lossy(&entry.stdout),

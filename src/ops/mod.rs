@@ -16,6 +16,7 @@ mod forecast;
 mod format;
 mod git;
 mod history;
+mod in_place;
 mod journals;
 mod keys;
 mod machine;
@@ -34,6 +35,7 @@ mod slices;
 mod testing;
 mod tlog;
 mod trust;
+mod utilities;
 mod workspace;
 
 // What fronts need of the modules below, so that they name this module alone.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::base::Digest;
 use crate::diag::{SourceMap, Span};
 use crate::exec::RunReport;
 use crate::lang::Expansion;
@@ -43,6 +44,8 @@ pub struct FailedAction {
     pub text: String,
     /// The node, the step of a recipe, or the requirement of a gate, that says what the action does.
     pub place: Option<SpecPlace>,
+    /// Whether it printed something, which `log` shows whole.
+    pub printed: bool,
     /// The node that applies the recipe or the guard that applies the gate, if there is one.
     pub applied: Option<SpecPlace>,
 }
@@ -81,6 +84,7 @@ pub(super) fn failed_actions(report: &RunReport, expansion: &Expansion, sources:
             addr: action.addr.clone(),
             code: failure.class.code(),
             text: failure.text.clone(),
+            printed: action.logs.is_some_and(|logs| logs.iter().any(|log| *log != Digest::of_blob(b""))),
             place,
             applied,
         })

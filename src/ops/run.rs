@@ -13,6 +13,7 @@ use crate::exec::{CancelToken, Ports, Request, RunReport, SandboxRunner, execute
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::history::show_alive;
 use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
@@ -84,7 +85,13 @@ impl RunReply {
         }
         let kind = self.reports.iter().find_map(RunReport::error_kind)?;
         Some(match kind {
-            crate::base::ErrorKind::CheckFailed => Error::NotCached { missing: self.counts.skipped },
+            crate::base::ErrorKind::CheckFailed => {
+                let missing = self.failures.iter().filter(|failed| failed.code == NOT_RECORDED).count() as u64;
+                match missing {
+                    0 => Error::NotCached { missing: self.counts.skipped },
+                    missing => Error::NotRecorded { missing },
+                }
+            }
             crate::base::ErrorKind::Approval => Error::Approval {
                 missing: self.failures.iter().filter(|failed| failed.code == "E0217").map(|f| f.addr.clone()).collect(),
             },
@@ -187,6 +194,9 @@ pub fn run(
     Ok(reply)
 }
 
+/// The code of an action whose record is not in the cassette.
+const NOT_RECORDED: &str = "E0215";
+
 /// How often a run is begun again because content was lost after it was found whole.
 pub(super) const AGAIN: u32 = 3;
 
@@ -228,6 +238,7 @@ fn run_once(
     let notify = notices(&context.sink, &context.clock, &id);
     let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notify)?;
     let history = &keep.history.inner;
+    let _alive = show_alive(&workspace.state, &id)?;
     history.start_run(&id, &target)?;
     let journal = Arc::new(JournalSink::create(&workspace.state, &id, Arc::clone(&context.clock))?);
     let request = Request {
@@ -283,6 +294,8 @@ fn run_once(
     write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
     let status = if report.cancelled {
         RunStatus::Cancelled
+    } else if report.error_kind() == Some(crate::base::ErrorKind::Approval) {
+        RunStatus::Waiting
     } else if report.error_kind().is_some() {
         RunStatus::Failed
     } else {

@@ -4,6 +4,7 @@
 mod delivery;
 mod forms;
 mod help;
+mod in_place;
 mod plans;
 mod progress;
 mod running;

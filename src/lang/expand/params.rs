@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, Span, did_you_mean};
 use crate::lang::ast::{Expr, Group, Name, Param};
 use crate::lang::check::{Scope, check_values};
 use crate::lang::eval::{Env, Evaluator, Val};
@@ -12,6 +12,7 @@ use crate::lang::expand::{Checked, Expander, Given};
 use crate::lang::program::FileId;
 use crate::lang::text::Text;
 use crate::lang::ty::Ty;
+use crate::lang::{Kind, parse};
 
 impl Val {
     /// The value for people: a list with commas.
@@ -236,9 +237,26 @@ fn from_text(ty: &Ty, text: &str) -> Val {
             .map(|item| from_text(inner, item))
             .collect::<Vec<_>>()
             .into(),
-        Ty::Int => text.parse().map_or_else(|_| Val::Text(text.to_owned()), Val::Int),
+        // What no spec needs to be told apart from text, people write as they are used to.
         Ty::Bool if text == "true" || text == "false" => Val::Bool(text == "true"),
+        Ty::Int | Ty::Bool => match value_of(text) {
+            Some(Kind::Int(int)) => Val::Int(int),
+            Some(Kind::Bool(flag)) => Val::Bool(flag),
+            _ => Val::Text(text.to_owned()),
+        },
         _ => Val::Text(text.to_owned()),
+    }
+}
+
+/// The value that a text is where it stands in a spec.
+fn value_of(text: &str) -> Option<Kind> {
+    let mut found = Diagnostics::default();
+    let nodes = parse(SourceId(0), &format!("value {text}"), &mut found);
+    match nodes.as_slice() {
+        [node] if found.is_empty() && node.args.len() == 1 && node.props.is_empty() && node.children.is_none() => {
+            node.args[0].note.is_none().then(|| node.args[0].kind.clone())
+        }
+        _ => None,
     }
 }
 
