@@ -219,6 +219,9 @@ pub(super) fn relative(path: &Path, current: &Path) -> String {
     path.strip_prefix(current).unwrap_or(path).display().to_string()
 }
 
+/// Tools that `why` shows one by one.
+const FEW_TOOLS: usize = 12;
+
 fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) -> Status8 {
     let clock = clock();
     let why = ops::why(workspace, addr, run, &clock)?;
@@ -237,8 +240,17 @@ fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) ->
     if let Some(key) = &why.key {
         text.push_str(&format!("key {key}\n"));
     }
+    // The shell alone brings fifty tools: who wants each with its digest asks for JSON.
+    let is_tool = |field: &&String| field.starts_with("tools.");
+    let tools = why.fields.iter().filter(is_tool).count();
+    let mut folded = false;
     for field in &why.fields {
-        text.push_str(&format!("  {field}\n"));
+        if tools <= FEW_TOOLS || !is_tool(&field) {
+            text.push_str(&format!("  {field}\n"));
+        } else if !folded {
+            folded = true;
+            text.push_str(&format!("  tools: {tools}, each with its digest by `--format json`\n"));
+        }
     }
     output.data(&text);
     Ok(0)

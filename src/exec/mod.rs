@@ -4,6 +4,7 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod code;
 mod effects;
 mod engine;
 mod error;
@@ -40,6 +41,7 @@ mod version;
 mod workspace;
 
 pub use cancel::CancelToken;
+pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use parallel::{

@@ -1,12 +1,12 @@
-//! The compiler's operations: check, expand, plan, explain, init. Leaves out execution.
+//! The compiler's operations: check, expand, plan, init. Leaves out execution.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::RelPath;
-use crate::diag::{Code, Diagnostics, did_you_mean};
-use crate::lang::{Compiled, DeclId, Expansion, expand, print_expansion, reference_names, reference_node};
+use crate::diag::{Diagnostics, did_you_mean};
+use crate::lang::{Compiled, DeclId, Expansion, expand, print_expansion};
 use crate::ops::Error;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
 use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
@@ -127,28 +127,6 @@ pub fn expand_graph(
 ) -> Result<String, Error> {
     let planned = plan(workspace, graph, params)?;
     Ok(print_expansion(&planned.expansion, &workspace.compiled.program))
-}
-
-/// The page of a code, or the reference of a node: `P0101`, `for-each`, `bundle.include`.
-pub fn explain(name: &str) -> Result<String, Error> {
-    if let Ok(code) = name.parse::<Code>() {
-        return Ok(code.info().page.to_owned());
-    }
-    if let Some(section) = reference_node(name) {
-        return Ok(section);
-    }
-    let is_code =
-        name.starts_with(['P', 'p']) && name.get(1..2).is_some_and(|next| next.as_bytes()[0].is_ascii_digit());
-    let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).chain(reference_names()).collect();
-    let wanted = if is_code { name.to_ascii_uppercase() } else { name.to_owned() };
-    let help = match did_you_mean(&wanted, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            format!("codes run from {} to {}; nodes are those of specs", Code::ALL[0], Code::ALL[Code::ALL.len() - 1])
-        }
-    };
-    let what = if is_code { "code" } else { "code or node" };
-    Err(Error::usage_help(format!("there is no {what} `{name}`"), help))
 }
 
 /// A name for a graph, after that of its folder: one that needs no quotes in KDL.

@@ -11,6 +11,7 @@ mod depends;
 mod diff;
 mod doctor;
 mod error;
+mod explain;
 mod fix;
 mod forecast;
 mod format;
@@ -57,11 +58,12 @@ pub use bundles::{
     BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify,
     verify_made,
 };
-pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, init, plan, write_plan};
+pub use check::{PlanFormat, Planned, check, expand_graph, find_graph, init, plan, write_plan};
 pub use depends::{Step, why_depends};
 pub use diff::{DiffErrors, DiffFormat, DiffRequest, compare, read_plan, write_diff};
 pub use doctor::{Finding, Health, doctor};
 pub use error::Error;
+pub use explain::{error_codes, error_page, explain};
 pub use fix::{FixReply, FixRequest, FixedFile, fix_files, unified};
 pub use forecast::{FORECAST_FORMAT, forecast, forecast_json, forecast_text};
 pub use format::{Formatted, format_files, format_text};
