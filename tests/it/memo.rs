@@ -127,8 +127,7 @@ fn another_tool_of_the_same_name_is_noticed() {
 #[test]
 fn what_a_locked_run_asks_for_is_asked_of_the_memory_too() {
     let package = "partita edition=1\npackage words version=\"1.0.0\" {\n    export say\n}\nrecipe say {\n    returns said type=artifact.file\n    step say {\n        write \"hello\"\n        output said path=said.txt\n    }\n}\n";
-    let spec =
-        "partita edition=1\nimport \"./packages/words\" as=words\ngraph g {\n    node a recipe=words.say { }\n}\n";
+    let spec = "partita edition=1\nimport \"packages/words\" version=\"1.0\" as=words\ngraph g {\n    node a recipe=words.say { }\n}\n";
     let workspace =
         Workspace::with_spec(spec).file("packages/words/partita.kdl", package).file("packages/words/README", "1\n");
     let plain = || run(&workspace, &["run", "g"]);

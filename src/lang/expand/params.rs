@@ -251,13 +251,13 @@ fn from_text(ty: &Ty, text: &str) -> Val {
 /// The value that a text is where it stands in a spec.
 fn value_of(text: &str) -> Option<Kind> {
     let mut found = Diagnostics::default();
-    let nodes = parse(SourceId(0), &format!("value {text}"), &mut found);
-    match nodes.as_slice() {
-        [node] if found.is_empty() && node.args.len() == 1 && node.props.is_empty() && node.children.is_none() => {
-            node.args[0].note.is_none().then(|| node.args[0].kind.clone())
-        }
-        _ => None,
-    }
+    let line = format!("value {text}");
+    let nodes = parse(SourceId(0), &line, &mut found);
+    let [node] = nodes.as_slice() else { return None };
+    let [value] = node.args.as_slice() else { return None };
+    // Nothing but the value: no annotation before it, and nothing after it.
+    let whole = Span::new(SourceId(0), "value ".len(), line.len());
+    (found.is_empty() && value.span == whole).then(|| value.kind.clone())
 }
 
 impl From<Vec<Val>> for Val {

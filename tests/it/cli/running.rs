@@ -219,7 +219,8 @@ fn runs_and_logs_are_kept() {
     workspace.run(&["log", &id[..id.len() - 1]]).ok();
     workspace.run(&["log", &id[..1]]).expect(2).says("is the start of several runs' ids");
     workspace.run(&["log"]).ok().prints("== report/count\n");
-    workspace.run(&["log", "--addr", "report/summary"]).expect(2).says("printed nothing in run");
+    workspace.run(&["log", "--addr", "report/summary"]).expect(2).says("took no part in run");
+    workspace.run(&["log", id, "--addr", "report/summary"]).expect(2).says("printed nothing in run");
     // What a known result printed when it was made is shown as well.
     workspace.run(&["run", "report/count", "--format", "json"]).ok();
     workspace.run(&["log"]).ok().prints("counted\n");

@@ -117,7 +117,7 @@ fn places_lead_from_where_the_reader_is_to_the_file() {
     let workspace = Workspace::new().file("ws/partita.kdl", broken).file("ws/deep/er/x.txt", "");
     let from = |folder: &str, args: &[&str]| workspace.partita(args).folder(&workspace.path(folder)).run();
     let check = ["check", "--message-format", "short"];
-    from("", &["-C", "ws", "check", "--message-format", "short"]).expect(3).says("\nws/partita.kdl:3:");
+    from("", &["-C", "ws", "check", "--message-format", "short"]).expect(3).says("ws/partita.kdl:3:");
     from("", &["check", "--message-format", "short", "ws/partita.kdl"]).expect(3).says("ws/partita.kdl:3:");
     from("ws", &check).expect(3).says("partita.kdl:3:");
     from("ws/deep/er", &check).expect(3).says("../../partita.kdl:3:");
