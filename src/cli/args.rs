@@ -10,7 +10,7 @@ use crate::cli::bundle_args::{
 
 /// Compiles KDL specs into a content-addressed plan and runs only what is not already known.
 #[derive(Debug, Parser)]
-#[command(name = "partita", version, about, long_about = None, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "partita", version, about, long_about = None, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

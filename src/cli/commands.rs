@@ -10,6 +10,7 @@ use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
 use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
+use crate::cli::specs::counted;
 use crate::cli::upkeep::{doctor, store};
 use crate::cli::{audit, bundles, keys, packages, specs, transport};
 use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
@@ -130,7 +131,11 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
             Some(file) => {
                 let path = locations.current.join(file);
                 std::fs::write(&path, text).map_err(Error::io("write", &path))?;
-                output.note(&format!("plan of {} actions written to {}", planned.plan.actions.len(), file.display()));
+                output.note(&format!(
+                    "plan of {} written to {}",
+                    counted(planned.plan.actions.len(), "action"),
+                    file.display()
+                ));
             }
             None => output.data(&text),
         }

@@ -35,7 +35,8 @@ pub(super) fn check(locations: &Locations, files: &[PathBuf], output: &Output) -
     Ok(if compiled.diagnostics.has_errors() { ErrorKind::Spec.exit_status() } else { 0 })
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// `1 file`, `2 files`.
+pub(super) fn counted(count: usize, what: &str) -> String {
     let end = if what.ends_with('x') { "es" } else { "s" };
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}{end}") }
 }

@@ -670,7 +670,8 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
             let limit = format_duration(limit);
             let whose =
                 if of_run { "was still running at the timeout of the run," } else { "took longer than its timeout of" };
-            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit} and was killed"))
+            let comma = if of_run { "," } else { "" };
+            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit}{comma} and was killed"))
         }
         End::WantsTerminal => {
             let what = format!(

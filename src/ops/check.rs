@@ -8,7 +8,7 @@ use crate::base::RelPath;
 use crate::diag::{Diagnostics, did_you_mean};
 use crate::lang::{Compiled, DeclId, Expansion, expand, print_expansion};
 use crate::ops::Error;
-use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, tidy};
 use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
 
 /// Checks the workspace, or the files given instead of its root file.
@@ -34,6 +34,12 @@ pub(super) fn chosen(locations: &Locations, files: &[PathBuf]) -> Result<(DiskWo
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
     let mut roots = Vec::new();
     for (file, given) in absolute.iter().zip(files) {
+        if file.is_dir() {
+            return Err(Error::usage_help(
+                format!("`{}` is a folder", given.display()),
+                format!("name files in it, or the workspace: `-C {}`", given.display()),
+            ));
+        }
         let real = file.canonicalize().map_err(Error::io("read", given))?;
         let inside = real.strip_prefix(&dir).map_err(|_| {
             Error::usage(format!("`{}` lies outside the workspace `{}`", given.display(), dir.display()))
@@ -131,7 +137,9 @@ pub fn expand_graph(
 
 /// A name for a graph, after that of its folder: one that needs no quotes in KDL.
 fn name_of(folder: &str) -> String {
-    let name = crate::base::slug(folder).trim_matches('-').to_owned();
+    // A bundle takes the name too, and there only what every system knows.
+    let ascii: String = folder.chars().map(|c| if c.is_ascii() { c } else { '-' }).collect();
+    let name = crate::base::slug(&ascii).trim_matches('-').to_owned();
     let is_keyword = matches!(name.as_str(), "true" | "false" | "null" | "inf" | "nan");
     match name.chars().next() {
         None => "hello".to_owned(),
@@ -162,7 +170,7 @@ fn ignoring(before: &str) -> String {
 
 /// Makes a workspace that runs. Refuses to touch one that is there.
 pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
-    let dir = locations.current.join(dir);
+    let dir = tidy(&locations.current.join(dir));
     let file = dir.join(ROOT_FILE);
     if file.exists() {
         return Err(Error::usage_help(

@@ -89,8 +89,12 @@ pub fn public_keys(dir: &Path) -> Result<BTreeMap<String, PublicKey>, Error> {
 /// The public key of a name.
 pub fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Error> {
     check_key_name(name)?;
-    let (_, path) = key_paths(dir, name);
+    let (private, path) = key_paths(dir, name);
     if !path.exists() {
+        // One that openssl made has no public half of its own yet.
+        if private.exists() {
+            return Ok(PrivateKey::from_pem_file(&private, None)?.public());
+        }
         return Err(Error::KeyMissing { name: name.to_owned(), path });
     }
     Ok(PublicKey::from_pem_file(&path)?)

@@ -170,7 +170,7 @@ pub(super) fn make_state(state: &Path) -> Result<(), Error> {
 }
 
 /// Drops `.` and resolves `..` by name, so that messages and comparisons see one form of a path.
-fn tidy(path: &Path) -> PathBuf {
+pub(super) fn tidy(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
         match component {
