@@ -207,7 +207,15 @@ fn counted(count: u64, what: &str) -> String {
 
 /// What to do about a store that refuses, as far as it can be told from how it does.
 fn store_help(error: &store::Error) -> Option<String> {
-    let text = if error.is_for_want_of_room() {
+    // History and ledger lie in the state directory.
+    let of_state = matches!(error, store::Error::Io { path, .. } | store::Error::Index { path, .. }
+    if path.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("history.sqlite") || name.starts_with("ledger.sqlite")
+    }));
+    let text = if of_state && error.is_for_want_of_permission() {
+        "let this user write there, or name another state directory: `--state DIR`"
+    } else if error.is_for_want_of_room() {
         "make room, by `partita store gc --max-age 30d` for instance, or name another store: `--store DIR`"
     } else if error.is_for_want_of_permission() {
         "let this user write there, or name another store: `--store DIR`"

@@ -31,9 +31,18 @@ pub struct Why {
     pub failure: Option<String>,
 }
 
+/// The file of it in the state directory.
+const HISTORY: &str = "history.sqlite";
+
+/// Whether something was run. A state directory that cannot be looked into is not an empty one.
+fn has_history(workspace: &Workspace) -> Result<bool, Error> {
+    let path = workspace.state.join(HISTORY);
+    path.try_exists().map_err(Error::io("read", &path))
+}
+
 pub(super) fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<History, Error> {
-    let path = workspace.state.join("history.sqlite");
-    if !path.exists() {
+    let path = workspace.state.join(HISTORY);
+    if !has_history(workspace)? {
         return Err(Error::usage_help(
             "nothing has been run in this workspace yet",
             "run something: `partita run GRAPH`",
@@ -110,7 +119,7 @@ pub(super) fn find_run(history: &History, id: &str) -> Result<RunRow, Error> {
 
 /// The runs of a workspace, newest first. One that has no end on record and no process any more was interrupted.
 pub fn runs(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<Vec<RunRow>, Error> {
-    if !workspace.state.join("history.sqlite").exists() {
+    if !has_history(workspace)? {
         return Ok(Vec::new());
     }
     let history = history(workspace, clock)?;
@@ -218,7 +227,10 @@ pub fn describe(reason: &Reason) -> String {
     let mut text = String::new();
     let _ = match reason {
         Reason::NeverSeen => write!(text, "it was never run before"),
-        Reason::DefChanged { field, before, after } => write!(text, "`{field}` changed from {before} to {after}"),
+        Reason::DefChanged { field, before, after } => {
+            let line = |value: &str| value.replace('\n', "\\n");
+            write!(text, "`{field}` changed from {} to {}", line(before), line(after))
+        }
         Reason::InputChanged { path } => write!(text, "the input `{path}` changed"),
         Reason::DepOutputChanged { addr, path } => write!(text, "`{path}`, made by `{addr}`, changed"),
         Reason::EnvChanged { var } => write!(text, "the variable `{var}` changed"),
