@@ -224,7 +224,7 @@ pub(super) fn relative(path: &Path, current: &Path) -> String {
     path.strip_prefix(current).unwrap_or(path).display().to_string()
 }
 
-/// Tools that `why` shows one by one.
+/// Tools of the standard library that `why` shows one by one.
 const FEW_TOOLS: usize = 12;
 
 fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) -> Status8 {
@@ -245,17 +245,19 @@ fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) ->
     if let Some(key) = &why.key {
         text.push_str(&format!("key {key}\n"));
     }
-    // The shell alone brings fifty tools: who wants each with its digest asks for JSON.
-    let is_tool = |field: &&String| field.starts_with("tools.");
-    let tools = why.fields.iter().filter(is_tool).count();
-    let mut folded = false;
-    for field in &why.fields {
-        if tools <= FEW_TOOLS || !is_tool(&field) {
-            text.push_str(&format!("  {field}\n"));
-        } else if !folded {
-            folded = true;
-            text.push_str(&format!("  tools: {tools}, each with its digest by `--format json`\n"));
-        }
+    // The shell alone brings fifty tools, of which who asks why wants to hear only that they are there.
+    let usual = ops::usual_tools();
+    let is_usual = |field: &str| {
+        let name = field.strip_prefix("tools.").and_then(|rest| rest.split(':').next());
+        name.is_some_and(|name| usual.contains(name))
+    };
+    let folded = why.fields.iter().filter(|field| is_usual(field)).count();
+    let fold = folded > FEW_TOOLS;
+    for field in why.fields.iter().filter(|field| !fold || !is_usual(field)) {
+        text.push_str(&format!("  {field}\n"));
+    }
+    if fold {
+        text.push_str(&format!("  tools of <std>/posix: {folded}, each with its digest by `--format json`\n"));
     }
     output.data(&text);
     Ok(0)

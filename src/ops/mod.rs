@@ -86,4 +86,5 @@ pub use session::{Draft, Findings, Session};
 pub use testing::{TestReply, TestRequest, junit, test};
 pub use tlog::{Logged, tlog_append, tlog_check, tlog_prove};
 pub use trust::{PolicyErrors, read_policy};
+pub use utilities::usual_tools;
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};

@@ -1,19 +1,31 @@
 //! What actions of the shell need of a machine: the utilities that `sh` may start, looked for as a run would.
 //! Leaves out what the machine itself can do.
 
+use std::collections::BTreeSet;
+
 use crate::base::{Environment, RelPath};
 use crate::exec::{interpreter_of, look_up};
-use crate::lang::{MemoryWorld, compile};
+use crate::lang::{Compiled, MemoryWorld, compile};
 use crate::ops::doctor::{Finding, Health};
 use crate::ops::workspace::ROOT_FILE;
 
 /// The shell of the standard library.
 const SHELL: &str = "sh";
 
+/// The names of the tools that are known everywhere.
+pub fn usual_tools() -> BTreeSet<String> {
+    prelude().program.files.iter().flat_map(|file| &file.decls.tools).map(|tool| tool.name.value.clone()).collect()
+}
+
+/// A workspace in which there is nothing but what is known everywhere.
+fn prelude() -> Compiled {
+    let roots: Vec<RelPath> = RelPath::new(ROOT_FILE).into_iter().collect();
+    compile(&MemoryWorld::listing("partita edition=1\n"), &roots)
+}
+
 /// The shell, what it may start, `git`, and the tools that are scripts for what is not among theirs.
 pub(super) fn utilities(environment: &Environment) -> Vec<Finding> {
-    let roots: Vec<RelPath> = RelPath::new(ROOT_FILE).into_iter().collect();
-    let compiled = compile(&MemoryWorld::listing("partita edition=1\n"), &roots);
+    let compiled = prelude();
     let declared: Vec<_> = compiled.program.files.iter().flat_map(|file| &file.decls.tools).collect();
     let find = |name: &str| declared.iter().find(|tool| tool.name.value == name);
     let needed: Vec<&str> = find(SHELL).map_or_else(Vec::new, |tool| {
