@@ -137,10 +137,10 @@ impl<'a> Pieces<'a> {
             }
             Ok(())
         })?;
-        if !ended || length % 4 != 0 {
+        if !ended || !length.is_multiple_of(4) {
             return wrong("its payload is not standard base64");
         }
-        let padding = last.iter().filter(|byte| **byte == b'=').count() as u64;
+        let padding = u64::from(last[0] == b'=') + u64::from(last[1] == b'=');
         Ok(Payload { at, length, text: hasher.finalize(), size: (length / 4 * 3).saturating_sub(padding) })
     }
 

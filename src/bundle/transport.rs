@@ -133,7 +133,9 @@ impl Sink for Unpacking<'_> {
     fn begin(&mut self, name: &str, _: u64) -> Result<(), Refusal> {
         let archive = self.names.first().map_or(name, String::as_str);
         let expected = SUFFIXES.get(self.names.len()).map(|suffix| format!("{archive}{suffix}"));
-        let is_plain = !name.contains(['/', '\\']) && archive.ends_with(".zip") && check_one(name).is_ok();
+        let is_plain = !name.contains(['/', '\\'])
+            && Path::new(archive).extension().is_some_and(|end| end == "zip")
+            && check_one(name).is_ok();
         if !is_plain || expected.as_deref() != Some(name) {
             let why = format!("`{}` is not a file that belongs there", name.escape_debug());
             return Err(Refusal::new(Code::B0603, why));
