@@ -125,8 +125,12 @@ impl Output {
             let _ = writeln!(stderr, "  {cyan}-->{off} {place}");
         }
         if let Some(applied) = &failed.applied {
-            let what = if matches!(failed.code, "E0216" | "E0217") { "gate" } else { "recipe" };
-            let _ = writeln!(stderr, "  {cyan}:::{off} {applied}: the {what} is applied here");
+            let what = match failed.code {
+                "E0216" => "the gate is applied here",
+                "E0217" => "this waits for it",
+                _ => "the recipe is applied here",
+            };
+            let _ = writeln!(stderr, "  {cyan}:::{off} {applied}: {what}");
         }
         if failed.printed {
             let _ = writeln!(stderr, "  {cyan}help{off}: all that it printed: `partita log --addr {}`", failed.addr);

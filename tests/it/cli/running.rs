@@ -296,3 +296,24 @@ fn parameters_are_written_as_in_specs_and_as_people_are_used_to() {
         workspace.run(&["run", "g", "-p", given]).expect(3).says("P0301");
     }
 }
+
+#[test]
+fn what_waits_for_people_has_not_failed() {
+    let spec = "gate signoff kind=approval {\n    approvers people min=1\n}\ngroup people {\n    member ana key=\"1111111111111111111111111111111111111111111111111111111111111111\" email=\"ana@example.com\"\n}\ngraph g {\n    node publish {\n        guard signoff\n        write x\n        output o\n    }\n}\n";
+    let workspace = Workspace::with_spec(spec);
+    let outcome = workspace.run(&["run", "g"]).expect(4).says("waits g/publish/guard/signoff");
+    let outcome = outcome.says("is not approved").says("this waits for it").says("did not succeed");
+    assert!(!outcome.stderr.contains("which it needs, failed"), "{}", outcome.describe());
+    workspace.run(&["runs"]).ok().prints("waiting");
+}
+
+#[test]
+fn keys_that_openssl_made_have_a_public_half() {
+    let workspace = Workspace::with_spec("graph g { node a { write x; output o } }\n");
+    workspace.run(&["key", "generate", "one"]).ok();
+    let public = workspace.run(&["key", "export", "one"]).ok().stdout;
+    let keys = workspace.state().join("keys");
+    fs::remove_file(keys.join("one.pub.pem")).expect("it is there");
+    assert_eq!(workspace.run(&["key", "export", "one"]).ok().stdout, public);
+    workspace.run(&["key", "export", "two"]).expect(22).says("partita key generate two");
+}
