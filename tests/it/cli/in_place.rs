@@ -18,6 +18,7 @@ fn set_mode(workspace: &Workspace, path: &str, mode: u32) {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a second name of a spec, nowhere near a store")]
 fn modes_links_and_other_names_stay() {
     for (verb, text, sign) in [("fmt", SLOPPY, "node a {"), ("fix", MENDABLE, "#true")] {
         let workspace = Workspace::with_spec("graph g { node a { write y; output o } }\n");
