@@ -18,6 +18,7 @@ mod kdl1;
 mod lex;
 mod lex_string;
 mod load;
+mod names;
 mod package;
 mod parse;
 mod parse_check;
@@ -75,8 +76,6 @@ pub use route::{Estimate, Rejected, Route, SecretTerms, TenantTerms, Terms};
 pub use signer::{SignerDecl, parse_signer};
 pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
-pub use testing::{
-    Mock, TestOutcome, TestRun, Trial, TrialExpect, TrialWhat, run_tests, test_failure,
-};
+pub use testing::{Mock, TestOutcome, TestRun, Trial, TrialExpect, TrialWhat, run_tests, test_failure};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
 pub use world::{MemoryWorld, World, WorldError};

@@ -470,16 +470,18 @@ static EXPECT_PLAN: Shape = Shape::new("expect-plan", "The plan must be as it wa
 static MOCK_OUTPUT: Shape = Shape::new("output", "What is left under a name: a text, or a file beside the spec.")
     .args(1, 2, Name, Name, "output NAME \"TEXT\"")
     .props(&[prop("file", Name, "the file that holds it, instead of a text")]);
-static MOCK: Shape = Shape::new("mock", "What a tool or an agent leaves when the test runs the graph, instead of being started.")
-    .args(2, 2, Name, Name, "mock tool|agent NAME { output NAME \"TEXT\" }")
-    .props(&[
-        prop("at", Name, "only at this node or pattern"),
-        prop("status", Number, "the status it ends with, 0 if not given"),
-    ])
-    .children(&[many(&MOCK_OUTPUT)]);
-static TEST: Shape = Shape::new("test", "Checks on the compiled result, or on a run with recorded outputs: see `partita test`.")
-    .args(1, 1, Name, Name, "test NAME")
-    .children(&[once(&GIVEN), many(&MOCK), many(&EXPECT), many(&EXPECT_PLAN)]);
+static MOCK: Shape =
+    Shape::new("mock", "What a tool or an agent leaves when the test runs the graph, instead of being started.")
+        .args(2, 2, Name, Name, "mock tool|agent NAME { output NAME \"TEXT\" }")
+        .props(&[
+            prop("at", Name, "only at this node or pattern"),
+            prop("status", Number, "the status it ends with, 0 if not given"),
+        ])
+        .children(&[many(&MOCK_OUTPUT)]);
+static TEST: Shape =
+    Shape::new("test", "Checks on the compiled result, or on a run with recorded outputs: see `partita test`.")
+        .args(1, 1, Name, Name, "test NAME")
+        .children(&[once(&GIVEN), many(&MOCK), many(&EXPECT), many(&EXPECT_PLAN)]);
 
 /// What may stand at the top of a file.
 pub(crate) static TOP: &[Child] = &[

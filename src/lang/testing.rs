@@ -373,7 +373,8 @@ fn cost(expansion: &Expansion, span: Span, op: Op, wanted: u64) -> Option<Diagno
     dear.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     let shown: Vec<String> = dear.iter().map(|(cost, addr)| format!("{addr} ${}", usd(*cost))).collect();
     let names: Vec<&str> = shown.iter().map(String::as_str).collect();
-    let help = if names.is_empty() { "nothing in it costs".to_owned() } else { format!("what costs: {}", list(&names)) };
+    let help =
+        if names.is_empty() { "nothing in it costs".to_owned() } else { format!("what costs: {}", list(&names)) };
     Some(
         failed(span, format!("a run of `{}` costs at most ${}", expansion.graph, usd(most)))
             .with_label(format!("expected {} ${}", op.word(), usd(wanted)))

@@ -96,9 +96,10 @@ pub(super) fn run_trial(
         for index in &mock.actions {
             let Some(action) = plan.actions.get_mut(*index) else { continue };
             let spec = &mut action.spec;
-            let files = spec.outputs.iter().filter_map(|output| {
-                Some((output.path.clone(), mock.outputs.get(&output.name)?.clone()))
-            });
+            let files = spec
+                .outputs
+                .iter()
+                .filter_map(|output| Some((output.path.clone(), mock.outputs.get(&output.name)?.clone())));
             recorded.insert(action.addr.clone(), Recorded { status: mock.status, files: files.collect() });
             replaced.append(&mut spec.tools);
             spec.kind = ActionKind::Exec { tool: STAND_IN.to_owned(), args: vec![mock.status.to_string()] };
@@ -206,7 +207,9 @@ fn left(report: &RunReport, addr: &str, output: &str, store: &dyn Cas) -> Result
 /// What went wrong in a run, in a few lines.
 fn why(report: &RunReport) -> String {
     let failed = report.actions.iter().filter_map(|action| Some((&action.addr, action.failure.as_ref()?)));
-    let lines: Vec<String> =
-        failed.take(4).map(|(addr, failure)| format!("`{addr}`: {}", failure.text.lines().next().unwrap_or_default())).collect();
+    let lines: Vec<String> = failed
+        .take(4)
+        .map(|(addr, failure)| format!("`{addr}`: {}", failure.text.lines().next().unwrap_or_default()))
+        .collect();
     if lines.is_empty() { "nothing failed in it".to_owned() } else { lines.join("\n") }
 }

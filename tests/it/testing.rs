@@ -126,7 +126,11 @@ fn recorded_outputs_stand_in_for_tools_and_agents() {
         ("expect cost le \"0.02\"", "expect cost lt \"0.02\"", "a run of `g` costs at most $0.02"),
         ("well done", "done well", "`log` of `g/publish` was \"DONE WELL\""),
         ("mock agent writer", "mock agent writer status=3", "`words` exited with status 3"),
-        ("mock agent writer { output words \"well done\" }", "", "`words` is of class `record`, and nothing stands in for it"),
+        (
+            "mock agent writer { output words \"well done\" }",
+            "",
+            "`words` is of class `record`, and nothing stands in for it",
+        ),
         ("output words \"well done\"", "output word \"well done\"", "what stands in leaves no `words`"),
         ("mock agent writer", "mock agent writer at=speed", "nothing is done by agent `writer` here"),
     ] {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::base::RelPath;
+use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::lang::ast::{Expected, MockContent, Param, TestDecl};
 use crate::lang::check::scope::some;
 use crate::lang::check::{Scope, check_values, unique};

@@ -1,7 +1,7 @@
 //! `test` blocks to their declarations. Leaves out names.
 
-use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::base::parse_micro_usd;
+use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{ExpectDecl, Expected, Expr, MockContent, MockDecl, Name, Op, TestDecl};
 use crate::lang::decode::{Decoder, child, children, first_name, name_of, prop, prop_name};
 use crate::lang::ty::Ty;
@@ -54,7 +54,9 @@ impl Decoder<'_> {
         {
             self.push(
                 Diagnostic::new(Code::P0104, mock.name.span, "something stands in, and nothing is asked of a run")
-                    .with_help("say what must come of it: `expect status 0`, or `expect output NODE.OUTPUT contains \"TEXT\"`"),
+                    .with_help(
+                        "say what must come of it: `expect status 0`, or `expect output NODE.OUTPUT contains \"TEXT\"`",
+                    ),
             );
         }
         Some(TestDecl { name, graph: first_name(given)?, values: self.values(given), mocks, expects })

@@ -58,8 +58,7 @@ impl<'a> Expander<'a, '_> {
             let home = self.constants(id.file);
             let vars = self.bind_all(&gate.params, &guard.with, &env, &home, placed);
             let inner = Env::inside(&home, vars.clone());
-            let name = guard.gate.value.clone();
-            self.gate(&at, gate, id.file, name, &vars, inner, placed, instance, guard.gate.span, graph, true);
+            self.gate(&at, gate, id.file, &vars, inner, placed, instance, guard.gate.span, graph, true);
         }
         self.consent(instance, node, &addr, env, placed);
     }
@@ -94,8 +93,7 @@ impl<'a> Expander<'a, '_> {
             }
             let inner = Env::inside(env, vars.clone());
             let at = format!("{addr}/gate/{}", gate.name.value);
-            let (name, span) = (gate.name.value.clone(), gate.name.span);
-            self.gate(&at, gate, file, name, &vars, inner, placed, instance, span, graph, false);
+            self.gate(&at, gate, file, &vars, inner, placed, instance, gate.name.span, graph, false);
         }
     }
 
@@ -107,7 +105,6 @@ impl<'a> Expander<'a, '_> {
         at: &str,
         gate: &'a GateDecl,
         file: FileId,
-        name: String,
         vars: &BTreeMap<String, Val>,
         env: Arc<Env>,
         placed: usize,
@@ -131,7 +128,11 @@ impl<'a> Expander<'a, '_> {
         };
         let Some((mut ir, subjects)) = made else { return };
         ir.span = span;
-        ir.gate = Some(note(gate, name));
+        let mut note = note(gate, gate.name.value.clone());
+        if let BodyIr::Gate(_, require) = &mut ir.body {
+            in_order(require, &mut note);
+        }
+        ir.gate = Some(note);
         self.push_gate(ir, subjects, &gate.work, env, placed, instance, span, before);
     }
 
@@ -416,6 +417,30 @@ impl<'a> Expander<'a, '_> {
             *subjects = wired;
             ir.inputs = inputs;
         }
+    }
+}
+
+/// Puts requirements, all of which must hold, in an order of their own: a plan does not change by the order
+/// in which they are written.
+fn in_order(require: &mut Vec<PredicateIr>, note: &mut GateNoteIr) {
+    if require.len() != note.messages.len() {
+        return;
+    }
+    require.iter_mut().for_each(sort);
+    let said = note.messages.drain(..).zip(note.places.drain(..));
+    let mut all: Vec<_> = require.drain(..).zip(said).collect();
+    all.sort_by(|(a, (said, _)), (b, (other, _))| (a, said).cmp(&(b, other)));
+    for (predicate, (message, place)) in all {
+        require.push(predicate);
+        note.messages.push(message);
+        note.places.push(place);
+    }
+}
+
+fn sort(predicate: &mut PredicateIr) {
+    if let PredicateIr::All(all) | PredicateIr::Any(all) | PredicateIr::Not(all) = predicate {
+        all.iter_mut().for_each(sort);
+        all.sort();
     }
 }
 

@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::lang::ast::{Expected, MockContent, MockDecl};
+use crate::lang::ir::ToolOf;
 use crate::lang::ir::{BodyIr, Expansion};
 use crate::lang::program::DeclKind;
-use crate::lang::testing::{
-    Mock, Tester, Trial, TrialExpect, TrialWhat, failed, instances, list, no_node, short,
-};
-use crate::lang::ir::ToolOf;
+use crate::lang::testing::{Mock, Tester, Trial, TrialExpect, TrialWhat, failed, instances, list, no_node, short};
 
 impl Tester<'_> {
     /// What has to be run; `None` where nothing has, or something is wrong, which has been reported.
@@ -101,7 +99,8 @@ impl Tester<'_> {
         }
         // What the machine does is not what was recorded: nothing that reaches outside is done for a test.
         for (index, action) in expansion.actions.iter().enumerate() {
-            let reaches = action.class != "pure" || matches!(action.body, BodyIr::Http(_)) || !action.services.is_empty();
+            let reaches =
+                action.class != "pure" || matches!(action.body, BodyIr::Http(_)) || !action.services.is_empty();
             if reaches && !taken.contains_key(&index) {
                 let addr = short(expansion, &action.addr);
                 let what = if action.services.is_empty() {
@@ -116,7 +115,9 @@ impl Tester<'_> {
                         format!("test expectation failed: {what}, and nothing stands in for it"),
                     )
                     .with_secondary(action.span, "declared here")
-                    .with_help("a test reaches nothing outside: `mock tool NAME { output … }` or `mock agent NAME { … }`"),
+                    .with_help(
+                        "a test reaches nothing outside: `mock tool NAME { output … }` or `mock agent NAME { … }`",
+                    ),
                 );
             }
         }
@@ -133,14 +134,18 @@ impl Tester<'_> {
         let within = decl.at.as_ref().map(|at| instances(expansion, &at.value));
         let fits = |index: usize| {
             let action = &expansion.actions[index];
-            if within.as_ref().is_some_and(|all| !all.iter().any(|at| expansion.instances[*at].actions.contains(&index))) {
+            if within
+                .as_ref()
+                .is_some_and(|all| !all.iter().any(|at| expansion.instances[*at].actions.contains(&index)))
+            {
                 return false;
             }
             if decl.agent {
                 let name = &self.program.agent(id).name.value;
                 let route = action.route.as_ref().filter(|route| route.kind == "agent");
                 return route.is_some_and(|route| {
-                    route.chosen == *name || route.chosen.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'))
+                    route.chosen == *name
+                        || route.chosen.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'))
                 });
             }
             let BodyIr::Exec { tool, .. } = &action.body else { return false };

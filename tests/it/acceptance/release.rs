@@ -169,7 +169,7 @@ fn it_is_released_when_two_people_have_consented() {
     let plan = release.run(&["plan", "release"]).ok();
     plan.prints("release/matrix/build/core/x86_64-unknown-linux-gnu/compile  exec/1")
         .prints("inventory of release-zip")
-        .prints("gate gates.no-critical-cves kind=command")
+        .prints("gate no-critical-cves kind=command")
         .prints("waits for 2 of release-team")
         .prints("asks http://127.0.0.1:");
 
@@ -194,5 +194,5 @@ fn it_is_released_when_two_people_have_consented() {
     // A package that nobody wants comes in: the inventory changes, and the gate says no.
     workspace.write("Cargo.lock", LOCK.replace("serde", "left-pad"));
     let refused = release.run(&["run", "release", "--keep-going"]).expect(15);
-    refused.says("gates.no-critical-cves");
+    refused.says("no-critical-cves");
 }
