@@ -30,8 +30,8 @@ use crate::bundle::verdict::{CheckName, Checks, Facts, Refusal, Verdict, VerifyL
 /// How to verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyOptions {
-    /// The tenant whose bundle it must be.
-    pub tenant: String,
+    /// The tenant whose bundle it must be; `None`: whichever signed provenance names, by the policy's demands on that.
+    pub tenant: Option<String>,
     /// The name the archive must have been signed under; `None`: that of the file.
     pub file_name: Option<String>,
     /// Bounds on memory.
@@ -41,7 +41,12 @@ pub struct VerifyOptions {
 impl VerifyOptions {
     /// For a tenant, with the usual bounds.
     pub fn new(tenant: &str) -> Self {
-        Self { tenant: tenant.to_owned(), file_name: None, limits: VerifyLimits::default() }
+        Self { tenant: Some(tenant.to_owned()), ..Self::any_tenant() }
+    }
+
+    /// For whichever tenant the bundle is of, with the usual bounds.
+    pub fn any_tenant() -> Self {
+        Self { tenant: None, file_name: None, limits: VerifyLimits::default() }
     }
 }
 
@@ -167,7 +172,7 @@ fn verify_signed(
         return Ok(None);
     };
 
-    let provenance = judge::provenance(&opened, &options.tenant, &name).map(|provenance| {
+    let provenance = judge::provenance(&opened, options.tenant.as_deref(), &name).map(|provenance| {
         let external = &provenance.build.external;
         (provenance, format!("`{}` {} of `{}`", external.bundle.name, external.bundle.version, external.tenant))
     });
@@ -177,7 +182,7 @@ fn verify_signed(
     let proof = open_regular(&proof_file(zip)).ok().and_then(|file| read_bounded(file, PROOF_BYTES).ok().flatten());
     let proof = proof.and_then(|bytes| String::from_utf8(bytes).ok());
     let published = (tlog_entry, proof);
-    judge_by_policy(checks, policy, options, &opened, provenance, &published);
+    judge_by_policy(checks, policy, &opened, provenance, &published);
     if !checks.clean() {
         return Ok(None);
     }
@@ -219,12 +224,11 @@ fn check_signatures(
 fn judge_by_policy(
     checks: &mut Checks,
     policy: &Policy,
-    options: &VerifyOptions,
     opened: &[Opened],
     provenance: &Provenance,
     (entry, proof): &(Vec<u8>, Option<String>),
 ) {
-    let tenant = match judge::tenant(policy, &options.tenant) {
+    let tenant = match judge::tenant(policy, &provenance.build.external.tenant) {
         Ok(tenant) => tenant,
         Err(refusal) => {
             checks.record::<()>(CheckName::Trust, Err(refusal));
