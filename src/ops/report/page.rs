@@ -101,7 +101,7 @@ fn context(data: &ReportData<'_>) -> Value {
         .iter()
         .map(|check| {
             let (class, note) = match &check.status {
-                Status::Passed(note) => ("good", note.replace('`', "")),
+                Status::Passed(note) => ("good", shortened(&note.replace('`', ""))),
                 Status::Refused(refusal) => ("bad", refusal.to_string().replace('`', "")),
                 Status::Skipped => ("skipped", "not reached".to_owned()),
             };
@@ -176,6 +176,21 @@ fn date(started: &str) -> String {
         (Some(day), Some(time)) => format!("{day} at {time} UTC"),
         _ => started.to_owned(),
     }
+}
+
+/// A text with digests cut to what tells them apart: they stand whole elsewhere on the page.
+fn shortened(text: &str) -> String {
+    let word = |word: &str| {
+        let digits = word.rsplit(':').next().unwrap_or(word);
+        let is_digest = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_digest { format!("{}\u{2026}", &word[..word.len() - 48]) } else { word.to_owned() }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The last part of a path, for where there is little room.
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn sentence(text: &str) -> String {
@@ -279,18 +294,18 @@ fn scores(parts: &Value) -> Vec<Value> {
     let mut scores = Vec::new();
     for part in rows_of("tests") {
         if let Some(title) = part["title"].as_str().filter(|title| !title.is_empty() && *title != "Results") {
-            scores.push(json!({"title": title, "line": part["path"], "class": part["rows"][0]["class"]}));
+            scores.push(json!({"title": title, "line": last(part["path"].as_str().unwrap_or_default()), "class": part["rows"][0]["class"]}));
         }
     }
     for part in rows_of("performance") {
         let row = &part["rows"][0];
         if let (Some(name), Some(value)) = (row["name"].as_str(), row["value"].as_str()) {
-            scores.push(json!({"title": value, "line": format!("{name}, {}", part["path"].as_str().unwrap_or_default()), "class": row["class"]}));
+            scores.push(json!({"title": value, "line": format!("{name}, {}", last(part["path"].as_str().unwrap_or_default())), "class": row["class"]}));
         }
     }
     for part in rows_of("security") {
         if let Some(title) = part["title"].as_str().filter(|title| !title.is_empty() && *title != "Found") {
-            scores.push(json!({"title": title, "line": part["path"], "class": part["rows"][0]["class"]}));
+            scores.push(json!({"title": title, "line": last(part["path"].as_str().unwrap_or_default()), "class": part["rows"][0]["class"]}));
         }
     }
     scores
