@@ -340,8 +340,8 @@ pub(crate) fn read_statement(file: &File, payload: &Payload, keep: bool) -> Resu
     let mut kept = Kept { keep, ..Kept::default() };
     let mut elements = |which, bytes: &[u8]| {
         // Whether it is provenance is known only later.
-        if let (Err(error), None) = (kept.take(which, bytes), &kept.bad) {
-            kept.bad = Some(error.to_string());
+        if let Err(error) = kept.take(which, bytes) {
+            kept.bad.get_or_insert_with(|| error.to_string());
         }
         Ok(())
     };
