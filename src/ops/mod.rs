@@ -10,6 +10,7 @@ mod contents;
 mod depends;
 mod diff;
 mod doctor;
+mod epochs;
 mod error;
 mod fix;
 mod forecast;
@@ -52,8 +53,8 @@ pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
 pub use attest::{Attest, attest_summary, attest_verified};
 pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
 pub use bundles::{
-    BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify,
-    verify_made,
+    BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, VerifyRequest, default_dir, find_archive, make,
+    verify, verify_made,
 };
 pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, init, plan, write_plan};
 pub use depends::{Step, why_depends};
@@ -80,5 +81,5 @@ pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
 pub use session::{Draft, Findings, Session};
 pub use testing::{TestReply, TestRequest, junit, test};
 pub use tlog::{Logged, tlog_append, tlog_check, tlog_prove};
-pub use trust::{PolicyErrors, read_policy};
+pub use trust::{PolicyChoice, PolicyErrors, read_policy, sign_policy_file};
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};
