@@ -27,7 +27,11 @@ fn sorting(entry: &DirEntry) -> Vec<u8> {
 
 /// Reads a folder. Links, devices, names that no bundle may hold and empty folders are refused. What was found, and
 /// which files may be executed. All files together may have `most` bytes.
-pub(crate) fn read_folder(folder: &Path, limits: &VerifyLimits, most: u64) -> Result<Result<(Described, Bits), Refusal>, Error> {
+pub(crate) fn read_folder(
+    folder: &Path,
+    limits: &VerifyLimits,
+    most: u64,
+) -> Result<Result<(Described, Bits), Refusal>, Error> {
     let mut reading = Reading::new(false, limits);
     let mut exec = Bits::default();
     let mut files = 0_u64;

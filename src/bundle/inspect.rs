@@ -137,10 +137,7 @@ pub fn inspect(zip: &Path) -> Result<Inspected, Error> {
         tools: dependencies.iter().filter(|it| role(it, "tool")).map(|it| tool(it, &cyclonedx.others)).collect(),
         inputs: dependencies.iter().filter(|it| role(it, "input")).map(input).collect(),
         components: components(&cyclonedx.others),
-        work: Work {
-            gates: provenance.build.internal.gates.clone(),
-            served: provenance.build.internal.served.clone(),
-        },
+        work: Work { gates: provenance.build.internal.gates.clone(), served: provenance.build.internal.served.clone() },
         predicates,
         keyids: envelope.signatures.iter().map(|signature| signature.keyid.clone()).collect(),
         cyclonedx: cyclonedx.format.word().to_owned(),

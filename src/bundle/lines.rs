@@ -306,7 +306,11 @@ struct Kept {
 
 impl Kept {
     fn take(&mut self, which: usize, bytes: &[u8]) -> Result<(), serde_json::Error> {
-        fn one<T: serde::de::DeserializeOwned>(bytes: &[u8], keep: bool, all: &mut Vec<T>) -> Result<(), serde_json::Error> {
+        fn one<T: serde::de::DeserializeOwned>(
+            bytes: &[u8],
+            keep: bool,
+            all: &mut Vec<T>,
+        ) -> Result<(), serde_json::Error> {
             let one = serde_json::from_slice(bytes)?;
             if keep {
                 all.push(one);

@@ -78,12 +78,7 @@ pub(crate) fn scan(file: impl Read, limits: &VerifyLimits, sink: &mut dyn Sink) 
 }
 
 /// Reads a whole archive. With `rest`, what comes after a refusal is still hashed, so that the digest is known.
-pub(crate) fn scan_rest(
-    file: impl Read,
-    limits: &VerifyLimits,
-    sink: &mut dyn Sink,
-    rest: bool,
-) -> io::Result<Scan> {
+pub(crate) fn scan_rest(file: impl Read, limits: &VerifyLimits, sink: &mut dyn Sink, rest: bool) -> io::Result<Scan> {
     let mut tape = Tape { inner: io::BufReader::with_capacity(CHUNK_BYTES, file), hasher: Sha256::new(), count: 0 };
     let layout = match read_layout(&mut tape, limits, sink) {
         Ok(layout) => Ok(layout),

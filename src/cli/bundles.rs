@@ -14,8 +14,8 @@ use crate::cli::output::Output;
 use crate::cli::running::{context, options, params, report_json, summary};
 use crate::cli::transport::{attest, other_forms};
 use crate::ops::{
-    self, BundleReply, BundleRequest, CheckStatus, Error, Locations, PolicyChoice, Verdict, VerifyProblem, VerifyRequest,
-    Workspace,
+    self, BundleReply, BundleRequest, CheckStatus, Error, Locations, PolicyChoice, Verdict, VerifyProblem,
+    VerifyRequest, Workspace,
 };
 
 /// Makes a bundle of what is known.
@@ -264,8 +264,11 @@ pub(super) fn verify(locations: &Locations, args: &VerifyArgs, output: &Output) 
     let file = locations.current.join(&args.file);
     let extracted = args.extracted.as_ref().map(|folder| locations.current.join(folder));
     let chosen = Chosen::of(&args.policy, locations);
-    let own =
-        if chosen.policy.is_none() { ops::open(locations).ok().map(|workspace| ops::key_dir(&workspace)) } else { None };
+    let own = if chosen.policy.is_none() {
+        ops::open(locations).ok().map(|workspace| ops::key_dir(&workspace))
+    } else {
+        None
+    };
     let request = VerifyRequest {
         file: &file,
         extracted: extracted.as_deref(),

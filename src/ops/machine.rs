@@ -38,8 +38,7 @@ pub(super) fn packages_of(root: &Path, programs: &BTreeSet<PathBuf>) -> Known {
     let mut found = dpkg(&root.join("var/lib/dpkg"), &wanted);
     found.extend(apk(&root.join("lib/apk/db/installed"), root, &wanted));
     found.extend(pacman(&root.join("var/lib/pacman/local"), root, &wanted));
-    let rest: Wanted<'_> =
-        wanted.into_iter().filter(|(_, program)| !found.contains_key(*program)).collect();
+    let rest: Wanted<'_> = wanted.into_iter().filter(|(_, program)| !found.contains_key(*program)).collect();
     found.extend(rpm(&root.join("usr/bin/rpm"), &rest));
     found
 }
@@ -61,7 +60,8 @@ fn apk(installed: &Path, root: &Path, wanted: &Wanted<'_>) -> Known {
         for line in stanza.lines() {
             if let Some(named) = line.strip_prefix("F:") {
                 folder = named;
-            } else if let Some(program) = line.strip_prefix("R:").and_then(|name| owned(root, &[folder, name], wanted)) {
+            } else if let Some(program) = line.strip_prefix("R:").and_then(|name| owned(root, &[folder, name], wanted))
+            {
                 found.insert(program.clone(), Packaged { version: version.to_owned(), supplier: supplier.clone() });
             }
         }
@@ -72,7 +72,8 @@ fn apk(installed: &Path, root: &Path, wanted: &Wanted<'_>) -> Known {
 /// Arch's: a folder for each package, in which `desc` has fields as `%NAME%` and a line, and `files` lists paths.
 fn pacman(local: &Path, root: &Path, wanted: &Wanted<'_>) -> Known {
     let mut found = Known::new();
-    for package in WalkDir::new(local).min_depth(1).max_depth(1).sort_by_file_name().into_iter().filter_map(Result::ok) {
+    for package in WalkDir::new(local).min_depth(1).max_depth(1).sort_by_file_name().into_iter().filter_map(Result::ok)
+    {
         let read = |name: &str| std::fs::read_to_string(package.path().join(name)).unwrap_or_default();
         let files = read("files");
         let mut programs = files.lines().filter_map(|line| owned(root, &[line], wanted)).peekable();
@@ -104,7 +105,10 @@ fn rpm(program: &Path, wanted: &Wanted<'_>) -> Known {
         return found;
     }
     for (path, wanted) in wanted {
-        #[expect(clippy::disallowed_methods, reason = "the machine's own package manager: no action, outside every sandbox")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the machine's own package manager: no action, outside every sandbox"
+        )]
         let mut command = Command::new(program);
         let said = command.args(["-qf", "--qf", "%{VERSION}-%{RELEASE}\\t%{VENDOR}\\n"]).arg(path).stdin(Stdio::null());
         let Ok(said) = said.stderr(Stdio::null()).output() else { return found };
@@ -211,7 +215,8 @@ mod tests {
         let known = Some(Packaged { version: "1.0-r2".to_owned(), supplier: "Some Body".to_owned() });
         let apk = supplier_of(|root| {
             let other = "P:other\nV:9\nm:Else <e@b.example>\nF:usr/lib\nR:one\n";
-            let text = format!("{other}\nP:one\nV:1.0-r2\nm:Some Body <a@b.example>\nF:usr\nF:usr/bin\nR:one\nZ:Q1x=\n");
+            let text =
+                format!("{other}\nP:one\nV:1.0-r2\nm:Some Body <a@b.example>\nF:usr\nF:usr/bin\nR:one\nZ:Q1x=\n");
             file(&root.join("lib/apk/db/installed"), &text);
         });
         assert_eq!(apk, known);

@@ -105,7 +105,10 @@ fn a_policy_may_have_to_be_signed() {
 fn a_policy_never_goes_back() {
     let ws = delivered();
     verify(&ws, &[]).ok();
-    ws.write("trust.kdl", policy("acme", 5).replace("release.pub.pem\"", "release.pub.pem\" { revoked at-epoch=5 reason=lost; }"));
+    ws.write(
+        "trust.kdl",
+        policy("acme", 5).replace("release.pub.pem\"", "release.pub.pem\" { revoked at-epoch=5 reason=lost; }"),
+    );
     verify(&ws, &[]).expect(7).prints("B0504");
     // The key is not brought back by bringing back the policy before.
     ws.write("trust.kdl", policy("acme", 4));
