@@ -184,7 +184,7 @@ pub(crate) enum KeyCommand {
         /// Only this one
         name: Option<String>,
     },
-    /// Sign a trust policy and the key files it names, for `verify --policy-key`: FILE.intoto.jsonl
+    /// Sign a trust policy and the key files it names, as a verifier may demand: FILE.intoto.jsonl
     SignPolicy {
         /// The policy, a KDL file
         file: PathBuf,
