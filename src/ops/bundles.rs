@@ -195,6 +195,12 @@ pub struct VerifyRequest<'a> {
 /// Verifies a bundle by a policy, or as this workspace's own.
 pub fn verify(request: &VerifyRequest<'_>) -> Result<Result<Judged, VerifyProblem>, Error> {
     let file = request.file;
+    if request.extracted.is_none() {
+        // Looked at and not opened: who opens a pipe waits for its writer.
+        std::fs::metadata(file).map_err(|error| {
+            Error::usage(format!("there is nothing to verify: cannot open `{}`: {error}", file.display()))
+        })?;
+    }
     let options = VerifyOptions { tenant: request.tenant.map(str::to_owned), ..VerifyOptions::any_tenant() };
     let mut note = None;
     let (judge, name, sha256) = match &request.policy {
