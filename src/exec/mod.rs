@@ -4,6 +4,7 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod check;
 mod effects;
 mod engine;
 mod error;
@@ -39,6 +40,7 @@ mod version;
 mod workspace;
 
 pub use cancel::CancelToken;
+pub use check::unfit;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use parallel::{

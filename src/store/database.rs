@@ -31,6 +31,8 @@ pub(super) struct Schema {
     pub(super) version: i64,
     /// Statements that make it in an empty database.
     pub(super) create: &'static str,
+    /// Statements that make the next version of one: of the first to the second, and so on.
+    pub(super) steps: &'static [&'static str],
 }
 
 /// Whether an error says that the file itself is damaged, or does not hold what we wrote.
@@ -67,6 +69,14 @@ pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, Trouble> 
                 transaction.execute_batch(schema.create)?;
                 transaction.pragma_update(None, "user_version", schema.version)?;
             }
+            transaction.commit()?;
+        } else if version < schema.version {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = usize::try_from(user_version(&transaction)? - 1).unwrap_or(usize::MAX);
+            for step in schema.steps.iter().skip(done) {
+                transaction.execute_batch(step)?;
+            }
+            transaction.pragma_update(None, "user_version", schema.version)?;
             transaction.commit()?;
         }
         Ok(Ok(connection))

@@ -24,6 +24,7 @@ use crate::store::{Error, Notify};
 
 const SCHEMA: Schema = Schema {
     version: 1,
+    steps: &[],
     create: "
         CREATE TABLE latest (
             addr        TEXT PRIMARY KEY,

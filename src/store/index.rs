@@ -14,7 +14,8 @@ use crate::store::layout::Layout;
 use crate::store::{Claim, Error};
 
 const SCHEMA: Schema = Schema {
-    version: 1,
+    version: 2,
+    steps: &["CREATE TABLE held (key BLOB PRIMARY KEY, why TEXT NOT NULL) STRICT;"],
     create: "
         CREATE TABLE claims (
             id        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -26,6 +27,7 @@ const SCHEMA: Schema = Schema {
             body      BLOB NOT NULL,
             UNIQUE (key, same)
         ) STRICT;
+        CREATE TABLE held (key BLOB PRIMARY KEY, why TEXT NOT NULL) STRICT;
         CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;",
 };
 
@@ -156,6 +158,32 @@ impl Index {
             connection.query_row("SELECT count(*) FROM claims", [], |row| row.get(0)).map(|count| vec![count])
         })?;
         Ok(counts.first().map_or(0, |count| count.unsigned_abs()))
+    }
+
+    /// Notes that what a key has is held back, and why; or that it is not any more.
+    pub(super) fn hold(&self, key: ActionKey, why: Option<&str>) -> Result<(), Error> {
+        let Some(mut writer) = Writer::open(self)? else { return Ok(()) };
+        let key = key.0.as_bytes().as_slice();
+        let result = (|| {
+            writer.0.pragma_update(None, "synchronous", "FULL")?;
+            let transaction = writer.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            match why {
+                Some(why) => transaction.execute("INSERT OR REPLACE INTO held VALUES (?1, ?2)", params![key, why])?,
+                None => transaction.execute("DELETE FROM held WHERE key = ?1", [key])?,
+            };
+            transaction.commit()
+        })();
+        self.judge(result).map(|_| ())
+    }
+
+    /// Why what a key has is held back, if it is.
+    pub(super) fn held(&self, key: ActionKey) -> Result<Option<String>, Error> {
+        let found = self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT why FROM held WHERE key = ?1")?;
+            let rows = statement.query_map([key.0.as_bytes().as_slice()], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        Ok(found.into_iter().next())
     }
 
     /// Deletes rows and gives the pages back to the file system.

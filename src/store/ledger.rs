@@ -16,6 +16,7 @@ use crate::store::database::{self, Schema, Trouble, index_error};
 
 const SCHEMA: Schema = Schema {
     version: 1,
+    steps: &[],
     create: "
         CREATE TABLE effects (
             key      BLOB NOT NULL,

@@ -12,6 +12,7 @@ mod badinput;
 mod book;
 mod bundle;
 mod cli;
+mod determinism;
 mod diff;
 mod effects;
 mod examples;
