@@ -124,3 +124,28 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_schema_is_brought_up_to_date_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.sqlite");
+        let first = Schema { version: 1, create: "CREATE TABLE a (x INTEGER) STRICT;", steps: &[] };
+        let third = Schema {
+            version: 3,
+            create: "CREATE TABLE a (x INTEGER, y TEXT, z TEXT) STRICT;",
+            steps: &["ALTER TABLE a ADD COLUMN y TEXT", "ALTER TABLE a ADD COLUMN z TEXT"],
+        };
+        open(&path, &first).ok().unwrap().execute("INSERT INTO a VALUES (7)", []).unwrap();
+        for _ in 0..2 {
+            let connection = open(&path, &third).ok().unwrap();
+            assert_eq!(user_version(&connection).unwrap(), 3);
+            let row = connection.query_row("SELECT x, z FROM a", [], |row| Ok((row.get(0)?, row.get(1)?)));
+            assert_eq!(row.unwrap(), (7, None::<String>));
+        }
+        assert!(matches!(open(&path, &first), Err(Trouble::Newer(3))));
+    }
+}

@@ -16,10 +16,10 @@ pub(super) struct Facts {
     pub(super) ambient: bool,
     /// When the result was made, in milliseconds since the epoch.
     pub(super) made_ms: i64,
-    /// The time that the check believed in, from and to.
-    pub(super) seen_ms: [i64; 2],
-    /// Whether that time was a false one.
-    pub(super) false_clock: bool,
+    /// When the check began.
+    pub(super) seen_ms: i64,
+    /// How far ahead its clock was.
+    pub(super) ahead_ms: i64,
     /// The folder the check ran in.
     pub(super) root: String,
     /// The short name of its time zone.
@@ -57,10 +57,11 @@ fn pattern(text: &str) -> Regex {
 pub(super) fn cause(found: &Found, facts: &Facts) -> Cause {
     match &found.place {
         Place::Order => return Cause::Ordering,
-        Place::Exit => return Cause::Surroundings,
+        Place::Exit if facts.ambient => return Cause::Surroundings,
+        Place::Exit => return Cause::Unknown,
         Place::Field { name } => {
             let of_field = match name.as_str() {
-                "mtime" | "atime" | "ctime" if facts.ambient && !facts.false_clock => Some(Cause::TimeZone),
+                "mtime" | "atime" | "ctime" if facts.ambient => Some(Cause::TimeZone),
                 "mtime" | "atime" | "ctime" => Some(Cause::TimeStamp),
                 // The times of a ZIP archive with their zone, and who owned the file.
                 "extra field" => Some(Cause::TimeStamp),
@@ -120,13 +121,17 @@ fn of_text(before: &str, after: &str, found: &Found, facts: &Facts) -> Option<Ca
             return Some(Cause::CoreCount);
         }
     }
-    if is_time(a, facts.made_ms, facts) && is_time(b, facts.seen_ms[0], facts) {
+    let now = [facts.seen_ms, facts.seen_ms + facts.ahead_ms];
+    let times = if found.place == Place::Presence {
+        is_time(a, &[facts.made_ms, now[0], now[1]], facts)
+    } else {
+        is_time(a, &[facts.made_ms], facts) && is_time(b, &now, facts)
+    };
+    if times {
         return Some(Cause::TimeStamp);
     }
     if DATE.is_match(before) && DATE.is_match(after) && (DATE.is_match(a) || DATE.is_match(b) || is_clock(a, b)) {
-        let now = Timestamp(facts.seen_ms[0].saturating_mul(1_000_000)).to_string();
-        let of_zone = facts.ambient && !(facts.false_clock && after.contains(now.get(..4).unwrap_or("\0")));
-        return Some(if of_zone { Cause::TimeZone } else { Cause::TimeStamp });
+        return Some(if facts.ambient { Cause::TimeZone } else { Cause::TimeStamp });
     }
     if let (Ok(x), Ok(y), Some([from, to])) = (a.parse::<u64>(), b.parse::<u64>(), facts.pids)
         && x > 1
@@ -169,12 +174,12 @@ fn grown(text: &str, from: usize, to: usize) -> &str {
 }
 
 /// Whether a word is a count of seconds, or of a thousandth of them and so on, near a time.
-fn is_time(word: &str, near_ms: i64, facts: &Facts) -> bool {
+fn is_time(word: &str, near_ms: &[i64], facts: &Facts) -> bool {
     let digits: String = word.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-    if facts.false_clock && digits.len() == 4 && digits == year(near_ms) {
+    if facts.ahead_ms > 0 && digits.len() == 4 && near_ms.iter().any(|ms| digits == year(*ms)) {
         return true;
     }
-    digits.parse::<i64>().is_ok_and(|value| is_near(value, near_ms))
+    digits.parse::<i64>().is_ok_and(|value| near_ms.iter().any(|ms| is_near(value, *ms)))
 }
 
 fn year(ms: i64) -> String {
@@ -219,7 +224,9 @@ fn of_bytes(raw: &[Vec<u8>; 2], facts: &Facts) -> Option<Cause> {
         return Some(Cause::Path);
     }
     for at in 0..raw[0].len().min(raw[1].len()) {
-        let times = [(&raw[0], facts.made_ms), (&raw[1], facts.seen_ms[0])].map(|(bytes, near)| {
+        let times = [(&raw[0], 0), (&raw[1], 1)].map(|(bytes, which)| {
+            let ahead = facts.seen_ms + facts.ahead_ms;
+            let near = if which == 0 { [facts.made_ms; 2] } else { [facts.seen_ms, ahead] };
             let four = bytes.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
             let eight = bytes.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
             let mut values = Vec::new();
@@ -227,9 +234,9 @@ fn of_bytes(raw: &[Vec<u8>; 2], facts: &Facts) -> Option<Cause> {
             values.extend(four.map(|four| i64::from(u32::from_be_bytes(four))));
             values.extend(eight.map(i64::from_le_bytes));
             values.extend(eight.map(i64::from_be_bytes));
-            values.into_iter().any(|value| is_near(value, near))
+            values.into_iter().any(|value| near.iter().any(|near| is_near(value, *near)))
         });
-        // Of four bytes by chance, one in 12,000 is near.
+        // Of four bytes by chance, one in 12,000 is near; here both have to be.
         if times == [true, true] {
             return Some(Cause::TimeStamp);
         }
