@@ -379,6 +379,12 @@ pub(crate) enum StoreCommand {
     Stat,
     /// Read everything and check it
     Verify,
+    /// Bring results to the present schema of keys; done by itself where it is needed
+    Rekey {
+        /// For tests: take fields of the schema before as meaning the same
+        #[arg(long, hide = true)]
+        same_fields: bool,
+    },
     /// Remove what is old or too much
     Gc {
         /// Remove results not used for this long, as `30d`

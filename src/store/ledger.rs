@@ -142,6 +142,21 @@ impl Ledger {
         write().map_err(index_error(&self.path))
     }
 
+    /// Puts what was done under new keys, unless something is there.
+    pub fn rekey(&self, keys: &[(ActionKey, ActionKey)]) -> Result<(), Error> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut write = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (old, new) in keys {
+                transaction
+                    .prepare_cached("UPDATE OR IGNORE effects SET key = ?2 WHERE key = ?1")?
+                    .execute([old.0.as_bytes().as_slice(), new.0.as_bytes().as_slice()])?;
+            }
+            transaction.commit()
+        };
+        write().map_err(index_error(&self.path))
+    }
+
     /// Writes how a doing stands now. One that may not go there stays as it is.
     pub fn set(
         &self,

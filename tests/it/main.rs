@@ -28,6 +28,7 @@ mod lsp;
 mod memo;
 mod packages;
 mod reference;
+mod rekey;
 mod repro;
 mod services;
 mod specs;
