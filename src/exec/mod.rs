@@ -30,6 +30,7 @@ mod render;
 mod report;
 mod retry;
 mod run;
+mod sandbox;
 mod sched;
 mod scrub;
 mod services;
@@ -54,3 +55,4 @@ pub use ports::{
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};
+pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, sandbox_entry};
