@@ -49,6 +49,7 @@ pub fn unfit(action: &Action) -> Option<&'static str> {
 struct Again {
     outputs: Result<Vec<ClaimOutput>, String>,
     facts: Facts,
+    isolation: Isolation,
 }
 
 /// What is compared.
@@ -96,16 +97,11 @@ impl Engine<'_> {
         let ground = Ground::new(scratch).map_err(Error::io("make a folder for a check below", scratch))?;
         let elsewhere = Attempts::new(&ground.dir)?;
         let cpus = processors();
-        let lies = self.wanted(action) == Isolation::None && !action.spec.env.contains_key("LD_PRELOAD");
-        let library = false_clock().filter(|_| lies);
         if !ground.apart {
             check.notes.push("the order of files was not varied: there is no other file system to run on".to_owned());
         }
         if cpus < 2 {
             check.notes.push("the number of processors was not varied: there is one".to_owned());
-        }
-        if library.is_none() {
-            check.notes.push("the clock was varied by seconds only, as libfaketime cannot be used".to_owned());
         }
         self.pass(made)?;
         let base = Facts { made_ms: made.millis(), cpus: [cpus as u64; 2], ..Facts::default() };
@@ -114,6 +110,15 @@ impl Engine<'_> {
         let varied = Conditions::varied(false, cpus, None);
         let first = self.again(id, prepared, &elsewhere, &varied, &base, tell)?;
         check.runs = 1;
+        // A library from outside is not to be had where only what is declared is.
+        let lies = first.isolation == Isolation::None && !action.spec.env.contains_key("LD_PRELOAD");
+        let library = false_clock().filter(|_| lies);
+        if library.is_none() {
+            check.notes.push("the clock was varied by seconds only, as libfaketime cannot be used".to_owned());
+        }
+        if first.isolation == Isolation::Full {
+            check.notes.push("isolation `full` hides the folder, the umask and other processes".to_owned());
+        }
         match first.outputs {
             Ok(outputs) if outputs.as_slice() == result => {
                 let varied = Conditions::varied(true, cpus, library.as_deref());
@@ -200,13 +205,14 @@ impl Engine<'_> {
             user: user.map(|user| user.to_string_lossy().into_owned()),
             ..base.clone()
         };
+        let isolation = attempted.isolation;
         let outputs = match attempted.result {
             Ok((outputs, _)) => Ok(outputs),
             Err(Trouble::Fail(_)) if self.ports.cancel.is_cancelled() => return Err(Trouble::Cancelled),
             Err(Trouble::Fail(failure)) => Err(failure.text),
             Err(trouble) => return Err(trouble),
         };
-        Ok(Again { outputs, facts })
+        Ok(Again { outputs, facts, isolation })
     }
 }
 

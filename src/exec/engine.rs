@@ -118,7 +118,7 @@ pub(super) struct Attempted {
     pub(super) result: Result<(Vec<ClaimOutput>, Vec<u64>), Trouble>,
     pub(super) logs: Option<[Digest; 2]>,
     pub(super) duration: Duration,
-    isolation: Isolation,
+    pub(super) isolation: Isolation,
     /// Which doing of an effect it was.
     effect: Option<u64>,
 }

@@ -46,6 +46,7 @@ static DATE: LazyLock<Regex> = LazyLock::new(|| {
         r"\b(19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d|\b\d{1,2}:\d\d\b|\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*\b",
     )
 });
+static YEAR: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(19|20)\d\d\b"));
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b0x[0-9a-fA-F]{6,}\b|\b(55|56|7e|7f)[0-9a-f]{10}\b"));
 static MODE: LazyLock<Regex> = LazyLock::new(|| pattern(r"[-dl]([r-][w-][xsStT-]){3}"));
 
@@ -131,7 +132,14 @@ fn of_text(before: &str, after: &str, found: &Found, facts: &Facts) -> Option<Ca
         return Some(Cause::TimeStamp);
     }
     if DATE.is_match(before) && DATE.is_match(after) && (DATE.is_match(a) || DATE.is_match(b) || is_clock(a, b)) {
-        return Some(if facts.ambient { Cause::TimeZone } else { Cause::TimeStamp });
+        // A year that is neither then nor now is that of a time which was given.
+        let years = [facts.made_ms, now[0], now[1]].map(year);
+        let given = |text: &str| {
+            let mut found = YEAR.find_iter(text).map(|year| year.as_str()).peekable();
+            found.peek().is_some() && !found.any(|year| years.iter().any(|known| known == year))
+        };
+        let of_zone = facts.ambient || given(before) && given(after);
+        return Some(if of_zone { Cause::TimeZone } else { Cause::TimeStamp });
     }
     if let (Ok(x), Ok(y), Some([from, to])) = (a.parse::<u64>(), b.parse::<u64>(), facts.pids)
         && x > 1
