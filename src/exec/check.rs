@@ -256,15 +256,15 @@ impl Compared<'_> {
             whole: Vec::new(),
         };
         match (before, after) {
-            (Entry::File { digest: a, exec: x, size: n }, Entry::File { digest: b, exec: y, size: m }) => {
-                if x != y {
+            (Entry::File { digest: a, exec: was, size: had }, Entry::File { digest: b, exec: is, size: has }) => {
+                if was != is {
                     let shown = |exec: bool| if exec { "executable" } else { "not executable" }.to_owned();
-                    self.tell(output, path, field("mode", shown(*x), shown(*y)));
+                    self.tell(output, path, field("mode", shown(*was), shown(*is)));
                 }
                 if a == b {
                     return Ok(());
                 }
-                let found = if *n.max(m) > LOOKED_INTO {
+                let found = if *had.max(has) > LOOKED_INTO {
                     self.first_of_long(*a, *b)?
                 } else {
                     locate(&self.bytes(*a)?, &self.bytes(*b)?)
