@@ -16,5 +16,6 @@ mod running;
 mod specs;
 mod transport;
 mod upkeep;
+mod view;
 
 pub use entry::main;

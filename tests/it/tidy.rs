@@ -63,6 +63,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "lsp", "cli"]),
+    ("schemars", &["event"]),
     ("semver", &["lang"]),
     ("serde", &["*"]),
     ("serde_json", &["*"]),
