@@ -11,7 +11,7 @@ use crate::event::{Envelope, Event, Outcome};
 /// Columns of the bar.
 const BAR: usize = 24;
 /// What ran that long is worth a line where nothing is drawn.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Where and how a view is shown.
 #[derive(Clone, Copy, Debug)]
@@ -184,7 +184,7 @@ impl View {
 
     fn head(&self, now: Timestamp, frame: Frame) -> String {
         let done = self.done();
-        let full = if self.total == 0 { 0 } else { (done * BAR as u64 / self.total) as usize };
+        let full = (done * BAR as u64).checked_div(self.total).unwrap_or(0).min(BAR as u64) as usize;
         let bar = ["━".repeat(full), "─".repeat(BAR - full)];
         let mut counts = vec![format!("{done}/{}", self.total)];
         let named = [(self.ran, "ran"), (self.hits, "cached"), (self.skipped, "skipped")];
