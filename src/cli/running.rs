@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::json;
 
-use crate::base::{SystemClock, format_duration, parse_duration_ms};
+use crate::base::{Environment, SystemClock, format_duration, parse_duration_ms};
 use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
 use crate::cli::output::{Output, place_json};
 use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
@@ -18,16 +19,22 @@ use crate::ops::{CancelToken, Error, Isolation, Locations, RunContext, RunOption
 static STOPPED_BY: AtomicU8 = AtomicU8::new(0);
 
 /// The options of a run as the operation takes them.
-pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOptions, Error> {
+pub(super) fn options(cli: &Cli, locations: &Locations, args: &Args, materialize: bool) -> Result<RunOptions, Error> {
     let jobs = match cli.global.jobs {
         Some(0) => return Err(Error::usage("`-j` needs a number from 1")),
         Some(jobs) => jobs,
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let isolation = match args.isolation {
-        Some(IsolationArg::Full) => Isolation::Full,
-        Some(IsolationArg::Landlock) => Isolation::Landlock,
-        Some(IsolationArg::None) | None => Isolation::None,
+    let level = match (args.isolation, locations.environment.get(Environment::ISOLATION)) {
+        (Some(level), _) => Some(level),
+        (None, None) => None,
+        (None, Some(word)) => {
+            let level = word.to_str().and_then(|word| IsolationArg::from_str(word, false).ok());
+            Some(level.ok_or_else(|| {
+                let text = format!("`PARTITA_ISOLATION` is `{}`, which is no level", word.display());
+                Error::usage_help(text, "levels are `full`, `landlock` and `none`")
+            })?)
+        }
     };
     let timeout = match &args.timeout {
         Some(text) => match parse_duration_ms(text) {
@@ -36,10 +43,16 @@ pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOp
         },
         None => None,
     };
+    let level = level.map(|level| match level {
+        IsolationArg::Full => Isolation::Full,
+        IsolationArg::Landlock => Isolation::Landlock,
+        IsolationArg::None => Isolation::None,
+    });
     Ok(RunOptions {
         jobs,
         keep_going: args.keep_going,
-        isolation,
+        isolation: level.unwrap_or(Isolation::None),
+        level,
         require_cached: args.require_cached,
         refresh: args.refresh.clone(),
         done: args.done.clone(),
@@ -54,7 +67,7 @@ pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOp
 pub(super) fn context(cli: &Cli, locations: &Locations, output: &Output) -> Result<RunContext, Error> {
     let cancel = CancelToken::new().map_err(Error::io("make an event for signals", "eventfd"))?;
     watch_signals(cancel.clone())?;
-    let ci = locations.environment.get(crate::base::Environment::CI).is_some();
+    let ci = locations.environment.get(Environment::CI).is_some();
     let sink: Arc<dyn Sink> = match cli.global.progress {
         Progress::Auto if output.terminal && !ci => Arc::new(LiveProgress::new(output.color)),
         Progress::Auto | Progress::Plain => Arc::new(PlainProgress::new(output.color)),
@@ -65,26 +78,45 @@ pub(super) fn context(cli: &Cli, locations: &Locations, output: &Output) -> Resu
     Ok(RunContext { clock, sink, cancel, environment: locations.environment.clone() })
 }
 
-/// The first SIGINT or SIGTERM stops the run in good order, the second ends the process at once.
+/// The signals of a terminal that goes away and of its keys, besides SIGINT and SIGTERM. Whoever starts us with
+/// one of them ignored, as `nohup` does, wants it ignored.
+const OTHERS: [(i32, u8); 2] =
+    [(rustix::process::Signal::HUP.as_raw(), 1), (rustix::process::Signal::QUIT.as_raw(), 3)];
+
+/// Whether a signal was ignored when the process was started.
+fn is_ignored(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (number - 1)) != 0)
+}
+
+/// The first SIGINT, SIGTERM, SIGHUP or SIGQUIT stops the run in good order, the second ends the process at once.
 fn watch_signals(cancel: CancelToken) -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .map_err(Error::io("watch for signals", "signals"))?;
-    let (mut interrupt, mut terminate) = runtime
+    let (mut interrupt, mut terminate, others) = runtime
         .block_on(async {
-            let interrupt = signal(SignalKind::interrupt());
-            let terminate = signal(SignalKind::terminate());
-            interrupt.and_then(|interrupt| Ok((interrupt, terminate?)))
+            let listened = OTHERS.into_iter().filter(|(raw, _)| !is_ignored(*raw));
+            let others = listened.map(|(raw, number)| Ok((signal(SignalKind::from_raw(raw))?, number)));
+            let others = others.collect::<std::io::Result<Vec<_>>>()?;
+            Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, others))
         })
         .map_err(Error::io("watch for signals", "signals"))?;
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let watch = move || {
         runtime.block_on(async {
+            for (mut signal, number) in others {
+                let told = told.clone();
+                tokio::spawn(async move { while signal.recv().await.is_some() && told.send(number).is_ok() {} });
+            }
             loop {
                 let number = tokio::select! {
                     _ = interrupt.recv() => 2,
                     _ = terminate.recv() => 15,
+                    Some(number) = heard.recv() => number,
                 };
                 if STOPPED_BY.swap(number, Ordering::SeqCst) != 0 {
                     abandon(number);

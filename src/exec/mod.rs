@@ -4,6 +4,7 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod code;
 mod effects;
 mod engine;
 mod error;
@@ -29,6 +30,7 @@ mod render;
 mod report;
 mod retry;
 mod run;
+mod sandbox;
 mod sched;
 mod scrub;
 mod services;
@@ -39,6 +41,7 @@ mod version;
 mod workspace;
 
 pub use cancel::CancelToken;
+pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use parallel::{
@@ -52,3 +55,5 @@ pub use ports::{
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};
+pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, sandbox_entry};
+pub use tools::{interpreter_of, look_up};
