@@ -110,7 +110,10 @@ impl View {
                 self.services.remove(service);
             }
             Event::RunFinished { .. } => self.ended = true,
-            Event::ServiceStarted { .. } | Event::BlobQuarantined { .. } | Event::Notice { .. } => {}
+            Event::ActionChecked { .. }
+            | Event::ServiceStarted { .. }
+            | Event::BlobQuarantined { .. }
+            | Event::Notice { .. } => {}
         }
     }
 
