@@ -125,6 +125,12 @@ impl Output {
             let what = if failed.code == "E0216" { "gate" } else { "recipe" };
             let _ = writeln!(stderr, "  {cyan}:::{off} {applied}: the {what} is applied here");
         }
+        if !whole {
+            // What is to be declared is best read beside the place where.
+            for help in failed.text.lines().filter(|line| line.starts_with("help: ")) {
+                let _ = writeln!(stderr, "  {help}");
+            }
+        }
     }
 
     fn paint(&self) -> (&'static str, &'static str, &'static str) {
