@@ -41,7 +41,7 @@ const MISSING: &[&str] = &[
     "failed to read",
 ];
 /// What they say of a place that cannot be written to.
-const UNWRITABLE: &[&str] = &["read-only file system", "erofs", "cannot create", "cannot touch", "permission denied"];
+const UNWRITABLE: &[&str] = &["read-only file system", "erofs", "cannot create", "cannot touch"];
 
 /// An attempt that has ended, as far as this needs it.
 pub(super) struct Seen<'a> {
@@ -118,6 +118,8 @@ pub(super) fn help(addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Vec<String> {
             continue;
         }
         for word in words(line) {
+            // What is denied and not there was to be made.
+            let is_write = is_write || lower.contains("permission denied") && !Path::new(word).exists();
             let finding = judge(word, is_write, seen).filter(|finding| {
                 // Many words are names of programs too.
                 !matches!(finding, Finding::Tool(_)) || word.starts_with('/') || is_called(&lower, &word.to_lowercase())

@@ -107,7 +107,7 @@ impl SandboxRunner {
         streams.hand_over();
         let mut process = None;
         let ended = loop {
-            if relay(&streams.terminal, told.as_fd(), cancel)? {
+            if relay(streams.terminal.as_ref(), told.as_fd(), cancel)? {
                 // Fails for a sandbox that has just ended by itself.
                 let _ = send(&told, b"term", &[]);
                 if !wait_a_little(told.as_fd())
@@ -157,7 +157,7 @@ impl SandboxRunner {
         let pid = Pid::from_child(&child);
         let tree = Tree::new(job.root, pid);
         let process = pidfd_open(pid, PidfdFlags::empty())?;
-        if relay(&streams.terminal, process.as_fd(), cancel)? {
+        if relay(streams.terminal.as_ref(), process.as_fd(), cancel)? {
             tree.signal(Signal::TERM);
             tree.signal(Signal::CONT);
             wait_a_little(process.as_fd());
@@ -315,7 +315,7 @@ fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
 
 /// Carries bytes between the terminals until something happens at `end`, or the token is cancelled:
 /// returns whether it was the token.
-fn relay(terminal: &Option<Terminal>, end: BorrowedFd<'_>, cancel: &CancelToken) -> Result<bool> {
+fn relay(terminal: Option<&Terminal>, end: BorrowedFd<'_>, cancel: &CancelToken) -> Result<bool> {
     let (mut typed, mut shown) = (terminal.is_some(), terminal.is_some());
     loop {
         let (ended, cancelled, input, output) = {
@@ -328,7 +328,7 @@ fn relay(terminal: &Option<Terminal>, end: BorrowedFd<'_>, cancel: &CancelToken)
                 fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), of(typed)));
                 fds.push(PollFd::new(&terminal.master, of(shown)));
             }
-            match poll(&mut fds, terminal.as_ref().map(|_| &LOOK)) {
+            match poll(&mut fds, terminal.map(|_| &LOOK)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
