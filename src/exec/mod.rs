@@ -4,6 +4,8 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod check;
+mod code;
 mod effects;
 mod engine;
 mod error;
@@ -42,6 +44,8 @@ mod version;
 mod workspace;
 
 pub use cancel::CancelToken;
+pub use check::unfit;
+pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use parallel::{
@@ -57,3 +61,4 @@ pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};
 pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
 pub use shell::{Announce, VisitRunner};
+pub use tools::{interpreter_of, look_up};
