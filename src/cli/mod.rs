@@ -13,6 +13,7 @@ mod packages;
 mod progress;
 mod review;
 mod running;
+mod shell;
 mod specs;
 mod transport;
 mod upkeep;
