@@ -58,7 +58,7 @@ pub(super) fn key(locations: &Locations, command: &KeyCommand, output: &Output) 
         }
         KeyCommand::SignPolicy { file, key } => {
             let file = locations.current.join(file);
-            match ops::sign_policy_file(&file, &dir(None)?, key, &locations.environment)? {
+            match ops::sign_policy_file(&file, &dir()?, key, &locations.environment)? {
                 Ok(beside) => {
                     output.note(&format!("signed  {}", here(&beside)));
                     output.text_or("", || json!({"policy": file, "signatures": beside}));
