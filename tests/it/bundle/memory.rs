@@ -21,8 +21,11 @@ fn many_files_are_verified_in_little_memory() {
     let cas = Blobs::default();
     let paths: Vec<String> = (0..count()).map(|at| format!("folder-{}/a file with number {at}.txt", at % 97)).collect();
     let contents: Vec<String> = (0..count()).map(|at| format!("content {at}\n")).collect();
-    let files: Vec<(&str, &[u8], bool)> =
-        paths.iter().zip(&contents).map(|(path, text)| (path.as_str(), text.as_bytes(), path.len() % 2 == 0)).collect();
+    let files: Vec<(&str, &[u8], bool)> = paths
+        .iter()
+        .zip(&contents)
+        .map(|(path, text)| (path.as_str(), text.as_bytes(), path.len().is_multiple_of(2)))
+        .collect();
     let ws = Workspace::new();
     let built = build(&spec_of(&cas, &files), &cas, &[&key()], &ws.path("bundles")).unwrap();
     ws.write("self.pub.pem", key().public().to_pem());
