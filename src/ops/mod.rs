@@ -27,6 +27,8 @@ mod packages;
 mod places;
 mod ports;
 mod rebuild;
+mod recheck;
+mod rekey;
 mod report;
 mod revision;
 mod run;
@@ -48,7 +50,7 @@ pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
 pub use crate::lang::{
     CompletionKind, FileId, Index, Instances, Item, LOCK_FILE, Lock, SignerDecl, Symbol, TokenClass,
 };
-pub use crate::plan::Isolation;
+pub use crate::plan::{Isolation, Rekeying};
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
 pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
@@ -79,6 +81,8 @@ pub use packages::{LockReply, LockRequest, SpecErrors, Vendored, lock, vendor};
 pub use places::{FailedAction, SpecPlace};
 pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};
+pub use recheck::Recheck;
+pub use rekey::{rekey_older_state, rekey_older_store, rekey_store};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
 pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
