@@ -240,6 +240,17 @@ pub(crate) enum Command {
         #[arg(long = "as", value_name = "PERSON")]
         person: Option<String>,
     },
+    /// Open the sandbox of an action: a shell with its inputs, variables and tools
+    Shell {
+        /// The address, as `graph/node`
+        addr: String,
+        /// Run this program in it instead of a shell
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+        /// The isolation of the action; else the strongest there is
+        #[arg(long, value_enum, value_name = "LEVEL")]
+        isolation: Option<IsolationArg>,
+    },
     /// Tell why an action ran, or why it did not have to
     Why {
         /// The address, as `graph/node`
@@ -343,6 +354,10 @@ pub(crate) struct RunOptions {
     /// Run this address even if its result is known; may be given several times
     #[arg(long, value_name = "ADDR")]
     pub(crate) refresh: Vec<String>,
+    /// Make actions again in other surroundings and compare: all, some as `10%`, or those of an address; exit 7
+    /// if one comes out otherwise
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) check: Vec<String>,
     /// Take this effect as done, though the run that began it did not live to say so
     #[arg(long, value_name = "ADDR")]
     pub(crate) done: Vec<String>,
@@ -376,6 +391,12 @@ pub(crate) enum StoreCommand {
     Stat,
     /// Read everything and check it
     Verify,
+    /// Bring results to the present schema of keys; done by itself where it is needed
+    Rekey {
+        /// For tests: take fields of the schema before as meaning the same
+        #[arg(long, hide = true)]
+        same_fields: bool,
+    },
     /// Remove what is old or too much
     Gc {
         /// Remove results not used for this long, as `30d`

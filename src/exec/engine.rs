@@ -10,20 +10,22 @@ use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_durati
 use crate::event::{Event, Reason, Spent};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::capture::{tail_of, tails_of};
+use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::inputs::{self, Produced};
 use crate::exec::levels::Levels;
 use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{check_declared, collect};
-use crate::exec::ports::{End, Ended, Job, Ports};
+use crate::exec::ports::{End, Ended, Job, Network, Ports};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
-use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
-use crate::exec::tools::{Tools, Toolset, environment};
+use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
+use crate::exec::tools::{Tools, Toolset, environment, search_path};
+use crate::exec::undeclared::{self, Seen};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, http, reason, sbom};
 use crate::plan::{
@@ -103,13 +105,21 @@ pub(super) struct Hit {
     pub(super) same_key: bool,
 }
 
+/// Where an attempt is made, and in what it is unlike others.
+pub(super) struct Surroundings<'a> {
+    /// The folder it is made below.
+    pub(super) attempts: &'a Attempts,
+    /// What is varied.
+    pub(super) conditions: Option<&'a Conditions>,
+}
+
 /// What came of an attempt.
 pub(super) struct Attempted {
     /// The outputs, sorted by name, with their sizes.
     pub(super) result: Result<(Vec<ClaimOutput>, Vec<u64>), Trouble>,
     pub(super) logs: Option<[Digest; 2]>,
     pub(super) duration: Duration,
-    isolation: Isolation,
+    pub(super) isolation: Isolation,
     /// Which doing of an effect it was.
     effect: Option<u64>,
     /// What it spent on models.
@@ -365,7 +375,10 @@ impl<'a> Engine<'a> {
         let clock = &self.ports.clock;
         let begun = clock.elapsed();
         let mut attempted = match &action.spec.kind {
-            ActionKind::Exec { tool, args } => self.execute(id, tool, args, prepared, tell),
+            ActionKind::Exec { tool, args } => {
+                let usual = Surroundings { attempts: self.attempts, conditions: None };
+                self.execute(id, tool, args, prepared, &usual, tell)
+            }
             ActionKind::Http(ask) => self.ask(action, ask, prepared),
             _ => {
                 let staged = Staged {
@@ -532,12 +545,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Stages, runs a process, and collects.
-    fn execute(
+    pub(super) fn execute(
         &self,
         id: ActionId,
         tool: &str,
         args: &[String],
         prepared: &Prepared,
+        surroundings: &Surroundings<'_>,
         tell: &dyn Fn(Event),
     ) -> Attempted {
         let action = self.plan.action(id);
@@ -549,11 +563,12 @@ impl<'a> Engine<'a> {
             effect: None,
             spent: None,
         };
-        let mut attempt = match self.attempts.take() {
+        let mut attempt = match surroundings.attempts.take() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
         };
-        let staged = match self.stage(action, prepared, &attempt) {
+        let order = surroundings.conditions.map_or(Order::Sorted, |conditions| conditions.order);
+        let staged = match self.stage(action, prepared, &attempt, order) {
             Ok(bytes) => bytes,
             Err(trouble) => return failed(trouble),
         };
@@ -591,10 +606,25 @@ impl<'a> Engine<'a> {
             Ok(given) => given,
             Err(trouble) => return failed(trouble),
         };
-        let network = action.spec.class.network() || !action.spec.services.is_empty();
+        let network = match (action.spec.class.network(), action.spec.services.is_empty()) {
+            (true, _) => Network::Machine,
+            (false, true) => Network::Nothing,
+            (false, false) => Network::Ports(addresses.numbers()),
+        };
         let shown = named_paths(tools.passed(action.spec.class.network(), &self.ports.environment));
         let mut env = environment(&declared, &view, tools, action.spec.class.network(), &self.ports.environment);
         env.extend(given.variables().map(|(name, value)| (name.into(), value.into())));
+        if let Some(conditions) = surroundings.conditions {
+            let varied = conditions.env.iter().filter(|(name, _)| !declared.contains_key(**name));
+            env.extend(varied.map(|(name, value)| ((*name).into(), value.clone())));
+            let bin = attempt.root.join("bin");
+            if conditions.moves_tools() && view.path == tools.bin && !declared.contains_key("PATH") {
+                if let Err(error) = std::os::unix::fs::symlink(&tools.bin, &bin) {
+                    return failed(Error::io("make symbolic link", &bin)(error).into());
+                }
+                env.insert("PATH".into(), bin.into());
+            }
+        }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let job = Job {
             addr: &action.addr,
@@ -614,7 +644,8 @@ impl<'a> Engine<'a> {
             // Where something was started for it already, the price of a guardian is small.
             guarded: !action.spec.services.is_empty(),
         };
-        let mut ended = self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
+        let run = || self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
+        let mut ended = surroundings.conditions.map_or_else(run, |conditions| conditions.within(run));
         ended.stdout = given.scrub(ended.stdout);
         ended.stderr = given.scrub(ended.stderr);
         let (duration, isolation) = (ended.duration, ended.isolation);
@@ -635,7 +666,19 @@ impl<'a> Engine<'a> {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
-        let result = judge(&ended, argv0, program, bound).and_then(|()| {
+        let judged = judge(&ended, argv0, program, bound).map_err(|trouble| {
+            let seen = Seen {
+                workspace: &self.request.workspace,
+                work: &attempt.work,
+                shown_work: &view.home.with_file_name("work"),
+                cwd: cwd.strip_prefix(&attempt.work).unwrap_or(Path::new("")),
+                isolation,
+                path: &search_path(&self.ports.environment),
+                tools: &tools.paths,
+            };
+            with_help(trouble, &action.addr, &ended.stderr, &seen)
+        });
+        let result = judged.and_then(|()| {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
                 .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
@@ -665,16 +708,16 @@ impl<'a> Engine<'a> {
         Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }
 
-    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>) -> Result<u64, Trouble> {
-        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work).map_err(|failed| {
-            match failed.trouble {
+    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>, order: Order) -> Result<u64, Trouble> {
+        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work, order).map_err(
+            |failed| match failed.trouble {
                 Trouble::Lost(lost) => {
                     let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
                     Trouble::Lost(Lost { producer: lost.producer.or(producer), ..lost })
                 }
                 other => other,
-            }
-        })?;
+            },
+        )?;
         make_parents(&action.spec.outputs, &attempt.work)?;
         if let Some(cwd) = &action.spec.cwd {
             let dir: PathBuf = cwd.under(&attempt.work);
@@ -750,6 +793,27 @@ fn says_no(failure: Failure, note: &GateNote) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// Whether a failure says already to name the tool that a line is about.
+fn is_told(text: &str, line: &str) -> bool {
+    let name = line.split("as `tools ").nth(1).and_then(|rest| rest.split('`').next());
+    name.is_some_and(|name| text.contains(&format!("`tools {name}`")))
+}
+
+/// Adds what the process missed for want of a declaration, as far as it said so.
+fn with_help(trouble: Trouble, addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Trouble {
+    let Trouble::Fail(mut failure) = trouble else { return trouble };
+    if matches!(failure.class, FailureClass::Exit(_) | FailureClass::Signal(_)) {
+        for line in undeclared::help(addr, stderr, seen) {
+            if is_told(&failure.text, &line) {
+                continue;
+            }
+            failure.text.push('\n');
+            failure.text.push_str(&line);
+        }
+    }
+    Trouble::Fail(failure)
 }
 
 /// The status by which shells and `env` say that there is no such command.

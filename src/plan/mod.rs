@@ -14,6 +14,7 @@ mod key;
 mod lower;
 mod picture;
 mod read;
+mod rekey;
 mod render;
 mod sbom;
 
@@ -36,5 +37,6 @@ pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest,
 pub use lower::{lower, seal, topological};
 pub use picture::{to_html, to_svg};
 pub use read::{PLAN_BYTES, ReadError, from_json_lines};
+pub use rekey::{Rekeyed, Rekeying, SchemaStep};
 pub use render::{to_dot, to_mermaid, to_text};
 pub use sbom::{Sbom, SbomFile};
