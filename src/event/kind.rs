@@ -273,7 +273,7 @@ pub enum Event {
 }
 
 /// What was spent on models.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Spent {
     /// Tokens that were given.
     pub input_tokens: u64,

@@ -27,10 +27,10 @@ use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment, search_path};
 use crate::exec::undeclared::{self, Seen};
 use crate::exec::workspace::Workspace;
-use crate::exec::{Request, http, reason, sbom};
+use crate::exec::{Request, gate, http, reason, sbom};
 use crate::plan::{
-    Action, ActionId, ActionKind, Class, GateNote, HttpAsk, Isolation, Plan, Resolved, ToolIdentity, action_key,
-    action_manifest, service_digest,
+    Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
+    service_digest,
 };
 use crate::store::{Claim, ClaimOutput, EffectState};
 
@@ -39,7 +39,7 @@ pub(super) struct Engine<'a> {
     pub(super) plan: &'a Plan,
     pub(super) request: &'a Request,
     pub(super) ports: &'a Ports,
-    levels: Arc<Levels>,
+    pub(super) levels: Arc<Levels>,
     workspace: &'a Workspace,
     tools: Tools<'a>,
     attempts: &'a Attempts,
@@ -48,7 +48,7 @@ pub(super) struct Engine<'a> {
     empty_log: OnceLock<Digest>,
     services: Services,
     /// When the time of the run is up.
-    deadline: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
     /// Services as they are keyed: found once, so that what runs is what was looked up.
     serving: Mutex<BTreeMap<String, Arc<Serving>>>,
 }
@@ -121,7 +121,7 @@ pub(super) struct Attempted {
     pub(super) duration: Duration,
     pub(super) isolation: Isolation,
     /// Which doing of an effect it was.
-    effect: Option<u64>,
+    pub(super) effect: Option<u64>,
     /// What it spent on models.
     pub(super) spent: Option<Spent>,
 }
@@ -379,7 +379,7 @@ impl<'a> Engine<'a> {
                 let usual = Surroundings { attempts: self.attempts, conditions: None };
                 self.execute(id, tool, args, prepared, &usual, tell)
             }
-            ActionKind::Http(ask) => self.ask(action, ask, prepared),
+            ActionKind::Http(ask) => http::attempt(self, action, ask, &prepared.inputs),
             _ => {
                 let staged = Staged {
                     cas: Arc::clone(&self.ports.cas),
@@ -389,8 +389,8 @@ impl<'a> Engine<'a> {
                 let result = match &action.spec.kind {
                     ActionKind::Sbom(sbom) => {
                         let tools = self.tools.identities_of(&action.spec.tools).map_err(Trouble::from);
-                        let inventory = &*self.ports.inventory;
-                        let made = tools.and_then(|tools| sbom::document(sbom, self.plan, &tools, &staged, inventory));
+                        let made = tools
+                            .and_then(|tools| sbom::document(sbom, self.plan, &tools, &staged, &*self.ports.inventory));
                         builtin::keep_document(&action.spec, made, &staged)
                     }
                     _ => builtin::run(&action.spec, action.policy.gate.as_ref(), &staged)
@@ -457,35 +457,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Asks an API, and keeps what was said as logs.
-    fn ask(&self, action: &Action, ask: &HttpAsk, prepared: &Prepared) -> Attempted {
-        let clock = &self.ports.clock;
-        let begun = clock.elapsed();
-        let staged = Staged {
-            cas: Arc::clone(&self.ports.cas),
-            levels: Arc::clone(&self.levels),
-            root: Arc::clone(&prepared.inputs),
-        };
-        let own = action.policy.timeout_ms.map(Duration::from_millis);
-        let left = self.deadline.map(|deadline| deadline.saturating_sub(begun));
-        let asked =
-            http::Asking { action, ask, staged: &staged, ports: self.ports, within: own.into_iter().chain(left).min() };
-        let given = Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets);
-        let http::Asked { result, transcript, spent } = match given {
-            Ok(given) => asked.ask(&given),
-            Err(trouble) => http::Asked { result: Err(trouble), transcript: [Vec::new(), Vec::new()], spent: None },
-        };
-        let logs = match (self.keep_log(&transcript[0]), self.keep_log(&transcript[1])) {
-            (Ok(out), Ok(err)) => Some([out, err]),
-            _ => None,
-        };
-        let result = result.and_then(|outputs| self.measured(outputs));
-        let duration = clock.elapsed().saturating_sub(begun);
-        // Nothing foreign is executed here.
-        Attempted { result, logs, duration, isolation: Isolation::Full, effect: None, spent }
-    }
-
-    fn measured(&self, outputs: Vec<ClaimOutput>) -> Result<(Vec<ClaimOutput>, Vec<u64>), Trouble> {
+    pub(super) fn measured(&self, outputs: Vec<ClaimOutput>) -> Result<(Vec<ClaimOutput>, Vec<u64>), Trouble> {
         let sizes = outputs.iter().map(|output| self.levels.measure(&output.entry)).collect::<Result<_, _>>()?;
         Ok((outputs, sizes))
     }
@@ -540,7 +512,7 @@ impl<'a> Engine<'a> {
         Ok(*self.empty_log.get_or_init(|| digest))
     }
 
-    fn keep_log(&self, log: &[u8]) -> Result<Digest, Trouble> {
+    pub(super) fn keep_log(&self, log: &[u8]) -> Result<Digest, Trouble> {
         if log.is_empty() { self.empty_log() } else { Ok(self.ports.cas.put_bytes(log)?) }
     }
 
@@ -683,10 +655,7 @@ impl<'a> Engine<'a> {
                 .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
         });
-        let result = result.map_err(|trouble| match (trouble, &action.policy.gate) {
-            (Trouble::Fail(failure), Some(note)) => Trouble::Fail(says_no(failure, note)),
-            (other, _) => other,
-        });
+        let result = result.map_err(|trouble| gate::no(trouble, action.policy.gate.as_ref()));
         // Whatever goes wrong once a service it uses is gone is most likely a consequence.
         let result = result.map_err(|trouble| match trouble {
             Trouble::Fail(_) => self.services.blame(self.plan, action, tell).unwrap_or(trouble),
@@ -777,21 +746,6 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
             let what = format!("cannot start `{}`: {error}", program.display());
             fail(FailureClass::Start { resources }, what)
         }
-    }
-}
-
-/// The failure of a command that is a gate: a status that is not 0 is its no.
-fn says_no(failure: Failure, note: &GateNote) -> Failure {
-    /// `EX_TEMPFAIL` of `sysexits.h`: it could not say.
-    const EX_TEMPFAIL: i32 = 75;
-    match failure.class {
-        FailureClass::Exit(status) if status != EX_TEMPFAIL => {
-            let message = note.messages.first().and_then(Option::as_deref);
-            let message = message.map_or(String::new(), |message| format!("{message}\n"));
-            let text = format!("gate `{}` says no: {message}{}", note.name, failure.text);
-            Failure { class: FailureClass::Gate(note.concern), text, clause: Some(0) }
-        }
-        _ => failure,
     }
 }
 

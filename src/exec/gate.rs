@@ -66,6 +66,29 @@ pub(super) fn judge(
     Err(Trouble::Fail(Failure { clause, ..Failure::new(FailureClass::Gate(concern), text) }))
 }
 
+/// As [`says_no`], of an action that is a gate.
+pub(super) fn no(trouble: Trouble, note: Option<&GateNote>) -> Trouble {
+    match (trouble, note) {
+        (Trouble::Fail(failure), Some(note)) => Trouble::Fail(says_no(failure, note)),
+        (other, _) => other,
+    }
+}
+
+/// The failure of a command that is a gate: a status that is not 0 is its no.
+fn says_no(failure: Failure, note: &GateNote) -> Failure {
+    /// `EX_TEMPFAIL` of `sysexits.h`: it could not say.
+    const EX_TEMPFAIL: i32 = 75;
+    match failure.class {
+        FailureClass::Exit(status) if status != EX_TEMPFAIL => {
+            let message = note.messages.first().and_then(Option::as_deref);
+            let message = message.map_or(String::new(), |message| format!("{message}\n"));
+            let text = format!("gate `{}` says no: {message}{}", note.name, failure.text);
+            Failure { class: FailureClass::Gate(note.concern), text, clause: Some(0) }
+        }
+        _ => failure,
+    }
+}
+
 struct Judge<'a> {
     subjects: &'a [GateSubject],
     staged: &'a Staged,

@@ -2,19 +2,20 @@
 //! counts what it cost. An answer that is not what was asked for is sent back with the reason, as long as there
 //! are turns. Leaves out who is asked and with which prompt.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde_json::{Value as Json, json};
 
-use crate::base::{Entry, Environment as Surroundings, format_micro_usd};
+use crate::base::{Entry, Environment as Surroundings, Tree, format_micro_usd};
 use crate::event::Spent;
 use crate::exec::builtin::{Staged, content};
+use crate::exec::engine::{Attempted, Engine};
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::Ports;
 use crate::exec::scrub::Given;
-use crate::plan::{Action, HttpAsk, Output, Vendor};
+use crate::plan::{Action, HttpAsk, Isolation, Output, Vendor};
 use crate::store::ClaimOutput;
 
 /// The longest that one exchange may take where nothing else bounds it.
@@ -31,21 +32,21 @@ const TOKEN_BYTES: u64 = 3;
 const SHOWN: usize = 300;
 
 /// An API about to be asked.
-pub(super) struct Asking<'a> {
-    pub(super) action: &'a Action,
-    pub(super) ask: &'a HttpAsk,
-    pub(super) staged: &'a Staged,
-    pub(super) ports: &'a Ports,
+struct Asking<'a> {
+    action: &'a Action,
+    ask: &'a HttpAsk,
+    staged: &'a Staged,
+    ports: &'a Ports,
     /// How long all of it may take.
-    pub(super) within: Option<Duration>,
+    within: Option<Duration>,
 }
 
 /// What came of it.
-pub(super) struct Asked {
-    pub(super) result: Result<Vec<ClaimOutput>, Trouble>,
+struct Asked {
+    result: Result<Vec<ClaimOutput>, Trouble>,
     /// What was sent and came back, one JSON object a line; and what it cost.
-    pub(super) transcript: [Vec<u8>; 2],
-    pub(super) spent: Option<Spent>,
+    transcript: [Vec<u8>; 2],
+    spent: Option<Spent>,
 }
 
 /// A message of the conversation.
@@ -65,9 +66,32 @@ fn failed(transient: bool, text: impl Into<String>) -> Trouble {
     Trouble::Fail(Failure::new(FailureClass::Http { transient }, text))
 }
 
+/// Makes one attempt of an action that an API serves, and keeps what was said as logs.
+pub(super) fn attempt(engine: &Engine<'_>, action: &Action, ask: &HttpAsk, inputs: &Arc<Tree>) -> Attempted {
+    let ports = engine.ports;
+    let begun = ports.clock.elapsed();
+    let (cas, levels, root) = (Arc::clone(&ports.cas), Arc::clone(&engine.levels), Arc::clone(inputs));
+    let staged = Staged { cas, levels, root };
+    let own = action.policy.timeout_ms.map(Duration::from_millis);
+    let left = engine.deadline.map(|deadline| deadline.saturating_sub(begun));
+    let asking = Asking { action, ask, staged: &staged, ports, within: own.into_iter().chain(left).min() };
+    let Asked { result, transcript, spent } = match Given::read(&action.spec, &engine.plan.terms, &*ports.secrets) {
+        Ok(given) => asking.ask(&given),
+        Err(trouble) => Asked { result: Err(trouble), transcript: [Vec::new(), Vec::new()], spent: None },
+    };
+    let logs = match (engine.keep_log(&transcript[0]), engine.keep_log(&transcript[1])) {
+        (Ok(out), Ok(err)) => Some([out, err]),
+        _ => None,
+    };
+    let result = result.and_then(|outputs| engine.measured(outputs));
+    let duration = ports.clock.elapsed().saturating_sub(begun);
+    // Nothing foreign is executed here.
+    Attempted { result, logs, duration, isolation: Isolation::Full, effect: None, spent }
+}
+
 impl Asking<'_> {
     /// Asks, as often as turns allow.
-    pub(super) fn ask(&self, given: &Given) -> Asked {
+    fn ask(&self, given: &Given) -> Asked {
         let mut transcript = [Vec::new(), Vec::new()];
         let mut spent = Spent::default();
         let result = self.converse(given, &mut transcript, &mut spent);

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
 use crate::event::{Check, Envelope, Event, Outcome, Reason, Spent, Verdict};
+use crate::exec::effects;
 use crate::exec::engine::{Attempted, Engine, Hit, Prepared, Resolution};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::hygiene::Hygiene;
@@ -27,8 +28,8 @@ use crate::exec::sched::{Left, Lost as LostForGood, Next, Scheduler, Skips, Task
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
-use crate::plan::{Action, ActionId, ActionKind, Automation, Cancel, Class, Consent, Isolation, Plan};
-use crate::store::{ClaimOutput, EffectState, Ledger};
+use crate::plan::{Action, ActionId, ActionKind, Automation, Cancel, Consent, Isolation, Plan};
+use crate::store::{ClaimOutput, Ledger};
 
 /// Bytes of stack of a worker: rendering a template recurses.
 const STACK_BYTES: usize = 8 << 20;
@@ -185,7 +186,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let duration_ms = ports.clock.elapsed().saturating_sub(begun).as_millis() as u64;
     let counts = count(&shared.reports);
     if counts.failed == 0 && counts.skipped == 0 && shared.error.is_none() {
-        settle(&request, &plan, &shared.reports, ports.clock.now())?;
+        effects::settle(&request, &plan, &shared.reports, ports.clock.now())?;
     }
     let finished = Event::RunFinished { counts, duration_ms };
     let seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -292,11 +293,6 @@ impl Run<'_> {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What an action's attempts spent on models.
-    fn spent(&self, id: ActionId) -> Option<Spent> {
-        self.lock().spent.get(&id.0).copied()
     }
 
     /// Whether a failure leaves alone what does not depend on it.
@@ -568,12 +564,10 @@ impl Run<'_> {
         let reason = prepared.reason.clone();
         let usual_ms = self.usual_ms(id);
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason, usual_ms });
-        let attempted = self.engine.attempt(id, &prepared, &|event| self.emit(event));
-        let Attempted { result, logs, duration, spent, .. } = attempted;
+        let tell = |event| self.emit(event);
+        let Attempted { result, logs, duration, spent, .. } = self.engine.attempt(id, &prepared, &tell);
         if let Some(spent) = spent {
-            let mut shared = self.lock();
-            let all = shared.spent.entry(id.0).or_default();
-            *all = all.plus(spent);
+            self.lock().spent.entry(id.0).and_modify(|all| *all = all.plus(spent)).or_insert(spent);
         }
         let duration_ms = duration.as_millis() as u64;
         match &result {
@@ -601,7 +595,7 @@ impl Run<'_> {
                     outputs: outputs_of(action, outputs, sizes),
                     failure: None,
                     logs,
-                    spent: self.spent(id),
+                    spent: self.lock().spent.get(&id.0).copied(),
                     check,
                 };
                 self.succeed(id, report);
@@ -715,7 +709,7 @@ impl Run<'_> {
             outputs: Vec::new(),
             failure,
             logs,
-            spent: self.spent(id),
+            spent: self.lock().spent.get(&id.0).copied(),
             check: None,
         };
         self.emit(finished(&report, self.usual_ms(id)));
@@ -774,22 +768,6 @@ impl Run<'_> {
             duration_ms,
         });
     }
-}
-
-/// Closes the effects of a run that ended well: the next run does them anew.
-fn settle(request: &Request, plan: &Plan, reports: &BTreeMap<u32, ActionReport>, now: Timestamp) -> Result<(), Error> {
-    let Some(ledger) = &request.ledger else { return Ok(()) };
-    for (id, report) in reports {
-        if plan.action(ActionId(*id)).spec.class != Class::Effect {
-            continue;
-        }
-        if let Some(key) = report.key
-            && let Some(row) = ledger.last(key)?
-        {
-            ledger.set(key, row.sequence, EffectState::Settled, None, now.0)?;
-        }
-    }
-    Ok(())
 }
 
 /// Attempts made, milliseconds of the last, and its logs.

@@ -53,6 +53,7 @@ impl Inventory for Inventories {
             // What follows is in no CycloneDX document; the name must be one all the same.
             graph: sbom.bundle.clone(),
             parameters: BTreeMap::new(),
+            work: bundle::Work::default(),
             source: None,
             plan: Digest::from_bytes([0; 32]),
             inputs: Vec::new(),
