@@ -325,14 +325,14 @@ impl Finder {
                 lines.sort_unstable();
                 lines
             });
-            let at = before[..offset].iter().filter(|byte| **byte == b'\n').count();
+            let at = before[..offset].split(|byte| *byte == b'\n').count();
             let start = before[..offset].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
             let line = |text: &str| text.as_bytes().get(start..).map(first_line).unwrap_or_default();
             let (a, b) = (line(a), line(b));
             let place = if lines[0] == lines[1] && lines[0].len() > 1 {
                 Place::Order
             } else {
-                Place::Bytes { offset: offset as u64, line: Some(at as u64 + 1) }
+                Place::Bytes { offset: offset as u64, line: Some(at as u64) }
             };
             let column = offset - start;
             let shown = [shortened(&around(&a, column)), shortened(&around(&b, column))];
