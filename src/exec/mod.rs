@@ -5,6 +5,7 @@ mod builtin;
 mod cancel;
 mod capture;
 mod check;
+mod code;
 mod effects;
 mod engine;
 mod error;
@@ -42,6 +43,7 @@ mod workspace;
 
 pub use cancel::CancelToken;
 pub use check::unfit;
+pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use parallel::{
@@ -56,3 +58,4 @@ pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};
 pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, sandbox_entry};
+pub use tools::{interpreter_of, look_up};

@@ -9,6 +9,7 @@ use crate::event::{Event, Sink};
 use crate::exec::{Baseline, FileMeta, History as HistoryPort, HistoryRow, Snapshots};
 use crate::ops::Error;
 use crate::ops::rekey::{rekey_older_state, rekey_older_store};
+use crate::ops::workspace::make_state;
 use crate::plan::Rekeying;
 use crate::store::{FileStat, History, LatestRow, LocalStore, Notify, StatCache, StoreOptions};
 
@@ -53,7 +54,7 @@ impl Keep {
         notify: &Notify,
         way: &Rekeying,
     ) -> Result<Self, Error> {
-        std::fs::create_dir_all(state).map_err(Error::io("make the state directory", state))?;
+        make_state(state)?;
         let options = StoreOptions { notify: Arc::clone(notify), ..StoreOptions::new(Arc::clone(clock)) };
         let store = Arc::new(LocalStore::open(store, options)?);
         let history = History::open(&state.join("history.sqlite"), Arc::clone(clock), Arc::clone(notify))?;

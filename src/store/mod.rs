@@ -1,6 +1,7 @@
 //! Blobs and trees by digest, results by action key. Knows keys and bytes only, not what an action
 //! is. Leaves out execution.
 
+mod code;
 mod codec;
 mod commit;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod statcache;
 mod upkeep;
 mod why;
 
+pub use code::CODES;
 pub use database::copy_database;
 pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
 pub use ledger::{EffectRow, EffectState, Ledger};

@@ -241,7 +241,6 @@ fn plain(workspace: &Workspace, args: &[&str]) -> Outcome {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figure is for people")]
 fn seeded_causes_are_found_located_and_named() {
     if !has_python() {
         return;

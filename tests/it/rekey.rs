@@ -77,7 +77,6 @@ fn all_is_known(workspace: &Workspace) {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figure is for people")]
 fn results_of_the_schema_before_are_taken_over_when_a_workspace_is_opened() {
     let workspace = of_the_schema_before();
     let missing = workspace.run(&["run", "g", "--require-cached", "--format", "json"]).expect(7).json();
@@ -149,7 +148,6 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figure is for people")]
 fn a_pass_that_is_killed_is_taken_up() {
     let Some(strace) = tool("strace") else { return };
     let workspace = of_the_schema_before();
