@@ -81,8 +81,7 @@ fn a_collection_runs_beside_eight_builders() {
         }
     });
     shared.run(&["--store", store, "store", "verify"]).ok().prints("all sound");
-    let [builds, collections, removed, missing] =
-        [builds, collections, removed, missing].map(std::sync::atomic::AtomicU64::into_inner);
+    let [builds, collections, removed, missing] = [builds, collections, removed, missing].map(AtomicU64::into_inner);
     eprintln!(
         "{builds} builds beside {collections} collections that removed {removed} objects: 0 failed, {missing} lost"
     );
