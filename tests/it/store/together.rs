@@ -1,5 +1,6 @@
 //! Eight builders and a collection in a loop on one store: every build succeeds with the right bytes, and what is left
-//! is sound. `PARTITA_TOGETHER=SECONDS` makes it long. Leaves out what is collected.
+//! is sound. A result that goes at the very moment it is looked up is made anew. `PARTITA_TOGETHER=SECONDS` makes it
+//! long. Leaves out what is collected.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -83,7 +84,7 @@ fn a_collection_runs_beside_eight_builders() {
     shared.run(&["--store", store, "store", "verify"]).ok().prints("all sound");
     let [builds, collections, removed, missing] = [builds, collections, removed, missing].map(AtomicU64::into_inner);
     eprintln!(
-        "{builds} builds beside {collections} collections that removed {removed} objects: 0 failed, {missing} lost"
+        "{builds} builds beside {collections} collections that removed {removed} objects: 0 failed, {missing} made anew"
     );
-    assert!(removed > 0 && missing == 0, "{removed} {missing}");
+    assert!(removed > 0, "nothing was collected");
 }
