@@ -88,7 +88,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ureq", &["exec"]),
     ("uuid", &["bundle", "ops"]),
     ("walkdir", &["store", "exec", "bundle", "ops"]),
-    ("tar", &["exec"]),
+    ("tar", &["exec", "ops"]),
     ("zip", &["bundle", "exec"]),
     ("zstd", &["bundle"]),
 ];
