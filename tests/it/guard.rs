@@ -301,8 +301,7 @@ fn texts_are_read_as_kdl_reads_them_for_as_long_as_asked() {
     let Some(seconds) = seconds else { return };
     let begun = Instant::now();
     let cases = 2_000;
-    let mut runner =
-        TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
     let mut rounds = 0_u64;
     let both = |text: &str| agrees(text).and_then(|()| formats(text));
     while begun.elapsed() < Duration::from_secs(seconds) {
