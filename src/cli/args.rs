@@ -204,6 +204,9 @@ pub(crate) enum Command {
         /// Exit with 5 if there are changes, with 6 if some are privileged
         #[arg(long)]
         exit_code: bool,
+        /// Tell what running the change will bring about [default: where the inputs of AFTER are at hand]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        forecast: Option<bool>,
         /// Show everything: all addresses, all fields, whole values
         #[arg(long)]
         full: bool,

@@ -42,12 +42,13 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             Ok(0)
         }
         Command::Plan { graph, output: file } => plan(cli, &locations, graph, file.as_deref(), output),
-        Command::Diff { before, after, graph, exit_code, full } => {
+        Command::Diff { before, after, graph, exit_code, forecast, full } => {
             let request = ops::DiffRequest {
                 before: before.clone(),
                 after: after.clone(),
                 graph: graph.clone(),
                 params: params(cli)?,
+                forecast: *forecast,
             };
             review::diff(&locations, &request, cli.global.format, *exit_code, *full, output)
         }

@@ -36,7 +36,7 @@ pub(super) fn diff(
             return Err(Error::usage("a difference is written as human, json, markdown or sarif"));
         }
     };
-    let review = match ops::compare(locations, request)? {
+    let review = match ops::compare(locations, request, &clock())? {
         Ok(review) => review,
         Err(errors) => {
             output.note(&format!("the specs of {} do not compile:", errors.side));

@@ -40,7 +40,7 @@ mod workspace;
 
 pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
-pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
+pub use forecast::{ActionForecast, Cost, Expense, Forecast, Prospect, forecast};
 pub use parallel::{
     Agent, Merged, Metrics, PROMPT, ParallelResult, RunPolicy, TaskResult, TaskSpec, TaskStatus, run_graph,
     run_parallel,

@@ -20,6 +20,7 @@ mod journals;
 mod keys;
 mod machine;
 mod memo;
+mod outlook;
 mod package_store;
 mod packages;
 mod places;

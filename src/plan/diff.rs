@@ -11,7 +11,7 @@ use crate::plan::diff_privilege::{
     Entry, of_added, of_change, of_graph, of_new_service, of_new_tools, of_service, of_tool,
 };
 use crate::plan::key::{def_digest, service_defs};
-use crate::plan::{ActionId, Class, Plan, Policies, Tool};
+use crate::plan::{ActionId, Class, Outlook, Plan, Policies, Tool};
 
 /// A place in a spec.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,8 +221,14 @@ pub struct PlanDiff {
     /// Addresses of actions that only depend on changed ones, in order: they get another static key,
     /// and run unless what they take in comes out equal.
     pub rekeyed: Vec<String>,
+    /// Addresses of actions whose own definition changed or that are new, in order.
+    pub redefined: Vec<String>,
     /// What follows, in numbers.
     pub propagation: Propagation,
+    /// The most a run may cost by routes and prices, before and now, in micro-dollars.
+    pub cost: (u64, u64),
+    /// What running it will bring about, where that was found out.
+    pub outlook: Option<Outlook>,
 }
 
 impl PlanDiff {
@@ -256,6 +262,8 @@ pub struct Review {
     pub cosmetic: Vec<String>,
     /// Files of the workspace whose bytes differ and that actions take in, with how many do.
     pub inputs: Vec<(String, usize)>,
+    /// Why nothing is said of what running it will bring about, where that was to be found out.
+    pub unforeseen: Option<String>,
     /// Where the workspace lies below the top of its repository, with a `/` at the end unless it is
     /// the top: services that show findings want paths from there.
     pub prefix: String,
@@ -363,6 +371,9 @@ impl<'a> Finder<'a> {
             added,
             removed: groups(&gone, &[], old, self.old.places, new),
             rekeyed: self.rekeyed(&pairs, &changed),
+            outlook: None,
+            cost: (old.terms.at_most, new.terms.at_most),
+            redefined: self.addresses(changed.iter().chain(&fresh)),
             propagation: Propagation {
                 redefined: changed.len() + fresh.len(),
                 volatile: new.actions.iter().filter(|action| action.spec.class == Class::Volatile).count(),
@@ -684,7 +695,12 @@ impl<'a> Finder<'a> {
             let (old, new) = (self.old.plan.action(pair.old), self.new.plan.action(pair.new));
             old.skey != new.skey && !redefined.contains(&pair.new)
         };
-        let mut ids: Vec<ActionId> = pairs.iter().filter(follows).map(|pair| pair.new).collect();
+        self.addresses(pairs.iter().filter(follows).map(|pair| &pair.new))
+    }
+
+    /// Addresses of actions as they are now, in order.
+    fn addresses<'b>(&self, ids: impl Iterator<Item = &'b ActionId>) -> Vec<String> {
+        let mut ids: Vec<ActionId> = ids.copied().collect();
         ids.sort_unstable();
         ids.into_iter().map(|id| self.new.plan.action(id).addr.clone()).collect()
     }

@@ -3,11 +3,14 @@
 
 use std::fmt::Write;
 
+use crate::plan::Outlook;
 use crate::plan::diff::{Change, PlanDiff, Privileged, Review, Subject};
 use crate::plan::diff_show::{change_line, counted, members, movement, places, propagation, safe, subject, values};
 
 /// Lines of fields under a cause, unless all was asked for.
 const FIELDS: usize = 3;
+/// Forecasts of graphs that do not differ, unless all was asked for.
+const FORETOLD: usize = 2;
 /// Files and graphs named in one line, unless all was asked for.
 const NAMED: usize = 5;
 
@@ -60,6 +63,9 @@ pub fn review_text(review: &Review, full: bool, color: bool) -> String {
             }
         }
         let _ = writeln!(out, "  {}", propagation(graph));
+        if let Some(outlook) = &graph.outlook {
+            let _ = writeln!(out, "  forecast: {}", paint("1", &safe(&outlook.sentence())));
+        }
         if full {
             for addr in &graph.rekeyed {
                 let _ = writeln!(out, "    below: {}", safe(addr));
@@ -143,6 +149,20 @@ fn footer(review: &Review, full: bool) -> Vec<String> {
             named(&files, full)
         ));
     }
+    // Of graphs that do not differ, those that run anew do so because of files they take in.
+    let busy = |graph: &&PlanDiff| graph.is_empty() && graph.outlook.as_ref().is_some_and(|found| !found.is_idle());
+    let busy: Vec<&PlanDiff> = review.graphs.iter().filter(busy).collect();
+    let shown = if full { busy.len() } else { busy.len().min(FORETOLD) };
+    for graph in &busy[..shown] {
+        let sentence = graph.outlook.as_ref().map(Outlook::sentence).unwrap_or_default();
+        lines.push(format!("forecast of {}: {}", safe(&graph.graph), safe(&sentence)));
+    }
+    if busy.len() > shown {
+        lines.push(format!("and forecasts of {} more (--full)", counted(busy.len() - shown, "graph")));
+    }
+    if let Some(why) = &review.unforeseen {
+        lines.push(format!("no forecast: {}", safe(why)));
+    }
     if !review.skipped.is_empty() {
         let skipped: Vec<String> =
             review.skipped.iter().map(|(graph, why)| format!("{} ({})", safe(graph), safe(why))).collect();
@@ -175,6 +195,9 @@ pub fn review_markdown(review: &Review, full: bool) -> String {
     }
     for graph in review.graphs.iter().filter(|graph| !graph.is_empty()) {
         let _ = writeln!(out, "\n#### Graph {}\n\n{}: {}.", code(&graph.graph), standing(graph), propagation(graph));
+        if let Some(outlook) = &graph.outlook {
+            let _ = writeln!(out, "\n**Forecast**: {}.", escape(&outlook.sentence()));
+        }
         for root in &graph.roots {
             let place = places(root.before.as_ref(), root.after.as_ref());
             let _ = write!(out, "\n<details><summary>{}", html(&subject(root)));

@@ -11,6 +11,7 @@ mod file;
 mod gate;
 mod key;
 mod lower;
+mod outlook;
 mod picture;
 mod read;
 mod render;
@@ -31,6 +32,7 @@ pub use gate::{
 };
 pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest, platform, service_digest};
 pub use lower::{lower, seal, topological};
+pub use outlook::Outlook;
 pub use picture::{to_html, to_svg};
 pub use read::{PLAN_BYTES, ReadError, from_json_lines};
 pub use render::{to_dot, to_mermaid, to_text};

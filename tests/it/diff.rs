@@ -4,6 +4,7 @@
 mod cases;
 mod generate;
 mod history;
+mod outlook;
 mod revisions;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ fn review(found: PlanDiff) -> Review {
         skipped: Vec::new(),
         cosmetic: Vec::new(),
         inputs: Vec::new(),
+        unforeseen: None,
         prefix: String::new(),
     }
 }
