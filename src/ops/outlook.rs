@@ -64,7 +64,7 @@ impl Question<'_> {
             materialize: false,
             memo: None,
         };
-        let forecast = look(workspace, plan, &[], &[plan.graph.clone()], &options, &context, &unasked)?;
+        let forecast = look(workspace, plan, &[], std::slice::from_ref(&plan.graph), &options, &context, &unasked)?;
         Ok(Some(outlook(&forecast, plan, &affected, unasked)))
     }
 
