@@ -28,6 +28,7 @@ mod layout;
 mod lockfile;
 mod manifest;
 mod names;
+mod plan_signature;
 mod policy;
 mod provenance;
 mod sbom;
@@ -61,6 +62,7 @@ pub use key::{
 pub use lockfile::{Locked, parse_cargo_lock, parse_package_lock, parse_requirements, parse_uv_lock, read_lock};
 pub use manifest::{BundleManifest, ContentRoot, ManifestFile};
 pub use names::NameError;
+pub use plan_signature::{PLAN_SIGNATURE_BYTES, check_plan, sign_plan};
 pub use policy::{
     AllowedSource, LogRule, MinimumVersion, Place, Policy, Requirement, Revocation, TenantPolicy, TrustedBuilder,
     TrustedKey,

@@ -32,8 +32,9 @@ pub(super) fn diff(
         Some(Format::Json) => DiffFormat::Json,
         Some(Format::Markdown) => DiffFormat::Markdown,
         Some(Format::Sarif) => DiffFormat::Sarif,
-        Some(Format::Dot | Format::Mermaid | Format::Svg | Format::Html) => {
-            return Err(Error::usage("a difference is written as human, json, markdown or sarif"));
+        Some(Format::Html) => DiffFormat::Html,
+        Some(Format::Dot | Format::Mermaid | Format::Svg) => {
+            return Err(Error::usage("a difference is written as human, json, markdown, sarif or html"));
         }
     };
     let review = match ops::compare(locations, request, &clock())? {

@@ -9,16 +9,17 @@ use std::sync::Arc;
 use globset::GlobMatcher;
 
 use crate::base::{Clock, Digest, RelPath};
-use crate::diag::{Diagnostics, SourceMap, Span};
+use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::{Compiled, Folder, Locked, ParsedSlices, World, WorldError, compile_for, expand};
 use crate::ops::Error;
 use crate::ops::outlook::{Question, is_used, matcher};
 use crate::ops::package_store::PackageStore;
+use crate::ops::places::plan_places;
 use crate::ops::revision::Repository;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, find, open as open_workspace, settings, settle};
 use crate::plan::{
-    InputSource, PLAN_BYTES, Place, Places, Plan, Review, Side, ToolExec, diff, from_json_lines, lower, review_json,
-    review_markdown, review_sarif, review_text,
+    InputSource, PLAN_BYTES, Places, Plan, Review, Side, ToolExec, diff, from_json_lines, lower, review_html,
+    review_json, review_markdown, review_sarif, review_text,
 };
 
 /// What to compare.
@@ -47,6 +48,8 @@ pub enum DiffFormat {
     Markdown,
     /// SARIF 2.1.0.
     Sarif,
+    /// A page.
+    Html,
 }
 
 /// A difference as text. `color` counts only for people.
@@ -56,6 +59,7 @@ pub fn write_diff(review: &Review, format: DiffFormat, full: bool, color: bool) 
         DiffFormat::Json => format!("{}\n", review_json(review, full)),
         DiffFormat::Markdown => review_markdown(review, full),
         DiffFormat::Sarif => review_sarif(review),
+        DiffFormat::Html => review_html(review, full),
     }
 }
 
@@ -275,7 +279,13 @@ fn foretell(
 }
 
 fn shown(name: &str) -> String {
-    if name == "." { "working tree".to_owned() } else { name.to_owned() }
+    let is_hash = name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match name {
+        "." => "working tree".to_owned(),
+        // What a service of continuous integration gives.
+        hash if is_hash => hash[..12].to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 fn open(
@@ -399,20 +409,7 @@ fn plan_of(compiled: &Compiled, graph: &str, request: &DiffRequest) -> Made {
         return Made::Skipped(why);
     };
     let plan = lower(program, &expansion);
-    let place = |span: Span| {
-        let file = program.sources.file(span.source);
-        Place { file: file.name.clone(), line: file.line_column(span.start as usize).0 as u32 }
-    };
-    let places = Places {
-        actions: expansion.actions.iter().map(|action| place(action.span)).collect(),
-        tools: expansion
-            .tools
-            .iter()
-            .filter_map(|(name, tool)| Some((name.clone(), place(program.tool_of(tool.of)?.name.span))))
-            .collect(),
-        services: expansion.services.iter().map(|service| (service.name.clone(), place(service.span))).collect(),
-        graph: Some(place(group.name.span)),
-    };
+    let places = plan_places(program, &expansion);
     Made::Plan(Arc::new(plan), Box::new(places))
 }
 

@@ -97,8 +97,12 @@ impl Repository {
         let committed: BTreeMap<String, String> = entries.collect();
         let present: Vec<String> = self.files().filter(|path| wanted(path)).collect();
         // Porcelain would run the filters of the repository to compare; this hashes plain bytes.
+        // The paths it reads are those from the top of the repository.
         let mut asked = String::new();
-        for path in present.iter().filter(|path| committed.contains_key(*path)) {
+        let known: Vec<&str> =
+            present.iter().filter(|path| committed.contains_key(*path)).map(String::as_str).collect();
+        for path in &known {
+            asked.push_str(&self.prefix);
             asked.push_str(path);
             asked.push('\n');
         }
@@ -106,7 +110,7 @@ impl Repository {
             .answer(&["hash-object", "--no-filters", "--stdin-paths"], asked.as_bytes())
             .map_err(|why| Error::usage(format!("git cannot read the working tree: {why}")))?;
         let hashes = String::from_utf8_lossy(&hashes).into_owned();
-        let now: BTreeMap<&str, &str> = asked.lines().zip(hashes.lines()).collect();
+        let now: BTreeMap<&str, &str> = known.into_iter().zip(hashes.lines()).collect();
         let gone = committed.iter().filter(|(path, hash)| now.get(path.as_str()) != Some(&hash.as_str()));
         let fresh = present.iter().filter(|path| !committed.contains_key(*path));
         let mut names: Vec<String> = gone.map(|(path, _)| path.clone()).chain(fresh.cloned()).collect();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
-pub use crate::lang::{Rejected, Route, SecretTerms, TenantTerms, Terms};
+pub use crate::lang::{PackageTerms, Rejected, Route, SecretTerms, TenantTerms, Terms};
 use crate::plan::{Approval, Automation, GateNote, GateSubject, Predicate};
 
 /// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.

@@ -11,7 +11,7 @@ use crate::plan::diff_privilege::{
     Entry, of_added, of_change, of_graph, of_new_service, of_new_tools, of_service, of_tool,
 };
 use crate::plan::key::{def_digest, service_defs};
-use crate::plan::{ActionId, Class, Outlook, Plan, Policies, Tool};
+use crate::plan::{ActionId, Class, Outlook, Plan, Policies, Privilege, Tool};
 
 /// A place in a spec.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub struct Place {
 pub struct Places {
     /// Of actions, in the order of the plan.
     pub actions: Vec<Place>,
+    /// Which declaration actions are of, in the order of the plan: the same text for the same node or step.
+    pub declarations: Vec<String>,
     /// Of tools, by their names in the plan.
     pub tools: BTreeMap<String, Place>,
     /// Of services, by their names.
@@ -98,79 +100,6 @@ pub struct Group {
     pub was: Vec<String>,
     /// Where they are declared, or were.
     pub place: Option<Place>,
-}
-
-/// In which way a change widens what a plan may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Privilege {
-    /// An action may use the network, or may use it without a promised digest.
-    Network,
-    /// What an action must fetch is another content.
-    Pin,
-    /// An action whose effects nothing checks does something else.
-    Effect,
-    /// An action may run less isolated.
-    Isolation,
-    /// The plan starts a program it did not start, or takes another for it.
-    Tool,
-    /// A variable of the caller's environment reaches a process.
-    PassEnv,
-    /// An action no longer waits for another that decided whether it may run.
-    Gate,
-    /// What is asked for is served by another tool or agent, or under another price.
-    Route,
-    /// A process is given a secret, or a secret comes from elsewhere.
-    Secret,
-    /// More may be spent, or others own the plan.
-    Budget,
-}
-
-impl Privilege {
-    /// The word in every form of a difference.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Network => "network",
-            Self::Pin => "pin",
-            Self::Effect => "effect",
-            Self::Isolation => "isolation",
-            Self::Tool => "tool",
-            Self::PassEnv => "pass-env",
-            Self::Gate => "gate",
-            Self::Route => "route",
-            Self::Secret => "secret",
-            Self::Budget => "budget",
-        }
-    }
-
-    /// What it means, as a sentence.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Network => "An action may use the network, or use it without a promised digest",
-            Self::Pin => "What an action fetches must have another content than before",
-            Self::Effect => "An action that may use the network freely does something else than before",
-            Self::Isolation => "An action may run less isolated than before",
-            Self::Tool => "A program is started that was not, or another program is taken for it",
-            Self::PassEnv => "A variable of the caller's environment reaches a process",
-            Self::Gate => "An action no longer waits for one that decided whether it may run",
-            Self::Route => "What is asked for is served by another tool or agent than before, or at another price",
-            Self::Secret => "A process is given a secret that it was not, or a secret comes from elsewhere",
-            Self::Budget => "More may be spent than before, or another tenant owns the plan",
-        }
-    }
-
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::Network,
-        Self::Pin,
-        Self::Effect,
-        Self::Isolation,
-        Self::Tool,
-        Self::PassEnv,
-        Self::Gate,
-        Self::Route,
-        Self::Secret,
-        Self::Budget,
-    ];
 }
 
 /// A root cause or an addition that widens what the plan may do.
@@ -731,6 +660,11 @@ fn field_of(field: &str) -> &'static str {
         "secrets",
         "route",
         "merge",
+        "subjects",
+        "require",
+        "approval",
+        "automation",
+        "gate",
         "after",
         "timeout",
         "retry",

@@ -6,9 +6,9 @@
 use serde_json::{Value as Json, json};
 
 use crate::base::Digest;
-use crate::plan::Outlook;
-use crate::plan::diff::{Change, Group, Place, PlanDiff, Privilege, Review, Root, Subject};
+use crate::plan::diff::{Change, Group, Place, PlanDiff, Review, Root, Subject};
 use crate::plan::diff_show::{change_line, members, movement, safe, subject};
+use crate::plan::{Outlook, Privilege};
 
 /// The version of the JSON form of a difference.
 pub const DIFF_FORMAT: u32 = 1;

@@ -86,11 +86,11 @@ fn shown(changes: &[Change], full: bool) -> usize {
     if full || changes.len() <= FIELDS { changes.len() } else { FIELDS - 1 }
 }
 
-fn privileged(review: &Review) -> impl Iterator<Item = (&PlanDiff, &Privileged)> {
+pub(super) fn privileged(review: &Review) -> impl Iterator<Item = (&PlanDiff, &Privileged)> {
     review.graphs.iter().flat_map(|graph| graph.privileged.iter().map(move |item| (graph, item)))
 }
 
-fn who(graph: &PlanDiff, item: &Privileged) -> String {
+pub(super) fn who(graph: &PlanDiff, item: &Privileged) -> String {
     match item.subject {
         // The address of an action says which graph it is of.
         Subject::Action => members(&item.members),
@@ -100,7 +100,18 @@ fn who(graph: &PlanDiff, item: &Privileged) -> String {
     }
 }
 
-fn verdict(review: &Review) -> String {
+/// The words of a change, each once.
+pub(super) fn words(item: &Privileged) -> Vec<&'static str> {
+    let mut words: Vec<&str> = Vec::new();
+    for (way, _) in &item.ways {
+        if !words.contains(&way.word()) {
+            words.push(way.word());
+        }
+    }
+    words
+}
+
+pub(super) fn verdict(review: &Review) -> String {
     if review.is_empty() {
         return "no change of any plan".to_owned();
     }
@@ -111,7 +122,7 @@ fn verdict(review: &Review) -> String {
     format!("{}, {privileged}", counted(review.causes(), "cause"))
 }
 
-fn standing(graph: &PlanDiff) -> String {
+pub(super) fn standing(graph: &PlanDiff) -> String {
     match (graph.before, graph.after) {
         (Some(before), Some(after)) => format!("b3:{} -> b3:{}", before.short(), after.short()),
         (None, Some(after)) => format!("new, b3:{}", after.short()),
@@ -128,7 +139,7 @@ fn named(names: &[String], full: bool) -> String {
 }
 
 /// What is said of the whole.
-fn footer(review: &Review, full: bool) -> Vec<String> {
+pub(super) fn footer(review: &Review, full: bool) -> Vec<String> {
     let mut lines = Vec::new();
     let same: Vec<String> =
         review.graphs.iter().filter(|graph| graph.is_empty()).map(|graph| safe(&graph.graph)).collect();
@@ -180,7 +191,7 @@ pub fn review_markdown(review: &Review, full: bool) -> String {
         out.push_str("\n> [!WARNING]\n> It widens what the plans may do.\n\n");
         out.push_str("| what | who | how | where |\n| --- | --- | --- | --- |\n");
         for (graph, item) in privileged(review) {
-            let words: Vec<&str> = item.ways.iter().map(|(way, _)| way.word()).collect();
+            let words = words(item);
             let texts: Vec<String> = item.ways.iter().map(|(_, text)| escape(text)).collect();
             let place = places(item.before.as_ref(), item.after.as_ref());
             let place = if place.is_empty() { String::new() } else { code(&place) };

@@ -102,6 +102,12 @@ pub fn to_text(plan: &Plan) -> String {
 /// Who owns the plan, what it may cost, and where secrets are.
 fn terms(out: &mut String, plan: &Plan) {
     let terms = &plan.terms;
+    for (name, package) in &terms.packages {
+        let grants =
+            if package.grants.is_empty() { String::new() } else { format!(", may {}", package.grants.join(" ")) };
+        let _ =
+            writeln!(out, "package {name} {} from {}, b3:{}{grants}", package.version, package.source, package.tree);
+    }
     if let Some(tenant) = &terms.tenant {
         let budget = tenant.budget.as_ref().map_or(String::new(), |budget| format!(", budget {budget}"));
         let _ = writeln!(out, "tenant {}{budget}, tiers {}", tenant.name, tenant.tiers.join(" "));

@@ -5,6 +5,10 @@ mod cases;
 mod generate;
 mod history;
 mod outlook;
+mod pages;
+mod past;
+mod privilege;
+mod recipes;
 mod revisions;
 
 use std::collections::BTreeSet;
