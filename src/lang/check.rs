@@ -42,6 +42,9 @@ pub(crate) fn check(program: &Program, diagnostics: &mut Diagnostics) {
     group::check_template_cycles(program, diagnostics);
 }
 
+/// Levels of isolation, strongest first.
+const ISOLATIONS: &[&str] = &["full", "landlock", "none"];
+
 fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     let decls = &program.file(file).decls;
     // A package is a workspace of its own; as a package it has no say in these.
@@ -60,6 +63,15 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
         diagnostics.push(
             Diagnostic::new(Code::P0107, span, "`workspace` belongs in the root file, not in an imported one")
                 .with_help("move it to the root file, or remove it"),
+        );
+    }
+    if let Some(level) = decls.workspace.as_ref().and_then(|workspace| workspace.require_isolation.as_ref())
+        && !ISOLATIONS.contains(&level.value.as_str())
+    {
+        diagnostics.push(
+            Diagnostic::new(Code::P0305, level.span, format!("`{}` is not a level of isolation", level.value))
+                .with_suggestion(did_you_mean(&level.value, ISOLATIONS.iter().copied()))
+                .with_help(format!("levels: {}", ISOLATIONS.join(", "))),
         );
     }
     for decl in &decls.lets {

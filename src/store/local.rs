@@ -222,6 +222,10 @@ impl Cas for LocalStore {
         }
     }
 
+    fn read(&self, digest: Digest, sink: &mut dyn FnMut(&[u8])) -> Result<Found<u64>, Error> {
+        self.reader.read(&self.committer, digest, sink)
+    }
+
     fn copy_to(&self, digest: Digest, path: &Path, exec: bool) -> Result<Found<()>, Error> {
         self.reader.copy_to(&self.committer, digest, path, exec)
     }

@@ -32,6 +32,19 @@ pub trait Cas: Send + Sync {
     /// The bytes of a blob, verified.
     fn get(&self, digest: Digest) -> Result<Found<Vec<u8>>, Error>;
 
+    /// Hands the bytes of a blob on in pieces as they are read and verified, and returns its size. Only if it was whole
+    /// were they the right ones.
+    fn read(&self, digest: Digest, sink: &mut dyn FnMut(&[u8])) -> Result<Found<u64>, Error> {
+        Ok(match self.get(digest)? {
+            Found::Whole(bytes) => {
+                sink(&bytes);
+                Found::Whole(bytes.len() as u64)
+            }
+            Found::Missing => Found::Missing,
+            Found::Corrupt => Found::Corrupt,
+        })
+    }
+
     /// One level of a tree, verified.
     fn get_tree(&self, digest: Digest) -> Result<Found<Tree>, Error>;
 
