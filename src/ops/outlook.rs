@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::base::Clock;
+use crate::base::{Clock, Environment};
 use crate::event::NullSink;
 use crate::exec::{ActionForecast, CancelToken, Forecast, Prospect};
 use crate::ops::Error;
@@ -52,10 +52,16 @@ impl Question<'_> {
             cancel: CancelToken::new().map_err(Error::io("make an event", "eventfd"))?,
             environment: self.locations.environment.clone(),
         };
+        // As a run would that is told nothing else.
+        let word = self.locations.environment.get(Environment::ISOLATION).and_then(|word| word.to_str());
+        let level = [Isolation::Full, Isolation::Landlock, Isolation::None]
+            .into_iter()
+            .find(|level| Some(level.word()) == word);
         let options = RunOptions {
             jobs: 1,
             keep_going: false,
-            isolation: Isolation::None,
+            isolation: level.unwrap_or(Isolation::None),
+            level,
             require_cached: false,
             refresh: Vec::new(),
             done: Vec::new(),
