@@ -1,6 +1,7 @@
 //! What a difference foretells: how much runs because of it, for how long, for how much. Leaves out
 //! whether a forecast comes true, which is asked of forecasts as such.
 
+use super::cases::schema_accepts;
 use crate::support::{Workspace, tool};
 
 const SPEC: &str = "\
@@ -79,6 +80,8 @@ fn it_tells_how_much_runs_for_how_long_for_how_much() {
     let sentence = found["text"].as_str().expect("a text").to_owned();
     assert!(sentence.starts_with("this change re-runs 1 of 4 actions, and 2 more unless"), "{sentence}");
     assert!(sentence.ends_with(" of work, at most $0.25"), "{sentence}");
+    let json = workspace.run(&["diff", "HEAD", "--format", "json"]).ok().stdout;
+    schema_accepts(&workspace, "diff.schema.json", &json);
     workspace.run(&["diff", "HEAD"]).ok().prints(&format!("\n  forecast: {sentence}\n"));
     workspace.run(&["diff", "HEAD", "--format", "markdown"]).ok().prints(&format!("\n**Forecast**: {sentence}.\n"));
     workspace.run(&["diff", "HEAD", "--forecast=false"]).ok();
