@@ -72,8 +72,8 @@ pub use policy::{
     TrustedKey,
 };
 pub use spec::{
-    BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, Profile, Role, Source, ToolIdentity,
-    ToolUse,
+    BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, Profile, Role, Source, SpecPackage,
+    ToolIdentity, ToolUse,
 };
 pub use summary::{
     BUILD_LEVEL_1, REPRODUCED, SUMMARY_TYPE, Summary, VULNS_TYPE, verification_summary, vulns_statement,

@@ -8,8 +8,8 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::base::{Entry, Environment, RelPath};
 use crate::bundle::{
-    self, BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, Profile, Role, Source, ToolIdentity,
-    ToolUse, read_lock,
+    self, BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, Profile, Role, Source, SpecPackage,
+    ToolIdentity, ToolUse, read_lock,
 };
 use crate::exec::RunReport;
 use crate::lang::BundleIr;
@@ -113,6 +113,19 @@ pub(super) fn spec(
         plan: plan.digest,
         files,
         inputs: report.seen.files.iter().map(|(path, (digest, _))| Dependency::blob(path.as_str(), *digest)).collect(),
+        packages: plan
+            .terms
+            .packages
+            .iter()
+            .map(|(name, package)| SpecPackage {
+                name: name.clone(),
+                version: package.version.clone(),
+                source: package.source.clone(),
+                tree: package.tree.clone(),
+                grants: package.grants.clone(),
+            })
+            .collect(),
+        lock: plan.terms.lock.clone(),
         isolation: weakest(report, store)?,
         source_date_epoch: origin.date,
         components,

@@ -50,7 +50,7 @@ fn a_run_says_what_is_missing_and_which_command_gives_it() {
     let json = workspace.run(&["run", "g", "--format", "json"]).expect(4).json();
     assert_eq!(json["failures"][0]["code"], "E0217", "{json:#}");
     assert_eq!(json["failures"][0]["addr"], "g/ship/guard/signoff");
-    assert_eq!(json["failures"][0]["place"]["line"], 7, "the gate's declaration: {json:#}");
+    assert_eq!(json["failures"][0]["place"]["line"], 16, "where it is asked for: {json:#}");
     // The forecast waits for the same.
     workspace.run(&["forecast", "g"]).ok().prints("gated         g/ship/guard/signoff").prints("partita approve g");
     // The command that was named mends it, with a name in place of NAME.

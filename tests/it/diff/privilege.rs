@@ -19,6 +19,7 @@ const GATED: &str = "\
 group team {
     member ana key=\"1111111111111111111111111111111111111111111111111111111111111111\" email=\"ana@example.com\"
     member ben key=\"2222222222222222222222222222222222222222222222222222222222222222\" email=\"ben@example.com\"
+    member dan key=\"4444444444444444444444444444444444444444444444444444444444444444\" email=\"dan@example.com\"
 }
 gate small kind=content {
     param text type=artifact.text
@@ -87,7 +88,7 @@ tenant house {
 }
 tool shout {
     exec sh
-    provides noise { arg -c \"echo {{ x }} > o\"; output o; }
+    provides noise { arg -c \"echo {{ x }} > o\"; output o path=o; }
     cost usd=\"0.10\" per=call
     needs-secret token env=TOKEN
 }
