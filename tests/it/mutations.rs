@@ -124,7 +124,13 @@ fn spec(shape: &str) -> String {
         "single" => node(&[]),
         "chain" => up("up") + &node(&["up"]) + &copy_of("down", "m"),
         "diamond" => up("up") + &copy_of("left", "up") + &copy_of("right", "up") + &node(&["left", "right"]),
-        "fan" => up("up") + &up("up2") + &node(&["up", "up2"]) + &copy_of("f1", "m") + &copy_of("f2", "m"),
+        "fan" => {
+            up("up")
+                + &up("up2")
+                + &node(&["up", "up2"])
+                + &copy_of("f1", "m")
+                + &copy_of("f2", "m").replace("output o", "output p")
+        }
         _ => {
             let each = node(&["up"]).replace("    node m {\n", "    node m {\n        for-each w in=(var)words\n");
             up("up") + &each.replace("run mine one two", "run mine one two \"{{ w }}\"")
