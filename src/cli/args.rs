@@ -10,7 +10,7 @@ use crate::cli::bundle_args::{
 
 /// Compiles KDL specs into a content-addressed plan and runs only what is not already known.
 #[derive(Debug, Parser)]
-#[command(name = "partita", version, about, long_about = None, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "partita", version, about, long_about = None, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -31,7 +31,7 @@ pub(crate) struct Global {
     /// Runs, history and keys [env: PARTITA_STATE]; else `.partita` in the workspace
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) state: Option<PathBuf>,
-    /// A value for a parameter of the graph; may be given several times
+    /// A value for a parameter of the graph, as `n=3`, `b=true`, `list=a,b`; may be given several times
     #[arg(short = 'p', value_name = "NAME=VALUE", global = true)]
     pub(crate) params: Vec<String>,
     /// The tenant that owns runs; else the one that the graph names
@@ -178,9 +178,10 @@ pub(crate) enum Command {
         /// The graph
         graph: String,
     },
-    /// Tell what a diagnostic code means
+    /// Tell what a code means, or how a node of the language is written
     Explain {
-        /// The code, as P0101, or the node, as for-each or bundle.include
+        /// The code, as P0101 or E0205, or the node, as for-each or bundle.include
+        #[arg(value_name = "CODE|NODE")]
         code: String,
     },
     /// Compile a graph to its plan

@@ -78,26 +78,45 @@ pub(super) fn context(cli: &Cli, locations: &Locations, output: &Output) -> Resu
     Ok(RunContext { clock, sink, cancel, environment: locations.environment.clone() })
 }
 
-/// The first SIGINT or SIGTERM stops the run in good order, the second ends the process at once.
+/// The signals of a terminal that goes away and of its keys, besides SIGINT and SIGTERM. Whoever starts us with
+/// one of them ignored, as `nohup` does, wants it ignored.
+const OTHERS: [(i32, u8); 2] =
+    [(rustix::process::Signal::HUP.as_raw(), 1), (rustix::process::Signal::QUIT.as_raw(), 3)];
+
+/// Whether a signal was ignored when the process was started.
+fn is_ignored(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (number - 1)) != 0)
+}
+
+/// The first SIGINT, SIGTERM, SIGHUP or SIGQUIT stops the run in good order, the second ends the process at once.
 fn watch_signals(cancel: CancelToken) -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .map_err(Error::io("watch for signals", "signals"))?;
-    let (mut interrupt, mut terminate) = runtime
+    let (mut interrupt, mut terminate, others) = runtime
         .block_on(async {
-            let interrupt = signal(SignalKind::interrupt());
-            let terminate = signal(SignalKind::terminate());
-            interrupt.and_then(|interrupt| Ok((interrupt, terminate?)))
+            let listened = OTHERS.into_iter().filter(|(raw, _)| !is_ignored(*raw));
+            let others = listened.map(|(raw, number)| Ok((signal(SignalKind::from_raw(raw))?, number)));
+            let others = others.collect::<std::io::Result<Vec<_>>>()?;
+            Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, others))
         })
         .map_err(Error::io("watch for signals", "signals"))?;
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let watch = move || {
         runtime.block_on(async {
+            for (mut signal, number) in others {
+                let told = told.clone();
+                tokio::spawn(async move { while signal.recv().await.is_some() && told.send(number).is_ok() {} });
+            }
             loop {
                 let number = tokio::select! {
                     _ = interrupt.recv() => 2,
                     _ = terminate.recv() => 15,
+                    Some(number) = heard.recv() => number,
                 };
                 if STOPPED_BY.swap(number, Ordering::SeqCst) != 0 {
                     abandon(number);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_duration};
 use crate::event::{Event, Reason};
 use crate::exec::builtin::{self, Staged};
-use crate::exec::capture::tail_of;
+use crate::exec::capture::{tail_of, tails_of};
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::inputs::{self, Produced};
@@ -593,7 +593,7 @@ impl<'a> Engine<'a> {
         });
         let result = judge(&ended, argv0, program, bound).and_then(|()| {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
-                .map_err(|trouble| with_tail(trouble, &ended.stderr))?;
+                .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
         });
         // Whatever goes wrong once a service it uses is gone is most likely a consequence.
@@ -641,7 +641,7 @@ impl<'a> Engine<'a> {
 /// `bound`: what it was given, and whether that is the run's.
 fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bool)>) -> Result<(), Trouble> {
     let fail = |class, what: String| {
-        let tail = tail_of(&ended.stderr);
+        let tail = tails_of(&ended.stdout, &ended.stderr);
         let text = if tail.is_empty() { what } else { format!("{what}\n{tail}") };
         Err(Failure::new(class, text).into())
     };
@@ -651,7 +651,17 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
     }
     match &ended.end {
         End::Exited(0) => Ok(()),
-        End::Exited(code) => fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")),
+        End::Exited(code) => {
+            fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")).map_err(|trouble| {
+                match trouble {
+                    Trouble::Fail(failure) if *code == NOT_FOUND => {
+                        let help = not_found(&ended.stderr);
+                        Trouble::Fail(Failure { text: format!("{}\nhelp: {help}", failure.text), ..failure })
+                    }
+                    other => other,
+                }
+            })
+        }
         End::Signalled(signal) => {
             fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
         }
@@ -660,7 +670,8 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
             let limit = format_duration(limit);
             let whose =
                 if of_run { "was still running at the timeout of the run," } else { "took longer than its timeout of" };
-            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit} and was killed"))
+            let comma = if of_run { "," } else { "" };
+            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit}{comma} and was killed"))
         }
         End::WantsTerminal => {
             let what = format!(
@@ -678,9 +689,28 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
     }
 }
 
-/// Adds the end of standard error to a failure about outputs: it often tells why.
-fn with_tail(trouble: Trouble, stderr: &[u8]) -> Trouble {
-    let tail = tail_of(stderr);
+/// The status by which shells and `env` say that there is no such command.
+const NOT_FOUND: i32 = 127;
+
+/// What to write where a command was not found. Shells end the line with the name and `not found`.
+fn not_found(stderr: &[u8]) -> String {
+    let said = tail_of(stderr);
+    let named = said.lines().rev().find_map(|line| {
+        let before = line.strip_suffix("not found")?.trim_end().trim_end_matches("command").trim_end();
+        let name = before.strip_suffix(':')?.rsplit(": ").next()?.trim();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+        (!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned())
+    });
+    let only = "`PATH` holds the tools that the action names, with those they use, and no others";
+    match named {
+        Some(name) => format!("{only}: write `tools {name}` in it, and declare `tool {name} {{ exec {name} }}`"),
+        None => format!("{only}: name what is missing by `tools`, and declare it by `tool`"),
+    }
+}
+
+/// Adds the end of what it printed to a failure about outputs: it often tells why.
+fn with_tail(trouble: Trouble, ended: &Ended) -> Trouble {
+    let tail = tails_of(&ended.stdout, &ended.stderr);
     match trouble {
         Trouble::Fail(failure) if !tail.is_empty() => {
             Trouble::Fail(Failure { text: format!("{}\n{tail}", failure.text), ..failure })

@@ -4,6 +4,7 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod code;
 mod effects;
 mod engine;
 mod error;
@@ -40,6 +41,7 @@ mod version;
 mod workspace;
 
 pub use cancel::CancelToken;
+pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Cost, Expense, Forecast, Prospect, forecast};
 pub use parallel::{
@@ -54,3 +56,4 @@ pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};
 pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, sandbox_entry};
+pub use tools::{interpreter_of, look_up};

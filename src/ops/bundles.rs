@@ -173,6 +173,9 @@ pub fn verify(
     tenant: Option<&str>,
     own_keys: Option<&Path>,
 ) -> Result<Result<Judged, VerifyProblem>, Error> {
+    std::fs::File::open(file).map_err(|error| {
+        Error::usage(format!("there is nothing to verify: cannot open `{}`: {error}", file.display()))
+    })?;
     let tenant = tenant.unwrap_or(DEFAULT_TENANT);
     let options = VerifyOptions::new(tenant);
     let (judge, name, sha256) = match policy {

@@ -16,7 +16,7 @@ use crate::ops::outlook::{Question, is_used, matcher};
 use crate::ops::package_store::PackageStore;
 use crate::ops::places::plan_places;
 use crate::ops::revision::Repository;
-use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, find, open as open_workspace, settings, settle};
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, base_of, find, open as open_workspace, settings, settle};
 use crate::plan::{
     InputSource, PLAN_BYTES, Places, Plan, Review, Side, ToolExec, diff, from_json_lines, lower, review_html,
     review_json, review_markdown, review_sarif, review_text,
@@ -334,7 +334,8 @@ fn open(
     };
     let compiled = compile_for(&recorded, &[root], locations.tenant.as_deref());
     if compiled.diagnostics.has_errors() {
-        let Compiled { program, diagnostics, .. } = compiled;
+        let Compiled { mut program, diagnostics, .. } = compiled;
+        program.sources.set_base(base_of(&dir, &locations.current));
         return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
     }
     let (files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());

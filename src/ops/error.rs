@@ -99,8 +99,14 @@ pub enum Error {
     #[error("internal error: {0}")]
     Internal(String),
     /// Results were asked for that are not known.
-    #[error("{missing} results are not known")]
+    #[error("{} not known", counted(*missing, "result"))]
     NotCached {
+        /// How many.
+        missing: u64,
+    },
+    /// Records were asked for that are not in the cassette.
+    #[error("{} not in the cassette", counted(*missing, "record"))]
+    NotRecorded {
         /// How many.
         missing: u64,
     },
@@ -151,7 +157,7 @@ impl Error {
             Self::Report(_) => ErrorKind::Report,
             Self::Audit(_) => ErrorKind::Audit,
             Self::Internal(_) => ErrorKind::Internal,
-            Self::NotCached { .. } | Self::CheckFailed(_) => ErrorKind::CheckFailed,
+            Self::NotCached { .. } | Self::NotRecorded { .. } | Self::CheckFailed(_) => ErrorKind::CheckFailed,
             Self::Signal(number) => ErrorKind::Signal(*number),
         }
     }
@@ -175,6 +181,7 @@ impl Error {
             Self::Audit(_) => "audit".to_owned(),
             Self::Internal(_) => "internal".to_owned(),
             Self::NotCached { .. } => "not-cached".to_owned(),
+            Self::NotRecorded { .. } => "not-recorded".to_owned(),
             Self::CheckFailed(_) => "check-failed".to_owned(),
             Self::Signal(_) => "signal".to_owned(),
         }
@@ -196,15 +203,29 @@ impl Error {
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::PlanSignature { .. } => Some("sign it: `partita plan GRAPH -o FILE --sign KEY`".to_owned()),
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
+            Self::NotRecorded { .. } => Some("leave out `--replay-only` to ask them anew".to_owned()),
             Self::Store(error) | Self::Exec { error: exec::Error::Store(error), .. } => store_help(error),
             _ => None,
         }
     }
 }
 
+/// `1 result is`, `2 results are`.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what} is") } else { format!("{count} {what}s are") }
+}
+
 /// What to do about a store that refuses, as far as it can be told from how it does.
 fn store_help(error: &store::Error) -> Option<String> {
-    let text = if error.is_for_want_of_room() {
+    // History and ledger lie in the state directory.
+    let of_state = matches!(error, store::Error::Io { path, .. } | store::Error::Index { path, .. }
+    if path.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("history.sqlite") || name.starts_with("ledger.sqlite")
+    }));
+    let text = if of_state && error.is_for_want_of_permission() {
+        "let this user write there, or name another state directory: `--state DIR`"
+    } else if error.is_for_want_of_room() {
         "make room, by `partita store gc --max-age 30d` for instance, or name another store: `--store DIR`"
     } else if error.is_for_want_of_permission() {
         "let this user write there, or name another store: `--store DIR`"

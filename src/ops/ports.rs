@@ -8,6 +8,7 @@ use crate::base::{ActionKey, Clock, Digest, Timestamp};
 use crate::event::{Event, Sink};
 use crate::exec::{Baseline, FileMeta, History as HistoryPort, HistoryRow, Snapshots};
 use crate::ops::Error;
+use crate::ops::workspace::make_state;
 use crate::store::{FileStat, History, LatestRow, LocalStore, Notify, StatCache, StoreOptions};
 
 /// What a workspace keeps between runs, opened.
@@ -40,7 +41,7 @@ pub(super) fn notices(sink: &Arc<dyn Sink>, clock: &Arc<dyn Clock>, run: &str) -
 impl Keep {
     /// Opens store and state, making them if they are missing.
     pub fn open(store: &Path, state: &Path, clock: &Arc<dyn Clock>, notify: &Notify) -> Result<Self, Error> {
-        std::fs::create_dir_all(state).map_err(Error::io("make the state directory", state))?;
+        make_state(state)?;
         let options = StoreOptions { notify: Arc::clone(notify), ..StoreOptions::new(Arc::clone(clock)) };
         let store = Arc::new(LocalStore::open(store, options)?);
         let history = History::open(&state.join("history.sqlite"), Arc::clone(clock), Arc::clone(notify))?;

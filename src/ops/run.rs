@@ -13,11 +13,12 @@ use crate::exec::{CancelToken, Ports, Request, RunReport, SandboxRunner, execute
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::history::show_alive;
 use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
 use crate::ops::secrets::MachineSecrets;
-use crate::ops::workspace::{Locations, Workspace, find};
+use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
 use crate::store::{Cas, Found, Ledger, RunStatus, materialize};
 
@@ -84,7 +85,13 @@ impl RunReply {
         }
         let kind = self.reports.iter().find_map(RunReport::error_kind)?;
         Some(match kind {
-            crate::base::ErrorKind::CheckFailed => Error::NotCached { missing: self.counts.skipped },
+            crate::base::ErrorKind::CheckFailed => {
+                let missing = self.failures.iter().filter(|failed| failed.code == NOT_RECORDED).count() as u64;
+                match missing {
+                    0 => Error::NotCached { missing: self.counts.skipped },
+                    missing => Error::NotRecorded { missing },
+                }
+            }
             crate::base::ErrorKind::Approval => Error::Approval {
                 missing: self.failures.iter().filter(|failed| failed.code == "E0217").map(|f| f.addr.clone()).collect(),
             },
@@ -135,6 +142,9 @@ pub fn answer(
         options.isolation.word(),
         // A name holds no NUL, so that none reads as another.
         locations.tenant.as_deref().unwrap_or("\0"),
+        // What may be taken as it is, and what may be fetched, decide whether the specs compile at all.
+        if locations.locked { "locked" } else { "" },
+        if locations.offline { "offline" } else { "" },
     ];
     let key = MemoKey::new(&parts, &locations.environment);
     let found = recall(&state, &dir, &key, clock);
@@ -184,6 +194,9 @@ pub fn run(
     Ok(reply)
 }
 
+/// The code of an action whose record is not in the cassette.
+const NOT_RECORDED: &str = "E0215";
+
 /// How often a run is begun again because content was lost after it was found whole.
 pub(super) const AGAIN: u32 = 3;
 
@@ -225,6 +238,7 @@ fn run_once(
     let notify = notices(&context.sink, &context.clock, &id);
     let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notify)?;
     let history = &keep.history.inner;
+    let _alive = show_alive(&workspace.state, &id)?;
     history.start_run(&id, &target)?;
     let journal = Arc::new(JournalSink::create(&workspace.state, &id, Arc::clone(&context.clock))?);
     let request = Request {
@@ -280,6 +294,8 @@ fn run_once(
     write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
     let status = if report.cancelled {
         RunStatus::Cancelled
+    } else if report.error_kind() == Some(crate::base::ErrorKind::Approval) {
+        RunStatus::Waiting
     } else if report.error_kind().is_some() {
         RunStatus::Failed
     } else {
@@ -308,7 +324,7 @@ pub(super) fn ledger(workspace: &Workspace, plan: &Plan) -> Result<Option<Arc<Le
     if !has_effects {
         return Ok(None);
     }
-    std::fs::create_dir_all(&workspace.state).map_err(Error::io("make the state directory", &workspace.state))?;
+    make_state(&workspace.state)?;
     Ok(Some(Arc::new(Ledger::open(&workspace.state.join("ledger.sqlite"))?)))
 }
 

@@ -99,26 +99,32 @@ pub struct Brief {
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunStatus {
-    /// Begun; if its process is gone, it was killed.
+    /// Begun, and not ended on record.
     Started,
+    /// Begun by a process that is gone: it was killed. Never on record, as nobody is left to write it.
+    Interrupted,
     /// All it was asked for succeeded.
     Succeeded,
     /// Something failed.
     Failed,
     /// It was stopped.
     Cancelled,
+    /// All that it could do succeeded; the rest waits for people.
+    Waiting,
 }
 
 impl RunStatus {
-    const ALL: [Self; 4] = [Self::Started, Self::Succeeded, Self::Failed, Self::Cancelled];
+    const ALL: [Self; 5] = [Self::Started, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Waiting];
 
     /// The word in reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Started => "started",
+            Self::Interrupted => "interrupted",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Waiting => "waiting",
         }
     }
 }

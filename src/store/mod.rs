@@ -1,6 +1,7 @@
 //! Blobs and trees by digest, results by action key. Knows keys and bytes only, not what an action
 //! is. Leaves out execution.
 
+mod code;
 mod codec;
 mod commit;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod read;
 mod statcache;
 mod upkeep;
 
+pub use code::CODES;
 pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
 pub use ledger::{EffectRow, EffectState, Ledger};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
