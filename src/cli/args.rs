@@ -352,6 +352,10 @@ pub(crate) struct RunOptions {
     /// Run this address even if its result is known; may be given several times
     #[arg(long, value_name = "ADDR")]
     pub(crate) refresh: Vec<String>,
+    /// Make actions again in other surroundings and compare: all, some as `10%`, or those of an address; exit 7
+    /// if one comes out otherwise
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) check: Vec<String>,
     /// Take this effect as done, though the run that began it did not live to say so
     #[arg(long, value_name = "ADDR")]
     pub(crate) done: Vec<String>,
@@ -385,6 +389,12 @@ pub(crate) enum StoreCommand {
     Stat,
     /// Read everything and check it
     Verify,
+    /// Bring results to the present schema of keys; done by itself where it is needed
+    Rekey {
+        /// For tests: take fields of the schema before as meaning the same
+        #[arg(long, hide = true)]
+        same_fields: bool,
+    },
     /// Remove what is old or too much
     Gc {
         /// Remove results not used for this long, as `30d`

@@ -9,7 +9,7 @@ use crate::base::{Clock, ErrorKind, SystemClock};
 use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
 use crate::cli::output::Output;
 use crate::cli::review;
-use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
+use crate::cli::running::{checked, context, options, params, report_json, stopped_by, summary};
 use crate::cli::specs::counted;
 use crate::cli::upkeep::{doctor, store};
 use crate::cli::{audit, bundles, keys, packages, specs, transport};
@@ -219,6 +219,9 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
             output.data(&format!("{}\n", report_json(&reply)));
         }
         print_outputs(&reply, &locations, output);
+        if let Some(line) = checked(&reply) {
+            output.note(&line);
+        }
         output.note(&summary(&reply));
         Ok(status_of(&reply))
     })
@@ -260,6 +263,9 @@ pub(super) fn finish_run(
     if let Some(file) = &args.report {
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;
+    }
+    if let Some(error @ Error::Differs { .. }) = reply.error() {
+        output.complaint(&error.code(), &error.to_string(), None, error.help().as_deref());
     }
     if let Some(error @ (Error::NotCached { .. } | Error::NotRecorded { .. })) = reply.error() {
         let help = match &cli.command {

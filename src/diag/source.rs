@@ -33,6 +33,11 @@ impl Span {
         }
     }
 
+    /// Whether another lies within.
+    pub fn covers(self, other: Span) -> bool {
+        self.source == other.source && self.start <= other.start && other.end <= self.end
+    }
+
     /// The byte range.
     pub fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize

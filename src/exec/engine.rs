@@ -10,6 +10,7 @@ use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_durati
 use crate::event::{Event, Reason};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::capture::{tail_of, tails_of};
+use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::inputs::{self, Produced};
@@ -22,7 +23,7 @@ use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
-use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
+use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, reason};
@@ -103,13 +104,21 @@ pub(super) struct Hit {
     pub(super) same_key: bool,
 }
 
+/// Where an attempt is made, and in what it is unlike others.
+pub(super) struct Surroundings<'a> {
+    /// The folder it is made below.
+    pub(super) attempts: &'a Attempts,
+    /// What is varied.
+    pub(super) conditions: Option<&'a Conditions>,
+}
+
 /// What came of an attempt.
 pub(super) struct Attempted {
     /// The outputs, sorted by name, with their sizes.
     pub(super) result: Result<(Vec<ClaimOutput>, Vec<u64>), Trouble>,
     pub(super) logs: Option<[Digest; 2]>,
     pub(super) duration: Duration,
-    isolation: Isolation,
+    pub(super) isolation: Isolation,
     /// Which doing of an effect it was.
     effect: Option<u64>,
 }
@@ -360,7 +369,10 @@ impl<'a> Engine<'a> {
         let clock = &self.ports.clock;
         let begun = clock.elapsed();
         let mut attempted = match &action.spec.kind {
-            ActionKind::Exec { tool, args } => self.execute(id, tool, args, prepared, tell),
+            ActionKind::Exec { tool, args } => {
+                let usual = Surroundings { attempts: self.attempts, conditions: None };
+                self.execute(id, tool, args, prepared, &usual, tell)
+            }
             _ => {
                 let staged = Staged {
                     cas: Arc::clone(&self.ports.cas),
@@ -489,12 +501,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Stages, runs a process, and collects.
-    fn execute(
+    pub(super) fn execute(
         &self,
         id: ActionId,
         tool: &str,
         args: &[String],
         prepared: &Prepared,
+        surroundings: &Surroundings<'_>,
         tell: &dyn Fn(Event),
     ) -> Attempted {
         let action = self.plan.action(id);
@@ -505,11 +518,12 @@ impl<'a> Engine<'a> {
             isolation: Isolation::None,
             effect: None,
         };
-        let mut attempt = match self.attempts.take() {
+        let mut attempt = match surroundings.attempts.take() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
         };
-        let staged = match self.stage(action, prepared, &attempt) {
+        let order = surroundings.conditions.map_or(Order::Sorted, |conditions| conditions.order);
+        let staged = match self.stage(action, prepared, &attempt, order) {
             Ok(bytes) => bytes,
             Err(trouble) => return failed(trouble),
         };
@@ -551,6 +565,17 @@ impl<'a> Engine<'a> {
         let shown = named_paths(tools.passed(action.spec.class.network(), &self.ports.environment));
         let mut env = environment(&declared, &view, tools, action.spec.class.network(), &self.ports.environment);
         env.extend(given.variables().map(|(name, value)| (name.into(), value.into())));
+        if let Some(conditions) = surroundings.conditions {
+            let varied = conditions.env.iter().filter(|(name, _)| !declared.contains_key(**name));
+            env.extend(varied.map(|(name, value)| ((*name).into(), value.clone())));
+            let bin = attempt.root.join("bin");
+            if conditions.moves_tools() && view.path == tools.bin && !declared.contains_key("PATH") {
+                if let Err(error) = std::os::unix::fs::symlink(&tools.bin, &bin) {
+                    return failed(Error::io("make symbolic link", &bin)(error).into());
+                }
+                env.insert("PATH".into(), bin.into());
+            }
+        }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let job = Job {
             addr: &action.addr,
@@ -570,7 +595,8 @@ impl<'a> Engine<'a> {
             // Where something was started for it already, the price of a guardian is small.
             guarded: !action.spec.services.is_empty(),
         };
-        let mut ended = self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
+        let run = || self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
+        let mut ended = surroundings.conditions.map_or_else(run, |conditions| conditions.within(run));
         ended.stdout = given.scrub(ended.stdout);
         ended.stderr = given.scrub(ended.stderr);
         let (duration, isolation) = (ended.duration, ended.isolation);
@@ -617,16 +643,16 @@ impl<'a> Engine<'a> {
         Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }
 
-    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>) -> Result<u64, Trouble> {
-        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work).map_err(|failed| {
-            match failed.trouble {
+    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>, order: Order) -> Result<u64, Trouble> {
+        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work, order).map_err(
+            |failed| match failed.trouble {
                 Trouble::Lost(lost) => {
                     let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
                     Trouble::Lost(Lost { producer: lost.producer.or(producer), ..lost })
                 }
                 other => other,
-            }
-        })?;
+            },
+        )?;
         make_parents(&action.spec.outputs, &attempt.work)?;
         if let Some(cwd) = &action.spec.cwd {
             let dir: PathBuf = cwd.under(&attempt.work);

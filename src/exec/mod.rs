@@ -4,6 +4,7 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod check;
 mod code;
 mod effects;
 mod engine;
@@ -41,6 +42,7 @@ mod version;
 mod workspace;
 
 pub use cancel::CancelToken;
+pub use check::unfit;
 pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Cost, Expense, Forecast, Prospect, forecast};

@@ -1,6 +1,7 @@
 //! What can go wrong in an operation, with the kind that decides the exit status, a string code, and
 //! what to do. Leaves out rendering.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::base::ErrorKind;
@@ -119,6 +120,18 @@ pub enum Error {
     /// A check said no.
     #[error("{0}")]
     CheckFailed(String),
+    /// Actions that were made again came out otherwise.
+    #[error("{count} of the actions came out otherwise when they were made again")]
+    Differs {
+        /// How many.
+        count: u64,
+    },
+    /// What goes into a bundle is held back.
+    #[error("held back, as a check found that it does not come out the same each time:{}", shown(held))]
+    Held {
+        /// What was found, by address.
+        held: BTreeMap<String, String>,
+    },
     /// The run was stopped by a signal.
     #[error("stopped by signal {0}")]
     Signal(u8),
@@ -157,7 +170,10 @@ impl Error {
             Self::Report(_) => ErrorKind::Report,
             Self::Audit(_) => ErrorKind::Audit,
             Self::Internal(_) => ErrorKind::Internal,
-            Self::NotCached { .. } | Self::NotRecorded { .. } | Self::CheckFailed(_) => ErrorKind::CheckFailed,
+            Self::NotCached { .. } | Self::NotRecorded { .. } | Self::CheckFailed(_) | Self::Differs { .. } => {
+                ErrorKind::CheckFailed
+            }
+            Self::Held { .. } => ErrorKind::Bundle,
             Self::Signal(number) => ErrorKind::Signal(*number),
         }
     }
@@ -183,6 +199,8 @@ impl Error {
             Self::NotCached { .. } => "not-cached".to_owned(),
             Self::NotRecorded { .. } => "not-recorded".to_owned(),
             Self::CheckFailed(_) => "check-failed".to_owned(),
+            Self::Differs { .. } => "differs".to_owned(),
+            Self::Held { .. } => "held".to_owned(),
             Self::Signal(_) => "signal".to_owned(),
         }
     }
@@ -203,11 +221,24 @@ impl Error {
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::PlanSignature { .. } => Some("sign it: `partita plan GRAPH -o FILE --sign KEY`".to_owned()),
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
+            Self::Differs { .. } => {
+                Some("it is held back from bundles until `--check` finds it the same each time".to_owned())
+            }
+            Self::Held { held } => {
+                let addr = held.keys().next().map_or("ADDR", String::as_str);
+                let graph = addr.split('/').next().unwrap_or(addr);
+                Some(format!("mend it, then let it be made again: `partita run {graph} --check={addr}`"))
+            }
             Self::NotRecorded { .. } => Some("leave out `--replay-only` to ask them anew".to_owned()),
             Self::Store(error) | Self::Exec { error: exec::Error::Store(error), .. } => store_help(error),
             _ => None,
         }
     }
+}
+
+/// What is held back, a line each.
+fn shown(held: &BTreeMap<String, String>) -> String {
+    held.values().map(|why| format!("\n  {why}")).collect::<Vec<_>>().concat()
 }
 
 /// `1 result is`, `2 results are`.

@@ -103,7 +103,8 @@ pub(super) fn course(journal: &[Envelope]) -> Course {
                 let (addr, end, failure) = (addr.clone(), Ok(ending), failure.clone());
                 course.slices.push(Slice { addr, from, to: at, attempt, line, end, failure });
             }
-            Event::ServiceStarted { .. }
+            Event::ActionChecked { .. }
+            | Event::ServiceStarted { .. }
             | Event::ServiceReady { .. }
             | Event::ServiceStopped { .. }
             | Event::BlobQuarantined { .. }

@@ -29,6 +29,8 @@ mod places;
 mod plan_files;
 mod ports;
 mod rebuild;
+mod recheck;
+mod rekey;
 mod report;
 mod revision;
 mod run;
@@ -51,7 +53,7 @@ pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
 pub use crate::lang::{
     CompletionKind, FileId, Index, Instances, Item, LOCK_FILE, Lock, SignerDecl, Symbol, TokenClass,
 };
-pub use crate::plan::{Isolation, Places};
+pub use crate::plan::{Isolation, Places, Rekeying};
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
 pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
@@ -83,6 +85,8 @@ pub use places::{FailedAction, SpecPlace};
 pub use plan_files::{SignedPlan, read_plan_file, sign_plan_file};
 pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};
+pub use recheck::Recheck;
+pub use rekey::{rekey_older_state, rekey_older_store, rekey_store};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
 pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};

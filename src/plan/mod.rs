@@ -18,6 +18,7 @@ mod page;
 mod picture;
 mod privilege;
 mod read;
+mod rekey;
 mod render;
 
 pub use action::{
@@ -40,4 +41,5 @@ pub(crate) use page::{code as html_code, html as html_text, page as html_page, t
 pub use picture::{to_html, to_svg};
 pub use privilege::Privilege;
 pub use read::{PLAN_BYTES, ReadError, from_json_lines};
+pub use rekey::{Rekeyed, Rekeying, SchemaStep};
 pub use render::{to_dot, to_mermaid, to_text};

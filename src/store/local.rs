@@ -279,6 +279,19 @@ impl Claims for LocalStore {
     fn forget(&self, key: ActionKey) -> Result<(), Error> {
         self.committer.forget(key)
     }
+
+    fn hold(&self, key: ActionKey, why: &str) -> Result<(), Error> {
+        self.index.hold(key, Some(why))
+    }
+
+    fn release(&self, key: ActionKey) -> Result<(), Error> {
+        // Nothing is written for what was never held.
+        if self.index.held(key)?.is_some() { self.index.hold(key, None) } else { Ok(()) }
+    }
+
+    fn held(&self, key: ActionKey) -> Result<Option<String>, Error> {
+        self.index.held(key)
+    }
 }
 
 /// Opens a regular file and says how long it is. Never follows a symlink and never waits for the

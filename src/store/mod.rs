@@ -16,6 +16,7 @@ mod materialize;
 mod memory;
 mod ports;
 mod read;
+mod rekey;
 mod statcache;
 mod upkeep;
 
@@ -26,5 +27,6 @@ pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use materialize::{materialize, materialize_below};
 pub use memory::MemoryStore;
 pub use ports::{Cas, Claim, ClaimOutput, Claims, Error, Found};
+pub use rekey::{NewKey, RekeyReport};
 pub use statcache::{FileStat, StatCache};
 pub use upkeep::{GcOptions, GcReport, StoreStat, VerifyReport};
