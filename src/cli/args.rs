@@ -249,6 +249,17 @@ pub(crate) enum Command {
         #[arg(long = "as", value_name = "PERSON")]
         person: Option<String>,
     },
+    /// Open the sandbox of an action: a shell with its inputs, variables and tools
+    Shell {
+        /// The address, as `graph/node`
+        addr: String,
+        /// Run this program in it instead of a shell
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+        /// The isolation of the action; else the strongest there is
+        #[arg(long, value_enum, value_name = "LEVEL")]
+        isolation: Option<IsolationArg>,
+    },
     /// Tell why an action ran, or why it did not have to
     Why {
         /// The address, as `graph/node`

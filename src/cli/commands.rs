@@ -12,7 +12,7 @@ use crate::cli::review;
 use crate::cli::running::{checked, context, options, params, report_json, stopped_by, summary};
 use crate::cli::specs::counted;
 use crate::cli::upkeep::{doctor, store};
-use crate::cli::{audit, bundles, keys, packages, specs, transport};
+use crate::cli::{audit, bundles, keys, packages, shell, specs, transport};
 use crate::ops::{self, Error, Locations, Places, PlanFormat, RunReply, Workspace};
 
 /// An exit status, or the error that decides it.
@@ -71,6 +71,7 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             };
             with_workspace(&locations, output, |workspace| review::approve(&locations, workspace, &request, output))
         }
+        Command::Shell { addr, command, isolation } => shell::shell(cli, &locations, addr, command, *isolation, output),
         Command::Why { addr, run } => {
             with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
         }

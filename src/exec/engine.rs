@@ -17,14 +17,15 @@ use crate::exec::inputs::{self, Produced};
 use crate::exec::levels::Levels;
 use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{check_declared, collect};
-use crate::exec::ports::{End, Ended, Job, Ports};
+use crate::exec::ports::{End, Ended, Job, Network, Ports};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
-use crate::exec::tools::{Tools, Toolset, environment};
+use crate::exec::tools::{Tools, Toolset, environment, search_path};
+use crate::exec::undeclared::{self, Seen};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, reason};
 use crate::plan::{
@@ -561,7 +562,11 @@ impl<'a> Engine<'a> {
             Ok(given) => given,
             Err(trouble) => return failed(trouble),
         };
-        let network = action.spec.class.network() || !action.spec.services.is_empty();
+        let network = match (action.spec.class.network(), action.spec.services.is_empty()) {
+            (true, _) => Network::Machine,
+            (false, true) => Network::Nothing,
+            (false, false) => Network::Ports(addresses.numbers()),
+        };
         let shown = named_paths(tools.passed(action.spec.class.network(), &self.ports.environment));
         let mut env = environment(&declared, &view, tools, action.spec.class.network(), &self.ports.environment);
         env.extend(given.variables().map(|(name, value)| (name.into(), value.into())));
@@ -617,7 +622,19 @@ impl<'a> Engine<'a> {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
-        let result = judge(&ended, argv0, program, bound).and_then(|()| {
+        let judged = judge(&ended, argv0, program, bound).map_err(|trouble| {
+            let seen = Seen {
+                workspace: &self.request.workspace,
+                work: &attempt.work,
+                shown_work: &view.home.with_file_name("work"),
+                cwd: cwd.strip_prefix(&attempt.work).unwrap_or(Path::new("")),
+                isolation,
+                path: &search_path(&self.ports.environment),
+                tools: &tools.paths,
+            };
+            with_help(trouble, &action.addr, &ended.stderr, &seen)
+        });
+        let result = judged.and_then(|()| {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
                 .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
@@ -713,6 +730,27 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
             fail(FailureClass::Start { resources }, what)
         }
     }
+}
+
+/// Whether a failure says already to name the tool that a line is about.
+fn is_told(text: &str, line: &str) -> bool {
+    let name = line.split("as `tools ").nth(1).and_then(|rest| rest.split('`').next());
+    name.is_some_and(|name| text.contains(&format!("`tools {name}`")))
+}
+
+/// Adds what the process missed for want of a declaration, as far as it said so.
+fn with_help(trouble: Trouble, addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Trouble {
+    let Trouble::Fail(mut failure) = trouble else { return trouble };
+    if matches!(failure.class, FailureClass::Exit(_) | FailureClass::Signal(_)) {
+        for line in undeclared::help(addr, stderr, seen) {
+            if is_told(&failure.text, &line) {
+                continue;
+            }
+            failure.text.push('\n');
+            failure.text.push_str(&line);
+        }
+    }
+    Trouble::Fail(failure)
 }
 
 /// The status by which shells and `env` say that there is no such command.

@@ -20,7 +20,7 @@ use crate::exec::CancelToken;
 use crate::exec::capture::{Capture, tail_of};
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
-use crate::exec::ports::{End, Ended, Job, Stream, Tap};
+use crate::exec::ports::{End, Ended, Job, Network, Stream, Tap};
 use crate::exec::probe::{Lines, Probe};
 use crate::exec::report::ServiceReport;
 use crate::exec::sandbox::named_paths;
@@ -136,6 +136,11 @@ impl Addresses {
                 (false, scheme) => format!("{scheme}://{}:{number}", Ipv4Addr::LOCALHOST),
             })
         })
+    }
+
+    /// All ports of them.
+    pub(super) fn numbers(&self) -> Vec<u16> {
+        self.of.values().flat_map(|ports| ports.values().map(|(_, number)| *number)).collect()
     }
 
     fn one(service: &Service, ports: &BTreeMap<String, u16>) -> BTreeMap<String, (String, u16)> {
@@ -414,7 +419,7 @@ impl Services {
                 bin: &tools.bin,
                 shown: &shown,
                 timeout: None,
-                network: true,
+                network: Network::Machine,
                 isolation: demand,
                 tap: Some(Tap(&tap)),
                 guarded: true,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath};
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
-use crate::exec::ports::{End, Job, Ports, View};
+use crate::exec::ports::{End, Job, Network, Ports, View};
 use crate::exec::process::STARTING;
 use crate::exec::sandbox::named_paths;
 use crate::exec::stage::Attempts;
@@ -314,7 +314,7 @@ impl<'a> Tools<'a> {
             bin: &set.bin,
             shown: &shown,
             timeout: Some(FINGERPRINT_TIMEOUT),
-            network: false,
+            network: Network::Nothing,
             isolation: Isolation::None,
             tap: None,
             guarded: false,
@@ -424,13 +424,18 @@ pub fn interpreter_of(path: &Path) -> Option<String> {
 /// The first executable of a name on `PATH`; else the directories that were searched. Relative
 /// directories are passed over: what they hold depends on where the run was started.
 pub fn look_up(environment: &Environment, exec: &str) -> Result<PathBuf, Vec<PathBuf>> {
-    let path = environment.get(Environment::PATH).cloned().unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
+    let dirs = search_path(environment);
     let is_executable = |path: &PathBuf| {
         std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     let found = dirs.iter().map(|dir| dir.join(exec)).find(is_executable);
     found.ok_or(dirs)
+}
+
+/// The folders in which the caller finds programs.
+pub(super) fn search_path(environment: &Environment) -> Vec<PathBuf> {
+    let path = environment.get(Environment::PATH).cloned().unwrap_or_default();
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
 }
 
 /// The exact environment of a process: the fixed variables, those handed through, and those that

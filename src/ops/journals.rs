@@ -107,6 +107,8 @@ pub(super) fn course(journal: &[Envelope]) -> Course {
             | Event::ServiceStarted { .. }
             | Event::ServiceReady { .. }
             | Event::ServiceStopped { .. }
+            | Event::RunEstimated { .. }
+            | Event::ActionWaits { .. }
             | Event::BlobQuarantined { .. }
             | Event::Notice { .. }
             | Event::RunFinished { .. } => {}

@@ -36,6 +36,7 @@ mod revision;
 mod run;
 mod secrets;
 mod session;
+mod shell;
 mod slices;
 mod testing;
 mod timeline;
@@ -49,7 +50,7 @@ pub use crate::bundle::{
     Algorithm, BUILD_LEVEL_1, BuiltFile, Change, PublicKey, REPRODUCED, Severity, Status as CheckStatus, Verdict,
     compress, pack_single,
 };
-pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
+pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport, Visit};
 pub use crate::lang::{
     CompletionKind, FileId, Index, Instances, Item, LOCK_FILE, Lock, SignerDecl, Symbol, TokenClass,
 };
@@ -91,6 +92,7 @@ pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
 pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
 pub use session::{Draft, Findings, Session};
+pub use shell::{ShellReply, shell};
 pub use testing::{TestReply, TestRequest, junit, test};
 pub use timeline::timeline;
 pub use tlog::{Logged, tlog_append, tlog_check, tlog_prove};

@@ -67,6 +67,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "lsp", "cli"]),
+    ("schemars", &["event"]),
     ("seccompiler", &["exec"]),
     ("semver", &["lang"]),
     ("serde", &["*"]),
