@@ -69,6 +69,7 @@ impl Question<'_> {
             timeout: None,
             materialize: false,
             memo: None,
+            check: Vec::new(),
         };
         let forecast = look(workspace, plan, &[], std::slice::from_ref(&plan.graph), &options, &context, &unasked)?;
         Ok(Some(outlook(&forecast, plan, &affected, unasked)))
