@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::bundle::json::canonical;
 use crate::bundle::manifest::SUMS;
-use crate::bundle::spec::{BundleSpec, Dependency, Role, SpecPackage, ToolIdentity, ToolUse};
+use crate::bundle::spec::{BundleSpec, Dependency, GateUse, Role, Served, SpecPackage, ToolIdentity, ToolUse};
 use crate::bundle::uri;
 
 /// A statement about an archive.
@@ -163,6 +163,12 @@ pub(crate) struct InternalParameters {
     /// The root digest of the lock file, where the specs rest on packages of others.
     #[serde(rename = "partita_lockRoot", skip_serializing_if = "Option::is_none", default)]
     pub(crate) lock_root: Option<String>,
+    /// The gates that were passed.
+    #[serde(rename = "partita_gates", skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) gates: Vec<GateUse>,
+    /// Who was chosen for what.
+    #[serde(rename = "partita_served", skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) served: Vec<Served>,
 }
 
 /// Something that went in: an in-toto ResourceDescriptor.
@@ -240,7 +246,13 @@ impl Provenance {
             build: BuildDefinition {
                 build_type: uri::BUILD_TYPE.to_owned(),
                 external: ExternalParameters::new(spec),
-                internal: InternalParameters { plan_hash: spec.plan.hex(), archive_size, lock_root: spec.lock.clone() },
+                internal: InternalParameters {
+                    plan_hash: spec.plan.hex(),
+                    archive_size,
+                    lock_root: spec.lock.clone(),
+                    gates: spec.work.gates.clone(),
+                    served: spec.work.served.clone(),
+                },
                 dependencies,
             },
             run: RunDetails {
