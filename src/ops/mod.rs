@@ -4,6 +4,7 @@
 mod approve;
 mod attest;
 mod audit;
+mod backup;
 mod bundles;
 mod check;
 mod contents;
@@ -56,11 +57,12 @@ pub use crate::lang::{
     CompletionKind, FileId, Index, Instances, Item, LOCK_FILE, Lock, SignerDecl, Symbol, TokenClass,
 };
 pub use crate::plan::{Isolation, Places, Rekeying};
-pub use crate::store::{GcOptions, LocalStore, RunRow};
+pub use crate::store::{GcOptions, Holder, LocalStore, RunRow};
 
 pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
 pub use attest::{Attest, attest_summary, attest_verified};
 pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
+pub use backup::{BackupReply, backup_state, restore_state};
 pub use bundles::{
     BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, VerifyRequest, default_dir, find_archive, make,
     verify, verify_made,
