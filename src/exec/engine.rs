@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_duration};
+use rustix::process::Signal;
+
+use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_bytes, format_duration};
 use crate::event::{Event, Reason};
+use crate::exec::bounds::{Bounds, Breach};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::capture::tail_of;
 use crate::exec::effects::{self, Standing};
@@ -15,7 +18,7 @@ use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::inputs::{self, Produced};
 use crate::exec::levels::Levels;
 use crate::exec::lookup::{self, Looked};
-use crate::exec::outputs::{check_declared, collect};
+use crate::exec::outputs::{Most, check_declared, collect};
 use crate::exec::ports::{End, Ended, Job, Network, Ports};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::sandbox::named_paths;
@@ -557,6 +560,8 @@ impl<'a> Engine<'a> {
         let mut env = environment(&declared, &view, tools, action.spec.class.network(), &self.ports.environment);
         env.extend(given.variables().map(|(name, value)| (name.into(), value.into())));
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
+        let limit = |name: &str| action.policy.limits.get(name).copied();
+        let bounds = Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output") };
         let job = Job {
             addr: &action.addr,
             program,
@@ -568,6 +573,7 @@ impl<'a> Engine<'a> {
             tools: &tools.paths,
             bin: &tools.bin,
             shown: &shown,
+            bounds,
             timeout,
             network,
             isolation: demand,
@@ -596,7 +602,7 @@ impl<'a> Engine<'a> {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
-        let judged = judge(&ended, argv0, program, bound).map_err(|trouble| {
+        let judged = judge(&ended, argv0, program, bound, bounds).map_err(|trouble| {
             let seen = Seen {
                 workspace: &self.request.workspace,
                 work: &attempt.work,
@@ -608,8 +614,9 @@ impl<'a> Engine<'a> {
             };
             with_help(trouble, &action.addr, &ended.stderr, &seen)
         });
+        let most = Most { bytes: limit("output"), files: limit("files") };
         let result = judged.and_then(|()| {
-            let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
+            let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work, most)
                 .map_err(|trouble| with_tail(trouble, &ended.stderr))?;
             self.measured(collected)
         });
@@ -656,7 +663,13 @@ impl<'a> Engine<'a> {
 
 /// Whether a process ended well.
 /// `bound`: what it was given, and whether that is the run's.
-fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bool)>) -> Result<(), Trouble> {
+fn judge(
+    ended: &Ended,
+    argv0: &str,
+    program: &Path,
+    bound: Option<(Duration, bool)>,
+    bounds: Bounds,
+) -> Result<(), Trouble> {
     let fail = |class, what: String| {
         let tail = tail_of(&ended.stderr);
         let text = if tail.is_empty() { what } else { format!("{what}\n{tail}") };
@@ -669,6 +682,19 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
     match &ended.end {
         End::Exited(0) => Ok(()),
         End::Exited(code) => fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")),
+        End::Signalled(signal) if *signal == Signal::XFSZ.as_raw() => {
+            let most = bounds.file_bytes.map_or_else(|| "what one may have".to_owned(), format_bytes);
+            fail(FailureClass::Limit, format!("`{argv0}` wrote a file of more than {most} and was killed"))
+        }
+        End::Exceeded(Breach::Memory) => {
+            let most = format_bytes(bounds.memory.unwrap_or_default());
+            fail(FailureClass::Limit, format!("`{argv0}` used more memory than its limit of {most} and was killed"))
+        }
+        End::Exceeded(Breach::Processes) => {
+            let most = bounds.processes.unwrap_or_default();
+            let what = format!("`{argv0}` had more processes and threads than its limit of {most} and was killed");
+            fail(FailureClass::Limit, what)
+        }
         End::Signalled(signal) => {
             fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
         }

@@ -1,6 +1,7 @@
 //! Turns actions into results: keys, lookup, scheduling, processes, outputs. Knows the plan and the
 //! ports of the store. Leaves out specs, bundles, and who asks.
 
+mod bounds;
 mod builtin;
 mod cancel;
 mod capture;
@@ -41,6 +42,7 @@ mod undeclared;
 mod version;
 mod workspace;
 
+pub use bounds::{Bounds, Breach};
 pub use cancel::CancelToken;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
