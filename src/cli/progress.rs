@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::base::format_duration;
-use crate::event::{Envelope, Event, Outcome, Sink};
+use crate::event::{Cause, Check, Difference, Envelope, Event, Outcome, Sink, Verdict};
 use crate::ops::describe;
 
 /// A line for each thing that happens; hits only as a count.
@@ -74,6 +74,7 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
                 Outcome::Cached | Outcome::CutOff => None,
             }
         }
+        Event::ActionChecked { addr, check } => checked(addr, check, &paint),
         Event::BlobQuarantined { digest } => {
             Some(format!("{} blob b3:{digest} was corrupt in the store and is made anew", paint("33", "note")))
         }
@@ -88,6 +89,32 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
         Event::ServiceStarted { .. } | Event::ServiceStopped { failure: None, .. } => None,
         Event::Notice { text } => Some(format!("{} {text}", paint("33", "note"))),
         Event::ActionStarted { .. } | Event::RunFinished { .. } => None,
+    }
+}
+
+/// What came of making an action again; nothing if it came out the same.
+fn checked(addr: &str, check: &Check, paint: &dyn Fn(&str, &str) -> String) -> Option<String> {
+    match check.verdict {
+        Verdict::Equal => None,
+        Verdict::Unchecked => {
+            let notes = check.notes.join("; ");
+            Some(format!("{} {addr} was not made again: {notes}", paint("33", "note")))
+        }
+        Verdict::Different => {
+            let mut text = format!("{} {addr} does not come out the same each time", paint("1;31", "differs"));
+            for difference in &check.differences {
+                let Difference { before, after, cause, .. } = difference;
+                let cause = match cause {
+                    Cause::Unknown => "the cause is not recognised".to_owned(),
+                    other => format!("probably {}", other.words()),
+                };
+                text.push_str(&format!("\n    {}\n        `{before}` became `{after}`: {cause}", difference.located()));
+            }
+            for note in &check.notes {
+                text.push_str(&format!("\n    {note}"));
+            }
+            Some(text)
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Check;
+
 /// How an action ended in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -194,6 +196,13 @@ pub enum Event {
         failure: Option<String>,
         /// Where the output of the process is kept: digests of stdout and stderr.
         logs: Option<[String; 2]>,
+    },
+    /// An action was made again, to see whether it comes out the same.
+    ActionChecked {
+        /// The address.
+        addr: String,
+        /// What came of it.
+        check: Check,
     },
     /// A service was started.
     ServiceStarted {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
-use crate::event::{Envelope, Event, Outcome, Reason};
+use crate::event::{Check, Envelope, Event, Outcome, Reason, Verdict};
 use crate::exec::engine::{Attempted, Engine, Hit, Prepared, Resolution};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::hygiene::Hygiene;
@@ -60,6 +60,8 @@ pub struct Request {
     pub require_cached: bool,
     /// Addresses to run whatever is known; each stands for itself and all below it.
     pub forced: BTreeSet<String>,
+    /// Actions that are made again, to see whether they come out the same.
+    pub checked: BTreeSet<ActionId>,
     /// The ledger of effects; `None`: every effect is done as often as it is asked for.
     pub ledger: Option<Arc<Ledger>>,
     /// Addresses of effects that happened, though the ledger does not know.
@@ -90,6 +92,7 @@ impl Request {
             isolation: Isolation::None,
             require_cached: false,
             forced: BTreeSet::new(),
+            checked: BTreeSet::new(),
             ledger: None,
             done: BTreeSet::new(),
             cassette: None,
@@ -426,6 +429,7 @@ impl Run<'_> {
                     outputs: Vec::new(),
                     failure: None,
                     logs: None,
+                    check: None,
                 };
                 self.succeed(id, report);
             }
@@ -438,6 +442,11 @@ impl Run<'_> {
 
     fn hit(&self, id: ActionId, hit: Hit) {
         let action = self.engine.plan.action(id);
+        let checked = self.check(id, &hit.prepared, &hit.claim.outputs, Timestamp(hit.claim.created));
+        let check = match checked {
+            Ok(check) => check,
+            Err(trouble) => return self.trouble(id, Some(&hit.prepared), trouble, None),
+        };
         let outcome = if hit.cut_off { Outcome::CutOff } else { Outcome::Cached };
         if !hit.same_key {
             self.remember(action, &hit.prepared, outcome, true, hit.claim.duration_ms);
@@ -452,8 +461,37 @@ impl Run<'_> {
             outputs: outputs_of(action, hit.claim.outputs, hit.sizes),
             failure: None,
             logs: Some(hit.claim.logs),
+            check,
         };
         self.succeed(id, report);
+    }
+
+    /// Makes an action again, if that is asked for. What does not come out the same is held back from being
+    /// published until it does.
+    fn check(
+        &self,
+        id: ActionId,
+        prepared: &Prepared,
+        outputs: &[ClaimOutput],
+        made: Timestamp,
+    ) -> Result<Option<Check>, Trouble> {
+        let engine = &self.engine;
+        if !engine.request.checked.contains(&id) {
+            return Ok(None);
+        }
+        let check = engine.check(id, prepared, outputs, made, &|event| self.emit(event))?;
+        let addr = &engine.plan.action(id).addr;
+        match check.verdict {
+            Verdict::Equal => engine.ports.claims.release(prepared.key)?,
+            Verdict::Different => {
+                let shown = check.differences.first().map(|first| (first.located(), first.cause.words()));
+                let (place, cause) = shown.unwrap_or_default();
+                engine.ports.claims.hold(prepared.key, &format!("{addr}: {place}: {cause}"))?;
+            }
+            Verdict::Unchecked => {}
+        }
+        self.emit(Event::ActionChecked { addr: addr.clone(), check: check.clone() });
+        Ok(Some(check))
     }
 
     fn miss(&self, id: ActionId, prepared: Arc<Prepared>) {
@@ -502,6 +540,13 @@ impl Run<'_> {
         match result {
             Ok((outputs, sizes)) => {
                 self.remember(action, &prepared, Outcome::Ran, true, duration_ms);
+                let now = self.engine.ports.clock.now();
+                let check = match self.check(id, &prepared, &outputs, now) {
+                    Ok(check) => check,
+                    Err(trouble) => {
+                        return self.trouble(id, Some(&prepared), trouble, Some((attempt, duration_ms, logs)));
+                    }
+                };
                 let report = ActionReport {
                     addr: action.addr.clone(),
                     outcome: Outcome::Ran,
@@ -512,6 +557,7 @@ impl Run<'_> {
                     outputs: outputs_of(action, outputs, sizes),
                     failure: None,
                     logs,
+                    check,
                 };
                 self.succeed(id, report);
             }
@@ -624,6 +670,7 @@ impl Run<'_> {
             outputs: Vec::new(),
             failure,
             logs,
+            check: None,
         };
         self.emit(finished(&report));
         self.release(id);
@@ -651,6 +698,7 @@ impl Run<'_> {
                 outputs: Vec::new(),
                 failure: None,
                 logs: None,
+                check: None,
             };
             self.emit(finished(&report));
             self.release(id);

@@ -63,7 +63,8 @@ fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
                     }));
                 }
             }
-            Event::ServiceStarted { .. }
+            Event::ActionChecked { .. }
+            | Event::ServiceStarted { .. }
             | Event::ServiceReady { .. }
             | Event::ServiceStopped { .. }
             | Event::BlobQuarantined { .. } | Event::Notice { .. } | Event::RunFinished { .. } => {}

@@ -437,9 +437,7 @@ impl<'a> Expander<'a, '_> {
     fn plan_provider(&mut self, id: DeclId) -> Option<String> {
         let decl = self.program.provider(id);
         let command = decl.command.as_ref()?;
-        let own = id.file == self.home;
-        let file = if own { String::new() } else { format!("{}#", self.program.file(id.file).path) };
-        let name = format!("provider:{file}{}", decl.name.value);
+        let name = format!("provider:{}", self.own_name(DeclKind::Provider, id, &decl.name.value));
         if !self.tools.contains_key(&name) {
             let mut uses = Vec::new();
             for used in &command.uses {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, Span, did_you_mean};
 use crate::lang::ast::{Expr, Group, Name, Param};
 use crate::lang::check::{Scope, check_values};
 use crate::lang::eval::{Env, Evaluator, Val};
@@ -12,6 +12,7 @@ use crate::lang::expand::{Checked, Expander, Given};
 use crate::lang::program::FileId;
 use crate::lang::text::Text;
 use crate::lang::ty::Ty;
+use crate::lang::{Kind, parse};
 
 impl Val {
     /// The value for people: a list with commas.
@@ -236,10 +237,27 @@ fn from_text(ty: &Ty, text: &str) -> Val {
             .map(|item| from_text(inner, item))
             .collect::<Vec<_>>()
             .into(),
-        Ty::Int => text.parse().map_or_else(|_| Val::Text(text.to_owned()), Val::Int),
+        // What no spec needs to be told apart from text, people write as they are used to.
         Ty::Bool if text == "true" || text == "false" => Val::Bool(text == "true"),
+        Ty::Int | Ty::Bool => match value_of(text) {
+            Some(Kind::Int(int)) => Val::Int(int),
+            Some(Kind::Bool(flag)) => Val::Bool(flag),
+            _ => Val::Text(text.to_owned()),
+        },
         _ => Val::Text(text.to_owned()),
     }
+}
+
+/// The value that a text is where it stands in a spec.
+fn value_of(text: &str) -> Option<Kind> {
+    let mut found = Diagnostics::default();
+    let line = format!("value {text}");
+    let nodes = parse(SourceId(0), &line, &mut found);
+    let [node] = nodes.as_slice() else { return None };
+    let [value] = node.args.as_slice() else { return None };
+    // Nothing but the value: no annotation before it, and nothing after it.
+    let whole = Span::new(SourceId(0), "value ".len(), line.len());
+    (found.is_empty() && value.span == whole).then(|| value.kind.clone())
 }
 
 impl From<Vec<Val>> for Val {
