@@ -9,7 +9,7 @@ const LEVELS: [&str; 3] = ["full", "landlock", "none"];
 fn act(level: &str, limits: &str, program: &str) -> (Workspace, Outcome) {
     let spec = format!(
         "partita edition=1\ntool python3 {{ exec python3 }}\ngraph g {{\n  node act {{\n    input act.py\n    \
-         run python3 act.py\n    output out kind=dir\n    limits {limits}\n    timeout \"60s\"\n  }}\n}}\n"
+         run python3 act.py\n    output out type=artifact.dir\n    limits {limits}\n    timeout \"60s\"\n  }}\n}}\n"
     );
     let workspace = Workspace::new().file("partita.kdl", &spec).file("act.py", program);
     let outcome = Who::Self_.run(&workspace, &["run", "g", "--isolation", level]);
