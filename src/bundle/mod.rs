@@ -35,6 +35,7 @@ mod policy;
 mod provenance;
 mod sbom;
 mod scan;
+mod signed_policy;
 mod spdx;
 mod spec;
 mod stream;
@@ -69,9 +70,10 @@ pub use policy::{
     AllowedSource, LogRule, MinimumVersion, Place, Policy, Requirement, Revocation, TenantPolicy, TrustedBuilder,
     TrustedKey,
 };
+pub use signed_policy::{PolicyFiles, SIGNED_POLICY_BYTES, check_policy, policy_signatures, sign_policy};
 pub use spec::{
-    BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, Profile, Role, Source, ToolIdentity,
-    ToolUse,
+    BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, GateUse, Profile, Role, Served, Source,
+    ToolIdentity, ToolUse, Work,
 };
 pub use summary::{
     BUILD_LEVEL_1, REPRODUCED, SUMMARY_TYPE, Summary, VULNS_TYPE, verification_summary, vulns_statement,

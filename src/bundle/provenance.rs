@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::bundle::json::canonical;
 use crate::bundle::manifest::SUMS;
-use crate::bundle::spec::{BundleSpec, Dependency, Role, ToolIdentity, ToolUse};
+use crate::bundle::spec::{BundleSpec, Dependency, GateUse, Role, Served, ToolIdentity, ToolUse};
 use crate::bundle::uri;
 
 /// A statement about an archive.
@@ -160,6 +160,12 @@ pub(crate) struct InternalParameters {
     /// The size of the archive in bytes, so that a compressed one is unpacked no further.
     #[serde(rename = "partita_archiveSize")]
     pub(crate) archive_size: u64,
+    /// The gates that were passed.
+    #[serde(rename = "partita_gates", skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) gates: Vec<GateUse>,
+    /// Who was chosen for what.
+    #[serde(rename = "partita_served", skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) served: Vec<Served>,
 }
 
 /// Something that went in: an in-toto ResourceDescriptor.
@@ -236,7 +242,12 @@ impl Provenance {
             build: BuildDefinition {
                 build_type: uri::BUILD_TYPE.to_owned(),
                 external: ExternalParameters::new(spec),
-                internal: InternalParameters { plan_hash: spec.plan.hex(), archive_size },
+                internal: InternalParameters {
+                    plan_hash: spec.plan.hex(),
+                    archive_size,
+                    gates: spec.work.gates.clone(),
+                    served: spec.work.served.clone(),
+                },
                 dependencies,
             },
             run: RunDetails {

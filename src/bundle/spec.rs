@@ -48,6 +48,57 @@ pub struct BundleSpec {
     pub components: Vec<Component>,
     /// What it is for its reader.
     pub profile: Profile,
+    /// What was judged and who served while it was made.
+    pub work: Work,
+}
+
+/// What was judged and who served while a bundle was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The gates that were passed, by address.
+    pub gates: Vec<GateUse>,
+    /// Who was chosen for what, by the plan.
+    pub served: Vec<Served>,
+}
+
+/// A gate that was passed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateUse {
+    /// Its address: `NODE/guard/NAME`.
+    pub address: String,
+    /// Its kind, as specs have it.
+    pub kind: String,
+    /// The gate's name, as specs have it.
+    pub name: String,
+}
+
+/// A tool or an agent that was chosen to do work, and what it costs at most.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Served {
+    /// The agent that asks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent: Option<String>,
+    /// How many actions it serves.
+    pub actions: u64,
+    /// The most that all of them cost together, in micro-dollars.
+    #[serde(rename = "atMostMicroUsd")]
+    pub at_most: u64,
+    /// The capability that was asked for; none for an agent's own work.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capability: Option<String>,
+    /// Who serves.
+    pub chosen: String,
+    /// `tool` or `agent`.
+    pub kind: String,
+    /// The model, of an agent whose provider has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub model: Option<String>,
+    /// How the price comes about.
+    pub price: String,
+    /// `primary` or `secondary`.
+    pub tier: String,
 }
 
 /// What a bundle is for its reader, besides its contents.

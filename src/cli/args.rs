@@ -314,6 +314,9 @@ pub(crate) enum Command {
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),
+    /// What a workspace keeps besides specs: history, consent, records, keys
+    #[command(subcommand)]
+    State(StateCommand),
     /// Serve an editor: the language server, over standard input and output
     Lsp,
     /// Tell what this machine can do, and what is wrong
@@ -386,6 +389,20 @@ pub(crate) enum IsolationArg {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Write it into one file, which holds signing keys too
+    Backup {
+        /// The file
+        file: PathBuf,
+    },
+    /// Bring it back from such a file
+    Restore {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
     /// Count what is there
     Stat,
@@ -397,7 +414,12 @@ pub(crate) enum StoreCommand {
         #[arg(long, hide = true)]
         same_fields: bool,
     },
-    /// Remove what is old or too much
+    /// Tell what keeps an object in the store
+    Why {
+        /// Its digest, as in reports, or the first eight digits or more
+        digest: String,
+    },
+    /// Remove what is old or too much; others may use the store meanwhile
     Gc {
         /// Remove results not used for this long, as `30d`
         #[arg(long, value_name = "DURATION")]

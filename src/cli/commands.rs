@@ -11,7 +11,7 @@ use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{checked, context, options, params, report_json, stopped_by, summary};
 use crate::cli::specs::counted;
-use crate::cli::upkeep::{doctor, store};
+use crate::cli::upkeep::{doctor, state, store};
 use crate::cli::{audit, bundles, keys, packages, shell, specs, transport};
 use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
 
@@ -92,6 +92,9 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Report(args) => bundles::report(cli, &locations, args, output),
         Command::Key(command) => keys::key(&locations, command, output),
         Command::Store(command) => store(&locations, command, output),
+        Command::State(command) => {
+            with_workspace(&locations, output, |workspace| state(&locations, workspace, command, output))
+        }
         Command::Lsp => Ok(crate::lsp::serve(locations)),
         Command::Doctor => Ok(doctor(&locations, output)),
     }

@@ -17,5 +17,6 @@ mod shell;
 mod specs;
 mod transport;
 mod upkeep;
+mod view;
 
 pub use entry::main;

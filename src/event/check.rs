@@ -1,10 +1,11 @@
 //! What came of checking whether an action gives the same again: where it differs, and the probable cause.
 //! Closed sets with words. Leaves out how it is found.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether an action gave the same again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every time.
@@ -16,7 +17,7 @@ pub enum Verdict {
 }
 
 /// What most likely makes an output differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// The time at which it ran.
@@ -69,7 +70,7 @@ impl Cause {
 }
 
 /// The place of a difference in a file, or in a member of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "in")]
 pub enum Place {
     /// From this byte on.
@@ -98,7 +99,7 @@ pub enum Place {
 }
 
 /// One difference between the result and what came out when it was made again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// The output's name.
     pub output: String,
@@ -138,7 +139,7 @@ impl Difference {
 }
 
 /// What came of checking an action.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// Whether it gave the same again.
     pub verdict: Verdict,

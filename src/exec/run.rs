@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
@@ -23,7 +23,7 @@ use crate::exec::pools::Pools;
 use crate::exec::ports::{HistoryRow, Ports, Standing};
 use crate::exec::report::{ActionReport, OutputReport, RunReport, Seen, count};
 use crate::exec::retry::delay;
-use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
+use crate::exec::sched::{Left, Lost as LostForGood, Next, Scheduler, Skips, Task};
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
@@ -152,6 +152,8 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let services = Services::new(&plan, &ids, &scratch.0, request.service_logs.as_deref());
     let run = Run {
         engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels, services),
+        jobs: jobs.min(ids.len()),
+        expected: OnceLock::new(),
         failures: Mutex::default(),
         deadline: request.bound().map(|bound| begun + bound),
         shared: Mutex::new(Shared {
@@ -166,7 +168,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         seq: Mutex::new(0),
     };
     run.emit(Event::RunStarted { target: request.target.clone(), plan: plan.digest.hex(), actions: ids.len() as u64 });
-    let worked = run.work(jobs.min(ids.len()));
+    let worked = run.work(run.jobs);
     run.engine.services().stop();
     worked?;
     let services = run.engine.services().reports();
@@ -259,6 +261,10 @@ impl Shared {
 
 struct Run<'a> {
     engine: Engine<'a>,
+    /// How many workers there are.
+    jobs: usize,
+    /// How long actions took in earlier runs, in milliseconds, once something must run.
+    expected: OnceLock<BTreeMap<u32, u64>>,
     /// Failures in a row, by tool.
     failures: Mutex<BTreeMap<String, u32>>,
     /// When the time of the run is up.
@@ -508,18 +514,39 @@ impl Run<'_> {
             return;
         }
         let mut shared = self.lock();
-        if !shared.scheduler.is_weighed() {
-            let expected = |id: &ActionId| {
-                let ms = engine.ports.history.expected_ms(&engine.plan.action(*id).addr)?;
-                Some((id.0, ms))
-            };
-            let expected = shared.scheduler.ids().iter().filter_map(expected).collect();
-            if let Err(error) = shared.scheduler.weigh_by(&expected) {
-                shared.end_with(error);
-            }
-        }
+        let estimated = if shared.scheduler.is_weighed() { None } else { self.estimate(&mut shared) };
         shared.prepared.insert(id.0, prepared);
-        shared.scheduler.queue(id);
+        let short = shared.scheduler.queue(id);
+        drop(shared);
+        if let Some(left) = estimated {
+            self.emit(Event::RunEstimated {
+                open: left.open,
+                known: left.known,
+                work_ms: left.work_ms,
+                least_ms: left.least_ms,
+                jobs: self.jobs.min(left.concurrency) as u64,
+            });
+        }
+        if !short.is_empty() {
+            self.emit(Event::ActionWaits { addr: action.addr.clone(), resources: short });
+        }
+    }
+
+    /// Orders what is left by how long it took in earlier runs, and tells how much that is.
+    fn estimate(&self, shared: &mut Shared) -> Option<Left> {
+        let engine = &self.engine;
+        let took = |id: &ActionId| {
+            let ms = engine.ports.history.expected_ms(&engine.plan.action(*id).addr)?;
+            Some((id.0, ms))
+        };
+        let expected = self.expected.get_or_init(|| shared.scheduler.ids().iter().filter_map(took).collect());
+        let left = shared.scheduler.weigh_by(expected);
+        left.map_err(|error| shared.end_with(error)).ok().flatten()
+    }
+
+    /// How long an action took before, once that was asked for, if it is on record.
+    fn usual_ms(&self, id: ActionId) -> Option<u64> {
+        self.expected.get()?.get(&id.0).copied()
     }
 
     fn attempt(&self, id: ActionId, prepared: Arc<Prepared>, attempt: u32) {
@@ -529,7 +556,8 @@ impl Run<'_> {
             return;
         }
         let reason = prepared.reason.clone();
-        self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
+        let usual_ms = self.usual_ms(id);
+        self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason, usual_ms });
         let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared, &|event| self.emit(event));
         let duration_ms = duration.as_millis() as u64;
         match &result {
@@ -633,7 +661,7 @@ impl Run<'_> {
     }
 
     fn succeed(&self, id: ActionId, report: ActionReport) {
-        self.emit(finished(&report));
+        self.emit(finished(&report, self.usual_ms(id)));
         let notify = self.engine.plan.action(id).policy.automation == Some(Automation::Notify);
         if notify && report.outcome == Outcome::Ran {
             self.emit(Event::Notice { text: format!("`{}` is done (automation=notify)", report.addr) });
@@ -672,7 +700,7 @@ impl Run<'_> {
             logs,
             check: None,
         };
-        self.emit(finished(&report));
+        self.emit(finished(&report, self.usual_ms(id)));
         self.release(id);
         let mut shared = self.lock();
         shared.reports.insert(id.0, report);
@@ -700,7 +728,7 @@ impl Run<'_> {
                 logs: None,
                 check: None,
             };
-            self.emit(finished(&report));
+            self.emit(finished(&report, self.usual_ms(id)));
             self.release(id);
             self.lock().reports.insert(id.0, report);
         }
@@ -748,13 +776,14 @@ fn settle(request: &Request, plan: &Plan, reports: &BTreeMap<u32, ActionReport>,
 /// Attempts made, milliseconds of the last, and its logs.
 type Tried = (u32, u64, Option<[Digest; 2]>);
 
-fn finished(report: &ActionReport) -> Event {
+fn finished(report: &ActionReport, usual_ms: Option<u64>) -> Event {
     Event::ActionFinished {
         addr: report.addr.clone(),
         outcome: report.outcome,
         reason: report.reason.clone(),
         key: report.key.map(|key| key.to_string()),
         duration_ms: report.duration_ms,
+        usual_ms,
         failure: report.failure.as_ref().map(|failure| failure.text.clone()),
         logs: report.logs.map(|logs| logs.map(|digest| digest.hex())),
     }

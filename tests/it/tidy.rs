@@ -67,6 +67,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "lsp", "cli"]),
+    ("schemars", &["event"]),
     ("seccompiler", &["exec"]),
     ("semver", &["lang"]),
     ("serde", &["*"]),
@@ -86,7 +87,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("unicode_normalization", &["base", "lang", "bundle"]),
     ("uuid", &["bundle", "ops"]),
     ("walkdir", &["store", "exec", "bundle", "ops"]),
-    ("tar", &["exec"]),
+    ("tar", &["exec", "ops"]),
     ("zip", &["bundle", "exec"]),
     ("zstd", &["bundle"]),
 ];
