@@ -465,6 +465,8 @@ pub enum ToolExec {
 pub struct Policy {
     /// The longest an attempt may take, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// What it may use at most, by name: `processes` and `files` in numbers, `memory` and `output` in bytes.
+    pub limits: BTreeMap<String, u64>,
     /// When to try again.
     pub retry: Option<Retry>,
     /// What it holds while it runs.

@@ -474,6 +474,10 @@ fn policy(policy: &Policy, fields: &mut BTreeMap<String, Value>) {
         let holds = policy.holds.iter().map(|need| (need.pool.clone(), Value::Int(need.amount)));
         put("holds", Value::Map(holds.collect()));
     }
+    if !policy.limits.is_empty() {
+        let limits = policy.limits.iter().map(|(name, most)| (name.clone(), Value::Int(*most)));
+        put("limits", Value::Map(limits.collect()));
+    }
     if let Some(ms) = policy.timeout_ms {
         put("timeout_ms", Value::Int(ms));
     }
