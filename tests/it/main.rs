@@ -9,6 +9,7 @@
 )]
 
 mod acceptance;
+mod approve;
 mod badinput;
 mod book;
 mod bundle;
@@ -28,6 +29,7 @@ mod keys;
 mod language;
 mod lsp;
 mod memo;
+mod mutations;
 mod packages;
 mod reference;
 mod rekey;
