@@ -54,6 +54,8 @@ impl Inventory for Inventories {
             graph: sbom.bundle.clone(),
             parameters: BTreeMap::new(),
             work: bundle::Work::default(),
+            lock: None,
+            packages: Vec::new(),
             source: None,
             plan: Digest::from_bytes([0; 32]),
             inputs: Vec::new(),
