@@ -135,6 +135,12 @@ impl Output {
         if failed.printed {
             let _ = writeln!(stderr, "  {cyan}help{off}: all that it printed: `partita log --addr {}`", failed.addr);
         }
+        if !whole {
+            // What is to be declared is best read beside the place where.
+            for help in failed.text.lines().filter(|line| line.starts_with("help: ")) {
+                let _ = writeln!(stderr, "  {help}");
+            }
+        }
     }
 
     fn paint(&self) -> (&'static str, &'static str, &'static str) {

@@ -12,8 +12,8 @@ use crate::base::{Environment, SystemClock, format_duration, parse_duration_ms};
 use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
 use crate::cli::output::{Output, place_json};
 use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
-use crate::event::{NullSink, Sink};
-use crate::ops::{CancelToken, Error, Isolation, Locations, RunContext, RunOptions, RunReply};
+use crate::event::{NullSink, Sink, Verdict};
+use crate::ops::{CancelToken, Error, Isolation, Locations, Recheck, RunContext, RunOptions, RunReply};
 
 /// The signal that stopped the run; 0 for none.
 static STOPPED_BY: AtomicU8 = AtomicU8::new(0);
@@ -55,6 +55,7 @@ pub(super) fn options(cli: &Cli, locations: &Locations, args: &Args, materialize
         level,
         require_cached: args.require_cached,
         refresh: args.refresh.clone(),
+        check: args.check.iter().map(|text| Recheck::parse(text)).collect::<Result<_, _>>()?,
         done: args.done.clone(),
         replay_only: args.replay_only,
         timeout,
@@ -167,6 +168,15 @@ pub(super) fn summary(reply: &RunReply) -> String {
         counts.skipped,
         format_duration(Duration::from_millis(reply.duration_ms))
     )
+}
+
+/// What came of making actions again, if any were.
+pub(super) fn checked(reply: &RunReply) -> Option<String> {
+    let counts = [Verdict::Equal, Verdict::Different, Verdict::Unchecked].map(|verdict| reply.checks(verdict));
+    let [equal, different, unchecked] = counts;
+    (counts != [0; 3]).then(|| {
+        format!("made again: {equal} came out the same, {different} otherwise, {unchecked} could not be checked")
+    })
 }
 
 /// The reply of a run as one JSON document.

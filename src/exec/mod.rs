@@ -1,9 +1,11 @@
 //! Turns actions into results: keys, lookup, scheduling, processes, outputs. Knows the plan and the
 //! ports of the store. Leaves out specs, bundles, and who asks.
 
+mod bounds;
 mod builtin;
 mod cancel;
 mod capture;
+mod check;
 mod code;
 mod effects;
 mod engine;
@@ -15,6 +17,7 @@ mod glob;
 mod guard;
 mod hygiene;
 mod inputs;
+mod judge;
 mod junit;
 mod levels;
 mod lookup;
@@ -34,26 +37,31 @@ mod sandbox;
 mod sched;
 mod scrub;
 mod services;
+mod shell;
 mod stage;
 mod state;
 mod tools;
+mod undeclared;
 mod version;
 mod workspace;
 
+pub use bounds::{Bounds, Breach};
 pub use cancel::CancelToken;
+pub use check::unfit;
 pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
-pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
+pub use forecast::{ActionForecast, Cost, Expense, Forecast, Prospect, forecast};
 pub use parallel::{
     Agent, Merged, Metrics, PROMPT, ParallelResult, RunPolicy, TaskResult, TaskSpec, TaskStatus, run_graph,
     run_parallel,
 };
 pub use ports::{
-    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Nobody, Ports, Runner, Secrets,
-    Snapshots, Standing, Stream, Tap, View,
+    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Network, NoSecrets, Nobody, Ports, Runner,
+    Secrets, Snapshots, Standing, Stream, Tap, View,
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};
-pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, sandbox_entry};
+pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
+pub use shell::{Announce, VisitRunner};
 pub use tools::{interpreter_of, look_up};

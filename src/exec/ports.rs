@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::base::{ActionKey, Clock, Digest, Environment, Timestamp};
 use crate::event::{Outcome, Reason, Sink};
 use crate::exec::CancelToken;
+use crate::exec::bounds::{Bounds, Breach};
 use crate::plan::{Consent, Isolation, SecretTerms};
 use crate::store::{Cas, Claims};
 
@@ -126,6 +127,18 @@ impl std::fmt::Debug for Tap<'_> {
     }
 }
 
+/// What a process may use of the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It may connect to these ports of this machine.
+    Ports(Vec<u16>),
+    /// All that the machine can.
+    Machine,
+}
+
 /// An attempt, ready to be started.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {
@@ -149,10 +162,12 @@ pub struct Job<'a> {
     pub bin: &'a Path,
     /// Files and folders that variables handed through name: they may be read.
     pub shown: &'a [PathBuf],
+    /// What it may use at most.
+    pub bounds: Bounds,
     /// The longest it may take.
     pub timeout: Option<Duration>,
-    /// Whether it may use the network.
-    pub network: bool,
+    /// What it may use of the network.
+    pub network: Network,
     /// The least isolation it must run under.
     pub isolation: Isolation,
     /// Who is told what it prints while it runs.
@@ -171,6 +186,8 @@ pub enum End {
     Signalled(i32),
     /// It was killed as its time was up.
     TimedOut,
+    /// It was killed as it used too much of something.
+    Exceeded(Breach),
     /// It was killed as it waited for input from the terminal, which would never have come.
     WantsTerminal,
     /// It was killed as the run was cancelled.

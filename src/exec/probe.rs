@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use crate::exec::bounds::Bounds;
 use crate::exec::capture::tail_of;
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
-use crate::exec::ports::{End, Job};
+use crate::exec::ports::{End, Job, Network};
 use crate::exec::sandbox::named_paths;
 use crate::exec::services::{Addresses, Printed};
 use crate::exec::tools::environment;
@@ -145,8 +146,9 @@ impl Probe {
                     tools: &serving.tools.paths,
                     bin: &serving.tools.bin,
                     shown: &shown,
+                    bounds: Bounds::default(),
                     timeout: Some(PATIENCE),
-                    network: true,
+                    network: Network::Machine,
                     isolation: *demand,
                     tap: None,
                     guarded: false,

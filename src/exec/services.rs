@@ -17,14 +17,15 @@ use std::time::Duration;
 use crate::base::{Address, Limits, fill_addresses, format_duration};
 use crate::event::Event;
 use crate::exec::CancelToken;
+use crate::exec::bounds::Bounds;
 use crate::exec::capture::{Capture, tail_of};
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
-use crate::exec::ports::{End, Ended, Job, Stream, Tap};
+use crate::exec::ports::{End, Ended, Job, Network, Stream, Tap};
 use crate::exec::probe::{Lines, Probe};
 use crate::exec::report::ServiceReport;
 use crate::exec::sandbox::named_paths;
-use crate::exec::stage::{remove, stage};
+use crate::exec::stage::{Order, remove, stage};
 use crate::exec::tools::environment;
 use crate::plan::{Action, ActionId, ActionKind, Plan, Service};
 
@@ -136,6 +137,11 @@ impl Addresses {
                 (false, scheme) => format!("{scheme}://{}:{number}", Ipv4Addr::LOCALHOST),
             })
         })
+    }
+
+    /// All ports of them.
+    pub(super) fn numbers(&self) -> Vec<u16> {
+        self.of.values().flat_map(|ports| ports.values().map(|(_, number)| *number)).collect()
     }
 
     fn one(service: &Service, ports: &BTreeMap<String, u16>) -> BTreeMap<String, (String, u16)> {
@@ -348,7 +354,8 @@ impl Services {
         for dir in [&root, &work, &root.join("home"), &root.join("tmp")] {
             std::fs::create_dir(dir).map_err(Error::io("make directory", dir))?;
         }
-        stage(&*engine.ports.cas, engine.levels(), &serving.inputs, &work).map_err(|failed| failed.trouble)?;
+        stage(&*engine.ports.cas, engine.levels(), &serving.inputs, &work, Order::Sorted)
+            .map_err(|failed| failed.trouble)?;
         // All are held until all are found, so that no two are the same.
         let mut held = Vec::new();
         for port in &service.ports {
@@ -412,8 +419,9 @@ impl Services {
                 tools: &tools.paths,
                 bin: &tools.bin,
                 shown: &shown,
+                bounds: Bounds::default(),
                 timeout: None,
-                network: true,
+                network: Network::Machine,
                 isolation: demand,
                 tap: Some(Tap(&tap)),
                 guarded: true,
@@ -565,6 +573,7 @@ fn how(ended: &Ended) -> String {
         End::Signalled(signal) => format!("was ended by signal {signal}"),
         End::TimedOut | End::Cancelled => "was stopped".to_owned(),
         End::WantsTerminal => "asked the terminal for input and was killed".to_owned(),
+        End::Exceeded(_) => "used too much and was killed".to_owned(),
         End::NotStarted(error) => format!("could not be started ({error})"),
     }
 }

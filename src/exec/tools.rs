@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath};
+use crate::exec::bounds::Bounds;
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
-use crate::exec::ports::{End, Job, Ports, View};
+use crate::exec::ports::{End, Job, Network, Ports, View};
 use crate::exec::process::STARTING;
 use crate::exec::sandbox::named_paths;
 use crate::exec::stage::Attempts;
@@ -218,7 +219,8 @@ impl<'a> Tools<'a> {
     fn locate(&self, tool: &Tool) -> Result<Located, Failure> {
         match &tool.exec {
             ToolExec::Lookup(exec) => {
-                let path = look_up(&self.ports.environment, exec).map_err(|searched| missing(tool, exec, &searched))?;
+                let path = look_up(&self.ports.environment, exec)
+                    .map_err(|searched| missing(tool, exec, &searched, self.workspace.has_file(exec)))?;
                 Ok(Located { exec: exec.clone(), path, digest: None })
             }
             ToolExec::Workspace(file) => match self.take(tool, file)? {
@@ -313,8 +315,9 @@ impl<'a> Tools<'a> {
             tools: &set.paths,
             bin: &set.bin,
             shown: &shown,
+            bounds: Bounds::default(),
             timeout: Some(FINGERPRINT_TIMEOUT),
-            network: false,
+            network: Network::Nothing,
             isolation: Isolation::None,
             tap: None,
             guarded: false,
@@ -330,6 +333,7 @@ impl<'a> Tools<'a> {
             }
             End::Signalled(signal) => return refuse(format!("{asked} dies of signal {signal}")),
             End::TimedOut => return refuse(format!("{asked} takes longer than {} s", FINGERPRINT_TIMEOUT.as_secs())),
+            End::Exceeded(_) => return refuse(format!("{asked} uses too much")),
             End::WantsTerminal => return refuse(format!("{asked} asks the terminal for input")),
             End::Cancelled => return refuse(format!("the run was stopped during {asked}")),
             End::NotStarted(error) => return refuse(format!("{asked} cannot be started: {error}")),
@@ -379,16 +383,27 @@ fn in_tool(tool: &Tool, trouble: Trouble) -> Failure {
     Failure::new(FailureClass::ToolMissing, format!("tool `{}`: {text}", tool.name))
 }
 
-fn missing(tool: &Tool, exec: &str, searched: &[PathBuf]) -> Failure {
-    let dirs: Vec<String> = searched.iter().map(|dir| format!("`{}`", dir.display())).collect();
-    let searched = if dirs.is_empty() { "no directory, as `PATH` is empty".to_owned() } else { dirs.join(", ") };
+/// Directories that were searched and are named one by one.
+const FEW: usize = 3;
+
+/// `is_here`: whether the workspace has a file of that name.
+fn missing(tool: &Tool, exec: &str, searched: &[PathBuf], is_here: bool) -> Failure {
+    let dirs: BTreeSet<String> = searched.iter().map(|dir| format!("`{}`", dir.display())).collect();
+    let searched = match dirs.len() {
+        0 => "no directory, as `PATH` is empty".to_owned(),
+        count if count > FEW => format!("the {count} directories of `PATH`"),
+        _ => dirs.into_iter().collect::<Vec<_>>().join(", "),
+    };
+    let help = if is_here {
+        format!("the workspace has a file `{exec}`, which is named with its path: `exec \"./{exec}\"`")
+    } else {
+        format!(
+            "install `{exec}`, or put its directory on `PATH`, or name a file of the workspace: `exec \"./{exec}\"`"
+        )
+    };
     Failure::new(
         FailureClass::ToolMissing,
-        format!(
-            "tool `{}` is missing: there is no executable `{exec}`; searched {searched}\nhelp: install `{exec}`, or \
-             put its directory on `PATH`, or name a file of the workspace at `exec`",
-            tool.name
-        ),
+        format!("tool `{}` is missing: there is no executable `{exec}`; searched {searched}\nhelp: {help}", tool.name),
     )
 }
 
@@ -424,13 +439,18 @@ pub fn interpreter_of(path: &Path) -> Option<String> {
 /// The first executable of a name on `PATH`; else the directories that were searched. Relative
 /// directories are passed over: what they hold depends on where the run was started.
 pub fn look_up(environment: &Environment, exec: &str) -> Result<PathBuf, Vec<PathBuf>> {
-    let path = environment.get(Environment::PATH).cloned().unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
+    let dirs = search_path(environment);
     let is_executable = |path: &PathBuf| {
         std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     let found = dirs.iter().map(|dir| dir.join(exec)).find(is_executable);
     found.ok_or(dirs)
+}
+
+/// The folders in which the caller finds programs.
+pub(super) fn search_path(environment: &Environment) -> Vec<PathBuf> {
+    let path = environment.get(Environment::PATH).cloned().unwrap_or_default();
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
 }
 
 /// The exact environment of a process: the fixed variables, those handed through, and those that

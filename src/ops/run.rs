@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::{Clock, Digest, Entry, Environment};
 use crate::diag::did_you_mean;
-use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
+use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
 use crate::exec::{CancelToken, Ports, Request, RunReport, SandboxRunner, execute};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
@@ -17,6 +17,7 @@ use crate::ops::history::show_alive;
 use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
+use crate::ops::recheck::{Recheck, rechecked};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
@@ -38,6 +39,8 @@ pub struct RunOptions {
     pub require_cached: bool,
     /// Addresses to run even if known.
     pub refresh: Vec<String>,
+    /// What to make again, to see whether it comes out the same.
+    pub check: Vec<Recheck>,
     /// Addresses of effects that happened, though the ledger does not know.
     pub done: Vec<String>,
     /// Whether nothing is recorded anew.
@@ -78,6 +81,16 @@ pub struct RunReply {
 }
 
 impl RunReply {
+    /// How many actions were made again and came out otherwise.
+    pub fn differing(&self) -> u64 {
+        self.checks(Verdict::Different)
+    }
+
+    /// How many actions came to a verdict when they were made again.
+    pub fn checks(&self, verdict: Verdict) -> u64 {
+        self.reports.iter().map(|report| report.checks(verdict)).sum()
+    }
+
     /// What decides the exit status.
     pub fn error(&self) -> Option<Error> {
         if self.reports.iter().any(|report| report.cancelled) {
@@ -85,6 +98,7 @@ impl RunReply {
         }
         let kind = self.reports.iter().find_map(RunReport::error_kind)?;
         Some(match kind {
+            crate::base::ErrorKind::CheckFailed if self.differing() > 0 => Error::Differs { count: self.differing() },
             crate::base::ErrorKind::CheckFailed => {
                 let missing = self.failures.iter().filter(|failed| failed.code == NOT_RECORDED).count() as u64;
                 match missing {
@@ -117,6 +131,7 @@ pub fn answer(
     // What was remembered was compiled with the levels that specs have of themselves.
     if !locations.levels.is_empty()
         || !options.refresh.is_empty()
+        || !options.check.is_empty()
         || !options.done.is_empty()
         || targets.iter().any(|target| target.split('/').next() != Some(first))
     {
@@ -182,6 +197,7 @@ pub fn run(
         for addr in options.refresh.iter().chain(&options.done) {
             find_actions(&compiled.plan, addr)?;
         }
+        rechecked(&compiled.plan, &chosen, &options.check, "")?;
         planned.push((compiled, chosen));
     }
     let mut reply = RunReply::default();
@@ -253,6 +269,7 @@ fn run_once(
         keep_going: options.keep_going,
         isolation: options.isolation,
         require_cached: options.require_cached,
+        checked: rechecked(plan, chosen, &options.check, &id)?,
         ledger: ledger(workspace, plan)?,
         done: forced(plan, &options.done)?,
         cassette: Some(workspace.state.join("cassette")),

@@ -24,6 +24,7 @@ use crate::store::{Error, Notify};
 
 const SCHEMA: Schema = Schema {
     version: 1,
+    steps: &[],
     create: "
         CREATE TABLE latest (
             addr        TEXT PRIMARY KEY,
@@ -237,6 +238,30 @@ impl History {
             self.write(&mut inner)?;
         }
         Ok(())
+    }
+
+    /// The keys and manifests on record.
+    pub fn keys(&self) -> Result<Vec<(ActionKey, String)>, Error> {
+        let mut inner = self.lock();
+        self.write(&mut inner)?;
+        self.run(&mut inner, |connection| {
+            let mut statement = connection.prepare("SELECT key, manifest FROM latest ORDER BY addr")?;
+            let rows = statement.query_map([], |row| Ok((ActionKey(Digest::from_bytes(row.get(0)?)), row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// Replaces keys and manifests: the key before, the key now, its manifest.
+    pub fn rekey(&self, keys: &[(ActionKey, ActionKey, String)]) -> Result<(), Error> {
+        self.run(&mut self.lock(), |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (old, new, manifest) in keys {
+                transaction
+                    .prepare_cached("UPDATE latest SET key = ?2, manifest = ?3 WHERE key = ?1")?
+                    .execute(params![old.0.as_bytes().as_slice(), new.0.as_bytes().as_slice(), manifest])?;
+            }
+            transaction.commit()
+        })
     }
 
     /// Writes what waits.

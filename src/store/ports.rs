@@ -110,6 +110,16 @@ pub trait Claims: Send + Sync {
 
     /// Drops all claims under a key, because blobs of them turned out to be lost.
     fn forget(&self, key: ActionKey) -> Result<(), Error>;
+
+    /// Holds what is and will be recorded under a key back from being published, because it does not come out
+    /// the same each time. `why` is for people. Durable when it returns.
+    fn hold(&self, key: ActionKey, why: &str) -> Result<(), Error>;
+
+    /// Lets it go again. Durable when it returns.
+    fn release(&self, key: ActionKey) -> Result<(), Error>;
+
+    /// Why what is recorded under a key is held back, if it is.
+    fn held(&self, key: ActionKey) -> Result<Option<String>, Error>;
 }
 
 /// Why the store could not do as asked.

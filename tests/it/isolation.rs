@@ -4,7 +4,11 @@
 
 mod escapes;
 mod levels;
+mod limits;
+mod network;
+mod shell;
 mod survivors;
+mod undeclared;
 
 use std::path::PathBuf;
 

@@ -8,10 +8,12 @@
     reason = "clearer in tests, where speed and odd names do not matter"
 )]
 
+mod approve;
 mod badinput;
 mod book;
 mod bundle;
 mod cli;
+mod determinism;
 mod diff;
 mod effects;
 mod examples;
@@ -26,8 +28,10 @@ mod keys;
 mod language;
 mod lsp;
 mod memo;
+mod mutations;
 mod packages;
 mod reference;
+mod rekey;
 mod repro;
 mod services;
 mod specs;

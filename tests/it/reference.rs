@@ -18,6 +18,12 @@ fn the_page_of_nodes_is_what_the_table_says() {
 }
 
 #[test]
+fn the_schema_of_events_is_what_the_types_say() {
+    let schema = serde_json::to_string_pretty(&partita::event::Envelope::schema()).expect("it is JSON");
+    golden("../book/src/reference/events.schema.json", &format!("{schema}\n"));
+}
+
+#[test]
 fn the_pages_of_the_library_are_what_it_says() {
     let summary = fs::read_to_string(repository("book/src/SUMMARY.md")).expect("the summary can be read");
     let mut listed = Vec::new();

@@ -16,6 +16,7 @@ use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, pidfd_open, waitpid};
 
+use crate::exec::bounds::{self, Bounds, Breach};
 use crate::exec::sandbox::fence::Fence;
 use crate::exec::sandbox::seccomp::Filter;
 use crate::exec::sandbox::template::{Broken, MACHINE_PROC, SCRATCH, step};
@@ -27,6 +28,11 @@ pub(super) const BUILD: &str = "/build";
 const EMPTY: &str = "/run";
 /// Processes and threads that an action may have at once.
 const PROCESSES: u64 = 8192;
+/// The lowest bound that the kernel takes with room to spare.
+const FEWEST: u64 = 512;
+/// Memory that one process may have beyond the bound of all, before it is refused more: the bound is looked
+/// after a few times a second.
+const SLACK: u64 = 256 << 20;
 /// How often to look after orphans while the program runs.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -42,6 +48,24 @@ pub(super) struct Task {
     /// Names and values of variables, in turn.
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) cwd: PathBuf,
+    /// The ports of the machine it may connect to, where it shares the machine's network for them alone.
+    pub(super) ports: Option<Vec<u16>>,
+    /// What standard input is.
+    pub(super) input: Input,
+    /// What it may use at most.
+    pub(super) bounds: Bounds,
+}
+
+/// What standard input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Nothing to read.
+    #[default]
+    Nothing,
+    /// A stream that is handed over.
+    Stream,
+    /// A terminal that is handed over, to be the session's own.
+    Terminal,
 }
 
 impl Task {
@@ -58,6 +82,12 @@ impl Task {
         let env: Vec<Vec<u8>> = self.env.iter().flat_map(|(name, value)| [bytes(name), bytes(value)]).collect();
         parcel.list(env.iter().map(Vec::as_slice));
         parcel.bytes(self.cwd.as_os_str().as_encoded_bytes());
+        let ports: Vec<[u8; 2]> = self.ports.iter().flatten().map(|port| port.to_le_bytes()).collect();
+        parcel.number(u64::from(self.ports.is_some())).list(ports.iter().map(<[u8; 2]>::as_slice));
+        parcel.number(self.input as u64);
+        for most in [self.bounds.processes, self.bounds.memory, self.bounds.file_bytes] {
+            parcel.number(most.unwrap_or(u64::MAX));
+        }
         parcel
     }
 
@@ -74,7 +104,17 @@ impl Task {
             env.push((name, value));
         }
         let cwd = text(reader.bytes()?).into();
-        Ok(Self { attempt, program: has_program.then(|| program.into()), argv0, args, env, cwd })
+        let has_ports = reader.number()? == 1;
+        let ports = reader.list()?.iter().filter_map(|bytes| Some(u16::from_le_bytes(*bytes.first_chunk()?))).collect();
+        let input = match reader.number()? {
+            0 => Input::Nothing,
+            1 => Input::Stream,
+            _ => Input::Terminal,
+        };
+        let mut bound = || Ok::<_, Error>(Some(reader.number()?).filter(|most| *most < u64::MAX));
+        let bounds = Bounds { processes: bound()?, memory: bound()?, file_bytes: bound()? };
+        let program = has_program.then(|| program.into());
+        Ok(Self { attempt, program, argv0, args, env, cwd, ports: has_ports.then_some(ports), input, bounds })
     }
 
     /// The command that starts it.
@@ -99,6 +139,8 @@ pub(super) struct Given<'a> {
     /// If the network namespace is new: whom to hand it to for others to use after, with what number.
     pub(super) fresh_net: Option<(BorrowedFd<'a>, u64)>,
     pub(super) filter: &'a Filter,
+    /// The filter of who may use some ports of the machine.
+    pub(super) streams: &'a Filter,
 }
 
 /// The network namespace can be used again.
@@ -115,12 +157,19 @@ pub(super) fn run(mut given: Given<'_>) -> isize {
         }
         Ok(Some(task)) => match start(&task, &mut given) {
             Ok(pid) => {
-                let status = wait(pid, job);
+                let ended = wait(pid, job, &task.bounds);
                 end_all();
+                let (status, breach) = match ended {
+                    Ended::Status(status) => (Some(status), None),
+                    Ended::Breach(breach) => (None, Some(breach)),
+                    Ended::Unwanted => (None, None),
+                };
+                let exceeded = breach.map(Frame::Exceeded);
                 let frame = match (status.and_then(|status| status.code()), status.and_then(|s| s.signal())) {
                     (Some(code), _) => Frame::Exited(code),
                     (None, signal) => Frame::Signalled(signal.unwrap_or(9)),
                 };
+                let frame = exceeded.unwrap_or(frame);
                 // A runner that is gone needs no answer.
                 let _ = frame.send(job, &[]);
             }
@@ -155,10 +204,13 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
     step("leave the machine's `/proc`", mount_bind(EMPTY, MACHINE_PROC))?;
     // Since Linux 6.14 this bounds the processes of the namespace; before, it is the machine's, which
     // root could change from here. There the limit of the user has to do.
+    // The kernel keeps the first 300 numbers, so a lower bound is looked after by this process.
     let own_bound = counts_processes_of_namespaces();
-    if !own_bound || std::fs::write("/proc/sys/kernel/pid_max", PROCESSES.to_string()).is_err() {
-        limit(Resource::Nproc, PROCESSES);
+    let most = task.bounds.processes.map_or(PROCESSES, |most| most.saturating_mul(2).clamp(FEWEST, PROCESSES));
+    if !own_bound || std::fs::write("/proc/sys/kernel/pid_max", most.to_string()).is_err() {
+        limit(Resource::Nproc, most);
     }
+    bound_each(&task.bounds);
     if let Some((whom, number)) = given.fresh_net {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let space = step("find the network namespace", rustix::fs::open("/proc/self/ns/net", flags, Mode::empty()))?;
@@ -168,12 +220,16 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
     let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     step("close itself to the action", closed)?;
     step("name the host", rustix::system::sethostname(b"build"))?;
-    // No terminal, even if the runner has one.
+    // No terminal, even if the runner has one; but for one that is handed over.
     let _ = rustix::process::setsid();
+    if let (Input::Terminal, Some(terminal)) = (task.input, &given.stdin) {
+        step("take the terminal", rustix::process::ioctl_tiocsctty(terminal))?;
+    }
     step("enter the folder it starts in", rustix::process::chdir(&task.cwd))?;
-    fence()?;
+    fence(task.ports.as_deref())?;
     give_up()?;
-    step("refuse system calls", given.filter.apply())?;
+    let filter = if task.ports.is_some() { given.streams } else { given.filter };
+    step("refuse system calls", filter.apply())?;
     Ok(task.program.is_some().then_some(task))
 }
 
@@ -187,8 +243,8 @@ fn counts_processes_of_namespaces() -> bool {
 
 /// Everything may be read and run, as there is nothing but what was put there; only the action's own
 /// folder, devices and open files may be written.
-fn fence() -> Result<(), Broken> {
-    let fence = Fence::new().and_then(|fence| fence.read(Path::new("/")));
+fn fence(ports: Option<&[u16]>) -> Result<(), Broken> {
+    let fence = Fence::new(ports).and_then(|fence| fence.read(Path::new("/")));
     let fence = fence.and_then(|fence| fence.write(Path::new(BUILD)));
     let fence = fence.and_then(|fence| fence.device(Path::new("/dev")));
     step("confine files by Landlock", fence.and_then(Fence::apply))
@@ -200,6 +256,16 @@ pub(super) fn give_up() -> Result<(), Broken> {
     let none = CapabilitySet::empty();
     let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
     step("give up capabilities", set_capabilities(None, sets))
+}
+
+/// Bounds what each process may have.
+pub(super) fn bound_each(bounds: &Bounds) {
+    if let Some(most) = bounds.file_bytes {
+        limit(Resource::Fsize, most);
+    }
+    if let Some(most) = bounds.memory {
+        limit(Resource::Data, most.saturating_mul(2).max(most.saturating_add(SLACK)));
+    }
 }
 
 /// Sets a limit on this process and what it starts.
@@ -245,19 +311,30 @@ fn start(task: &Task, given: &mut Given<'_>) -> std::io::Result<Pid> {
     Ok(Pid::from_child(&child))
 }
 
-/// Waits for the program, and meanwhile for every orphan.
-fn wait(program: Pid, job: BorrowedFd<'_>) -> Option<ExitStatus> {
-    let process = pidfd_open(program, PidfdFlags::empty()).ok()?;
+/// How waiting ended.
+enum Ended {
+    Status(ExitStatus),
+    /// Something was used too much of.
+    Breach(Breach),
+    /// Nobody wants to know any more.
+    Unwanted,
+}
+
+/// Waits for the program, and meanwhile for every orphan; and looks after what all of them use.
+fn wait(program: Pid, job: BorrowedFd<'_>, bounds: &Bounds) -> Ended {
+    let Ok(process) = pidfd_open(program, PidfdFlags::empty()) else { return Ended::Unwanted };
+    let look =
+        if bounds.are_watched() { Timespec { tv_sec: 0, tv_nsec: bounds::LOOK.subsec_nanos().into() } } else { LOOK };
     loop {
         let mut fds = [PollFd::new(&process, PollFlags::IN), PollFd::from_borrowed_fd(job, PollFlags::IN)];
-        let woken = poll(&mut fds, Some(&LOOK));
+        let woken = poll(&mut fds, Some(&look));
         if woken.is_ok() && !fds[1].revents().is_empty() {
             let mut message = [0; 8];
             match receive(job, &mut message) {
                 // The runner is gone, and nobody wants the result.
                 Ok((0, _)) | Err(_) => {
                     end_all();
-                    return None;
+                    return Ended::Unwanted;
                 }
                 Ok(_) => {
                     signal_all(Signal::TERM);
@@ -267,7 +344,11 @@ fn wait(program: Pid, job: BorrowedFd<'_>) -> Option<ExitStatus> {
             }
         }
         if let Some(status) = reap(program) {
-            return Some(status);
+            return Ended::Status(status);
+        }
+        // All but this one, which is the first of the namespace.
+        if let Some(breach) = bounds.breach(|pid, _| pid != 1) {
+            return Ended::Breach(breach);
         }
     }
 }
