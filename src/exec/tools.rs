@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath};
+use crate::exec::bounds::Bounds;
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job, Network, Ports, View};
@@ -314,6 +315,7 @@ impl<'a> Tools<'a> {
             tools: &set.paths,
             bin: &set.bin,
             shown: &shown,
+            bounds: Bounds::default(),
             timeout: Some(FINGERPRINT_TIMEOUT),
             network: Network::Nothing,
             isolation: Isolation::None,
@@ -331,6 +333,7 @@ impl<'a> Tools<'a> {
             }
             End::Signalled(signal) => return refuse(format!("{asked} dies of signal {signal}")),
             End::TimedOut => return refuse(format!("{asked} takes longer than {} s", FINGERPRINT_TIMEOUT.as_secs())),
+            End::Exceeded(_) => return refuse(format!("{asked} uses too much")),
             End::WantsTerminal => return refuse(format!("{asked} asks the terminal for input")),
             End::Cancelled => return refuse(format!("the run was stopped during {asked}")),
             End::NotStarted(error) => return refuse(format!("{asked} cannot be started: {error}")),
