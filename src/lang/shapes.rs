@@ -170,8 +170,11 @@ static OUTPUT: Shape =
         prop("type", Name, "`artifact.file` (default) or `artifact.dir`"),
         prop("digest", Text, "for `class=fixed`: the digest it must have"),
     ]);
-static ENV: Shape = Shape::new("env", "Variables of the environment, besides the fixed ones.").open(Any);
-static WITH: Shape = Shape::new("with", "Arguments of the recipe or the capability.").open(Any);
+static ENV: Shape = Shape::new("env", "Variables of the environment, besides the fixed ones.")
+    .args(0, 0, Any, Any, "env NAME=VALUE…")
+    .open(Any);
+static WITH: Shape =
+    Shape::new("with", "Arguments of the recipe or the capability.").args(0, 0, Any, Any, "with NAME=VALUE…").open(Any);
 static AFTER: Shape = Shape::new("after", "Nodes that must have succeeded before: order alone.")
     .args(1, MANY, Text, Text, "after NODE…")
     .props(&[prop("optional", Bool, "whether matching nothing is fine")]);
@@ -180,12 +183,13 @@ static HOLDS: Shape = Shape::new("holds", "A share of a resource, held while it 
     .props(&[prop("amount", Int, "how much, 1 if not given")]);
 static TIMEOUT: Shape =
     Shape::new("timeout", "The longest an attempt may take.").args(1, 1, Text, Text, "timeout \"20m\"");
-static RETRY: Shape = Shape::new("retry", "When to try again.").props(&[
-    needed("max", Number, "how many times after the first"),
-    prop("on", Name, "`transient` (default), `timeout` or `any`"),
-    prop("backoff", Text, "how long to wait, 1s if not given"),
-    prop("strategy", Name, "`exponential` (default) or `fixed`"),
-]);
+static RETRY: Shape =
+    Shape::new("retry", "When to try again.").args(0, 0, Any, Any, "retry max=N on=transient backoff=\"5s\"").props(&[
+        needed("max", Number, "how many times after the first"),
+        prop("on", Name, "`transient` (default), `timeout` or `any`"),
+        prop("backoff", Text, "how long to wait, 1s if not given"),
+        prop("strategy", Name, "`exponential` (default) or `fixed`"),
+    ]);
 static FOR_EACH: Shape = Shape::new("for-each", "One instance for each element of a list.")
     .args(1, 1, Name, Name, "for-each NAME in=(var)LIST")
     .props(&[needed("in", Any, "the list, as `(var)files`"), prop("optional", Bool, "whether an empty list is fine")]);

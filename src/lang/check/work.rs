@@ -179,6 +179,11 @@ pub(crate) fn not_a_reference(span: Span, text: &str) -> Diagnostic {
 
 /// The diagnostic for an output that a node does not have. `text` ends with its name.
 pub(crate) fn no_output(span: Span, text: &str, output: &str, node: &str, known: &[&str]) -> Diagnostic {
+    if output.is_empty() {
+        let which = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", some(known)) };
+        return Diagnostic::new(Code::P0401, span, format!("an output of `{node}` is missing after the point"))
+            .with_help(which);
+    }
     let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", some(known)) };
     Diagnostic::new(Code::P0401, span, format!("output `{output}` is not produced by `{node}`"))
         .with_suggestion_in(text, text.len() - output.len()..text.len(), did_you_mean(output, known.iter().copied()))
