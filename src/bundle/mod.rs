@@ -31,6 +31,7 @@ mod lines;
 mod lockfile;
 mod manifest;
 mod names;
+mod plan_signature;
 mod policy;
 mod provenance;
 mod sbom;
@@ -53,7 +54,7 @@ pub use audit::{
     Audit, AuditFinding, Compared, Coverage, Database, Severity, Vex, VexStatus, audit, hash_database, load_database,
     vex_document,
 };
-pub use build::{Built, BuiltFile, build, build_archive, proof_file, side_files};
+pub use build::{Built, BuiltFile, build, build_archive, inventory, proof_file, side_files};
 pub use code::Code;
 pub use compare::{Change, Parts};
 pub use content::sha256_hex;
@@ -66,6 +67,7 @@ pub use key::{
 pub use lockfile::{Locked, parse_cargo_lock, parse_package_lock, parse_requirements, parse_uv_lock, read_lock};
 pub use manifest::{BundleManifest, ContentRoot, ManifestFile};
 pub use names::NameError;
+pub use plan_signature::{PLAN_SIGNATURE_BYTES, check_plan, sign_plan};
 pub use policy::{
     AllowedSource, LogRule, MinimumVersion, Place, Policy, Requirement, Revocation, TenantPolicy, TrustedBuilder,
     TrustedKey,
@@ -73,7 +75,7 @@ pub use policy::{
 pub use signed_policy::{PolicyFiles, SIGNED_POLICY_BYTES, check_policy, policy_signatures, sign_policy};
 pub use spec::{
     BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, GateUse, Profile, Role, Served, Source,
-    ToolIdentity, ToolUse, Work,
+    SpecPackage, ToolIdentity, ToolUse, Work,
 };
 pub use summary::{
     BUILD_LEVEL_1, REPRODUCED, SUMMARY_TYPE, Summary, VULNS_TYPE, verification_summary, vulns_statement,

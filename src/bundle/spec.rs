@@ -40,6 +40,10 @@ pub struct BundleSpec {
     pub tools: Vec<ToolUse>,
     /// What else went in: inputs of the workspace, things fetched by digest.
     pub inputs: Vec<Dependency>,
+    /// Packages of others that the specs rest on.
+    pub packages: Vec<SpecPackage>,
+    /// The root digest of the lock file over these, in hexadecimal.
+    pub lock: Option<String>,
     /// The weakest isolation under which any of it was made.
     pub isolation: Isolation,
     /// The date in the documents, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
@@ -246,6 +250,21 @@ impl Dependency {
     pub fn blob(name: impl Into<String>, digest: Digest) -> Self {
         Self { name: name.into(), uri: None, digests: [("blake3".to_owned(), digest.hex())].into() }
     }
+}
+
+/// A package of others that specs rest on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SpecPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where it comes from.
+    pub source: String,
+    /// The digest of its files, in hexadecimal.
+    pub tree: String,
+    /// What it was granted, as words.
+    pub grants: Vec<String>,
 }
 
 /// A package found in a lock file.

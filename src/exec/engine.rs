@@ -6,28 +6,28 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_duration};
-use crate::event::{Event, Reason};
+use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
+use crate::event::{Event, Reason, Spent};
+use crate::exec::bounds::Bounds;
 use crate::exec::builtin::{self, Staged};
-use crate::exec::capture::{tail_of, tails_of};
 use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::inputs::{self, Produced};
+use crate::exec::judge::{judge, with_help, with_tail};
 use crate::exec::levels::Levels;
 use crate::exec::lookup::{self, Looked};
-use crate::exec::outputs::{check_declared, collect};
-use crate::exec::ports::{End, Ended, Job, Network, Ports};
-use crate::exec::process::is_for_want_of_resources;
+use crate::exec::outputs::{Most, check_declared, collect};
+use crate::exec::ports::{End, Job, Network, Ports};
 use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment, search_path};
-use crate::exec::undeclared::{self, Seen};
+use crate::exec::undeclared::Seen;
 use crate::exec::workspace::Workspace;
-use crate::exec::{Request, reason};
+use crate::exec::{Request, gate, http, reason, sbom};
 use crate::plan::{
     Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
     service_digest,
@@ -39,7 +39,7 @@ pub(super) struct Engine<'a> {
     pub(super) plan: &'a Plan,
     pub(super) request: &'a Request,
     pub(super) ports: &'a Ports,
-    levels: Arc<Levels>,
+    pub(super) levels: Arc<Levels>,
     workspace: &'a Workspace,
     tools: Tools<'a>,
     attempts: &'a Attempts,
@@ -48,7 +48,7 @@ pub(super) struct Engine<'a> {
     empty_log: OnceLock<Digest>,
     services: Services,
     /// When the time of the run is up.
-    deadline: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
     /// Services as they are keyed: found once, so that what runs is what was looked up.
     serving: Mutex<BTreeMap<String, Arc<Serving>>>,
 }
@@ -121,7 +121,9 @@ pub(super) struct Attempted {
     pub(super) duration: Duration,
     pub(super) isolation: Isolation,
     /// Which doing of an effect it was.
-    effect: Option<u64>,
+    pub(super) effect: Option<u64>,
+    /// What it spent on models.
+    pub(super) spent: Option<Spent>,
 }
 
 impl<'a> Engine<'a> {
@@ -220,7 +222,10 @@ impl<'a> Engine<'a> {
         }
         let inputs = inputs::merge(self.plan, &action.spec, &produced, self.workspace, &self.levels)?;
         let tools = self.toolset(action)?;
-        let identities = tools.as_ref().map(|tools| tools.identities.clone()).unwrap_or_default();
+        let identities = match &action.spec.kind {
+            ActionKind::Sbom(_) => self.tools.identities_of(&action.spec.tools)?,
+            _ => tools.as_ref().map(|tools| tools.identities.clone()).unwrap_or_default(),
+        };
         let mut services = BTreeMap::new();
         for name in &action.spec.services {
             services.insert(name.clone(), self.serving(name)?.digest);
@@ -374,14 +379,23 @@ impl<'a> Engine<'a> {
                 let usual = Surroundings { attempts: self.attempts, conditions: None };
                 self.execute(id, tool, args, prepared, &usual, tell)
             }
+            ActionKind::Http(ask) => http::attempt(self, action, ask, &prepared.inputs),
             _ => {
                 let staged = Staged {
                     cas: Arc::clone(&self.ports.cas),
                     levels: Arc::clone(&self.levels),
                     root: Arc::clone(&prepared.inputs),
                 };
-                let result = builtin::run(&action.spec, action.policy.gate.as_ref(), &staged)
-                    .unwrap_or_else(|| Err(Error::Plan(format!("`{}` is of no known kind", action.addr)).into()));
+                let result = match &action.spec.kind {
+                    ActionKind::Sbom(sbom) => {
+                        let tools = self.tools.identities_of(&action.spec.tools).map_err(Trouble::from);
+                        let made = tools
+                            .and_then(|tools| sbom::document(sbom, self.plan, &tools, &staged, &*self.ports.inventory));
+                        builtin::keep_document(&action.spec, made, &staged)
+                    }
+                    _ => builtin::run(&action.spec, action.policy.gate.as_ref(), &staged)
+                        .unwrap_or_else(|| Err(Error::Plan(format!("`{}` is of no known kind", action.addr)).into())),
+                };
                 let result = result.and_then(|outputs| self.measured(outputs));
                 // In-process and on staged inputs alone: nothing could be more isolated.
                 Attempted {
@@ -390,6 +404,7 @@ impl<'a> Engine<'a> {
                     duration: clock.elapsed().saturating_sub(begun),
                     isolation: Isolation::Full,
                     effect: None,
+                    spent: None,
                 }
             }
         };
@@ -442,7 +457,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn measured(&self, outputs: Vec<ClaimOutput>) -> Result<(Vec<ClaimOutput>, Vec<u64>), Trouble> {
+    pub(super) fn measured(&self, outputs: Vec<ClaimOutput>) -> Result<(Vec<ClaimOutput>, Vec<u64>), Trouble> {
         let sizes = outputs.iter().map(|output| self.levels.measure(&output.entry)).collect::<Result<_, _>>()?;
         Ok((outputs, sizes))
     }
@@ -497,7 +512,7 @@ impl<'a> Engine<'a> {
         Ok(*self.empty_log.get_or_init(|| digest))
     }
 
-    fn keep_log(&self, log: &[u8]) -> Result<Digest, Trouble> {
+    pub(super) fn keep_log(&self, log: &[u8]) -> Result<Digest, Trouble> {
         if log.is_empty() { self.empty_log() } else { Ok(self.ports.cas.put_bytes(log)?) }
     }
 
@@ -518,6 +533,7 @@ impl<'a> Engine<'a> {
             duration: Duration::ZERO,
             isolation: Isolation::None,
             effect: None,
+            spent: None,
         };
         let mut attempt = match surroundings.attempts.take() {
             Ok(attempt) => attempt,
@@ -582,6 +598,8 @@ impl<'a> Engine<'a> {
             }
         }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
+        let limit = |name: &str| action.policy.limits.get(name).copied();
+        let bounds = Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output") };
         let job = Job {
             addr: &action.addr,
             program,
@@ -593,6 +611,7 @@ impl<'a> Engine<'a> {
             tools: &tools.paths,
             bin: &tools.bin,
             shown: &shown,
+            bounds,
             timeout,
             network,
             isolation: demand,
@@ -622,7 +641,7 @@ impl<'a> Engine<'a> {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
-        let judged = judge(&ended, argv0, program, bound).map_err(|trouble| {
+        let judged = judge(&ended, argv0, program, bound, bounds).map_err(|trouble| {
             let seen = Seen {
                 workspace: &self.request.workspace,
                 work: &attempt.work,
@@ -634,11 +653,13 @@ impl<'a> Engine<'a> {
             };
             with_help(trouble, &action.addr, &ended.stderr, &seen)
         });
+        let most = Most { bytes: limit("output"), files: limit("files") };
         let result = judged.and_then(|()| {
-            let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
+            let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work, most)
                 .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
         });
+        let result = result.map_err(|trouble| gate::no(trouble, action.policy.gate.as_ref()));
         // Whatever goes wrong once a service it uses is gone is most likely a consequence.
         let result = result.map_err(|trouble| match trouble {
             Trouble::Fail(_) => self.services.blame(self.plan, action, tell).unwrap_or(trouble),
@@ -647,7 +668,7 @@ impl<'a> Engine<'a> {
         if let Ok((_, sizes)) = &result {
             attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));
         }
-        Attempted { result, logs: Some(logs), duration, isolation, effect }
+        Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
     }
 
     /// Writes into the ledger that an effect begins. Gives which doing of it that is.
@@ -677,108 +698,5 @@ impl<'a> Engine<'a> {
                 .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
         }
         Ok(staged)
-    }
-}
-
-/// Whether a process ended well.
-/// `bound`: what it was given, and whether that is the run's.
-fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bool)>) -> Result<(), Trouble> {
-    let fail = |class, what: String| {
-        let tail = tails_of(&ended.stdout, &ended.stderr);
-        let text = if tail.is_empty() { what } else { format!("{what}\n{tail}") };
-        Err(Failure::new(class, text).into())
-    };
-    if ended.survivors > 0 {
-        let count = ended.survivors;
-        return fail(FailureClass::Unkillable, format!("`{argv0}` left {count} processes that cannot be killed"));
-    }
-    match &ended.end {
-        End::Exited(0) => Ok(()),
-        End::Exited(code) => {
-            fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")).map_err(|trouble| {
-                match trouble {
-                    Trouble::Fail(failure) if *code == NOT_FOUND => {
-                        let help = not_found(&ended.stderr);
-                        Trouble::Fail(Failure { text: format!("{}\nhelp: {help}", failure.text), ..failure })
-                    }
-                    other => other,
-                }
-            })
-        }
-        End::Signalled(signal) => {
-            fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
-        }
-        End::TimedOut => {
-            let (limit, of_run) = bound.unwrap_or_default();
-            let limit = format_duration(limit);
-            let whose =
-                if of_run { "was still running at the timeout of the run," } else { "took longer than its timeout of" };
-            let comma = if of_run { "," } else { "" };
-            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit}{comma} and was killed"))
-        }
-        End::WantsTerminal => {
-            let what = format!(
-                "`{argv0}` asked the terminal for input and was killed: actions have no terminal; give what it asks \
-                 for in a file or a variable"
-            );
-            fail(FailureClass::Terminal, what)
-        }
-        End::Cancelled => Err(Trouble::Cancelled),
-        End::NotStarted(error) => {
-            let resources = is_for_want_of_resources(error);
-            let what = format!("cannot start `{}`: {error}", program.display());
-            fail(FailureClass::Start { resources }, what)
-        }
-    }
-}
-
-/// Whether a failure says already to name the tool that a line is about.
-fn is_told(text: &str, line: &str) -> bool {
-    let name = line.split("as `tools ").nth(1).and_then(|rest| rest.split('`').next());
-    name.is_some_and(|name| text.contains(&format!("`tools {name}`")))
-}
-
-/// Adds what the process missed for want of a declaration, as far as it said so.
-fn with_help(trouble: Trouble, addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Trouble {
-    let Trouble::Fail(mut failure) = trouble else { return trouble };
-    if matches!(failure.class, FailureClass::Exit(_) | FailureClass::Signal(_)) {
-        for line in undeclared::help(addr, stderr, seen) {
-            if is_told(&failure.text, &line) {
-                continue;
-            }
-            failure.text.push('\n');
-            failure.text.push_str(&line);
-        }
-    }
-    Trouble::Fail(failure)
-}
-
-/// The status by which shells and `env` say that there is no such command.
-const NOT_FOUND: i32 = 127;
-
-/// What to write where a command was not found. Shells end the line with the name and `not found`.
-fn not_found(stderr: &[u8]) -> String {
-    let said = tail_of(stderr);
-    let named = said.lines().rev().find_map(|line| {
-        let before = line.strip_suffix("not found")?.trim_end().trim_end_matches("command").trim_end();
-        let name = before.strip_suffix(':')?.rsplit(": ").next()?.trim();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
-        (!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned())
-    });
-    let only = "`PATH` holds the tools that the action names, with those they use, and no others";
-    match named {
-        Some(name) => format!("{only}: write `tools {name}` in it, and declare `tool {name} {{ exec {name} }}`"),
-        None => format!("{only}: name what is missing by `tools`, and declare it by `tool`"),
-    }
-}
-
-/// Adds the end of what it printed to a failure about outputs: it often tells why.
-fn with_tail(trouble: Trouble, ended: &Ended) -> Trouble {
-    let tail = tails_of(&ended.stdout, &ended.stderr);
-    match trouble {
-        Trouble::Fail(failure) if !tail.is_empty() => {
-            Trouble::Fail(Failure { text: format!("{}\n{tail}", failure.text), ..failure })
-        }
-        other => other,
     }
 }

@@ -29,6 +29,8 @@ pub enum FailureClass {
     Timeout,
     /// Its process asked the terminal for input, which actions do not have.
     Terminal,
+    /// It used more than it may.
+    Limit,
     /// Processes of it could not be killed.
     Unkillable,
     /// Its outputs are not as declared.
@@ -39,6 +41,11 @@ pub enum FailureClass {
     Content,
     /// It may have happened, and nobody knows.
     Unknown,
+    /// An API did not answer as it should.
+    Http {
+        /// For a cause that may be gone the next time: it is too busy, or was not reached.
+        transient: bool,
+    },
     /// Its record is not in the cassette, and only what is may be given.
     NotRecorded,
     /// A service it uses did not become ready, or did not live.
@@ -61,6 +68,7 @@ impl FailureClass {
             Self::Signal(_) => "signal",
             Self::Timeout => "timeout",
             Self::Terminal => "terminal",
+            Self::Limit => "limit",
             Self::Unkillable => "unkillable",
             Self::Output => "output",
             Self::Digest => "digest",
@@ -70,6 +78,7 @@ impl FailureClass {
             Self::Approval => "approval",
             Self::Unknown => "unknown",
             Self::NotRecorded => "not-recorded",
+            Self::Http { .. } => "http",
         }
     }
 
@@ -83,6 +92,7 @@ impl FailureClass {
             Self::Exit(_) => "E0205",
             Self::Signal(_) => "E0206",
             Self::Timeout => "E0207",
+            Self::Limit => "E0218",
             Self::Unkillable => "E0208",
             Self::Output => "E0209",
             Self::Digest => "E0210",
@@ -93,6 +103,7 @@ impl FailureClass {
             Self::Approval => "E0217",
             Self::Unknown => "E0214",
             Self::NotRecorded => "E0215",
+            Self::Http { .. } => "E0218",
         }
     }
 
@@ -100,11 +111,19 @@ impl FailureClass {
     pub fn is_retried(self, on: RetryOn) -> bool {
         /// `EX_TEMPFAIL` of `sysexits.h`: the command asks to be tried again.
         const EX_TEMPFAIL: i32 = 75;
-        let transient = matches!(self, Self::Exit(EX_TEMPFAIL) | Self::Signal(_) | Self::Start { resources: true });
+        let transient = matches!(
+            self,
+            Self::Exit(EX_TEMPFAIL)
+                | Self::Signal(_)
+                | Self::Start { resources: true }
+                | Self::Http { transient: true }
+        );
         match on {
             RetryOn::Transient => transient,
             RetryOn::Timeout => transient || self == Self::Timeout,
-            RetryOn::Any => matches!(self, Self::Exit(_) | Self::Signal(_) | Self::Timeout | Self::Start { .. }),
+            RetryOn::Any => {
+                matches!(self, Self::Exit(_) | Self::Signal(_) | Self::Timeout | Self::Start { .. } | Self::Http { .. })
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Turns actions into results: keys, lookup, scheduling, processes, outputs. Knows the plan and the
 //! ports of the store. Leaves out specs, bundles, and who asks.
 
+mod bounds;
 mod builtin;
 mod cancel;
 mod capture;
@@ -14,8 +15,10 @@ mod forecast;
 mod gate;
 mod glob;
 mod guard;
+mod http;
 mod hygiene;
 mod inputs;
+mod judge;
 mod junit;
 mod levels;
 mod lookup;
@@ -32,6 +35,7 @@ mod report;
 mod retry;
 mod run;
 mod sandbox;
+mod sbom;
 mod sched;
 mod scrub;
 mod services;
@@ -43,18 +47,19 @@ mod undeclared;
 mod version;
 mod workspace;
 
+pub use bounds::{Bounds, Breach};
 pub use cancel::CancelToken;
 pub use check::unfit;
 pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
-pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
+pub use forecast::{ActionForecast, Cost, Expense, Forecast, Prospect, forecast};
 pub use parallel::{
     Agent, Merged, Metrics, PROMPT, ParallelResult, RunPolicy, TaskResult, TaskSpec, TaskStatus, run_graph,
     run_parallel,
 };
 pub use ports::{
-    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Network, NoSecrets, Nobody, Ports, Runner,
-    Secrets, Snapshots, Standing, Stream, Tap, View,
+    Approver, Baseline, Contents, End, Ended, FileMeta, History, HistoryRow, Inventory, Job, Network, NoInventory,
+    NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View,
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};

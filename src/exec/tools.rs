@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath};
+use crate::exec::bounds::Bounds;
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job, Network, Ports, View};
@@ -129,6 +130,16 @@ impl<'a> Tools<'a> {
     /// The tools of these names, with all that they use.
     pub(super) fn set(&self, names: &[String]) -> Result<Arc<Toolset>, Failure> {
         cell(&self.sets, &names.to_vec()).get_or_init(|| self.make_set(names).map(Arc::new)).clone()
+    }
+
+    /// What the tools of these names are, with all that they use. None is going to be started, so that several may
+    /// go by one name.
+    pub(super) fn identities_of(&self, names: &[String]) -> Result<BTreeMap<String, ToolIdentity>, Failure> {
+        let identity = |name: String| {
+            let found = cell(&self.identified, &name).get_or_init(|| self.identify(&name)).clone()?;
+            Ok((name, found))
+        };
+        self.closure(names)?.into_iter().map(identity).collect()
     }
 
     fn make_set(&self, names: &[String]) -> Result<Toolset, Failure> {
@@ -314,6 +325,7 @@ impl<'a> Tools<'a> {
             tools: &set.paths,
             bin: &set.bin,
             shown: &shown,
+            bounds: Bounds::default(),
             timeout: Some(FINGERPRINT_TIMEOUT),
             network: Network::Nothing,
             isolation: Isolation::None,
@@ -331,6 +343,7 @@ impl<'a> Tools<'a> {
             }
             End::Signalled(signal) => return refuse(format!("{asked} dies of signal {signal}")),
             End::TimedOut => return refuse(format!("{asked} takes longer than {} s", FINGERPRINT_TIMEOUT.as_secs())),
+            End::Exceeded(_) => return refuse(format!("{asked} uses too much")),
             End::WantsTerminal => return refuse(format!("{asked} asks the terminal for input")),
             End::Cancelled => return refuse(format!("the run was stopped during {asked}")),
             End::NotStarted(error) => return refuse(format!("{asked} cannot be started: {error}")),

@@ -17,9 +17,10 @@ pub use domain::{
     Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
     SkillTrustDecl, TenantDecl,
 };
+pub(crate) use domain::{HeaderDecl, HttpDecl};
 
 pub(crate) use test::TestDecl;
-pub(crate) use test::{ExpectDecl, Expected, Values};
+pub(crate) use test::{ExpectDecl, Expected, MockContent, MockDecl, Values};
 
 /// A name with its place.
 pub(crate) type Name = Spanned<String>;
@@ -290,6 +291,8 @@ pub struct Work {
     pub retry: Option<RetryDecl>,
     /// What it holds.
     pub holds: Vec<HoldsDecl>,
+    /// What it may use at most, by name.
+    pub limits: Vec<(&'static str, u64)>,
     /// Whether an effect may be done twice, and where it says so.
     pub idempotent: Option<Span>,
     /// Which sample of a record.
@@ -382,6 +385,8 @@ pub struct RecipeDecl {
     pub returns: Vec<ReturnsDecl>,
     /// Its steps.
     pub steps: Vec<StepDecl>,
+    /// Gates that judge what it returns.
+    pub gates: Vec<GateDecl>,
     /// How much of it starts by itself, where the node says nothing.
     pub automation: Option<Name>,
     /// Whether all its parameters were understood.
@@ -606,6 +611,8 @@ pub struct BundleDecl {
     pub cyclonedx: Option<String>,
     /// The keys that sign.
     pub keys: Vec<Name>,
+    /// What its inventory is in a graph: a node that says nothing.
+    pub inventory: Box<NodeDecl>,
     /// The whole declaration.
     pub span: Span,
 }

@@ -239,6 +239,8 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
                 let _ = writeln!(out, "        // reads {} as {} at {}", subject.name, subject.reads, at.join(" "));
             }
         }
+        // It is named by whoever looks at it.
+        BodyIr::Sbom(_) | BodyIr::Http(_) => {}
         BodyIr::Approval(approval) => {
             let _ = writeln!(out, "        // waits for {} of {}", approval.min, quote(&approval.group));
         }
@@ -279,6 +281,13 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
     }
     if !machine.is_empty() {
         let _ = writeln!(out, "        resources{machine}");
+    }
+    if !action.limits.is_empty() {
+        let limit = |(name, most): (&String, &u64)| match name.as_str() {
+            "memory" | "output" => format!(" {name}=\"{most}B\""),
+            _ => format!(" {name}={most}"),
+        };
+        let _ = writeln!(out, "        limits{}", action.limits.iter().map(limit).collect::<String>());
     }
     if let Some(ms) = action.timeout_ms {
         let _ = writeln!(out, "        timeout \"{ms}ms\"");

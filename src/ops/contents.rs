@@ -9,7 +9,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use crate::base::{Entry, Environment, RelPath};
 use crate::bundle::{
     self, BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, GateUse, Profile, Role, Served,
-    Source, ToolIdentity, ToolUse, Work, read_lock,
+    Source, SpecPackage, ToolIdentity, ToolUse, Work, read_lock,
 };
 use crate::event::Outcome;
 use crate::exec::RunReport;
@@ -116,6 +116,19 @@ pub(super) fn spec(
         plan: plan.digest,
         files,
         inputs: report.seen.files.iter().map(|(path, (digest, _))| Dependency::blob(path.as_str(), *digest)).collect(),
+        packages: plan
+            .terms
+            .packages
+            .iter()
+            .map(|(name, package)| SpecPackage {
+                name: name.clone(),
+                version: package.version.clone(),
+                source: package.source.clone(),
+                tree: package.tree.clone(),
+                grants: package.grants.clone(),
+            })
+            .collect(),
+        lock: plan.terms.lock.clone(),
         isolation: weakest(report, store)?,
         source_date_epoch: origin.date,
         components,

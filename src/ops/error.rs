@@ -102,6 +102,14 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
+    /// A plan file is not signed by whom it must be.
+    #[error("`{}` is not signed as asked for: {why}", path.display())]
+    PlanSignature {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The report could not be made.
     #[error("the report could not be made: {0}")]
     Report(String),
@@ -177,7 +185,7 @@ impl Error {
             Self::Journal(error) => error.kind(),
             Self::Bundle(error) | Self::Policy { error, .. } => error.kind(),
             Self::Failed { kind, .. } => *kind,
-            Self::KeyMissing { .. } | Self::PolicyUnsigned { .. } => ErrorKind::Signature,
+            Self::KeyMissing { .. } | Self::PolicyUnsigned { .. } | Self::PlanSignature { .. } => ErrorKind::Signature,
             Self::Approval { .. } => ErrorKind::Approval,
             Self::Report(_) => ErrorKind::Report,
             Self::Audit(_) => ErrorKind::Audit,
@@ -207,6 +215,7 @@ impl Error {
             Self::PolicyUnsigned { .. } => "policy-unsigned".to_owned(),
             Self::Failed { .. } => "action-failed".to_owned(),
             Self::KeyMissing { .. } => "key-missing".to_owned(),
+            Self::PlanSignature { .. } => "plan-signature".to_owned(),
             Self::Approval { .. } => "approval".to_owned(),
             Self::Report(_) => "report".to_owned(),
             Self::Audit(_) => "audit".to_owned(),
@@ -234,6 +243,7 @@ impl Error {
             Self::Usage { help, .. } => help.clone(),
             Self::Lost { .. } => Some("run again: what was lost is made anew".to_owned()),
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
+            Self::PlanSignature { .. } => Some("sign it: `partita plan GRAPH -o FILE --sign KEY`".to_owned()),
             Self::PolicyOld { folder, .. } => {
                 Some(format!("get the newest; if it is this one, remove `{}`", folder.display()))
             }

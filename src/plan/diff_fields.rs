@@ -172,6 +172,15 @@ fn body(context: &Context<'_>, old: &ActionKind, new: &ActionKind, sink: &mut Si
             let shown = |all: &[Predicate]| all.iter().map(Predicate::shown).collect::<Vec<_>>();
             sink.lists("require", &shown(old), &shown(new), "; ");
         }
+        (ActionKind::Http(old), ActionKind::Http(new)) => {
+            sink.put("url", true, Some(old.url.clone()), Some(new.url.clone()));
+            sink.put("model", true, Some(old.model.clone()), Some(new.model.clone()));
+            sink.maps("headers", true, &old.headers, &new.headers, |value| quoted(value));
+            sink.put("http", true, Some(old.shown()), Some(new.shown()));
+        }
+        (ActionKind::Sbom(old), ActionKind::Sbom(new)) => {
+            sink.put("sbom", true, Some(old.shown()), Some(new.shown()));
+        }
         (ActionKind::Approval(old), ActionKind::Approval(new)) => {
             sink.put("approval", true, Some(old.shown()), Some(new.shown()));
         }
@@ -261,8 +270,15 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
         let describe = |retry: &Option<crate::plan::Retry>| retry.as_ref().map(crate::plan::Retry::describe);
         sink.put("retry", false, describe(&a.retry), describe(&b.retry));
     }
+    let price = |policy: &Policy| {
+        let price = policy.price?;
+        let usd = format_micro_usd;
+        Some(format!("${} given, ${} made, for {} tokens", usd(price.input), usd(price.output), price.tokens))
+    };
+    sink.put("price", false, price(a), price(b));
     let flag = |policy: &Policy| policy.idempotent.then(|| "yes".to_owned());
     sink.put("idempotent", false, flag(a), flag(b));
+    sink.maps("limits", false, &a.limits, &b.limits, ToString::to_string);
     if a.holds != b.holds {
         let pools = |needs: &[crate::plan::ResourceNeed]| -> BTreeMap<String, u64> {
             needs.iter().map(|need| (need.pool.clone(), need.amount)).collect()
@@ -360,6 +376,8 @@ pub(super) fn graph_changes(old: &Plan, new: &Plan) -> Vec<Change> {
             facts.insert("name".to_owned(), tenant.name.clone());
             facts.insert("tiers".to_owned(), tenant.tiers.join(" "));
             facts.insert("weight".to_owned(), tenant.weight.to_string());
+            facts.extend(tenant.trust.iter().map(|all| ("trust".to_owned(), all.join(" "))));
+            facts.extend(tenant.capabilities.iter().map(|all| ("capabilities".to_owned(), all.join(" "))));
             facts.extend(tenant.budget.iter().map(|budget| ("budget".to_owned(), budget.clone())));
             facts.extend(tenant.quota.iter().map(|(name, limit)| (name.clone(), limit.to_string())));
         }
@@ -372,6 +390,13 @@ pub(super) fn graph_changes(old: &Plan, new: &Plan) -> Vec<Change> {
     sink.maps("secret", false, &old.terms.secrets, &new.terms.secrets, |secret| {
         format!("{} {}", secret.from, secret.key)
     });
+    sink.maps("package", false, &old.terms.packages, &new.terms.packages, |package| {
+        let grants =
+            if package.grants.is_empty() { String::new() } else { format!(", may {}", package.grants.join(" ")) };
+        let tree: String = package.tree.chars().take(10).collect();
+        format!("{} {} b3:{tree}{grants}", package.version, package.source)
+    });
+    sink.put("lock", false, old.terms.lock.clone(), new.terms.lock.clone());
     let (a, b) = (&old.policies, &new.policies);
     sink.put("schedule", false, Some(a.schedule.word().to_owned()), Some(b.schedule.word().to_owned()));
     let cancel = |policies: &crate::plan::Policies| policies.cancel.map(|cancel| cancel.word().to_owned());
@@ -408,6 +433,8 @@ fn brief(kind: &ActionKind) -> String {
         ActionKind::Request { prompt, .. } => format!("{} bytes", prompt.as_ref().map_or(0, String::len)),
         ActionKind::MergeJson { from } => from.iter().map(crate::base::RelPath::as_str).collect::<Vec<_>>().join(" "),
         ActionKind::Gate { require, .. } => require.iter().map(Predicate::shown).collect::<Vec<_>>().join("; "),
+        ActionKind::Http(ask) => ask.shown(),
+        ActionKind::Sbom(sbom) => sbom.shown(),
         ActionKind::Approval(approval) => approval.shown(),
     };
     format!("{} {what}", kind.versioned())

@@ -3,6 +3,8 @@
 //! not know is refused, because what cannot be seen cannot be compared. Leaves out the writing: see
 //! `file`.
 
+mod http;
+mod sbom;
 mod services;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ use serde_json::value::RawValue;
 
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::lang::{Route, Terms};
+use crate::plan::read::http::{HttpBody, PriceLine};
+use crate::plan::read::sbom::SbomBody;
 use crate::plan::read::services::{ServiceLine, check_services, read_service};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
@@ -67,6 +71,9 @@ impl ReadError {
         ErrorKind::Usage
     }
 }
+
+/// What may be limited.
+const LIMITS: [&str; 4] = ["files", "memory", "output", "processes"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +146,8 @@ struct ActionLine {
     outputs: Vec<OutputLine>,
     after: Vec<String>,
     timeout_ms: Option<u64>,
+    #[serde(default, deserialize_with = "unique")]
+    limits: BTreeMap<String, u64>,
     retry: Option<String>,
     #[serde(deserialize_with = "unique")]
     holds: BTreeMap<String, u64>,
@@ -148,6 +157,8 @@ struct ActionLine {
     secrets: BTreeMap<String, String>,
     #[serde(default)]
     route: Option<Route>,
+    #[serde(default)]
+    price: Option<PriceLine>,
 }
 
 #[derive(Deserialize)]
@@ -558,13 +569,22 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
     });
     let policy = Policy {
         timeout_ms: line.timeout_ms,
+        limits: read_limits(line.limits)?,
         retry,
         holds,
         gate,
         automation: automation.transpose()?,
         idempotent: line.idempotent,
+        price: line.price.map(PriceLine::read).transpose()?,
     };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after, route: line.route })
+}
+
+fn read_limits(limits: BTreeMap<String, u64>) -> Result<BTreeMap<String, u64>, String> {
+    match limits.iter().find(|(name, most)| !LIMITS.contains(&name.as_str()) || **most == 0) {
+        Some((name, most)) => Err(format!("`{name}` of {most} is no limit")),
+        None => Ok(limits),
+    }
 }
 
 fn read_policies(line: PoliciesLine) -> Result<Policies, String> {
@@ -633,6 +653,8 @@ fn read_body(kind: &str, body: &str) -> Result<ActionKind, String> {
             }
             ActionKind::Gate { subjects, require: require.into_iter().map(read_predicate).collect::<Result<_, _>>()? }
         }
+        "http/1" => ActionKind::Http(parsed::<HttpBody>(kind, body)?.read()?),
+        "sbom/1" => ActionKind::Sbom(parsed::<SbomBody>(kind, body)?.read()?),
         "approval/1" => {
             let line = parsed::<ApprovalBody>(kind, body)?.approval;
             let member = |line: MemberLine| Approver { name: line.name, key: line.key, email: line.email };

@@ -8,6 +8,8 @@
     reason = "clearer in tests, where speed and odd names do not matter"
 )]
 
+mod acceptance;
+mod approve;
 mod badinput;
 mod book;
 mod bundle;
@@ -27,6 +29,7 @@ mod keys;
 mod language;
 mod lsp;
 mod memo;
+mod mutations;
 mod packages;
 mod reference;
 mod rekey;

@@ -62,10 +62,11 @@ impl<'a> Expander<'a, '_> {
                             handed: Vec::new(),
                             request: None,
                             derived: false,
+                            decides: false,
                             subjects: None,
                         });
                         if let Some(ask) = &node.work.ask {
-                            self.asks.push(PendingAsk { action: first, file, work: &node.work, ask });
+                            self.asks.push(PendingAsk { action: first, file, work: &node.work, ask, verdict: false });
                         }
                     }
                 }
@@ -127,7 +128,7 @@ impl<'a> Expander<'a, '_> {
             let steps = Some(Arc::clone(&steps));
             let after = BTreeMap::new();
             if let Some(ask) = &work.ask {
-                self.asks.push(PendingAsk { action: self.actions.len(), file, work, ask });
+                self.asks.push(PendingAsk { action: self.actions.len(), file, work, ask, verdict: false });
             }
             self.actions.push(PendingAction {
                 ir,
@@ -140,10 +141,12 @@ impl<'a> Expander<'a, '_> {
                 handed: Vec::new(),
                 request: None,
                 derived: false,
+                decides: false,
                 subjects: None,
             });
         }
         self.instances[instance].ir.outputs = outputs;
+        self.closing_gates(recipe, file, env, placed, instance, graph);
     }
 
     /// One action without inputs. `outer` is the node around a recipe, whose policies apply.
@@ -269,6 +272,10 @@ impl<'a> Expander<'a, '_> {
                 holds.insert(one_at_a_time(&pattern.value), 1);
             }
         }
+        let mut limits = BTreeMap::new();
+        for work in outer.into_iter().chain([work]) {
+            limits.extend(work.limits.iter().map(|(name, most)| ((*name).to_owned(), *most)));
+        }
         let ir = ActionIr {
             addr: site.addr,
             body,
@@ -282,6 +289,7 @@ impl<'a> Expander<'a, '_> {
             timeout_ms,
             retry,
             holds: holds.into_iter().collect(),
+            limits,
             take,
             idempotent: work.idempotent.is_some(),
             services: Vec::new(),

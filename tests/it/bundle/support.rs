@@ -118,6 +118,8 @@ pub(crate) fn spec_of(cas: &Blobs, files: &[(&str, &[u8], bool)]) -> BundleSpec 
         files: files.collect(),
         tools: Vec::new(),
         inputs: Vec::new(),
+        packages: Vec::new(),
+        lock: None,
         isolation: Isolation::Full,
         source_date_epoch: DEFAULT_EPOCH,
         components: Vec::new(),
