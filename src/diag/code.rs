@@ -95,12 +95,13 @@ codes! {
     P0211 Error "a package asks for a power that it was not granted";
     P0212 Error "an import alias shadows a name that is built in";
     P0301 Error "a value is of the wrong type";
-    P0302 Error "an argument of a recipe is missing";
-    P0303 Error "a recipe has no such parameter";
+    P0302 Error "an argument or a field is missing";
+    P0303 Error "there is no parameter or field of this name";
     P0304 Error "a value is outside its bounds";
     P0305 Error "a value is not one of those allowed";
     P0306 Error "not a duration, a size or an amount of money";
-    P0308 Error "a variable is not in scope";
+    P0307 Error "a number stands where an amount of money is written as text";
+    P0308 Error "a variable, or what it should hold, is not there";
     P0309 Error "a list or an artifact cannot be put inside a string";
     P0310 Error "a filter is not allowed in specs";
     P0311 Error "a template uses a variable that is not declared";
@@ -110,7 +111,7 @@ codes! {
     P0315 Error "a prompt is not a template";
     P0401 Error "an output is not produced by the node it is asked of";
     P0402 Error "an output is declared twice or never";
-    P0403 Error "templates use each other in a cycle";
+    P0403 Error "templates or records hold each other in a cycle";
     P0404 Error "a condition reads what is known only at run time";
     P0405 Error "the expansion is too large";
     P0406 Error "`for-each` over something known only at run time";

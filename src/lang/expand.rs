@@ -11,6 +11,7 @@ mod refs;
 mod services;
 mod terms;
 mod tools;
+mod values;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -18,13 +19,13 @@ use std::sync::Arc;
 
 use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
-use crate::lang::ast::{GraphDecl, Group, NodeDecl, Values, Work};
+use crate::lang::ast::{ForEach, GraphDecl, Group, NodeDecl, Values, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::services::{address_variables, with_outer};
+use crate::lang::expand::values::{name_things, show, typed};
 use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ServiceIr, ToolIr};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::route::owner;
-use crate::lang::ty::Ty;
 
 pub(crate) use asks::leak;
 pub use bundle::expand_bundle;
@@ -130,6 +131,16 @@ struct PendingAction<'a> {
     subjects: Option<Vec<gates::PendingSubject>>,
 }
 
+/// One turn of a loop.
+struct Turn {
+    /// What names the instance.
+    key: String,
+    /// The element, or the key of an entry.
+    item: Val,
+    /// The value of an entry.
+    value: Option<Val>,
+}
+
 /// A list that was checked: kept, so that its address stays its own.
 struct Checked {
     list: Arc<[Val]>,
@@ -207,7 +218,7 @@ impl<'a, 'd> Expander<'a, 'd> {
         };
         expander.tenant = owner(program, id, expander.diagnostics);
         let vars = expander.graph_params(id.file, &graph.group, given)?;
-        let params = vars.iter().map(|(name, value)| (name.clone(), value.show())).collect();
+        let params = vars.iter().map(|(name, value)| (name.clone(), show(value))).collect();
         let mut vars = vars;
         address_variables(graph, &mut vars);
         let env = Env::inside(&expander.constants(id.file), vars);
@@ -294,9 +305,9 @@ impl<'a, 'd> Expander<'a, 'd> {
 
     fn enumerate(&mut self, node: &'a NodeDecl, file: FileId, env: &Arc<Env>, placed: usize, prefix: &str) {
         let base = format!("{prefix}/{}", node.name.value);
-        let mut lists: Vec<Arc<[Val]>> = Vec::new();
+        let mut lists: Vec<Arc<[Turn]>> = Vec::new();
         for each in &node.for_each {
-            let Some(Val::List(items)) = Evaluator::new(env, placed).expr(&each.list, self.diagnostics) else { return };
+            let Some(items) = self.turns(each, env, placed) else { return };
             if items.is_empty() && !each.optional {
                 self.diagnostics.push(
                     Diagnostic::new(
@@ -336,24 +347,21 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
         for mut number in 0..total.unwrap_or(0) {
             // The last loop turns fastest.
-            let mut picked: Vec<&Val> = Vec::with_capacity(lists.len());
+            let mut picked: Vec<&Turn> = Vec::with_capacity(lists.len());
             for list in lists.iter().rev() {
                 picked.push(&list[number % list.len()]);
                 number /= list.len();
             }
             picked.reverse();
-            let vars: BTreeMap<String, Val> = node
-                .for_each
-                .iter()
-                .zip(&picked)
-                .map(|(each, value)| (each.var.value.clone(), (*value).clone()))
-                .collect();
-            let keys: Vec<(String, String)> = node
-                .for_each
-                .iter()
-                .zip(&picked)
-                .filter_map(|(each, value)| Some((each.var.value.clone(), value.text()?)))
-                .collect();
+            let mut vars: BTreeMap<String, Val> = BTreeMap::new();
+            let mut keys: Vec<(String, String)> = Vec::with_capacity(picked.len());
+            for (each, turn) in node.for_each.iter().zip(&picked) {
+                vars.insert(each.var.value.clone(), turn.item.clone());
+                if let (Some(name), Some(value)) = (&each.value, &turn.value) {
+                    vars.insert(name.value.clone(), value.clone());
+                }
+                keys.push((each.var.value.clone(), turn.key.clone()));
+            }
             let own = if vars.is_empty() { Arc::clone(env) } else { Env::inside(env, vars) };
             let evaluator = Evaluator::new(&own, placed);
             let exists =
@@ -385,11 +393,36 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
     }
 
-    fn check_keys(&mut self, items: &[Val], span: Span) {
+    /// What a loop turns over: the elements of a list, or the entries of a map by their keys.
+    fn turns(&mut self, each: &ForEach, env: &Arc<Env>, placed: usize) -> Option<Arc<[Turn]>> {
+        let list = Evaluator::new(env, placed).expr(&each.list, self.diagnostics)?;
+        match list {
+            Val::List(items) => items
+                .iter()
+                .map(|item| {
+                    let key = match (item, &each.key) {
+                        (Val::Fields(fields), Some(key)) => fields.get(&key.value)?.text()?,
+                        (item, _) => item.text()?,
+                    };
+                    Some(Turn { key, item: item.clone(), value: None })
+                })
+                .collect(),
+            Val::Fields(fields) => {
+                let turn = |(key, value): (&String, &Val)| Turn {
+                    key: key.clone(),
+                    item: Val::Text(key.clone()),
+                    value: Some(value.clone()),
+                };
+                Some(fields.iter().map(turn).collect())
+            }
+            _ => None,
+        }
+    }
+
+    fn check_keys(&mut self, items: &[Turn], span: Span) {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
-            let Some(text) = item.text() else { continue };
-            let key = slug(&text);
+            let key = slug(&item.key);
             if key.is_empty() {
                 self.diagnostics.push(
                     Diagnostic::new(
@@ -445,13 +478,12 @@ fn constants(program: &Program, file: FileId, diagnostics: &mut Diagnostics) -> 
     for name in program.visible(file, DeclKind::Let) {
         let Some(id) = program.lookup(file, DeclKind::Let, &name) else { continue };
         let decl = program.constant(id);
-        let evaluator = Evaluator::new(&empty, 0);
-        let values: Vec<Val> = decl.values.iter().filter_map(|value| evaluator.expr(value, diagnostics)).collect();
+        let value = typed(&Evaluator::new(&empty, 0), &decl.values, &decl.ty, diagnostics);
         let value =
-            if matches!(decl.ty, Ty::List(_)) { Some(Val::List(values.into())) } else { values.into_iter().next() };
+            value.and_then(|value| name_things(program, (id.file, 0), value, &decl.ty, decl.name.span, diagnostics));
         if let Some(value) = value {
             vars.insert(name, value);
         }
     }
-    Env::outermost(vars)
+    Env::outermost(file, vars)
 }

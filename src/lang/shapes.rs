@@ -6,13 +6,15 @@ use crate::lang::shape::{Child, Prop, Shape, Takes, many, needed, once, prop};
 use domain::{AGENT, CAPABILITY, COST, GRAPH_BUDGET, NEEDS_SECRET, PROVIDER, PROVIDES, SKILL, TENANT};
 
 const MANY: usize = usize::MAX;
-use Takes::{Any, Bool, Int, Name, Number, Text};
+use Takes::{Any, Bool, Int, Name, Named, Number, Text};
 
 static EDITION: Shape =
     Shape::new("partita", "The first node of every file: the edition of the language it is written in.")
         .props(&[needed("edition", Number, "the edition, 1")]);
 
-static DASH: Shape = Shape::new("-", "An element of a list.").args(1, MANY, Any, Any, "- VALUE…");
+static DASH: Shape = Shape::new("-", "Elements of a list; an element that is a record or a map has a block.")
+    .args(0, MANY, Any, Any, "- VALUE…")
+    .values();
 
 static STORE: Shape =
     Shape::new("store", "The store directory, relative to the root.").args(1, 1, Name, Name, "store DIR");
@@ -57,10 +59,19 @@ static GRANT: Shape = Shape::new("grant", "In the root file only: what a package
     "grant PACKAGE POWER…",
 );
 
-static LET: Shape = Shape::new("let", "A constant: a scalar after its name, or a list of `-` children.")
-    .args(1, 2, Name, Any, "let NAME type=TYPE VALUE")
-    .props(&[needed("type", Name, "the type, as `string` or `list<string>`")])
-    .children(&[many(&DASH)]);
+static LET: Shape = Shape::new(
+    "let",
+    "A constant: a scalar after its name, a list of `-` children, or the named values of a map or a record.",
+)
+.args(1, 2, Name, Any, "let NAME type=TYPE VALUE")
+.props(&[needed("type", Name, "the type, as `string`, `list<string>`, `map<int>` or the name of a record")])
+.children(&[many(&DASH)])
+.values();
+
+static FIELD: Shape = parameter("field", "A typed field.", "field NAME type=TYPE");
+static RECORD: Shape = Shape::new("record", "A type with named and typed fields.")
+    .args(1, 1, Name, Name, "record NAME")
+    .children(&[many(&FIELD)]);
 
 static EXEC: Shape = Shape::new("exec", "The executable: a name looked up on PATH, or a path in the workspace.")
     .args(1, 1, Name, Name, "exec NAME")
@@ -100,7 +111,10 @@ static TOOL: Shape = Shape::new("tool", "An executable with an identity.")
     ]);
 
 static DEFAULT: Shape =
-    Shape::new("default", "The value when none is given.").args(1, MANY, Any, Any, "default VALUE…");
+    Shape::new("default", "The value when none is given; named values of a map or a record stand in its block.")
+        .args(0, MANY, Any, Any, "default VALUE…")
+        .children(&[many(&DASH)])
+        .values();
 static ONE_OF: Shape = Shape::new("one-of", "The values of an `enum`.").args(1, MANY, Name, Name, "one-of VALUE…");
 static PARAM: Shape = parameter("param", "A typed parameter.", "param NAME type=TYPE");
 
@@ -128,7 +142,7 @@ static RETURNS: Shape = Shape::new("returns", "A typed artifact the recipe leave
 
 static ARG: Shape = Shape::new("arg", "Arguments of the tool, in order.").args(1, MANY, Any, Any, "arg ARG…");
 static RUN: Shape =
-    Shape::new("run", "Starts a tool with arguments; no shell is between.").args(1, MANY, Name, Any, "run TOOL ARG…");
+    Shape::new("run", "Starts a tool with arguments; no shell is between.").args(1, MANY, Named, Any, "run TOOL ARG…");
 static COPY: Shape = Shape::new("copy", "Gives a staged file on as the output.").args(1, 1, Text, Text, "copy FILE");
 static WRITE: Shape = Shape::new("write", "Writes a text to the output.").args(1, 1, Text, Text, "write TEXT");
 static SET: Shape = Shape::new("set", "Variables of the template.").open(Any);
@@ -179,11 +193,18 @@ static RETRY: Shape = Shape::new("retry", "When to try again.").props(&[
     prop("backoff", Text, "how long to wait, 1s if not given"),
     prop("strategy", Name, "`exponential` (default) or `fixed`"),
 ]);
-static FOR_EACH: Shape = Shape::new("for-each", "One instance for each element of a list.")
-    .args(1, 1, Name, Name, "for-each NAME in=(var)LIST")
-    .props(&[needed("in", Any, "the list, as `(var)files`"), prop("optional", Bool, "whether an empty list is fine")]);
+static FOR_EACH: Shape = Shape::new(
+    "for-each",
+    "One instance for each element of a list, or for each entry of a map: `for-each KEY VALUE …`.",
+)
+.args(1, 2, Name, Name, "for-each NAME in=(var)LIST")
+.props(&[
+    needed("in", Any, "the list or map, as `(var)files`"),
+    prop("key", Name, "of a list of records: the field whose value names the instance"),
+    prop("optional", Bool, "whether an empty list is fine"),
+]);
 static CWD: Shape = Shape::new("cwd", "The folder it starts in, below its own.").args(1, 1, Text, Text, "cwd DIR");
-static TOOLS: Shape = Shape::new("tools", "Further tools on its PATH.").args(1, MANY, Name, Name, "tools TOOL…");
+static TOOLS: Shape = Shape::new("tools", "Further tools on its PATH.").args(1, MANY, Named, Named, "tools TOOL…");
 static CPU_MEMORY: Shape = Shape::new("resources", "How much of the machine it needs.")
     .props(&[prop("cpu", Int, "processors"), prop("memory", Text, "memory, as `4GiB`")]);
 
@@ -210,7 +231,7 @@ const AUTOMATION: &str = "`auto` (default), `notify`, `assist` or `manual`: how 
 static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
     .props(&[
-        prop("tool", Name, "the tool it starts"),
+        prop("tool", Named, "the tool it starts, or `(var)` of one"),
         prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
         prop("take", Int, "of `class=record`: which of several samples it is"),
         prop("idempotent", Bool, "of `class=effect`: whether doing it twice does no harm"),
@@ -468,6 +489,7 @@ pub(crate) static TOP: &[Child] = &[
     many(&GRANT),
     many(&IMPORT),
     many(&LET),
+    many(&RECORD),
     many(&TOOL),
     many(&RECIPE),
     many(&TEMPLATE),

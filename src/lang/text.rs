@@ -104,13 +104,11 @@ impl Text {
             let path = text.split('.').map(str::to_owned).collect();
             return Self { parts: vec![Part::Hole { path, filters: Vec::new(), span: value.span }], span: value.span };
         }
-        let mut parts = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
         let mut at = 0;
         while let Some(open) = text[at..].find("{{").map(|i| i + at) {
             let Some(close) = text[open..].find("}}").map(|i| i + open) else { break };
-            if open > at {
-                parts.push(Part::Literal(text[at..open].to_owned()));
-            }
+            push_literal(&mut parts, &text[at..open]);
             let inside = &text[open + 2..close];
             let place = |from: usize, to: usize| {
                 if value.verbatim {
@@ -121,30 +119,42 @@ impl Text {
                 }
             };
             match parse_hole(inside, &|from, to| place(open + 2 + from, open + 2 + to), diagnostics) {
-                Some((path, filters, span)) => parts.push(Part::Hole { path, filters, span }),
+                Some(Part::Literal(more)) => push_literal(&mut parts, &more),
+                Some(part) => parts.push(part),
                 None => parts.push(Part::Broken),
             }
             at = close + 2;
         }
-        if at < text.len() || parts.is_empty() {
-            parts.push(Part::Literal(text[at..].to_owned()));
+        push_literal(&mut parts, &text[at..]);
+        if parts.is_empty() {
+            parts.push(Part::Literal(String::new()));
         }
         Self { parts, span: value.span }
     }
 }
 
+/// Adds text, to the text before it if there is some: braces written as a text are text like what is
+/// around them.
+fn push_literal(parts: &mut Vec<Part>, more: &str) {
+    match parts.last_mut() {
+        _ if more.is_empty() => {}
+        Some(Part::Literal(before)) => before.push_str(more),
+        _ => parts.push(Part::Literal(more.to_owned())),
+    }
+}
+
 /// Parses what stands between the braces. `place` gives the span of a range of it.
-fn parse_hole(
-    inside: &str,
-    place: &dyn Fn(usize, usize) -> Span,
-    diagnostics: &mut Diagnostics,
-) -> Option<(Vec<String>, Vec<Filter>, Span)> {
+fn parse_hole(inside: &str, place: &dyn Fn(usize, usize) -> Span, diagnostics: &mut Diagnostics) -> Option<Part> {
     let mut pieces = split_pipes(inside).into_iter().map(|(at, piece)| {
         let lead = piece.len() - piece.trim_start().len();
         let piece = piece.trim();
         (piece, place(at + lead, at + lead + piece.len()))
     });
     let (path_text, span) = pieces.next()?;
+    let quoted = |quote: char| path_text.len() > 1 && path_text.starts_with(quote) && path_text.ends_with(quote);
+    if (quoted('"') || quoted('\'')) && pieces.len() == 0 {
+        return Some(Part::Literal(path_text[1..path_text.len() - 1].to_owned()));
+    }
     let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     let path: Vec<String> = path_text.split('.').map(str::to_owned).collect();
     if !path.iter().all(|part| is_name(part)) {
@@ -179,11 +189,11 @@ fn parse_hole(
         };
         filters.push(filter);
     }
-    Some((path, filters, span))
+    Some(Part::Hole { path, filters, span })
 }
 
 /// How to write braces that are not a hole.
-pub(crate) const BRACES: &str = "to write `{{` itself, insert it: `let open type=string \"{{\"`, then `{{ open }}`";
+pub(crate) const BRACES: &str = "to write `{{` itself, insert it as a text: `{{ '{{' }}`";
 
 /// Splits at `|` outside quotes; each piece with where it begins.
 fn split_pipes(text: &str) -> Vec<(usize, &str)> {
