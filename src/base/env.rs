@@ -52,6 +52,11 @@ impl Environment {
     /// Whether a request may be answered from memory.
     pub const MEMO: EnvVar =
         EnvVar { name: "PARTITA_MEMO", doc: "`off`: no `run` is answered from the memory of the last one" };
+    /// The level of isolation where none is asked for.
+    pub const ISOLATION: EnvVar = EnvVar {
+        name: "PARTITA_ISOLATION",
+        doc: "the isolation that actions run under unless `--isolation` says: `full`, `landlock`, `none`",
+    };
     /// Log filter for developers.
     pub const LOG: EnvVar =
         EnvVar { name: "PARTITA_LOG", doc: "developer log filter on standard error, as `partita=debug`" };
@@ -88,6 +93,7 @@ impl Environment {
         Self::STORE,
         Self::STATE,
         Self::MEMO,
+        Self::ISOLATION,
         Self::KEY_PASSPHRASE,
         Self::LOG,
         Self::NO_COLOR,

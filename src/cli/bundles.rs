@@ -163,7 +163,7 @@ fn make(
 ) -> Result<Result<BundleReply, u8>, Error> {
     let context = context(cli, locations, output)?;
     let dir = asked.dir.map_or_else(|| ops::default_dir(workspace), |dir| locations.current.join(dir));
-    let run = options(cli, asked.run, asked.materialize)?;
+    let run = options(cli, locations, asked.run, asked.materialize)?;
     let params = params(cli)?;
     let request = BundleRequest { name: asked.name, params: &params, dir: &dir, source: asked.source.given() };
     let reply = match ops::make(workspace, &request, &run, &context)? {

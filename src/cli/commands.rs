@@ -141,7 +141,7 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
 fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &RunArgs, output: &Output) -> Status8 {
     locations.out.clone_from(&args.out);
     let params = params(cli)?;
-    let mut options = options(cli, args, true)?;
+    let mut options = options(cli, &locations, args, true)?;
     // A report describes a run, so asking for one makes one.
     if !output.json
         && args.report.is_none()

@@ -65,7 +65,7 @@ pub(super) fn forecast(
 ) -> Result<u8, Error> {
     let args = RunArgs { refresh: refresh.to_vec(), ..RunArgs::default() };
     let context = context(cli, locations, output)?;
-    let forecast = ops::forecast(workspace, targets, &params(cli)?, &options(cli, &args, false)?, &context)?;
+    let forecast = ops::forecast(workspace, targets, &params(cli)?, &options(cli, locations, &args, false)?, &context)?;
     if output.json {
         output.data(&format!("{}\n", ops::forecast_json(&forecast)));
     } else {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::json;
 
-use crate::base::{SystemClock, format_duration, parse_duration_ms};
+use crate::base::{Environment, SystemClock, format_duration, parse_duration_ms};
 use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
 use crate::cli::output::{Output, place_json};
 use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
@@ -18,16 +19,22 @@ use crate::ops::{CancelToken, Error, Isolation, Locations, RunContext, RunOption
 static STOPPED_BY: AtomicU8 = AtomicU8::new(0);
 
 /// The options of a run as the operation takes them.
-pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOptions, Error> {
+pub(super) fn options(cli: &Cli, locations: &Locations, args: &Args, materialize: bool) -> Result<RunOptions, Error> {
     let jobs = match cli.global.jobs {
         Some(0) => return Err(Error::usage("`-j` needs a number from 1")),
         Some(jobs) => jobs,
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let isolation = match args.isolation {
-        Some(IsolationArg::Full) => Isolation::Full,
-        Some(IsolationArg::Landlock) => Isolation::Landlock,
-        Some(IsolationArg::None) | None => Isolation::None,
+    let level = match (args.isolation, locations.environment.get(Environment::ISOLATION)) {
+        (Some(level), _) => Some(level),
+        (None, None) => None,
+        (None, Some(word)) => {
+            let level = word.to_str().and_then(|word| IsolationArg::from_str(word, false).ok());
+            Some(level.ok_or_else(|| {
+                let text = format!("`PARTITA_ISOLATION` is `{}`, which is no level", word.display());
+                Error::usage_help(text, "levels are `full`, `landlock` and `none`")
+            })?)
+        }
     };
     let timeout = match &args.timeout {
         Some(text) => match parse_duration_ms(text) {
@@ -36,10 +43,16 @@ pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOp
         },
         None => None,
     };
+    let level = level.map(|level| match level {
+        IsolationArg::Full => Isolation::Full,
+        IsolationArg::Landlock => Isolation::Landlock,
+        IsolationArg::None => Isolation::None,
+    });
     Ok(RunOptions {
         jobs,
         keep_going: args.keep_going,
-        isolation,
+        isolation: level.unwrap_or(Isolation::None),
+        level,
         require_cached: args.require_cached,
         refresh: args.refresh.clone(),
         done: args.done.clone(),
@@ -54,7 +67,7 @@ pub(super) fn options(cli: &Cli, args: &Args, materialize: bool) -> Result<RunOp
 pub(super) fn context(cli: &Cli, locations: &Locations, output: &Output) -> Result<RunContext, Error> {
     let cancel = CancelToken::new().map_err(Error::io("make an event for signals", "eventfd"))?;
     watch_signals(cancel.clone())?;
-    let ci = locations.environment.get(crate::base::Environment::CI).is_some();
+    let ci = locations.environment.get(Environment::CI).is_some();
     let sink: Arc<dyn Sink> = match cli.global.progress {
         Progress::Auto if output.terminal && !ci => Arc::new(LiveProgress::new(output.color)),
         Progress::Auto | Progress::Plain => Arc::new(PlainProgress::new(output.color)),

@@ -61,7 +61,7 @@ pub(super) fn rebuild(cli: &Cli, locations: &Locations, args: &RebuildArgs, outp
             return Ok(ErrorKind::CheckFailed.exit_status());
         }
         let context = context(cli, locations, output)?;
-        let run = options(cli, &RunArgs { isolation: args.isolation, ..RunArgs::default() }, false)?;
+        let run = options(cli, locations, &RunArgs { isolation: args.isolation, ..RunArgs::default() }, false)?;
         let reply = ops::rebuild(workspace, &judged.archive, &run, &context)?;
         output.note(&summary(&reply.run));
         if reply.run.error().is_some() {

@@ -18,6 +18,7 @@ use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{check_declared, collect};
 use crate::exec::ports::{End, Ended, Job, Ports};
 use crate::exec::process::is_for_want_of_resources;
+use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
@@ -540,12 +541,14 @@ impl<'a> Engine<'a> {
             (Some(own), Some(left)) => (Some(own.min(left)), left < own),
             (own, left) => (own.or(left), own.is_none()),
         };
-        let view = self.ports.runner.view(&attempt.root, &tools.bin);
+        let demand = self.wanted(action);
+        let view = self.ports.runner.view(&attempt.root, &tools.bin, demand);
         let given = match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
             Ok(given) => given,
             Err(trouble) => return failed(trouble),
         };
         let network = action.spec.class.network() || !action.spec.services.is_empty();
+        let shown = named_paths(tools.passed(action.spec.class.network(), &self.ports.environment));
         let mut env = environment(&declared, &view, tools, action.spec.class.network(), &self.ports.environment);
         env.extend(given.variables().map(|(name, value)| (name.into(), value.into())));
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
@@ -558,9 +561,11 @@ impl<'a> Engine<'a> {
             root: &attempt.root,
             cwd: &cwd,
             tools: &tools.paths,
+            bin: &tools.bin,
+            shown: &shown,
             timeout,
             network,
-            isolation: self.wanted(action),
+            isolation: demand,
             tap: None,
             // Where something was started for it already, the price of a guardian is small.
             guarded: !action.spec.services.is_empty(),

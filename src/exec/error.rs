@@ -196,9 +196,10 @@ pub enum Error {
     /// The isolation asked for is not to be had, so nothing was run.
     #[error(
         "`{addr}` must run under isolation `{}`, but this machine offers `{}`: ask for less, or run where it is \
-         available",
+         available{}{lack}",
         wanted.word(),
-        offered.word()
+        offered.word(),
+        if lack.is_empty() { "" } else { "\n" }
     )]
     Isolation {
         /// The first action that needs it.
@@ -207,6 +208,8 @@ pub enum Error {
         wanted: Isolation,
         /// What there is.
         offered: Isolation,
+        /// Why there is no more, and what to do about it.
+        lack: String,
     },
     /// It would cost more than it may.
     #[error(

@@ -145,6 +145,10 @@ pub struct Job<'a> {
     pub cwd: &'a Path,
     /// The executables it may start, including `program`.
     pub tools: &'a [PathBuf],
+    /// The folder of links by which it finds them.
+    pub bin: &'a Path,
+    /// Files and folders that variables handed through name: they may be read.
+    pub shown: &'a [PathBuf],
     /// The longest it may take.
     pub timeout: Option<Duration>,
     /// Whether it may use the network.
@@ -208,8 +212,14 @@ pub trait Runner: Send + Sync {
     /// The strongest isolation it can give on this machine.
     fn isolation(&self) -> Isolation;
 
-    /// Where the directories of the attempt at `root` and the tools at `bin` will appear.
-    fn view(&self, root: &Path, bin: &Path) -> View {
+    /// Why it cannot give an isolation, and what to do about it, for people.
+    fn lack(&self, _level: Isolation) -> Option<String> {
+        None
+    }
+
+    /// Where the directories of the attempt at `root` and the tools at `bin` will appear to a job that
+    /// demands this isolation.
+    fn view(&self, root: &Path, bin: &Path, _demand: Isolation) -> View {
         View { home: root.join("home"), tmp: root.join("tmp"), path: bin.to_path_buf() }
     }
 

@@ -13,9 +13,10 @@ use crate::exec::capture::tail_of;
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job};
+use crate::exec::sandbox::named_paths;
 use crate::exec::services::{Addresses, Printed};
 use crate::exec::tools::environment;
-use crate::plan::{Ready, Service};
+use crate::plan::{Isolation, Ready, Service};
 
 /// How long one connection, answer or command may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,10 +32,21 @@ pub(super) struct Probe {
 }
 
 enum Sign {
-    Http { number: u16, path: String },
-    Tcp { number: u16 },
+    Http {
+        number: u16,
+        path: String,
+    },
+    Tcp {
+        number: u16,
+    },
     Log(Regex),
-    Command { root: PathBuf, tool: String, args: Vec<String>, env: std::collections::BTreeMap<String, String> },
+    Command {
+        root: PathBuf,
+        tool: String,
+        args: Vec<String>,
+        env: std::collections::BTreeMap<String, String>,
+        demand: Isolation,
+    },
 }
 
 /// The lines of one stream, whole ones only.
@@ -69,6 +81,7 @@ impl Probe {
         root: &Path,
         addresses: Addresses,
         printed: Arc<Mutex<Printed>>,
+        demand: Isolation,
     ) -> Result<Self, Trouble> {
         let number = |port: &str| {
             let text = addresses.fill(&format!("{{{{{}.{port}.port}}}}", service.name));
@@ -95,7 +108,7 @@ impl Probe {
                 }
                 let env = service.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value)));
                 let args = args.iter().map(|arg| addresses.fill(arg)).collect();
-                Sign::Command { root, tool: tool.clone(), args, env: env.collect() }
+                Sign::Command { root, tool: tool.clone(), args, env: env.collect(), demand }
             }
         };
         Ok(Self { sign, printed })
@@ -115,10 +128,11 @@ impl Probe {
                 }
                 Err(format!("no line it printed matches {:?}", regex.as_str()))
             }
-            Sign::Command { root, tool, args, env } => {
+            Sign::Command { root, tool, args, env, demand } => {
                 let Some((argv0, program)) = serving.tools.program(tool) else { return Err(String::new()) };
                 let ports = engine.ports;
-                let view = ports.runner.view(root, &serving.tools.bin);
+                let view = ports.runner.view(root, &serving.tools.bin, *demand);
+                let shown = named_paths(serving.tools.passed(true, &ports.environment));
                 let env = environment(env, &view, &serving.tools, true, &ports.environment);
                 let job = Job {
                     addr: argv0,
@@ -129,9 +143,11 @@ impl Probe {
                     root,
                     cwd: &root.join("work"),
                     tools: &serving.tools.paths,
+                    bin: &serving.tools.bin,
+                    shown: &shown,
                     timeout: Some(PATIENCE),
                     network: true,
-                    isolation: engine.request.isolation,
+                    isolation: *demand,
                     tap: None,
                     guarded: false,
                 };

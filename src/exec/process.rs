@@ -26,12 +26,12 @@ use crate::plan::Isolation;
 pub(super) static STARTING: RwLock<()> = RwLock::new(());
 
 /// Bytes read at once.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 /// Chunks taken from a pipe after all processes are dead. A pipe holds at most 16 (1 MiB); more can
 /// only come from a process that is no part of the tree and was handed the pipe.
 const DRAIN_CHUNKS: usize = 17;
 /// How long a process may take to die of SIGKILL, before it counts as one that cannot be killed.
-const DEATH: Duration = Duration::from_secs(10);
+pub(super) const DEATH: Duration = Duration::from_secs(10);
 
 /// Starts attempts as plain processes.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ impl Runner for ProcessRunner {
 
     fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended {
         let begun = clock.elapsed();
-        match start(job).and_then(|(child, lifeline)| Running::new(child, lifeline, job)) {
+        match start(job).and_then(|(child, lifeline)| Running::new(child, lifeline, job, Isolation::None)) {
             Ok(running) => running.finish(self.grace, job.timeout, begun, clock, cancel),
             Err(error) => Ended {
                 end: End::NotStarted(error),
@@ -96,17 +96,19 @@ pub(super) fn is_for_want_of_resources(error: &std::io::Error) -> bool {
 
 /// How often to look whether a process has been stopped for reading from a terminal. It is in the
 /// background there, so that would be for ever; and only its parent can tell.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a process is being ended by us.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Cause {
+pub(super) enum Cause {
     TimedOut,
     WantsTerminal,
     Cancelled,
 }
 
-struct Running<'a> {
+/// A process of an attempt, with what it prints.
+pub(super) struct Running<'a> {
+    isolation: Isolation,
     tap: Option<Tap<'a>>,
     /// Dropped last: until then the guardian waits.
     _lifeline: Option<Lifeline>,
@@ -118,7 +120,12 @@ struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    fn new(mut child: Child, lifeline: Option<Lifeline>, job: &Job<'a>) -> std::io::Result<Self> {
+    pub(super) fn new(
+        mut child: Child,
+        lifeline: Option<Lifeline>,
+        job: &Job<'a>,
+        isolation: Isolation,
+    ) -> std::io::Result<Self> {
         let pid = Pid::from_child(&child);
         let tree = Tree::new(job.root, pid);
         let process = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -131,10 +138,11 @@ impl<'a> Running<'a> {
         };
         let stdout = Pipe::new(child.stdout.take());
         let stderr = Pipe::new(child.stderr.take());
-        Ok(Self { tap: job.tap, _lifeline: lifeline, child, tree, process, stdout, stderr })
+        Ok(Self { isolation, tap: job.tap, _lifeline: lifeline, child, tree, process, stdout, stderr })
     }
 
-    fn finish(
+    /// Waits for its end, and ends it if it must not go on.
+    pub(super) fn finish(
         mut self,
         grace: Duration,
         timeout: Option<Duration>,
@@ -186,7 +194,7 @@ impl<'a> Running<'a> {
                 stdout,
                 stderr,
                 duration,
-                isolation: Isolation::None,
+                isolation: self.isolation,
                 survivors: 1,
             };
         }
@@ -204,7 +212,7 @@ impl<'a> Running<'a> {
             stdout: self.stdout.capture.finish(),
             stderr: self.stderr.capture.finish(),
             duration,
-            isolation: Isolation::None,
+            isolation: self.isolation,
             survivors,
         }
     }
@@ -270,19 +278,19 @@ fn end_of(cause: Option<Cause>, status: Option<ExitStatus>) -> End {
 }
 
 /// One of the streams of a process.
-struct Pipe<P> {
+pub(super) struct Pipe<P> {
     /// `None` once the other end is closed.
-    pipe: Option<P>,
-    capture: Capture,
+    pub(super) pipe: Option<P>,
+    pub(super) capture: Capture,
 }
 
 impl<P: Read + AsFd> Pipe<P> {
-    fn new(pipe: Option<P>) -> Self {
+    pub(super) fn new(pipe: Option<P>) -> Self {
         Self { pipe, capture: Capture::new(Limits::LOG_BYTES) }
     }
 
     /// Reads once. Only to be called when that does not block.
-    fn take(&mut self, buffer: &mut [u8], stream: Stream, tap: Option<Tap<'_>>) {
+    pub(super) fn take(&mut self, buffer: &mut [u8], stream: Stream, tap: Option<Tap<'_>>) {
         let Some(pipe) = &mut self.pipe else { return };
         match pipe.read(buffer) {
             Ok(0) => self.pipe = None,
@@ -298,7 +306,7 @@ impl<P: Read + AsFd> Pipe<P> {
     }
 
     /// Takes what is left in the pipe, without waiting for anyone who still holds its other end.
-    fn drain(&mut self, buffer: &mut [u8], stream: Stream, tap: Option<Tap<'_>>) {
+    pub(super) fn drain(&mut self, buffer: &mut [u8], stream: Stream, tap: Option<Tap<'_>>) {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         for _ in 0..DRAIN_CHUNKS {
             let Some(pipe) = &self.pipe else { return };

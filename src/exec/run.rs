@@ -208,12 +208,18 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
 
 /// Fails closed, before anything runs, if an action needs more isolation than there is.
 fn check_isolation(request: &Request, ports: &Ports, plan: &Plan, ids: &[ActionId]) -> Result<(), Error> {
+    let demands = |id: &ActionId| plan.action(*id).spec.isolation.max(request.isolation) > Isolation::None;
+    if !ids.iter().any(demands) {
+        // To find out what there is takes time.
+        return Ok(());
+    }
     let offered = ports.runner.isolation();
     for id in ids {
         let action = plan.action(*id);
         let wanted = action.spec.isolation.max(request.isolation);
         if wanted > offered && matches!(action.spec.kind, ActionKind::Exec { .. }) {
-            return Err(Error::Isolation { addr: action.addr.clone(), wanted, offered });
+            let lack = ports.runner.lack(wanted).unwrap_or_default();
+            return Err(Error::Isolation { addr: action.addr.clone(), wanted, offered, lack });
         }
     }
     Ok(())

@@ -23,6 +23,7 @@ use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Ended, Job, Stream, Tap};
 use crate::exec::probe::{Lines, Probe};
 use crate::exec::report::ServiceReport;
+use crate::exec::sandbox::named_paths;
 use crate::exec::stage::{remove, stage};
 use crate::exec::tools::environment;
 use crate::plan::{Action, ActionId, ActionKind, Plan, Service};
@@ -364,7 +365,8 @@ impl Services {
             declared.insert(format!("PARTITA_PORT_{upper}"), number.to_string());
         }
         declared.extend(service.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value))));
-        let view = engine.ports.runner.view(&root, &serving.tools.bin);
+        let demand = service.spec.isolation.max(engine.request.isolation);
+        let view = engine.ports.runner.view(&root, &serving.tools.bin, demand);
         let env = environment(&declared, &view, &serving.tools, true, &engine.ports.environment);
         let args: Vec<String> = args.iter().map(|arg| addresses.fill(arg)).collect();
         let Some((argv0, program)) = serving.tools.program(tool) else {
@@ -389,11 +391,12 @@ impl Services {
             bytes: 0,
             lines: [Lines::default(), Lines::default()],
         }));
-        let probe = Probe::new(service, serving, &root, addresses, Arc::clone(&printed))?;
+        let probe = Probe::new(service, serving, &root, addresses, Arc::clone(&printed), demand)?;
         let cancel = CancelToken::new().map_err(system("make the means to stop it"))?;
         let (runner, clock) = (Arc::clone(&engine.ports.runner), Arc::clone(&engine.ports.clock));
         let (shared, name, stop) = (Arc::clone(&self.shared), service.name.clone(), cancel.clone());
-        let (paths, sink, isolation) = (serving.tools.paths.clone(), Arc::clone(&printed), engine.request.isolation);
+        let shown = named_paths(serving.tools.passed(true, &engine.ports.environment));
+        let (tools, sink) = (Arc::clone(&serving.tools), Arc::clone(&printed));
         let body = move || {
             let tap = |stream: Stream, bytes: &[u8]| {
                 sink.lock().unwrap_or_else(PoisonError::into_inner).take(stream, bytes);
@@ -406,10 +409,12 @@ impl Services {
                 env: &env,
                 root: &root,
                 cwd: &cwd,
-                tools: &paths,
+                tools: &tools.paths,
+                bin: &tools.bin,
+                shown: &shown,
                 timeout: None,
                 network: true,
-                isolation,
+                isolation: demand,
                 tap: Some(Tap(&tap)),
                 guarded: true,
             };

@@ -14,6 +14,7 @@ use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job, Ports, View};
 use crate::exec::process::STARTING;
+use crate::exec::sandbox::named_paths;
 use crate::exec::stage::Attempts;
 use crate::exec::version::{Version, meets};
 use crate::exec::workspace::{Workspace, file_meta};
@@ -57,6 +58,14 @@ impl Toolset {
     /// The name a tool goes by and its executable.
     pub(super) fn program(&self, tool: &str) -> Option<(&str, &Path)> {
         self.programs.get(tool).map(|(name, path)| (name.as_str(), path.as_path()))
+    }
+}
+
+impl Toolset {
+    /// The values of the variables that are handed through.
+    pub(super) fn passed<'a>(&'a self, network: bool, caller: &'a Environment) -> impl Iterator<Item = &'a OsString> {
+        let network = if network { NETWORK_PASS } else { &[] };
+        self.pass_env.iter().map(String::as_str).chain(network.iter().copied()).filter_map(|name| caller.raw(name))
     }
 }
 
@@ -290,7 +299,8 @@ impl<'a> Tools<'a> {
         let set = self.lay_out(&self.closure(std::slice::from_ref(&tool.name))?)?;
         let attempt = self.attempts.take().map_err(|error| unfit(format!("tool `{}`: {error}", tool.name)))?;
         let runner = &self.ports.runner;
-        let view = runner.view(&attempt.root, &set.bin);
+        let view = runner.view(&attempt.root, &set.bin, Isolation::None);
+        let shown = named_paths(set.passed(false, &self.ports.environment));
         let env = environment(&BTreeMap::new(), &view, &set, false, &self.ports.environment);
         let job = Job {
             addr: &tool.name,
@@ -301,6 +311,8 @@ impl<'a> Tools<'a> {
             root: &attempt.root,
             cwd: &attempt.work,
             tools: &set.paths,
+            bin: &set.bin,
+            shown: &shown,
             timeout: Some(FINGERPRINT_TIMEOUT),
             network: false,
             isolation: Isolation::None,

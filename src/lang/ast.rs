@@ -131,6 +131,8 @@ pub struct WorkspaceDecl {
     pub out: Option<Name>,
     /// The folder inputs are relative to.
     pub root: Option<Name>,
+    /// The least isolation, as a word.
+    pub require_isolation: Option<Name>,
     /// Where packages of a name are found.
     pub sources: Vec<SourceDecl>,
     /// The node's name; `None` without the node.

@@ -40,6 +40,9 @@ pub(crate) fn check(program: &Program, diagnostics: &mut Diagnostics) {
     group::check_template_cycles(program, diagnostics);
 }
 
+/// Levels of isolation, strongest first.
+const ISOLATIONS: &[&str] = &["full", "landlock", "none"];
+
 fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     let decls = &program.file(file).decls;
     // A package is a workspace of its own; as a package it has no say in these.
@@ -64,6 +67,15 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
     for record in &decls.records {
         unique(record.fields.iter().map(|field| &field.name), "field", diagnostics);
         check_defaults(&record.fields, &names, diagnostics);
+    }
+    if let Some(level) = decls.workspace.as_ref().and_then(|workspace| workspace.require_isolation.as_ref())
+        && !ISOLATIONS.contains(&level.value.as_str())
+    {
+        diagnostics.push(
+            Diagnostic::new(Code::P0305, level.span, format!("`{}` is not a level of isolation", level.value))
+                .with_suggestion(did_you_mean(&level.value, ISOLATIONS.iter().copied()))
+                .with_help(format!("levels: {}", ISOLATIONS.join(", "))),
+        );
     }
     for decl in &decls.lets {
         check_values(&decl.values, &decl.ty, &Constraints::default(), &names, None, diagnostics);

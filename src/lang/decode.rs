@@ -70,6 +70,7 @@ fn workspace(node: &Node) -> WorkspaceDecl {
         state: get("state"),
         out: get("out"),
         root: get("root"),
+        require_isolation: get("require-isolation"),
         sources: children(node, "source")
             .filter_map(|node| {
                 Some(SourceDecl { name: first_name(node)?, path: prop_name(node, "path"), git: prop_name(node, "git") })

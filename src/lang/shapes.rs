@@ -23,15 +23,22 @@ static STATE: Shape =
 static OUT: Shape = Shape::new("out", "Where outputs appear, relative to the root.").args(1, 1, Name, Name, "out DIR");
 static ROOT: Shape = Shape::new("root", "The folder inputs are relative to, itself relative to this file's.")
     .args(1, 1, Name, Name, "root DIR");
+static REQUIRE_ISOLATION: Shape = Shape::new(
+    "require-isolation",
+    "The least isolation that every result must have been made under.",
+)
+.args(1, 1, Name, Name, "require-isolation full|landlock|none");
 static SOURCE: Shape = Shape::new("source", "Where the package of a name is found.")
     .args(1, 1, Name, Name, "source NAME git=\"https://…\"")
     .props(&[
         prop("git", Name, "the URL of its repository"),
         prop("path", Name, "its folder in the workspace, instead"),
     ]);
-static WORKSPACE: Shape =
-    Shape::new("workspace", "In the root file only: where store, state and outputs lie, and where packages are found.")
-        .children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT), many(&SOURCE)]);
+static WORKSPACE: Shape = Shape::new(
+    "workspace",
+    "In the root file only: where store, state and outputs lie, where packages are found, and what is required.",
+)
+.children(&[once(&STORE), once(&STATE), once(&OUT), once(&ROOT), once(&REQUIRE_ISOLATION), many(&SOURCE)]);
 
 static INTEGRITY: Shape =
     Shape::new("integrity", "The digest that what is imported must have.").args(1, 1, Name, Name, "integrity \"b3:…\"");

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use crate::base::{Environment, format_bytes};
+use crate::exec::IsolationLevels;
+use crate::plan::Isolation;
 
 /// How a look ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +37,8 @@ pub fn doctor(store: Option<&Path>, state: Option<&Path>, environment: &Environm
             health: Health::Good,
             seen: std::thread::available_parallelism().map_or_else(|e| e.to_string(), |n| n.to_string()),
         },
-        Finding {
-            what: "isolation",
-            health: Health::Less,
-            seen: "none: actions get their own folder, exact environment and declared tools, and nothing enforces it"
-                .to_owned(),
-        },
     ];
+    findings.extend(isolation());
     for (what, dir) in [("store", store), ("state", state)] {
         if let Some(dir) = dir {
             findings.push(directory(what, dir));
@@ -54,6 +51,29 @@ pub fn doctor(store: Option<&Path>, state: Option<&Path>, environment: &Environm
         Some(path) => Finding { what: "sh", health: Health::Good, seen: path.display().to_string() },
         None => Finding { what: "sh", health: Health::Bad, seen: "not found on PATH".to_owned() },
     });
+    findings
+}
+
+/// The strongest level there is, and why there is no stronger.
+fn isolation() -> Vec<Finding> {
+    let levels = IsolationLevels::of_this_machine();
+    let (health, seen) = match levels.strongest() {
+        Isolation::Full => {
+            (Health::Good, "full: namespaces, Landlock and seccomp enforce what an action may see and do")
+        }
+        Isolation::Landlock => (Health::Less, "landlock: files and system calls are confined, processes are not"),
+        Isolation::None => (
+            Health::Less,
+            "none: actions get their own folder, exact environment and declared tools, and nothing enforces it",
+        ),
+    };
+    let mut findings = vec![Finding { what: "isolation", health, seen: seen.to_owned() }];
+    for level in [Isolation::Full, Isolation::Landlock] {
+        if let Some(lack) = levels.lack(level) {
+            let seen = format!("no {}: {}; {}", level.word(), lack.reason, lack.mend);
+            findings.push(Finding { what: "isolation", health: Health::Less, seen });
+        }
+    }
     findings
 }
 

@@ -11,13 +11,13 @@ use serde_json::{Value as Json, json};
 
 use crate::base::format_duration;
 use crate::event::NullSink;
-use crate::exec::{ActionForecast, Forecast, Ports, ProcessRunner, Prospect, Request, forecast as look_ahead};
+use crate::exec::{ActionForecast, Forecast, Ports, Prospect, Request, forecast as look_ahead};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::plan;
 use crate::ops::history::describe;
 use crate::ops::ports::{Keep, notices};
-use crate::ops::run::{RunContext, RunOptions, forced, ledger, resolve_targets};
+use crate::ops::run::{RunContext, RunOptions, forced, ledger, resolve_targets, runner};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::Workspace;
 use crate::store::Cas;
@@ -64,7 +64,7 @@ pub fn forecast(
         sink,
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
-        runner: Arc::new(ProcessRunner::default()),
+        runner: Arc::new(runner(options.level, &context.environment)),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, &planned.plan, &context.environment, &context.clock)),
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::{Clock, Digest, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
-use crate::exec::{CancelToken, Ports, ProcessRunner, Request, RunReport, execute};
+use crate::exec::{CancelToken, Ports, Request, RunReport, SandboxRunner, execute};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
@@ -28,8 +28,11 @@ pub struct RunOptions {
     pub jobs: usize,
     /// Whether to go on with what does not depend on a failure.
     pub keep_going: bool,
-    /// The least isolation.
+    /// The least isolation that results must have been made under.
     pub isolation: Isolation,
+    /// What is run is run under; with none, the strongest that this machine offers. What is demanded,
+    /// if that is more, in any case.
+    pub level: Option<Isolation>,
     /// Whether to run nothing.
     pub require_cached: bool,
     /// Addresses to run even if known.
@@ -255,7 +258,7 @@ fn run_once(
         sink: Arc::new(Tee::new(vec![Arc::clone(&context.sink), journal.clone()])),
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
-        runner: Arc::new(ProcessRunner::default()),
+        runner: Arc::new(runner(options.level, &context.environment)),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
     };
@@ -307,6 +310,11 @@ pub(super) fn ledger(workspace: &Workspace, plan: &Plan) -> Result<Option<Arc<Le
     }
     std::fs::create_dir_all(&workspace.state).map_err(Error::io("make the state directory", &workspace.state))?;
     Ok(Some(Arc::new(Ledger::open(&workspace.state.join("ledger.sqlite"))?)))
+}
+
+/// Who runs the processes of actions.
+pub(super) fn runner(level: Option<Isolation>, environment: &Environment) -> SandboxRunner {
+    SandboxRunner::new(level, environment.get(Environment::HOME).map(PathBuf::from))
 }
 
 /// Where the journal and the report of a run lie.

@@ -356,6 +356,9 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// All levels, weakest first.
+    pub const ALL: [Self; 3] = [Self::None, Self::Landlock, Self::Full];
+
     /// The word in specs and reports.
     pub fn word(self) -> &'static str {
         match self {

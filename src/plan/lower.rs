@@ -42,7 +42,8 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         })
         .collect();
     tools.sort_by(|a, b| a.name.cmp(&b.name));
-    let actions = expansion.actions.iter().map(action).collect();
+    let required = required_isolation(program);
+    let actions = expansion.actions.iter().map(|ir| action(ir, required)).collect();
     let mut plan = Plan {
         graph: expansion.graph.clone(),
         actions,
@@ -50,12 +51,20 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         pools: expansion.pools.clone(),
         concurrency: expansion.concurrency,
         terms: expansion.terms.clone(),
-        services: expansion.services.iter().map(service).collect(),
+        services: expansion.services.iter().map(|ir| service(ir, required)).collect(),
         policies: policies(&expansion.policies),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
     plan
+}
+
+/// The least isolation that the workspace requires.
+fn required_isolation(program: &Program) -> Isolation {
+    let root = program.roots.first().map(|file| &program.file(*file).decls);
+    let word = root.and_then(|decls| decls.workspace.as_ref()?.require_isolation.as_ref());
+    let level = word.and_then(|word| Isolation::ALL.into_iter().find(|level| level.word() == word.value));
+    level.unwrap_or(Isolation::None)
 }
 
 /// Computes the digests of a plan whose actions are complete but for them.
@@ -104,7 +113,7 @@ pub fn topological(plan: &Plan) -> Vec<ActionId> {
     order
 }
 
-fn action(ir: &ActionIr) -> Action {
+fn action(ir: &ActionIr, isolation: Isolation) -> Action {
     let kind = match &ir.body {
         BodyIr::Exec { tool, args } => ActionKind::Exec { tool: tool.clone(), args: args.clone() },
         BodyIr::Copy(from) => ActionKind::Copy { from: from.clone() },
@@ -154,7 +163,7 @@ fn action(ir: &ActionIr) -> Action {
             services: ir.services.clone(),
             take: ir.take,
             cwd: ir.cwd.clone(),
-            isolation: Isolation::None,
+            isolation,
         },
         policy: Policy {
             timeout_ms: ir.timeout_ms,
@@ -235,7 +244,7 @@ fn policies(decl: &PoliciesDecl) -> Policies {
     }
 }
 
-fn service(ir: &ServiceIr) -> Service {
+fn service(ir: &ServiceIr, isolation: Isolation) -> Service {
     let kind = match &ir.body {
         BodyIr::Exec { tool, args } => ActionKind::Exec { tool: tool.clone(), args: args.clone() },
         // The checks let nothing else pass.
@@ -263,7 +272,7 @@ fn service(ir: &ServiceIr) -> Service {
             services: Vec::new(),
             take: None,
             cwd: ir.cwd.clone(),
-            isolation: Isolation::None,
+            isolation,
         },
         ports: ir.ports.iter().map(|(name, scheme)| Port { name: name.clone(), scheme: scheme.clone() }).collect(),
         ready,

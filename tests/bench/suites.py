@@ -23,7 +23,7 @@ class Partita:
     def command(self, *targets):
         return [
             self.program, "-C", self.folder, "--store", self.store, "--state", self.state, "-j", self.jobs,
-            "--progress", "none", "run", *targets,
+            "--progress", "none", "run", "--isolation", "none", *targets,
         ]
 
     def keep_as_seed(self):

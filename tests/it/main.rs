@@ -21,6 +21,7 @@ mod fmt;
 mod forecast;
 mod fuzz;
 mod guard;
+mod isolation;
 mod keys;
 mod language;
 mod lsp;

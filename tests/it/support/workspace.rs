@@ -208,10 +208,14 @@ impl Workspace {
     }
 
     /// The surroundings of the program. Most tests ask what a run looks at and does, so it is not
-    /// answered from memory; those of the memo take the variable away again.
+    /// answered from memory; those of the memo take the variable away again. Many steer actions by files
+    /// beside the workspace, which isolation would keep from them; those of isolation ask for it.
+    /// `PARTITA_TEST_ISOLATION` is another level, to see what depends on it.
     fn surrounded(&self, invocation: Invocation) -> Invocation {
+        let level = Environment::of_process().raw("PARTITA_TEST_ISOLATION").cloned();
         invocation
             .env("PARTITA_MEMO", "off")
+            .env("PARTITA_ISOLATION", level.unwrap_or_else(|| "none".into()))
             .env("HOME", self.folder.path().join("home").as_os_str())
             .env("PARTITA_STORE", self.store().as_os_str())
             .env("PARTITA_STATE", self.state().as_os_str())

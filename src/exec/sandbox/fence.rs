@@ -1,0 +1,71 @@
+//! Landlock: which files a process may read, run and write, and that it may not signal or reach by
+//! abstract sockets what is outside. Leaves out which files those are.
+
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
+};
+
+/// The version of Landlock without which nothing is called confined: from the third on, files cannot be
+/// cut short by their path.
+pub(super) const LEAST: ABI = ABI::V3;
+/// The newest version whose rights are asked for where the kernel has them.
+const NEWEST: ABI = ABI::V6;
+
+/// A set of rules while it is made.
+pub(super) struct Fence(RulesetCreated);
+
+fn other(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::other(error)
+}
+
+impl Fence {
+    /// Nothing is allowed.
+    pub(super) fn new() -> Result<Self, Error> {
+        let fence = Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_all(LEAST))
+            .map_err(|error| Error::new(ErrorKind::Unsupported, error))?
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(NEWEST))
+            .map_err(other)?
+            .scope(Scope::from_all(NEWEST))
+            .map_err(other)?
+            .create()
+            .map_err(other)?;
+        Ok(Self(fence))
+    }
+
+    /// What lies at and below a path may be read and run.
+    pub(super) fn read(self, path: &Path) -> Result<Self, Error> {
+        self.allow(path, AccessFs::from_read(NEWEST))
+    }
+
+    /// What lies at and below a path may be read, run, changed and made.
+    pub(super) fn write(self, path: &Path) -> Result<Self, Error> {
+        self.allow(path, AccessFs::from_all(NEWEST))
+    }
+
+    /// A device may be read and written.
+    pub(super) fn device(self, path: &Path) -> Result<Self, Error> {
+        self.allow(path, make_bitflags!(AccessFs::{ReadFile | WriteFile | IoctlDev}))
+    }
+
+    fn allow(self, path: &Path, access: BitFlags<AccessFs>) -> Result<Self, Error> {
+        let fd = PathFd::new(path).map_err(other)?;
+        let rights = if path.is_dir() { access } else { access & AccessFs::from_file(NEWEST) };
+        Ok(Self(self.0.add_rule(PathBeneath::new(fd, rights)).map_err(other)?))
+    }
+
+    /// Applies the rules to this process and all that it starts, for good.
+    pub(super) fn apply(self) -> Result<(), Error> {
+        let status = self.0.restrict_self().map_err(other)?;
+        if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
+            return Err(Error::new(ErrorKind::Unsupported, "the kernel has no Landlock"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,251 @@
+//! The helper: this program, started again, with one thread. For isolation `full` it makes a root once
+//! and then a sandbox for each action; for `landlock` it confines itself and becomes the action's
+//! program. Leaves out what asks it.
+
+use std::ffi::OsString;
+use std::io::Error;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigSet, Signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
+use rustix::process::{Pid, PidfdFlags, Resource, WaitOptions, pidfd_open, waitpid};
+
+use crate::exec::sandbox::clone::{self, Stack};
+use crate::exec::sandbox::fence::Fence;
+use crate::exec::sandbox::inner::{self, CLEAN, Given, Task, give_up, is_open, limit, open_null};
+use crate::exec::sandbox::root::{Root, path_of};
+use crate::exec::sandbox::seccomp::{Filter, Sockets};
+use crate::exec::sandbox::template::{Broken, build, leave, step};
+use crate::exec::sandbox::wire::{Frame, Reader, pair, receive};
+
+/// What the helper sees as its own name, so that nobody starts it by accident.
+pub(super) const NAME: &str = "partita:sandbox";
+/// To make sandboxes.
+pub(super) const MAKE: &str = "make";
+/// To confine itself and become a program.
+pub(super) const CONFINE: &str = "confine";
+/// Bytes that one file of an action may have.
+const FILE_BYTES: u64 = 64 << 30;
+/// How much sooner than others the processes of actions are ended when memory runs out.
+const MEMORY_SCORE: &str = "500";
+/// Network namespaces that are kept for the next action.
+const SPARE: usize = 64;
+
+/// Whether this program has asked, at its start, whether it is the helper.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the program can be started again as the helper.
+pub(super) fn is_at_hand() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
+/// To be called first of all by a program that runs actions in a sandbox, with its arguments: if it was
+/// started as the helper, it does the helper's work and returns the status to end with.
+pub fn enter(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
+    let mut args = args.into_iter();
+    if args.next().is_none_or(|name| name != NAME) {
+        ASKED.store(true, Ordering::Relaxed);
+        return None;
+    }
+    let work = args.next().unwrap_or_default();
+    let Ok(control) = take_stdin() else { return Some(70) };
+    let done = if work == MAKE {
+        make(&control)
+    } else if work == CONFINE {
+        confine(&control)
+    } else {
+        Ok(())
+    };
+    Some(match done {
+        Ok(()) => 0,
+        Err(broken) => {
+            // Who asked may be gone.
+            let _ = Frame::Broken(broken.what, broken.error).send(&control, &[]);
+            127
+        }
+    })
+}
+
+/// The socket that standard input is, in whose place nothing is left to read.
+fn take_stdin() -> std::io::Result<OwnedFd> {
+    let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    rustix::stdio::dup2_stdin(open_null()?)?;
+    Ok(control)
+}
+
+/// A sandbox that was made, and the network namespace that it is in, if others can use it after.
+struct Running {
+    pid: Pid,
+    number: u64,
+    net: Option<OwnedFd>,
+}
+
+/// Makes sandboxes until whoever asks is gone; they end with it.
+fn make(control: &OwnedFd) -> Result<(), Broken> {
+    // Signals of the terminal are for the runner, which ends its actions in good order.
+    let mut blocked = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP] {
+        blocked.add(signal);
+    }
+    step("keep signals away", blocked.thread_block().map_err(|error| Error::from_raw_os_error(error as i32)))?;
+    let mut reader = step("hear what to make", Reader::receive(control))?;
+    let scratch = path_of(step("hear what to make", reader.bytes())?);
+    let network = step("hear what to make", reader.number())? == 1;
+    let root = step("hear what to make", Root::read(&mut reader))?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    limit(Resource::Core, 0);
+    limit(Resource::Fsize, FILE_BYTES);
+    // The runner matters more; where this is refused, it is as good as others.
+    let _ = std::fs::write("/proc/self/oom_score_adj", MEMORY_SCORE);
+    leave()?;
+    build(&root, &scratch)?;
+    give_up_for_good()?;
+    let filter = Filter::new(Sockets::Any);
+    step("be ready", Frame::Ready.send(control, &[]))?;
+
+    let mut stack = Stack::new();
+    let mut running: Vec<Running> = Vec::new();
+    let mut spare: Vec<OwnedFd> = Vec::new();
+    // New network namespaces come from those who are in them: there is no `/proc` here to find them by.
+    let (nets, their_nets) = step("make a socket", pair())?;
+    let mut number = 0;
+    loop {
+        let mut kind = [0; 8];
+        let Ok((count, fds)) = receive(control, &mut kind) else { return Ok(()) };
+        if count == 0 {
+            return Ok(());
+        }
+        adopt(&nets, &mut running);
+        collect(&mut running, &mut spare);
+        number += 1;
+        let mut fds = fds.into_iter();
+        let Some(job) = fds.next() else { continue };
+        let (stdout, stderr, stdin) = (fds.next(), fds.next(), fds.next());
+        if !is_open(&job) {
+            continue;
+        }
+        let mut flags = CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWPID
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWUTS
+            | CloneFlags::CLONE_NEWCGROUP;
+        let net = if network { None } else { spare.pop() };
+        let fresh_net = !network && net.is_none();
+        if fresh_net {
+            flags |= CloneFlags::CLONE_NEWNET;
+        }
+        let mut given = Some(Given {
+            job: job.as_fd(),
+            stdin,
+            stdout,
+            stderr,
+            net: net.as_ref().map(|net| net.as_fd()),
+            fresh_net: fresh_net.then(|| (their_nets.as_fd(), number)),
+            filter: &filter,
+        });
+        let inside = Box::new(|| given.take().map_or(70, inner::run));
+        match clone::start(&mut stack, flags, inside) {
+            Ok(pid) => {
+                drop(given);
+                match pidfd_open(pid, PidfdFlags::empty()) {
+                    Ok(fd) => {
+                        let _ = Frame::Made.send(&job, &[fd.as_fd()]);
+                    }
+                    Err(error) => {
+                        let _ = Frame::Broken("watch the sandbox".to_owned(), error.raw_os_error()).send(&job, &[]);
+                        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                    }
+                }
+                running.push(Running { pid, number, net });
+            }
+            Err(error) => {
+                drop(given);
+                let _ = Frame::Broken("make namespaces".to_owned(), error.raw_os_error()).send(&job, &[]);
+                spare.extend(net);
+            }
+        }
+    }
+}
+
+/// Takes over the network namespaces that sandboxes have made.
+fn adopt(nets: &OwnedFd, running: &mut [Running]) {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut number = [0; 8];
+    while poll(&mut [PollFd::new(nets, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0) {
+        let Ok((8, fds)) = receive(nets, &mut number) else { return };
+        let number = u64::from_le_bytes(number);
+        if let (Some(one), Some(net)) = (running.iter_mut().find(|one| one.number == number), fds.into_iter().next()) {
+            one.net = Some(net);
+        }
+    }
+}
+
+/// Takes those that have ended, and keeps the network namespaces that nothing was done in.
+fn collect(running: &mut Vec<Running>, spare: &mut Vec<OwnedFd>) {
+    running.retain_mut(|one| match waitpid(Some(one.pid), WaitOptions::NOHANG) {
+        Ok(None) => true,
+        Ok(Some((_, status))) => {
+            let clean = status.exit_status().is_some_and(|status| status as isize == CLEAN);
+            if clean && spare.len() < SPARE {
+                spare.extend(one.net.take());
+            }
+            false
+        }
+        Err(_) => false,
+    });
+}
+
+/// What neither this process nor any that it starts can get back. Without the right to give up, there is
+/// nothing to be given up.
+fn give_up_for_good() -> Result<(), Broken> {
+    use rustix::thread::{
+        CapabilitiesSecureBits, CapabilitySet, remove_capability_from_bounding_set, set_capabilities_secure_bits,
+        set_no_new_privs,
+    };
+    let bits = CapabilitiesSecureBits::NO_ROOT
+        | CapabilitiesSecureBits::NO_ROOT_LOCKED
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+        | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED;
+    let _ = set_capabilities_secure_bits(bits);
+    for capability in CapabilitySet::all().iter() {
+        // One that this kernel does not know cannot be had.
+        let _ = remove_capability_from_bounding_set(capability);
+    }
+    step("refuse new privileges", set_no_new_privs(true))
+}
+
+/// Confines this process and becomes the program.
+fn confine(control: &OwnedFd) -> Result<(), Broken> {
+    let mut reader = step("hear what to do", Reader::receive(control))?;
+    let task = step("hear what to do", Task::read(&mut reader))?;
+    let network = step("hear what to do", reader.number())? == 1;
+    let read = step("hear what to do", reader.list())?;
+    limit(Resource::Core, 0);
+    limit(Resource::Fsize, FILE_BYTES);
+    let what = "confine files by Landlock";
+    let mut fence = step(what, Fence::new())?;
+    for path in read.into_iter().map(path_of) {
+        if path.exists() {
+            fence = step(what, fence.read(&path))?;
+        }
+    }
+    for device in Root::devices() {
+        fence = step(what, fence.device(device))?;
+    }
+    fence = step(what, fence.write(&task.attempt))?;
+    step(what, fence.apply())?;
+    give_up_for_good()?;
+    give_up()?;
+    let sockets = if network { Sockets::Any } else { Sockets::Pairs };
+    step("refuse system calls", Filter::new(sockets).apply())?;
+    if task.program.is_none() {
+        return step("answer", Frame::Ready.send(control, &[]));
+    }
+    let error = task.command().exec();
+    let _ = Frame::NotStarted(error.raw_os_error().unwrap_or(0)).send(control, &[]);
+    Ok(())
+}

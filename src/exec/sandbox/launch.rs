@@ -1,0 +1,199 @@
+//! Starts the helper and hands it work. Leaves out what comes of the work, which the runner waits for.
+
+use std::ffi::OsStr;
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::PoisonError;
+
+use crate::exec::process::STARTING;
+use crate::exec::sandbox::helper::{CONFINE, MAKE, NAME};
+use crate::exec::sandbox::inner::{BUILD, Task};
+use crate::exec::sandbox::root::Root;
+use crate::exec::sandbox::wire::{Frame, Parcel, pair, send};
+
+/// The program that is started as the helper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Helper {
+    /// This program, whose `main` begins with `sandbox_entry`.
+    ThisProgram,
+    /// Another program whose `main` begins so.
+    Program(PathBuf),
+}
+
+impl Helper {
+    fn path(&self) -> &Path {
+        match self {
+            // Still this program if its file has been replaced.
+            Self::ThisProgram => Path::new("/proc/self/exe"),
+            Self::Program(path) => path,
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the place that starts the helper")]
+    fn command(&self, work: &str, stdin: OwnedFd) -> Command {
+        let mut command = Command::new(self.path());
+        command.arg0(NAME).arg(work).env_clear().stdin(Stdio::from(stdin));
+        command
+    }
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    let _shared = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
+/// What a helper said in place of what was expected.
+pub(super) fn trouble(frame: Option<Frame>) -> Error {
+    match frame {
+        Some(Frame::Broken(what, 0)) => Error::other(format!("the sandbox cannot {what}")),
+        Some(Frame::Broken(what, code)) => {
+            Error::other(format!("the sandbox cannot {what}: {}", Error::from_raw_os_error(code)))
+        }
+        Some(Frame::NotStarted(code)) => Error::from_raw_os_error(code),
+        Some(other) => Error::other(format!("the sandbox's helper said {other:?}")),
+        None => Error::new(ErrorKind::BrokenPipe, "the sandbox's helper ended early"),
+    }
+}
+
+/// A helper that makes sandboxes with one root. They end with it, and it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Maker {
+    control: Option<OwnedFd>,
+    child: Child,
+    scratch: PathBuf,
+}
+
+impl Maker {
+    /// Starts a helper. Returns when it is ready.
+    pub(super) fn start(helper: &Helper, root: &Root, scratch: &Path, network: bool) -> Result<Self> {
+        let (control, theirs) = pair()?;
+        let mut command = helper.command(MAKE, theirs);
+        let child = spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
+        // The command holds its end of the socket.
+        drop(command);
+        let mut maker = Self { control: Some(control), child, scratch: scratch.to_path_buf() };
+        let mut parcel = Parcel::default();
+        parcel.bytes(scratch.as_os_str().as_encoded_bytes()).number(u64::from(network));
+        root.write(&mut parcel);
+        let sent = parcel.send(maker.control()?);
+        match Frame::receive(maker.control()?)? {
+            Some((Frame::Ready, _)) => Ok(maker),
+            answer => {
+                maker.control = None;
+                sent?;
+                Err(trouble(answer.map(|(frame, _)| frame)))
+            }
+        }
+    }
+
+    fn control(&self) -> Result<BorrowedFd<'_>> {
+        self.control.as_ref().map(OwnedFd::as_fd).ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+
+    /// Has a sandbox made for a task. Its standard output and error, and input if it has one, are
+    /// `streams`. Returns where the helper tells what becomes of it.
+    pub(super) fn begin(&self, task: &Task, streams: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
+        let (ours, theirs) = pair()?;
+        let mut fds = vec![theirs.as_fd()];
+        fds.extend_from_slice(streams);
+        send(self.control()?, b"task", &fds)?;
+        drop(theirs);
+        task.parcel().send(&ours)?;
+        Ok(ours)
+    }
+
+    /// Where a path of the attempt is in the sandbox.
+    pub(super) fn inside(path: &Path, root: &Path) -> PathBuf {
+        path.strip_prefix(root).map_or_else(|_| path.to_path_buf(), |rest| Path::new(BUILD).join(rest))
+    }
+
+    /// The folder of the run, in which attempts lie.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Makes a sandbox and starts nothing in it.
+    pub(super) fn try_out(&self, attempt: &Path) -> Result<()> {
+        let task = Task { attempt: attempt.to_path_buf(), cwd: BUILD.into(), ..Task::default() };
+        let job = self.begin(&task, &[])?;
+        loop {
+            match Frame::receive(&job)?.map(|(frame, _)| frame) {
+                Some(Frame::Made) => {}
+                Some(Frame::Exited(0)) => return Ok(()),
+                other => return Err(trouble(other)),
+            }
+        }
+    }
+}
+
+impl Drop for Maker {
+    fn drop(&mut self) {
+        self.control = None;
+        // It ends as nobody asks any more, and all sandboxes that are left with it.
+        let _ = self.child.wait();
+    }
+}
+
+/// The parcel that has a helper confine itself and become a program.
+pub(super) fn confinement<'a>(task: &Task, network: bool, read: impl Iterator<Item = &'a Path>) -> Parcel {
+    let mut parcel = task.parcel();
+    let read: Vec<&[u8]> = read.map(|path| path.as_os_str().as_encoded_bytes()).collect();
+    parcel.number(u64::from(network)).list(read.into_iter());
+    parcel
+}
+
+/// Starts a helper that confines itself, and hears what it has to say: nothing, once it has become the
+/// program it was to start.
+fn converse(
+    helper: &Helper,
+    parcel: &Parcel,
+    root: &Path,
+    cwd: &Path,
+    prepare: impl FnOnce(&mut Command),
+) -> Result<(Child, Result<Option<Frame>>)> {
+    let (ours, theirs) = pair()?;
+    let mut command = helper.command(CONFINE, theirs);
+    // Whoever looks for the processes of an attempt finds them by this, from the first moment on.
+    command.env("HOME", AsRef::<OsStr>::as_ref(&root.join("home"))).current_dir(cwd);
+    prepare(&mut command);
+    let child = spawn(&mut command)?;
+    drop(command);
+    let said = parcel.send(&ours).and_then(|()| Frame::receive(&ours));
+    Ok((child, said.map(|said| said.map(|(frame, _)| frame))))
+}
+
+/// Starts a program that confines itself first. Returns when it has become that program.
+pub(super) fn start_confined(
+    helper: &Helper,
+    parcel: &Parcel,
+    root: &Path,
+    cwd: &Path,
+    prepare: impl FnOnce(&mut Command),
+) -> Result<Child> {
+    let (mut child, said) = converse(helper, parcel, root, cwd, prepare)?;
+    let error = match said {
+        // The socket was closed as the program took the helper's place.
+        Ok(None) => return Ok(child),
+        Ok(Some(frame)) => trouble(Some(frame)),
+        Err(error) => error,
+    };
+    let _ = child.wait();
+    Err(error)
+}
+
+/// Tries whether a process can be confined.
+pub(super) fn try_confined(helper: &Helper, root: &Path) -> Result<()> {
+    let task = Task { attempt: root.to_path_buf(), ..Task::default() };
+    let parcel = confinement(&task, false, std::iter::once(Path::new("/usr")));
+    let (mut child, said) = converse(helper, &parcel, root, root, |command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+    })?;
+    let _ = child.wait();
+    match said? {
+        Some(Frame::Ready) => Ok(()),
+        other => Err(trouble(other)),
+    }
+}

@@ -1,0 +1,32 @@
+//! The sandbox: what an action may see and do is enforced by the kernel, without other programs. Knows
+//! processes and jobs, not plans or keys. Leaves out isolation `none`, which is `process`.
+//!
+//! | level | by | an action sees |
+//! | --- | --- | --- |
+//! | `full` | namespaces, Landlock, seccomp | its folder at `/build`, declared tools, the system's libraries |
+//! | `landlock` | Landlock, seccomp | the same files at their places on the machine, and its processes |
+//! | `none` | nothing | everything that the user does |
+//!
+//! This program is started again as its own helper (`helper`), which has one thread. It makes the root
+//! once for each set of tools (`template`) and for each action a copy of itself in new namespaces, whose
+//! first process (`inner`) gives up every right and starts the tool. The runner (`runner`) waits for it
+//! by a descriptor, so that all of it is dead when the runner goes on.
+
+mod clone;
+mod fence;
+mod helper;
+mod inner;
+mod launch;
+mod probe;
+mod root;
+mod runner;
+mod seccomp;
+mod template;
+mod wire;
+
+pub use helper::enter as sandbox_entry;
+pub use launch::Helper;
+pub use probe::{Lack, Levels};
+pub use runner::SandboxRunner;
+
+pub(super) use root::named_paths;

@@ -1,0 +1,389 @@
+//! Runs attempts under the isolation that is asked for, or the strongest there is. Leaves out how a
+//! sandbox is made.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::base::Clock;
+use crate::exec::CancelToken;
+use crate::exec::ports::{End, Ended, Job, Runner, Stream, Tap, View};
+use crate::exec::process::{CHUNK, Cause, DEATH, LOOK, Pipe, ProcessRunner, Running};
+use crate::exec::sandbox::inner::{BUILD, Task};
+use crate::exec::sandbox::launch::{Helper, Maker, confinement, start_confined, trouble};
+use crate::exec::sandbox::probe::Levels;
+use crate::exec::sandbox::root::{BIN, Root, Wanted};
+use crate::exec::sandbox::wire::{Frame, send};
+use crate::plan::Isolation;
+
+/// Helpers that are kept for further actions with the same tools.
+const MAKERS: usize = 16;
+
+/// What makes roots differ: the folder of tools, the network, what is shown, the folder of the run.
+type Key = (PathBuf, bool, Vec<PathBuf>, PathBuf);
+
+/// Runs attempts under isolation.
+#[derive(Debug)]
+pub struct SandboxRunner {
+    plain: ProcessRunner,
+    helper: Helper,
+    level: Option<Isolation>,
+    home: Option<PathBuf>,
+    levels: Option<Levels>,
+    /// Helpers, the most recently used last.
+    makers: Mutex<Vec<(Key, Arc<Maker>)>>,
+    /// What is shown at the landlock level.
+    rules: Mutex<BTreeMap<Key, Arc<Vec<PathBuf>>>>,
+}
+
+impl SandboxRunner {
+    /// Runs attempts under `level` and what they demand, whichever is stronger; with no level, under
+    /// the strongest that this machine offers. `home` is the user's, which is never shown as a whole.
+    pub fn new(level: Option<Isolation>, home: Option<PathBuf>) -> Self {
+        Self::with_helper(Helper::ThisProgram, level, home)
+    }
+
+    /// The same with another program as the helper.
+    pub fn with_helper(helper: Helper, level: Option<Isolation>, home: Option<PathBuf>) -> Self {
+        let levels = (helper != Helper::ThisProgram).then(|| Levels::look(&helper));
+        Self {
+            plain: ProcessRunner::default(),
+            helper,
+            level,
+            home,
+            levels,
+            makers: Mutex::default(),
+            rules: Mutex::default(),
+        }
+    }
+
+    /// How long a process has between SIGTERM and SIGKILL.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.plain.grace = grace;
+        self
+    }
+
+    /// What this machine offers.
+    pub fn levels(&self) -> &Levels {
+        self.levels.as_ref().unwrap_or_else(|| Levels::of_this_machine())
+    }
+
+    fn level_of(&self, demand: Isolation) -> Isolation {
+        let level = self.level.unwrap_or_else(|| self.levels().strongest());
+        level.max(demand)
+    }
+
+    fn key(job: &Job<'_>) -> Key {
+        let scratch = job.root.parent().unwrap_or(job.root).to_path_buf();
+        (job.bin.to_path_buf(), job.network, job.shown.to_vec(), scratch)
+    }
+
+    fn root(&self, job: &Job<'_>, key: &Key) -> Root {
+        Root::new(&Wanted {
+            tools: job.tools,
+            bin: Some(job.bin),
+            shown: job.shown,
+            network: job.network,
+            scratch: &key.3,
+            home: self.home.as_deref(),
+        })
+    }
+
+    /// The helper for the tools of a job.
+    fn maker(&self, job: &Job<'_>) -> std::io::Result<Arc<Maker>> {
+        let key = Self::key(job);
+        let mut makers = self.makers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = makers.iter().position(|(known, _)| *known == key) {
+            let found = makers.remove(at);
+            let maker = Arc::clone(&found.1);
+            makers.push(found);
+            return Ok(maker);
+        }
+        let maker = Arc::new(Maker::start(&self.helper, &self.root(job, &key), &key.3, job.network)?);
+        if makers.len() >= MAKERS {
+            // Ends when the last action that uses it does.
+            makers.remove(0);
+        }
+        makers.push((key, Arc::clone(&maker)));
+        Ok(maker)
+    }
+
+    fn forget(&self, maker: &Arc<Maker>) {
+        let mut makers = self.makers.lock().unwrap_or_else(PoisonError::into_inner);
+        makers.retain(|(_, known)| !Arc::ptr_eq(known, maker));
+    }
+
+    fn begin<'a>(&self, job: &Job<'a>) -> std::io::Result<Sandboxed<'a>> {
+        let maker = self.maker(job)?;
+        match Sandboxed::begin(maker, job) {
+            // The helper has ended, for whatever reason: another one may do.
+            Err((error, maker)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.forget(&maker);
+                drop(maker);
+                Sandboxed::begin(self.maker(job)?, job).map_err(|(error, _)| error)
+            }
+            other => other.map_err(|(error, _)| error),
+        }
+    }
+
+    fn confined<'a>(&self, job: &Job<'a>) -> std::io::Result<Running<'a>> {
+        let key = Self::key(job);
+        let known = self.rules.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let shown = known.unwrap_or_else(|| {
+            let root = self.root(job, &key);
+            let mut shown: Vec<PathBuf> = root.shown().map(Path::to_path_buf).collect();
+            shown.extend(Root::also_shown().map(Path::to_path_buf));
+            shown.push(job.bin.to_path_buf());
+            shown.extend(job.tools.iter().filter(|tool| tool.starts_with(&key.3)).cloned());
+            let shown = Arc::new(shown);
+            self.rules.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&shown));
+            shown
+        });
+        let task = Task {
+            attempt: job.root.to_path_buf(),
+            program: Some(job.program.to_path_buf()),
+            cwd: job.cwd.to_path_buf(),
+            ..task_of(job)
+        };
+        let parcel = confinement(&task, job.network, shown.iter().map(PathBuf::as_path));
+        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, |command| {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        })?;
+        Running::new(child, None, job, Isolation::Landlock)
+    }
+}
+
+/// What does not depend on the level.
+fn task_of(job: &Job<'_>) -> Task {
+    Task {
+        argv0: job.argv0.into(),
+        args: job.args.iter().map(OsString::from).collect(),
+        env: job.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        ..Task::default()
+    }
+}
+
+fn not_started(error: std::io::Error, duration: Duration, isolation: Isolation) -> Ended {
+    let (stdout, stderr) = (Vec::new(), Vec::new());
+    Ended { end: End::NotStarted(error), stdout, stderr, duration, isolation, survivors: 0 }
+}
+
+impl Runner for SandboxRunner {
+    fn isolation(&self) -> Isolation {
+        self.levels().strongest()
+    }
+
+    fn lack(&self, level: Isolation) -> Option<String> {
+        let lack = self.levels().lack(level)?;
+        Some(format!("{}\nhelp: {}", lack.reason, lack.mend))
+    }
+
+    fn view(&self, root: &Path, bin: &Path, demand: Isolation) -> View {
+        if self.level_of(demand) == Isolation::Full {
+            let build = Path::new(BUILD);
+            return View { home: build.join("home"), tmp: build.join("tmp"), path: BIN.into() };
+        }
+        self.plain.view(root, bin, demand)
+    }
+
+    fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended {
+        let begun = clock.elapsed();
+        let level = self.level_of(job.isolation);
+        if let Some(lack) = self.lack(level) {
+            return not_started(std::io::Error::other(lack), Duration::ZERO, level);
+        }
+        let failed = |error| not_started(error, clock.elapsed().saturating_sub(begun), level);
+        match level {
+            Isolation::None => self.plain.run(job, clock, cancel),
+            Isolation::Landlock => match self.confined(job) {
+                Ok(running) => running.finish(self.plain.grace, job.timeout, begun, clock, cancel),
+                Err(error) => failed(error),
+            },
+            Isolation::Full => match self.begin(job) {
+                Ok(sandboxed) => sandboxed.finish(self.plain.grace, job.timeout, begun, clock, cancel),
+                Err(error) => failed(error),
+            },
+        }
+    }
+}
+
+/// An attempt in a sandbox.
+struct Sandboxed<'a> {
+    tap: Option<Tap<'a>>,
+    /// Where the sandbox tells what becomes of it; closed when it has told all.
+    job: Option<OwnedFd>,
+    /// Its first process, which is dead when all of it is.
+    process: Option<OwnedFd>,
+    said: Option<Frame>,
+    stdout: Pipe<File>,
+    stderr: Pipe<File>,
+    /// Kept alive while the sandbox is.
+    _maker: Arc<Maker>,
+}
+
+impl<'a> Sandboxed<'a> {
+    fn begin(maker: Arc<Maker>, job: &Job<'a>) -> Result<Self, (std::io::Error, Arc<Maker>)> {
+        let begin = || {
+            let (out, out_end) = pipe_with(PipeFlags::CLOEXEC)?;
+            let (err, err_end) = pipe_with(PipeFlags::CLOEXEC)?;
+            let scratch = maker.scratch();
+            let program = match job.program.strip_prefix(scratch) {
+                Ok(_) => Path::new(BIN).join(job.program.file_name().unwrap_or_default()),
+                Err(_) => job.program.to_path_buf(),
+            };
+            let task = Task {
+                attempt: job.root.strip_prefix(scratch).unwrap_or(job.root).to_path_buf(),
+                program: Some(program),
+                cwd: Maker::inside(job.cwd, job.root),
+                ..task_of(job)
+            };
+            let told = maker.begin(&task, &[out_end.as_fd(), err_end.as_fd()])?;
+            Ok((told, out, err))
+        };
+        match begin() {
+            Ok((told, out, err)) => Ok(Self {
+                tap: job.tap,
+                job: Some(told),
+                process: None,
+                said: None,
+                stdout: Pipe::new(Some(out.into())),
+                stderr: Pipe::new(Some(err.into())),
+                _maker: maker,
+            }),
+            Err(error) => Err((error, maker)),
+        }
+    }
+
+    fn finish(
+        mut self,
+        grace: Duration,
+        timeout: Option<Duration>,
+        begun: Duration,
+        clock: &dyn Clock,
+        cancel: &CancelToken,
+    ) -> Ended {
+        let mut cause = None;
+        let mut killed = false;
+        let mut deadline = timeout.map(|timeout| begun + timeout);
+        let mut buffer = vec![0; CHUNK];
+        let ended = loop {
+            let left = deadline.map_or(LOOK, |deadline| deadline.saturating_sub(clock.elapsed()).min(LOOK));
+            if self.wait(left, cause.is_none().then_some(cancel), &mut buffer) {
+                break true;
+            }
+            let now = clock.elapsed();
+            let due = deadline.is_some_and(|deadline| now >= deadline);
+            match cause {
+                None if cancel.is_cancelled() || due => {
+                    cause = Some(if cancel.is_cancelled() { Cause::Cancelled } else { Cause::TimedOut });
+                    if let Some(job) = &self.job {
+                        // Fails for a sandbox that has just ended by itself.
+                        let _ = send(job, b"term", &[]);
+                    }
+                    deadline = Some(now + grace);
+                }
+                Some(_) if due && !killed => {
+                    killed = true;
+                    self.kill();
+                    deadline = Some(now + DEATH);
+                }
+                Some(_) if due => break false,
+                _ => {}
+            }
+        };
+        let duration = clock.elapsed().saturating_sub(begun);
+        if ended {
+            while self.hear(Duration::ZERO) {}
+            self.stdout.drain(&mut buffer, Stream::Out, self.tap);
+            self.stderr.drain(&mut buffer, Stream::Err, self.tap);
+        }
+        let end = match (cause, self.said.take()) {
+            (Some(Cause::Cancelled), _) => End::Cancelled,
+            (Some(_), _) => End::TimedOut,
+            (None, Some(Frame::Exited(code))) => End::Exited(code),
+            (None, Some(Frame::Signalled(signal))) => End::Signalled(signal),
+            // Its first process was killed by somebody, and all of it with that.
+            (None, None) if self.process.is_some() => End::Signalled(Signal::KILL.as_raw()),
+            (None, other) => End::NotStarted(trouble(other)),
+        };
+        Ended {
+            end,
+            stdout: self.stdout.capture.finish(),
+            stderr: self.stderr.capture.finish(),
+            duration,
+            isolation: Isolation::Full,
+            survivors: u32::from(!ended),
+        }
+    }
+
+    fn kill(&self) {
+        if let Some(process) = &self.process {
+            // It may have ended by itself.
+            let _ = pidfd_send_signal(process, Signal::KILL);
+        }
+    }
+
+    /// Waits for output, for what the sandbox has to tell, for its end, the token, or the time to be
+    /// up. Returns whether the sandbox has ended.
+    fn wait(&mut self, left: Duration, cancel: Option<&CancelToken>, buffer: &mut [u8]) -> bool {
+        let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let (out, err, job, process) = {
+            let mut fds = Vec::with_capacity(5);
+            let mut place = |fd| {
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                fds.len() - 1
+            };
+            let out = self.stdout.pipe.as_ref().map(|pipe| place(pipe.as_fd()));
+            let err = self.stderr.pipe.as_ref().map(|pipe| place(pipe.as_fd()));
+            let job = self.job.as_ref().map(|job| place(job.as_fd()));
+            let process = self.process.as_ref().map(|process| place(process.as_fd()));
+            if let Some(cancel) = cancel {
+                place(cancel.fd());
+            }
+            // Interrupted by a signal, or the time is up: look again.
+            if !matches!(poll(&mut fds, Some(&limit)), Ok(1..)) {
+                return false;
+            }
+            let ready = |index: Option<usize>| index.is_some_and(|index| !fds[index].revents().is_empty());
+            (ready(out), ready(err), ready(job), ready(process))
+        };
+        if out {
+            self.stdout.take(buffer, Stream::Out, self.tap);
+        }
+        if err {
+            self.stderr.take(buffer, Stream::Err, self.tap);
+        }
+        if job {
+            self.hear(Duration::ZERO);
+        }
+        // What the sandbox says last it says when every other process of it is dead, and it has nothing
+        // left to do but to end itself.
+        process || self.said.is_some() || (self.job.is_none() && self.process.is_none())
+    }
+
+    /// Takes one thing that the sandbox has to tell. Returns whether there may be more.
+    fn hear(&mut self, left: Duration) -> bool {
+        let Some(job) = &self.job else { return false };
+        let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        if !matches!(poll(&mut [PollFd::new(job, PollFlags::IN)], Some(&limit)), Ok(1..)) {
+            return false;
+        }
+        match Frame::receive(job) {
+            Ok(Some((Frame::Made, process))) => self.process = process,
+            Ok(Some((frame, _))) => self.said = Some(frame),
+            Ok(None) | Err(_) => self.job = None,
+        }
+        self.job.is_some()
+    }
+}
