@@ -119,6 +119,7 @@ codes! {
     P0408 Error "the list of a `for-each` is empty";
     P0501 Error "dependencies form a cycle";
     P0502 Error "a pattern matches no node";
+    P0503 Warning "what a node makes reaches no bundle, gate or effect";
     P0504 Error "two inputs or outputs claim one path";
     P0505 Error "a node needs more of a resource than there is";
     P0506 Warning "an `after` says what follows already";
@@ -132,12 +133,16 @@ codes! {
     P0604 Error "a tool that uses the network in an action that is `pure`";
     P0605 Error "candidates of a capability lead back to itself";
     P0606 Error "a candidate does not provide the capability";
+    P0701 Error "automatic work leads to an effect without a gate";
     P0702 Error "a gate needs more approvers than its group has";
     P0703 Error "a group is too small for its author not to count";
     P0704 Error "a predicate can never be true";
     P0705 Warning "a group of approvers is declared nowhere";
+    P0706 Error "automatic work uses a skill that is not vetted";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
+    P0803 Error "a bundle is signed by a key that its tenant does not sign with";
+    P0804 Error "provenance claims isolation that is not required";
     P0901 Error "an expectation of a test does not hold";
     P0902 Error "a test expects a diagnostic that is not given";
     P1001 Warning "something is declared and never used";

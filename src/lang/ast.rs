@@ -13,8 +13,8 @@ use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
 
 pub use domain::{
-    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
-    Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, HowDecl, LimitsDecl, Money,
+    NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
     SkillTrustDecl, TenantDecl,
 };
 
@@ -637,6 +637,8 @@ pub struct BundleDecl {
     pub cyclonedx: Option<String>,
     /// The keys that sign.
     pub keys: Vec<Name>,
+    /// The SLSA build level that its provenance must be good for.
+    pub provenance_level: Option<Spanned<u64>>,
     /// The whole declaration.
     pub span: Span,
 }

@@ -258,6 +258,7 @@ pub(crate) fn check_arguments(
                     at.span,
                     format!("missing argument `{}` of {what} `{}`", param.name.value, callee_name.value),
                 )
+                .with_label(format!("`{}` is not given", param.name.value))
                 .with_secondary(param.name.span, "declared here, without a default")
                 .with_help(match *what {
                     "gate" => format!("add `{}={value}` to the guard", param.name.value),

@@ -6,6 +6,7 @@ mod asks;
 mod bundle;
 mod gates;
 mod params;
+mod policy;
 mod redundant;
 mod refs;
 mod services;
@@ -185,6 +186,9 @@ struct Expander<'a, 'd> {
     /// Bytes of text made.
     bytes: usize,
     exhausted: bool,
+    /// The templates that the group being placed stands in, from the outside, each with how many there
+    /// are in the group around it.
+    chain: Vec<(&'a str, usize)>,
 }
 
 impl<'a, 'd> Expander<'a, 'd> {
@@ -215,6 +219,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             compared: 0,
             bytes: 0,
             exhausted: false,
+            chain: Vec::new(),
         };
         expander.tenant = owner(program, id, expander.diagnostics);
         let vars = expander.graph_params(id.file, &graph.group, given)?;
@@ -237,6 +242,7 @@ impl<'a, 'd> Expander<'a, 'd> {
         if expander.exhausted {
             return None;
         }
+        expander.check_automation();
         expander.make_services(graph, &env);
         expander.finish(graph, params)
     }
@@ -278,7 +284,8 @@ impl<'a, 'd> Expander<'a, 'd> {
             } else {
                 format!("templates are used more than {} times", Limits::EXPANDED_NODES)
             };
-            self.too_large(at, what, &format!("this is one more, at `{prefix}`"));
+            let label = format!("this is one more, at `{}`{}", short(&prefix), self.factors(&[]));
+            self.too_large(at, what, &label);
             return;
         }
         self.placed.push(Placed { prefix: prefix.clone(), group, services: Arc::clone(&home.services) });
@@ -296,7 +303,9 @@ impl<'a, 'd> Expander<'a, 'd> {
             let inner = Env::inside(&constants, vars);
             let services = with_outer(&home.services, &decl.services);
             let home = Home { file: id.file, env: &inner, services };
+            self.chain.push((&template.name.value, group.uses.len()));
             self.place(template, &home, format!("{prefix}/{}", decl.alias.value), depth + 1, decl.template.span);
+            self.chain.pop();
             if self.exhausted {
                 return;
             }
@@ -324,20 +333,17 @@ impl<'a, 'd> Expander<'a, 'd> {
             lists.push(items);
         }
         let total = lists.iter().try_fold(1usize, |product, list| product.checked_mul(list.len()));
-        let factors = || {
-            let factors: Vec<String> = lists.iter().map(|list| list.len().to_string()).collect();
-            format!("`{base}` is {}", if factors.is_empty() { "1 more".to_owned() } else { factors.join(" × ") })
-        };
+        let lengths: Vec<(&str, usize)> =
+            node.for_each.iter().zip(&lists).map(|(each, list)| (each.var.value.as_str(), list.len())).collect();
+        let factors = format!("node `{}`{}", short(&base), self.factors(&lengths));
         if total.is_none_or(|total| total.saturating_add(self.instances.len()) > Limits::EXPANDED_NODES) {
             let what = format!("the expansion exceeds {} nodes", Limits::EXPANDED_NODES);
-            let factors = factors();
             self.too_large(node.name.span, what, &factors);
             return;
         }
         self.tried += total.unwrap_or(0) + lists.iter().map(|list| list.len()).sum::<usize>();
         if self.tried > Limits::EXPANDED_NODES * TRIED_PER_NODE {
             let what = format!("the loops have more than {} combinations", Limits::EXPANDED_NODES * TRIED_PER_NODE);
-            let factors = factors();
             self.too_large(node.name.span, what, &factors);
             return;
         }
@@ -458,6 +464,27 @@ impl<'a, 'd> Expander<'a, 'd> {
         Some(())
     }
 
+    /// What the templates around a node and its own loops multiply to, by their names.
+    fn factors(&self, loops: &[(&str, usize)]) -> String {
+        const SHOWN: usize = 8;
+        let used = self.chain.iter().filter(|(_, count)| *count > 1).map(|(name, count)| (*name, *count));
+        let mut all: Vec<(&str, usize)> = used.chain(loops.iter().copied()).collect();
+        let template = self.chain.last().map_or(String::new(), |(name, _)| format!(" of template `{name}`"));
+        if all.is_empty() {
+            return format!("{template} is one more");
+        }
+        let more = if all.len() > SHOWN { " × …" } else { "" };
+        all.truncate(SHOWN);
+        let numbers: Vec<String> = all.iter().map(|(_, count)| count.to_string()).collect();
+        let names: Vec<String> = all.iter().map(|(name, _)| format!("`{name}`")).collect();
+        format!(
+            "{template}: {}{more} ({}{})",
+            numbers.join(" × "),
+            names.join(", "),
+            if more.is_empty() { "" } else { ", …" }
+        )
+    }
+
     fn too_large(&mut self, span: Span, what: String, label: &str) {
         // The first limit that is passed is the one to tell of.
         if !self.exhausted {
@@ -465,7 +492,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             self.diagnostics.push(
                 Diagnostic::new(Code::P0405, span, what)
                     .with_label(label)
-                    .with_help("split the graph, or shorten the lists"),
+                    .with_help("shorten the lists, use templates fewer times, or split the graph in two"),
             );
         }
     }
@@ -486,4 +513,13 @@ fn constants(program: &Program, file: FileId, diagnostics: &mut Diagnostics) -> 
         }
     }
     Env::outermost(file, vars)
+}
+
+/// An address for a message: one of a hundred templates is longer than anyone reads.
+fn short(addr: &str) -> String {
+    const SHOWN: usize = 80;
+    match addr.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &addr[..at]),
+        None => addr.to_owned(),
+    }
 }

@@ -444,7 +444,8 @@ impl Program {
                 return None;
             }
         }
-        let mut diagnostic = Diagnostic::new(Code::P0201, name.span, format!("cannot find {word} `{}`", name.value));
+        let mut diagnostic = Diagnostic::new(Code::P0201, name.span, format!("cannot find {word} `{}`", name.value))
+            .with_label(format!("no {word} of this name"));
         let known: Vec<String> = self.visible(file, kind).take(COMPARED).collect();
         let suggestion = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
         match self.lost(file, &name.value) {

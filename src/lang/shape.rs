@@ -339,6 +339,7 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
                     property.name.span,
                     format!("unknown property `{name}` on `{}`", shape.name),
                 )
+                .with_label(format!("`{}` has no such property", shape.name))
                 .with_suggestion(suggestion);
                 let help = if shape.args.max == usize::MAX && name.starts_with('-') {
                     format!("quote the whole argument: `\"{name}=…\"`")
@@ -466,6 +467,9 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
         let help = match name {
             "run" if known.contains(&"arg") => "a step says `tool=NAME` beside its own name, and `arg …` in its block",
             "arg" if known.contains(&"run") => "a node says `run TOOL ARG…`",
+            "group" if parent == "`tenant`" => {
+                "move it to the top of the file, where its people have keys: `group NAME { member PERSON key=\"…\" }`"
+            }
             _ => "move it",
         };
         return Diagnostic::new(

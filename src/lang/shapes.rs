@@ -401,8 +401,10 @@ static SBOM: Shape =
         needed("format", Name, "`spdx` or `cyclonedx`"),
         prop("version", Name, "of SPDX 2.3; of CycloneDX 1.6, which is taken if nothing is said, or 1.7"),
     ]);
-static PROVENANCE: Shape = Shape::new("provenance", "Which provenance it carries; SLSA v1 always is.")
-    .props(&[needed("format", Name, "`slsa`")]);
+static PROVENANCE: Shape = Shape::new("provenance", "Which provenance it carries; SLSA v1 always is.").props(&[
+    needed("format", Name, "`slsa`"),
+    prop("level", Int, "the SLSA build level it must be good for, 1 to 3; 3 needs a workspace that requires isolation"),
+]);
 static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
     .args(1, 1, Name, Name, "bundle NAME from=GRAPH")
     .props(&[

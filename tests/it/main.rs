@@ -26,6 +26,7 @@ mod keys;
 mod language;
 mod lsp;
 mod memo;
+mod mistakes;
 mod packages;
 mod reference;
 mod repro;

@@ -126,6 +126,9 @@ impl<'a> Expander<'a, '_> {
             return None;
         }
         self.actions[pending.action].ir.route = Some(route);
+        if let Server::Agent(_, Some(skill)) = &server {
+            self.check_vetted(pending.action, pending.ask.at, *skill);
+        }
         match server {
             Server::Tool(tool) => self.serve_by_tool(pending, asking, tool, params, &vars),
             Server::Agent(agent, skill) => self.serve_by_agent(pending, asking, agent, skill, params, &vars),
@@ -436,8 +439,13 @@ impl<'a> Expander<'a, '_> {
     fn plan_provider(&mut self, id: DeclId) -> Option<String> {
         let decl = self.program.provider(id);
         let command = decl.command.as_ref()?;
-        let own = id.file == self.home;
-        let file = if own { String::new() } else { format!("{}#", self.program.file(id.file).path) };
+        // As with tools, the file is named only where another has the better claim to the bare name.
+        let program = self.program;
+        let rank = |file: FileId| (file != self.home, &program.file(file).path);
+        let better = (0..program.files.len())
+            .map(FileId)
+            .any(|file| rank(file) < rank(id.file) && program.declares(file, DeclKind::Provider, &decl.name.value));
+        let file = if better { format!("{}#", program.file(id.file).path) } else { String::new() };
         let name = format!("provider:{file}{}", decl.name.value);
         if !self.tools.contains_key(&name) {
             let mut uses = Vec::new();
@@ -486,6 +494,7 @@ impl<'a> Expander<'a, '_> {
 /// The diagnostic for a secret that would come to stand in a place.
 pub(crate) fn leak(name: &str, span: Span, place: &str) -> Diagnostic {
     Diagnostic::new(Code::P0313, span, format!("secret `{name}` may not flow into {place}"))
+        .with_label("its value would be seen here")
         .with_help(
             "a secret reaches a process by its environment alone, where nothing records it: `env NAME=(secret)…`",
         )

@@ -37,11 +37,14 @@ impl Expander<'_, '_> {
     }
 
     /// Its own name, and with the file where another file has the better claim to that: the graph's
-    /// own, then the prelude, then by path. Does not depend on the order in which tools are met.
+    /// own, then other files of the workspace by path, then the library, then what is known everywhere. Depends neither on
+    /// the order in which tools are met nor, where names are not given twice, on which file declares them.
     fn tool_name(&self, id: DeclId) -> String {
         let bare = &self.program.tool(id).name.value;
-        let rank =
-            |file: FileId| (file != self.home, Some(file) != self.program.prelude, &self.program.file(file).path);
+        let rank = |file: FileId| {
+            let path = &self.program.file(file).path;
+            (file != self.home, Some(file) == self.program.prelude, path.starts_with("<std>/"), path)
+        };
         let better = (0..self.program.files.len())
             .map(FileId)
             .any(|file| rank(file) < rank(id.file) && self.program.declares(file, DeclKind::Tool, bare));

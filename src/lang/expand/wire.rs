@@ -93,9 +93,9 @@ impl Expander<'_, '_> {
                     .with_help("it takes several instances: give each its own place, as `\"obj/{{ node.file }}.o\"`")
             } else {
                 diagnostic
-                    .with_label("this one")
-                    .with_secondary(first, "the other")
-                    .with_help("change one of the places")
+                    .with_label("and again here")
+                    .with_secondary(first, "one is put here")
+                    .with_help(format!("give one of them another place, as `input \"other/{dest}\" from=…`"))
             });
             return;
         }
