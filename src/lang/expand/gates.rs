@@ -57,7 +57,7 @@ impl<'a> Expander<'a, '_> {
             };
             let Some((mut ir, subjects)) = made else { continue };
             ir.span = guard.gate.span;
-            ir.gate = Some(note(gate, guard.gate.value.clone()));
+            ir.gate = Some(note(gate, gate.name.value.clone()));
             self.push_gate(ir, subjects, &gate.work, inner, placed, instance, guard.gate.span);
         }
         self.consent(instance, node, &addr, env, placed);

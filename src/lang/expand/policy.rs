@@ -98,6 +98,8 @@ impl Expander<'_, '_> {
                 );
             }
         }
-        found.into_iter().for_each(|diagnostic| self.diagnostics.push(diagnostic));
+        for diagnostic in found {
+            self.diagnostics.push(diagnostic);
+        }
     }
 }
