@@ -187,7 +187,10 @@ impl FromStr for ActionKey {
     type Err = ParseDigestError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.strip_prefix("pk1-")
+        text.strip_prefix("pk")
+            .and_then(|rest| rest.split_once('-'))
+            .filter(|(schema, _)| schema.parse::<u64>().is_ok())
+            .map(|(_, rest)| rest)
             .and_then(|rest| BASE32_NOPAD.decode(rest.to_ascii_uppercase().as_bytes()).ok())
             .and_then(|bytes| bytes.try_into().ok())
             .map(|bytes| Self(Digest(bytes)))

@@ -8,22 +8,23 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::bundle::content::{Blobs, FileFacts, sha256_hex};
+use crate::base::RelPath;
+use crate::bundle::content::{FileFacts, sha256_hex, stream};
 use crate::bundle::cyclonedx::cyclonedx_document;
 use crate::bundle::dsse::{Envelope, sigstore_bundle};
 use crate::bundle::error::Error;
 use crate::bundle::hashes::Hashes;
 use crate::bundle::key::Signer;
-use crate::bundle::manifest::{self, BundleManifest, content_root, sums};
-use crate::bundle::provenance::{ExternalParameters, Provenance, Subject, statement, subjects};
-use crate::bundle::scan::scan;
+use crate::bundle::manifest::{BundleManifest, CYCLONEDX, MANIFEST, META, SPDX, SUMS, sums_line};
+use crate::bundle::provenance::{ExternalParameters, Provenance, Subject, statement, statement_around, subjects};
+use crate::bundle::scan::{Sink, scan};
 use crate::bundle::spdx::spdx_document;
 use crate::bundle::spec::{BundleFile, BundleSpec, payload_path};
 use crate::bundle::uri;
-use crate::bundle::verdict::VerifyLimits;
+use crate::bundle::verdict::{Refusal, VerifyLimits};
 use crate::bundle::writer::Archive;
 use crate::store::Cas;
 
@@ -81,13 +82,8 @@ pub fn build(spec: &BundleSpec, cas: &dyn Cas, signers: &[&dyn Signer], out_dir:
     spec.check()?;
     std::fs::create_dir_all(out_dir).map_err(Error::write("make the folder", out_dir))?;
 
-    let mut blobs = Blobs::new(cas);
-    let files = read_files(spec, &mut blobs)?;
-    let root = content_root(&files);
-    let documents = Documents::new(spec, &files, &root);
-
     let zip_path = out_dir.join(spec.file_name());
-    let (temporary, sha256, size) = write_archive(spec, &mut blobs, &files, &documents, out_dir)?;
+    let Written { temporary, documents, files, root, sha256, size } = write_archive(spec, cas, out_dir)?;
     let subject = subjects(&spec.file_name(), &sha256, &sha256_hex(documents.sums.as_bytes()));
     let envelopes = sign_all(&subject, spec, size, &documents, signers)?;
 
@@ -105,17 +101,14 @@ pub fn build(spec: &BundleSpec, cas: &dyn Cas, signers: &[&dyn Signer], out_dir:
     let dir = File::open(out_dir).map_err(Error::write("open the folder", out_dir))?;
     dir.sync_all().map_err(Error::write("make durable the folder", out_dir))?;
     let zip = BuiltFile { path: zip_path, size, sha256 };
-    Ok(Built { zip, intoto, sigstore, files: files.len(), root, keyids })
+    Ok(Built { zip, intoto, sigstore, files, root, keyids })
 }
 
 /// Makes only the archive of a bundle, unsigned: what it would be, to be compared with one that is.
 pub fn build_archive(spec: &BundleSpec, cas: &dyn Cas, out_dir: &Path) -> Result<BuiltFile, Error> {
     spec.check()?;
     std::fs::create_dir_all(out_dir).map_err(Error::write("make the folder", out_dir))?;
-    let mut blobs = Blobs::new(cas);
-    let files = read_files(spec, &mut blobs)?;
-    let documents = Documents::new(spec, &files, &content_root(&files));
-    let (temporary, sha256, size) = write_archive(spec, &mut blobs, &files, &documents, out_dir)?;
+    let Written { temporary, sha256, size, .. } = write_archive(spec, cas, out_dir)?;
     let path = out_dir.join(spec.file_name());
     keep(temporary, &path)?;
     Ok(BuiltFile { path, size, sha256 })
@@ -133,21 +126,6 @@ fn signer_ids(signers: &[&dyn Signer]) -> Result<Vec<String>, Error> {
     Ok(keyids)
 }
 
-/// Reads every file once for its hashes. Sorted by their names in the archive.
-fn read_files(spec: &BundleSpec, blobs: &mut Blobs<'_>) -> Result<Vec<FileFacts>, Error> {
-    let mut files = Vec::new();
-    for (path, file) in &spec.files {
-        let name = payload_path(path);
-        let mut hashes = Hashes::new(file.size);
-        blobs.stream(&name, *file, &mut |bytes| {
-            hashes.update(bytes);
-            Ok(())
-        })?;
-        files.push(hashes.finish(name, file.exec).0);
-    }
-    Ok(files)
-}
-
 /// The documents of `META/`.
 struct Documents {
     sums: String,
@@ -160,62 +138,141 @@ impl Documents {
     fn new(spec: &BundleSpec, files: &[FileFacts], root: &str) -> Self {
         let cyclonedx = cyclonedx_document(spec, files);
         let external = ExternalParameters::new(spec);
-        let manifest = BundleManifest::of_parts(&external, &spec.plan.hex(), files, root).to_json();
+        let manifest = BundleManifest::of_parts(&external, &spec.plan.hex(), root);
+        let manifest = manifest.to_json(files.iter().map(|file| (file, file.exec)));
         let spdx = spdx_document(spec, files);
-        let meta = [
-            (manifest::CYCLONEDX, sha256_hex(&cyclonedx)),
-            (manifest::MANIFEST, sha256_hex(&manifest)),
-            (manifest::SPDX, sha256_hex(&spdx)),
-        ];
-        let payload = files.iter().map(|file| (file.path.as_str(), file.sha256_hex()));
-        Self { sums: sums(meta.into_iter().chain(payload)), cyclonedx, manifest, spdx }
+        let mut sums = String::new();
+        for (name, document) in [(CYCLONEDX, &cyclonedx), (MANIFEST, &manifest), (SPDX, &spdx)] {
+            sums.push_str(&sums_line(name, &Sha256::digest(document).into()));
+        }
+        sums.extend(files.iter().map(|file| sums_line(&file.path, &file.sha256)));
+        Self { sums, cyclonedx, manifest, spdx }
+    }
+
+    /// What they will be as long as: all digests in them have one length.
+    fn sizes(spec: &BundleSpec) -> [u64; 4] {
+        let file = |(path, file): (&RelPath, &BundleFile)| FileFacts {
+            path: payload_path(path),
+            size: file.size,
+            exec: file.exec,
+            sha1: [0; 20],
+            sha256: [0; 32],
+            blake3: file.digest,
+        };
+        let files: Vec<FileFacts> = spec.files.iter().map(file).collect();
+        Self::new(spec, &files, &HEXLOWER.encode(&[0; 32])).all().map(|(_, bytes)| bytes.len() as u64)
     }
 
     /// In the order of the archive.
     fn all(&self) -> [(&'static str, &[u8]); 4] {
-        [
-            (manifest::SUMS, self.sums.as_bytes()),
-            (manifest::CYCLONEDX, &self.cyclonedx),
-            (manifest::MANIFEST, &self.manifest),
-            (manifest::SPDX, &self.spdx),
-        ]
+        [(SUMS, self.sums.as_bytes()), (CYCLONEDX, &self.cyclonedx), (MANIFEST, &self.manifest), (SPDX, &self.spdx)]
     }
 }
 
-/// Writes the archive to a temporary file and reads it back with the strict reader, which is another
-/// encoder: what leaves here is canonical or does not leave. Returns its SHA-256 and size.
-fn write_archive(
-    spec: &BundleSpec,
-    blobs: &mut Blobs<'_>,
-    files: &[FileFacts],
-    documents: &Documents,
-    out_dir: &Path,
-) -> Result<(NamedTempFile, String, u64), Error> {
-    let temporary = temporary(out_dir)?;
-    let path = temporary.path().to_owned();
-    let file = temporary.as_file().try_clone().map_err(Error::write("open again", &path))?;
-    let mut archive = Archive::new(file, &path);
-    for (name, bytes) in documents.all() {
-        archive.start(name, bytes.len() as u64, false)?;
-        archive.write(bytes)?;
-    }
-    for (file, facts) in spec.files.values().zip(files) {
-        archive.start(&facts.path, facts.size, facts.exec)?;
-        let blob = BundleFile { digest: facts.blake3, size: facts.size, exec: file.exec };
-        blobs.stream(&facts.path, blob, &mut |bytes| archive.write(bytes))?;
-    }
-    archive.finish()?.sync_all().map_err(Error::write("make durable", &path))?;
+/// An archive that was written to a temporary file.
+struct Written {
+    temporary: NamedTempFile,
+    documents: Documents,
+    files: usize,
+    root: String,
+    sha256: String,
+    size: u64,
+}
 
+/// Writes the archive to a temporary file and reads it back with the strict reader: what leaves here is canonical or
+/// does not leave. Every file is read once: the documents, which come before all files and tell of them, are as long
+/// whatever they tell, so their place is left free.
+fn write_archive(spec: &BundleSpec, cas: &dyn Cas, out_dir: &Path) -> Result<Written, Error> {
+    let temporary = temporary(out_dir)?;
+    let path = temporary.path();
+    let mut archive = Archive::new(temporary.as_file(), path);
+    for (name, size) in META.into_iter().zip(Documents::sizes(spec)) {
+        archive.leave(name, size)?;
+    }
+    let mut files = Vec::new();
+    let mut root = Sha256::new();
+    for (path, file) in &spec.files {
+        let name = payload_path(path);
+        let mut hashes = Hashes::known(file.size, file.digest);
+        archive.start(&name, file.size, file.exec)?;
+        let mut failed = Ok(());
+        stream(cas, &name, *file, &mut |bytes| {
+            hashes.update(bytes);
+            if failed.is_ok() {
+                failed = archive.write(bytes);
+            }
+        })?;
+        failed?;
+        let (facts, crc32) = hashes.finish(name, file.exec);
+        archive.end(crc32)?;
+        root.update(sums_line(&facts.path, &facts.sha256));
+        files.push(facts);
+    }
+    let root = HEXLOWER.encode(&root.finalize());
+    let documents = Documents::new(spec, &files, &root);
+    for (at, (_, bytes)) in documents.all().into_iter().enumerate() {
+        archive.fill(at, bytes)?;
+    }
+    archive.finish()?;
+
+    // Durable while it is read back, which needs the processor alone.
+    let (synced, found) = std::thread::scope(|scope| {
+        let synced = scope.spawn(|| temporary.as_file().sync_all());
+        let found = read_back(path, &files);
+        (synced.join(), found)
+    });
+    synced.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into())).map_err(Error::write("make durable", path))?;
+    let (sha256, size) = found?;
+    Ok(Written { documents, files: files.len(), root, sha256, size, temporary })
+}
+
+/// Reads an archive with the strict reader. Returns its SHA-256 and size.
+fn read_back(path: &Path, files: &[FileFacts]) -> Result<(String, u64), Error> {
     let unlimited =
         VerifyLimits { entries: u64::MAX, name_bytes: u64::MAX, document_bytes: u64::MAX, ..VerifyLimits::default() };
-    let file = File::open(&path).map_err(Error::write("read back", &path))?;
-    let found = scan(file, &unlimited).map_err(Error::write("read back", &path))?;
-    match found.contents {
-        Err(refusal) => Err(Error::NotCanonical { path, why: refusal.reason }),
-        Ok(contents) if contents.payload() != files => {
-            Err(Error::NotCanonical { path, why: "what is read back is not what was written".to_owned() })
-        }
-        Ok(_) => Ok((temporary, HEXLOWER.encode(&found.sha256), found.size)),
+    let file = File::open(path).map_err(Error::write("read back", path))?;
+    let mut entries = Entries { files, at: 0, is_right: true };
+    let found = scan(file, &unlimited, &mut entries).map_err(Error::write("read back", path))?;
+    let failed = |why: String| Error::NotCanonical { path: path.to_owned(), why };
+    let layout = found.layout.map_err(|refusal| failed(refusal.reason))?;
+    let same = entries.is_right
+        && layout.entries == (META.len() + files.len()) as u64
+        && files.iter().enumerate().all(|(at, file)| layout.exec.get(at as u64) == file.exec);
+    if !same {
+        return Err(failed("what is read back is not what was written".to_owned()));
+    }
+    Ok((HEXLOWER.encode(&found.sha256), found.size))
+}
+
+/// The entries that an archive must have, compared as it is read. Their bytes are those that were hashed, by their CRC-32.
+struct Entries<'a> {
+    files: &'a [FileFacts],
+    at: usize,
+    is_right: bool,
+}
+
+impl Sink for Entries<'_> {
+    fn hashes(&self) -> bool {
+        false
+    }
+
+    fn begin(&mut self, name: &str, size: u64) -> Result<(), Refusal> {
+        self.is_right &= match self.at.checked_sub(META.len()) {
+            None => name == META[self.at],
+            Some(at) => self.files.get(at).is_some_and(|file| file.path == name && file.size == size),
+        };
+        self.at += 1;
+        Ok(())
+    }
+
+    fn bytes(&mut self, _: &str, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: Option<FileFacts>) {}
+
+    fn done(&mut self) -> Result<(), Refusal> {
+        Ok(())
     }
 }
 
@@ -227,11 +284,10 @@ fn sign_all(
     documents: &Documents,
     signers: &[&dyn Signer],
 ) -> Result<Vec<Envelope>, Error> {
-    let parsed = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).expect("canonical JSON is JSON") };
     let payloads = [
         statement(subject, uri::PROVENANCE_TYPE, Provenance::new(spec, size)),
-        statement(subject, uri::SPDX_TYPE, parsed(&documents.spdx)),
-        statement(subject, uri::CYCLONEDX_TYPE, parsed(&documents.cyclonedx)),
+        statement_around(subject, uri::SPDX_TYPE, &documents.spdx),
+        statement_around(subject, uri::CYCLONEDX_TYPE, &documents.cyclonedx),
     ];
     payloads.iter().map(|payload| Envelope::sign(uri::PAYLOAD_TYPE, payload, signers)).collect()
 }

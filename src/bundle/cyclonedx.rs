@@ -2,21 +2,22 @@
 //! the tools (excluded from the delivery) and the packages that went in. Versions 1.6 and 1.7 (ECMA-424), alike in all that is used here. Leaves out
 //! licences, vulnerabilities and the time.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::bundle::content::FileFacts;
-use crate::bundle::json::{canonical, parse_canonical};
-use crate::bundle::sbom::{compare_files, content_uuid};
+use crate::bundle::json::{canonical, element, with_first, with_member};
+use crate::bundle::sbom::{List, content_uuid};
 use crate::bundle::spec::{BundleSpec, Component, CycloneDx, ToolIdentity, ToolUse};
+use crate::bundle::stream::{Plan, Splitter};
 use crate::bundle::uri;
 
 /// The canonical bytes of the document.
 pub(crate) fn cyclonedx_document(spec: &BundleSpec, files: &[FileFacts]) -> Vec<u8> {
-    let mut components: Vec<Value> = files.iter().map(file_component).collect();
-    components.extend(spec.tools.iter().enumerate().map(|(at, tool)| tool_component(at, tool)));
+    let mut components: Vec<Value> = spec.tools.iter().enumerate().map(|(at, tool)| tool_component(at, tool)).collect();
     components.extend(spec.components.iter().enumerate().map(|(at, component)| library(at, component)));
     let needed: Vec<String> = (0..spec.components.len()).map(library_ref).collect();
-    let mut document = json!({
+    let document = json!({
         "bomFormat": "CycloneDX",
         "specVersion": spec.profile.cyclonedx.word(),
         "version": 1,
@@ -34,24 +35,42 @@ pub(crate) fn cyclonedx_document(spec: &BundleSpec, files: &[FileFacts]) -> Vec<
         "components": components,
         "dependencies": [{"ref": "bundle", "dependsOn": needed}],
     });
-    let serial = serial(&document);
-    document["serialNumber"] = Value::String(serial);
-    canonical(&document)
+    let document = with_first(&canonical(&document), "components", files.iter().map(file_element));
+    let serial = serial(blake3::hash(&document));
+    with_member(&document, "specVersion", &format!("\"serialNumber\":\"{serial}\""))
 }
 
-fn serial(document: &Value) -> String {
-    format!("urn:uuid:{}", content_uuid(document))
+fn serial(identity: blake3::Hash) -> String {
+    format!("urn:uuid:{}", content_uuid(identity))
 }
 
-fn file_component(file: &FileFacts) -> Value {
-    json!({
-        "type": "file",
-        "bom-ref": format!("file:{}", file.path),
-        "name": file.path,
-        "hashes": [
-            {"alg": "SHA-256", "content": file.sha256_hex()},
-            {"alg": "BLAKE3", "content": file.blake3.hex()},
+/// How all components that are files begin, and no others.
+const FILE: &[u8] = b"{\"bom-ref\":\"file:";
+
+/// A file as it stands in the document.
+fn file_element(file: &FileFacts) -> Vec<u8> {
+    // The members are declared in canonical order.
+    #[derive(Serialize)]
+    struct Element<'a> {
+        #[serde(rename = "bom-ref")]
+        reference: String,
+        hashes: [Hash; 2],
+        name: &'a str,
+        r#type: &'static str,
+    }
+    #[derive(Serialize)]
+    struct Hash {
+        alg: &'static str,
+        content: String,
+    }
+    element(&Element {
+        reference: format!("file:{}", file.path),
+        hashes: [
+            Hash { alg: "SHA-256", content: file.sha256_hex() },
+            Hash { alg: "BLAKE3", content: file.blake3.hex() },
         ],
+        name: &file.path,
+        r#type: "file",
     })
 }
 
@@ -103,38 +122,102 @@ fn library(at: usize, component: &Component) -> Value {
     value
 }
 
-/// Checks that a document is about exactly these files of this bundle.
-pub(crate) fn check_cyclonedx(
-    bytes: &[u8],
-    name: &str,
-    version: &str,
-    files: &[FileFacts],
-) -> Result<CycloneDx, String> {
-    let mut document = parse_canonical(bytes)?;
-    let format = document["specVersion"].as_str().and_then(CycloneDx::of_word);
-    let Some(format) = format.filter(|_| document["bomFormat"] == "CycloneDX") else {
-        return Err("it is neither CycloneDX 1.6 nor 1.7".to_owned());
-    };
-    let claimed = document.as_object_mut().and_then(|object| object.remove("serialNumber"));
-    if claimed != Some(Value::String(serial(&document))) {
-        return Err("its serial number does not derive from its content".to_owned());
+/// How a document is read: components one by one.
+static PLAN: Plan = Plan { arrays: &[&["components"]], without: Some("serialNumber"), apart: None };
+
+/// Reads a document as it streams, and compares it with the files that come after it.
+pub(crate) struct CycloneDxReader {
+    splitter: Splitter,
+    lists: CycloneDxLists,
+}
+
+struct CycloneDxLists {
+    files: List,
+    /// Components that are no files: whether there were any, and if they are wanted, all.
+    any_other: bool,
+    others: Option<Vec<Value>>,
+    other_bytes: usize,
+}
+
+/// Bytes of components that are kept: those of some 100,000 packages.
+const OTHERS: usize = 64 * 1024 * 1024;
+
+impl CycloneDxLists {
+    fn take(&mut self, element: &[u8]) -> Result<(), String> {
+        if element.starts_with(FILE) {
+            if self.any_other {
+                return Err("a file is behind components that are none".to_owned());
+            }
+            return self.files.found(element);
+        }
+        let other: Value = serde_json::from_slice(element).map_err(|error| error.to_string())?;
+        if other["type"] == "file" {
+            return Err("it lists a file that is not there".to_owned());
+        }
+        self.any_other = true;
+        if let Some(others) = &mut self.others {
+            self.other_bytes += element.len();
+            if self.other_bytes > OTHERS {
+                return Err(format!("its tools and packages take more than {OTHERS} bytes"));
+            }
+            others.push(other);
+        }
+        Ok(())
     }
-    let component = &document["metadata"]["component"];
-    if component["name"] != name || component["version"] != version {
-        return Err(format!("it does not describe `{name}` {version}"));
+}
+
+impl CycloneDxReader {
+    /// With `keep`, components that are no files are kept.
+    pub(crate) fn new(keep: bool) -> Self {
+        let lists =
+            CycloneDxLists { files: List::default(), any_other: false, others: keep.then(Vec::new), other_bytes: 0 };
+        Self { splitter: Splitter::new(&PLAN), lists }
     }
-    let none = Vec::new();
-    let all = document["components"].as_array().unwrap_or(&none).iter();
-    let listed = all.filter(|component| component["type"] == "file").map(|file| {
-        let hashes = file["hashes"].as_array()?.iter();
-        let texts = hashes
-            .map(|hash| Some(format!("{}:{}", hash["alg"].as_str()?, hash["content"].as_str()?)))
-            .collect::<Option<_>>()?;
-        Some((file["name"].as_str()?.to_owned(), texts))
-    });
-    compare_files(listed, files, |file| {
-        let hashes = vec![format!("SHA-256:{}", file.sha256_hex()), format!("BLAKE3:{}", file.blake3.hex())];
-        (file.path.clone(), hashes)
-    })?;
-    Ok(format)
+
+    /// More of the document.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let lists = &mut self.lists;
+        self.splitter.feed(bytes, &mut |_, element| lists.take(element))
+    }
+
+    /// The next file of the bundle.
+    pub(crate) fn due(&mut self, file: &FileFacts) {
+        self.lists.files.due(&file_element(file), &file.path);
+    }
+
+    /// Checks that the document is about exactly these files, and that its identity derives from its content.
+    pub(crate) fn finish(self) -> Result<CycloneDxFound, String> {
+        let Self { splitter, mut lists } = self;
+        let parts = splitter.finish(&mut |_, element| lists.take(element))?;
+        let rest: Value = serde_json::from_slice(&parts.rest).map_err(|error| error.to_string())?;
+        let format = rest["specVersion"].as_str().and_then(CycloneDx::of_word);
+        let Some(format) = format.filter(|_| rest["bomFormat"] == "CycloneDX") else {
+            return Err("it is neither CycloneDX 1.6 nor 1.7".to_owned());
+        };
+        if rest["serialNumber"] != serial(parts.identity) {
+            return Err("its serial number does not derive from its content".to_owned());
+        }
+        lists.files.check()?;
+        Ok(CycloneDxFound { rest, format, others: lists.others.unwrap_or_default() })
+    }
+}
+
+/// A document whose list of files is right.
+pub(crate) struct CycloneDxFound {
+    rest: Value,
+    /// Its version.
+    pub(crate) format: CycloneDx,
+    /// Components that are no files, if they were wanted.
+    pub(crate) others: Vec<Value>,
+}
+
+impl CycloneDxFound {
+    /// Checks that it is of this bundle.
+    pub(crate) fn check(&self, name: &str, version: &str) -> Result<(), String> {
+        let component = &self.rest["metadata"]["component"];
+        if component["name"] != name || component["version"] != version {
+            return Err(format!("it does not describe `{name}` {version}"));
+        }
+        Ok(())
+    }
 }

@@ -64,9 +64,14 @@ struct PublicKeyHint {
 
 /// The bytes that are signed: the type and the payload with their lengths.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    let mut out = pae_head(payload_type, payload.len() as u64);
     out.extend(payload);
     out
+}
+
+/// What stands before a payload of a size.
+pub(crate) fn pae_head(payload_type: &str, size: u64) -> Vec<u8> {
+    format!("DSSEv1 {} {payload_type} {size} ", payload_type.len()).into_bytes()
 }
 
 impl Envelope {
@@ -115,7 +120,9 @@ impl EnvelopeSignature {
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, String> {
-    BASE64.decode(text.as_bytes()).map_err(|error| format!("not standard base64: {error}"))
+    let bytes = BASE64.decode(text.as_bytes()).map_err(|error| format!("not standard base64: {error}"))?;
+    // The decoder takes texts put together, each with its padding.
+    if BASE64.encode(&bytes) == text { Ok(bytes) } else { Err("not standard base64: it has another form".to_owned()) }
 }
 
 /// The Sigstore bundle around an envelope with the one signature of `keyid`: the format holds
@@ -176,6 +183,7 @@ mod tests {
             Envelope { signatures: [envelope.signatures.clone(), envelope.signatures.clone()].concat(), ..envelope };
         assert!(Envelope::from_line(&twice.to_line()).is_err());
         assert!(decode("cA==").is_ok() && decode("cB==").is_err() && decode("cA").is_err() && decode("c-==").is_err());
+        assert!(decode("YQ==Yg==").is_err(), "two texts put together are not one");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
+use crate::base::Digest;
 use crate::bundle::content::{CHUNK_BYTES, FileFacts};
 
 /// From this size on a second thread is worth its start.
@@ -64,7 +65,8 @@ impl Lane {
 pub(crate) struct Hashes {
     size: u64,
     crc32: crc32fast::Hasher,
-    blake3: blake3::Hasher,
+    /// Where it is not known from elsewhere.
+    blake3: Result<Digest, Box<blake3::Hasher>>,
     slow: Result<Slow, Lane>,
 }
 
@@ -72,7 +74,12 @@ impl Hashes {
     /// For a file of about this size.
     pub(crate) fn new(size: u64) -> Self {
         let slow = if size < LARGE { Ok(Slow::default()) } else { Err(Lane::new()) };
-        Self { size: 0, crc32: crc32fast::Hasher::new(), blake3: blake3::Hasher::new(), slow }
+        Self { size: 0, crc32: crc32fast::Hasher::new(), blake3: Err(Box::default()), slow }
+    }
+
+    /// For a file of about this size whose BLAKE3 is known, and compared by who reads it.
+    pub(crate) fn known(size: u64, blake3: Digest) -> Self {
+        Self { blake3: Ok(blake3), ..Self::new(size) }
     }
 
     /// More of its bytes.
@@ -83,7 +90,9 @@ impl Hashes {
         }
         self.size += bytes.len() as u64;
         self.crc32.update(bytes);
-        self.blake3.update(bytes);
+        if let Err(blake3) = &mut self.blake3 {
+            blake3.update(bytes);
+        }
     }
 
     /// What they come to, and the CRC-32.
@@ -101,7 +110,7 @@ impl Hashes {
             exec,
             sha1: slow.sha1.finalize().into(),
             sha256: slow.sha256.finalize().into(),
-            blake3: self.blake3.finalize().into(),
+            blake3: self.blake3.unwrap_or_else(|hasher| hasher.finalize().into()),
         };
         (facts, self.crc32.finalize())
     }

@@ -8,19 +8,18 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::bundle::build::side_files;
-use crate::bundle::code::Code;
-use crate::bundle::dsse::Envelope;
+use crate::bundle::content::{for_each_chunk, open_regular};
+use crate::bundle::described::{ManifestFound, Reading};
 use crate::bundle::error::Error;
-use crate::bundle::json::{parse_canonical, read_bounded};
-use crate::bundle::manifest::{self, BundleManifest, ManifestFile};
-use crate::bundle::provenance::{Provenance, Resource, Subject, parse_statement};
-use crate::bundle::sbom::seconds;
+use crate::bundle::lines::{Stop, read_lines, read_statement};
+use crate::bundle::manifest::{BundleManifest, ManifestFile};
+use crate::bundle::provenance::{Resource, Subject};
 use crate::bundle::scan::scan;
 use crate::bundle::spec::Component;
-use crate::bundle::uri;
-use crate::bundle::verdict::{Refusal, VerifyLimits};
+use crate::bundle::verdict::VerifyLimits;
 
 /// What a bundle says of itself.
 #[derive(Clone, Debug)]
@@ -82,41 +81,46 @@ pub struct InspectedTool {
 /// Reads a bundle: the archive and the file of envelopes beside it. What is malformed is an error.
 pub fn inspect(zip: &Path) -> Result<Inspected, Error> {
     let wrong = |why: String| Error::Malformed { path: zip.to_owned(), why };
-    let refused = |refusal: Refusal| wrong(refusal.reason);
     let limits = VerifyLimits::default();
-    let file = File::open(zip).map_err(Error::read("open", zip))?;
-    let found = scan(file, &limits).map_err(Error::read("read", zip))?;
-    let contents = found.contents.map_err(refused)?;
-    let meta = |name: &str| contents.meta.get(name).map_or(&[][..], Vec::as_slice);
-    let manifest = BundleManifest::from_json(meta(manifest::MANIFEST)).map_err(wrong)?;
-    let cyclonedx = meta(manifest::CYCLONEDX);
-    let sbom = parse_canonical(cyclonedx).map_err(wrong)?;
-    let spdx = parse_canonical(meta(manifest::SPDX)).map_err(wrong)?;
-    let date = spdx["creationInfo"]["created"].as_str().and_then(seconds);
+    let mut reading = Reading::new(true, &limits);
+    let found = scan(open_regular(zip)?, &limits, &mut reading).map_err(Error::read("read", zip))?;
+    let layout = found.layout.map_err(|refusal| wrong(refusal.reason))?;
+    let described = reading.describing.finish();
+    let ManifestFound { manifest, exec } = described.manifest.map_err(wrong)?;
+    if exec != layout.exec {
+        return Err(wrong("other files may be executed than its manifest says".to_owned()));
+    }
+    let cyclonedx = described.cyclonedx.map_err(wrong)?;
+    let date = described.spdx.map_err(wrong)?.date();
     let date = date.ok_or_else(|| wrong("its SPDX document has no date".to_owned()))?;
 
     let (intoto, _) = side_files(zip);
-    let lines = File::open(&intoto)
-        .and_then(|file| read_bounded(file, limits.envelope_bytes))
-        .map_err(Error::read("read", &intoto))?
-        .ok_or_else(|| wrong(format!("its envelopes are larger than {} bytes", limits.envelope_bytes)))?;
+    let lines = open_regular(&intoto)?;
+    let stopped = |stop: Stop| match stop {
+        Stop::Io(error) => Error::read("read", &intoto)(error),
+        Stop::Wrong(why) => wrong(why),
+    };
+    let envelopes = read_lines(&lines, &limits).map_err(stopped)?;
     let mut predicates = Vec::new();
     let mut first = None;
-    for line in lines.strip_suffix(b"\n").unwrap_or(&lines).split(|byte| *byte == b'\n') {
-        let envelope = Envelope::from_line(line).map_err(wrong)?;
-        let payload = envelope.payload_bytes().map_err(wrong)?;
-        let statement = parse_statement(&payload).map_err(wrong)?;
-        predicates.push(statement.predicate_type.clone());
-        if first.is_none() && statement.predicate_type == uri::PROVENANCE_TYPE {
-            first =
-                Some((Provenance::parse(&statement.predicate).map_err(wrong)?, envelope, statement.subject, payload));
+    for line in &envelopes {
+        let read = read_statement(&lines, &line.payload, true).map_err(stopped)?;
+        predicates.push(read.predicate_type);
+        if let Some(provenance) = read.provenance.filter(|_| first.is_none()) {
+            first = Some((provenance.map_err(wrong)?, &line.envelope, read.subject, read.payload_sha256));
         }
     }
-    let (provenance, envelope, subjects, payload) = first.ok_or_else(|| wrong("it has no provenance".to_owned()))?;
+    let (provenance, envelope, subjects, payload_sha256) =
+        first.ok_or_else(|| wrong("it has no provenance".to_owned()))?;
     let sha256 = HEXLOWER.encode(&found.sha256);
     if subjects[0].digest.sha256 != sha256 {
-        return Err(refused(Refusal::new(Code::B0405, "its provenance is about another archive")));
+        return Err(wrong("its provenance is about another archive".to_owned()));
     }
+    let mut envelopes_sha256 = Sha256::new();
+    for_each_chunk(&lines, |chunk| {
+        envelopes_sha256.update(chunk.map_err(Error::read("read", &intoto))?);
+        Ok::<(), Error>(())
+    })?;
     let role =
         |resource: &&Resource, role: &str| resource.annotations.get("partita_role").is_some_and(|found| found == role);
     let dependencies = &provenance.build.dependencies;
@@ -128,37 +132,33 @@ pub fn inspect(zip: &Path) -> Result<Inspected, Error> {
         parameters: provenance.build.external.parameters.clone(),
         builder: provenance.run.builder.id.clone(),
         source: provenance.build.external.spec.as_ref().map(|spec| (spec.repository.clone(), spec.reference.clone())),
-        tools: dependencies.iter().filter(|it| role(it, "tool")).map(|it| tool(it, &sbom)).collect(),
+        tools: dependencies.iter().filter(|it| role(it, "tool")).map(|it| tool(it, &cyclonedx.others)).collect(),
         inputs: dependencies.iter().filter(|it| role(it, "input")).map(input).collect(),
-        components: components(&sbom),
+        components: components(&cyclonedx.others),
         predicates,
         keyids: envelope.signatures.iter().map(|signature| signature.keyid.clone()).collect(),
-        cyclonedx: sbom["specVersion"].as_str().unwrap_or_default().to_owned(),
+        cyclonedx: cyclonedx.format.word().to_owned(),
         date,
-        sbom_sha256: crate::bundle::content::sha256_hex(cyclonedx),
+        sbom_sha256: HEXLOWER.encode(&described.cyclonedx_sha256),
         subjects,
-        payload_sha256: crate::bundle::content::sha256_hex(&payload),
-        envelopes_sha256: crate::bundle::content::sha256_hex(&lines),
+        payload_sha256,
+        envelopes_sha256: HEXLOWER.encode(&envelopes_sha256.finalize()),
     })
 }
 
 /// The manifest in an archive that need not be signed.
 pub fn read_manifest(zip: &Path) -> Result<BundleManifest, Error> {
     let wrong = |why: String| Error::Malformed { path: zip.to_owned(), why };
-    let file = File::open(zip).map_err(Error::read("open", zip))?;
-    let found = scan(file, &VerifyLimits::default()).map_err(Error::read("read", zip))?;
-    let contents = found.contents.map_err(|refusal| wrong(refusal.reason))?;
-    BundleManifest::from_json(contents.meta.get(manifest::MANIFEST).map_or(&[][..], Vec::as_slice)).map_err(wrong)
+    let limits = VerifyLimits::default();
+    let mut reading = Reading::new(true, &limits);
+    let found = scan(open_regular(zip)?, &limits, &mut reading).map_err(Error::read("read", zip))?;
+    found.layout.map_err(|refusal| wrong(refusal.reason))?;
+    Ok(reading.describing.finish().manifest.map_err(wrong)?.manifest)
 }
 
-fn tool(resource: &Resource, sbom: &Value) -> InspectedTool {
+fn tool(resource: &Resource, listed: &[Value]) -> InspectedTool {
     let name = resource.name.clone().unwrap_or_default();
-    let none = Vec::new();
-    let listed = sbom["components"]
-        .as_array()
-        .unwrap_or(&none)
-        .iter()
-        .find(|component| component["scope"] == "excluded" && component["name"] == name.as_str());
+    let listed = listed.iter().find(|component| component["scope"] == "excluded" && component["name"] == name.as_str());
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let fingerprint = resource.annotations.get("partita_fingerprint");
     InspectedTool {
@@ -177,10 +177,9 @@ fn input(resource: &Resource) -> (String, String) {
 }
 
 /// The packages that a CycloneDX document of ours lists.
-fn components(sbom: &Value) -> Vec<Component> {
-    let none = Vec::new();
-    let listed = sbom["components"].as_array().unwrap_or(&none).iter();
+fn components(listed: &[Value]) -> Vec<Component> {
     listed
+        .iter()
         .filter(|component| component["type"] == "library")
         .filter_map(|component| {
             let purl = component["purl"].as_str()?;

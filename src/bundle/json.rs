@@ -22,6 +22,56 @@ pub(crate) fn parse_canonical(bytes: &[u8]) -> Result<Value, String> {
     }
 }
 
+/// The bytes of an element whose members are declared in canonical order.
+pub(crate) fn element<T: Serialize>(element: &T) -> Vec<u8> {
+    serde_json::to_vec(element).expect("our documents have text keys and whole numbers only")
+}
+
+/// A document with something put in before or behind a mark that stands in it once. A mark with quotes cannot stand
+/// between quotes, where they would be escaped.
+fn spliced(document: &[u8], mark: &str, behind: bool, fill: impl FnOnce(&mut Vec<u8>, &[u8])) -> Vec<u8> {
+    let at = document.windows(mark.len()).position(|window| window == mark.as_bytes()).expect("it is in the document");
+    let (head, tail) = document.split_at(if behind { at + mark.len() } else { at });
+    let mut out = head.to_vec();
+    fill(&mut out, tail);
+    out.extend_from_slice(tail);
+    out
+}
+
+/// A document with a member put in before the one of a name.
+pub(crate) fn with_member(document: &[u8], before: &str, member: &str) -> Vec<u8> {
+    spliced(document, &format!("\"{before}\":"), false, |out, _| {
+        out.extend_from_slice(member.as_bytes());
+        out.push(b',');
+    })
+}
+
+/// A document with elements put in at the start of the array of a name.
+pub(crate) fn with_first(document: &[u8], name: &str, elements: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    spliced(document, &format!("\"{name}\":["), true, |out, tail| {
+        let empty = out.len();
+        for element in elements {
+            if out.len() > empty {
+                out.push(b',');
+            }
+            out.extend(element);
+        }
+        if out.len() > empty && tail.first() != Some(&b']') {
+            out.push(b',');
+        }
+    })
+}
+
+/// A document with elements put in at the end of the array, with elements, before the member of a name.
+pub(crate) fn with_last(document: &[u8], before: &str, elements: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    spliced(document, &format!("],\"{before}\":"), false, |out, _| {
+        for element in elements {
+            out.push(b',');
+            out.extend(element);
+        }
+    })
+}
+
 /// Where two texts first differ.
 pub(crate) fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
     let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));

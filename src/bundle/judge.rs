@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use crate::bundle::code::Code;
-use crate::bundle::dsse::{Envelope, pae};
-use crate::bundle::policy::{Policy, Requirement, TenantPolicy};
-use crate::bundle::provenance::{Provenance, Statement};
+use crate::bundle::dsse::{Envelope, pae_head};
+use crate::bundle::key::SignatureCheck;
+use crate::bundle::policy::{Policy, Requirement, TenantPolicy, TrustedKey};
+use crate::bundle::provenance::Provenance;
 use crate::bundle::spec::archive_name;
 use crate::bundle::tlog::{LogKey, TlogProof};
 use crate::bundle::uri;
@@ -19,14 +18,16 @@ use crate::bundle::version::Version;
 pub(crate) struct Opened {
     /// Names in the policy of the keys that signed it.
     pub(crate) signers: Vec<String>,
-    pub(crate) statement: Statement<Value>,
+    pub(crate) predicate_type: String,
+    /// The SHA-256 of its predicate.
+    pub(crate) predicate_sha256: [u8; 32],
     /// What its predicate says, if it is provenance.
     pub(crate) provenance: Option<Provenance>,
 }
 
 impl Opened {
     fn predicate_type(&self) -> &str {
-        &self.statement.predicate_type
+        &self.predicate_type
     }
 
     fn builder(&self) -> Option<&str> {
@@ -34,34 +35,88 @@ impl Opened {
     }
 }
 
-/// Who signed an envelope. A signature that claims a key of the policy must be right, and one that is
-/// right must claim its key; signatures of strangers are passed over.
-pub(crate) fn signers(at: usize, envelope: &Envelope, payload: &[u8], policy: &Policy) -> Result<Vec<String>, Refusal> {
-    if envelope.payload_type != uri::PAYLOAD_TYPE {
-        let why = format!("envelope {at} holds `{}`, not `{}`", envelope.payload_type, uri::PAYLOAD_TYPE);
-        return Err(Refusal::new(Code::B0403, why));
-    }
-    let message = pae(&envelope.payload_type, payload);
-    let mut names = Vec::new();
-    for signature in &envelope.signatures {
-        let bytes = signature
-            .bytes()
-            .map_err(|why| Refusal::new(Code::B0401, format!("a signature of envelope {at} is {why}")))?;
-        if let Some((name, key)) = policy.keys.iter().find(|(_, key)| key.key.keyid() == signature.keyid) {
-            if !key.key.verifies(&message, &bytes) {
-                let why = format!("the signature of `{name}` under envelope {at} is wrong");
-                return Err(Refusal::new(Code::B0406, why).at(key.place.as_ref()));
+/// Bytes that signatures by strangers may make us hash in all, some half a minute.
+const STRANGE_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+
+/// The checks of all signatures of an envelope, while its payload streams by. A signature that claims a key of the
+/// policy must be right, and one that is right must claim its key; signatures of strangers are passed over.
+pub(crate) struct SignatureChecks<'a> {
+    at: usize,
+    /// What is claimed: the name of the key, its place, and the check if there can be one.
+    claimed: Vec<(&'a str, &'a TrustedKey, Option<SignatureCheck>)>,
+    /// Signatures that claim no key of the policy, by each of its keys.
+    strange: Vec<(&'a str, &'a TrustedKey, SignatureCheck)>,
+}
+
+impl<'a> SignatureChecks<'a> {
+    /// Begins them for a payload of a size. `spent` counts what strangers have cost so far.
+    pub(crate) fn new(
+        at: usize,
+        envelope: &Envelope,
+        size: u64,
+        policy: &'a Policy,
+        spent: &mut u64,
+    ) -> Result<Self, Refusal> {
+        if envelope.payload_type != uri::PAYLOAD_TYPE {
+            let why = format!("envelope {at} holds `{}`, not `{}`", envelope.payload_type, uri::PAYLOAD_TYPE);
+            return Err(Refusal::new(Code::B0403, why));
+        }
+        let mut checks = Self { at, claimed: Vec::new(), strange: Vec::new() };
+        for signature in &envelope.signatures {
+            let bytes = signature
+                .bytes()
+                .map_err(|why| Refusal::new(Code::B0401, format!("a signature of envelope {at} is {why}")))?;
+            if let Some((name, key)) = policy.keys.iter().find(|(_, key)| key.key.keyid() == signature.keyid) {
+                checks.claimed.push((name, key, key.key.check(&bytes)));
+                continue;
             }
-            names.push(name.clone());
-        } else if let Some((name, key)) = policy.keys.iter().find(|(_, key)| key.key.verifies(&message, &bytes)) {
-            let why = format!("a signature under envelope {at} is by `{name}` and names another key");
-            return Err(Refusal::new(Code::B0406, why).at(key.place.as_ref()));
+            for (name, key) in &policy.keys {
+                if let Some(check) = key.key.check(&bytes) {
+                    *spent = spent.saturating_add(size);
+                    checks.strange.push((name, key, check));
+                }
+            }
+            if *spent > STRANGE_BYTES {
+                let why = format!("envelope {at} has too many signatures by keys that the policy does not know");
+                return Err(Refusal::new(Code::B0401, why));
+            }
+        }
+        checks.update(&pae_head(&envelope.payload_type, size));
+        Ok(checks)
+    }
+
+    /// More of what was signed.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        for check in self.claimed.iter_mut().filter_map(|(_, _, check)| check.as_mut()) {
+            check.update(bytes);
+        }
+        for (_, _, check) in &mut self.strange {
+            check.update(bytes);
         }
     }
-    if names.is_empty() {
-        return Err(Refusal::new(Code::B0407, format!("no key that the policy knows signed envelope {at}")));
+
+    /// Who signed, by the names of the policy.
+    pub(crate) fn finish(self) -> Result<Vec<String>, Refusal> {
+        let mut names = Vec::new();
+        for (name, key, check) in self.claimed {
+            if !check.is_some_and(SignatureCheck::finish) {
+                let why = format!("the signature of `{name}` under envelope {} is wrong", self.at);
+                return Err(Refusal::new(Code::B0406, why).at(key.place.as_ref()));
+            }
+            names.push(name.to_owned());
+        }
+        for (name, key, check) in self.strange {
+            if check.finish() {
+                let why = format!("a signature under envelope {} is by `{name}` and names another key", self.at);
+                return Err(Refusal::new(Code::B0406, why).at(key.place.as_ref()));
+            }
+        }
+        if names.is_empty() {
+            let why = format!("no key that the policy knows signed envelope {}", self.at);
+            return Err(Refusal::new(Code::B0407, why));
+        }
+        Ok(names)
     }
-    Ok(names)
 }
 
 /// Checks that all provenance is of this tenant's bundle and that the file is named after it. Returns

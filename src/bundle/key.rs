@@ -167,16 +167,28 @@ impl PublicKey {
     /// Whether the signature is right: strictly, so no second signature of a message can be made from
     /// a first one.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.check(signature).is_some_and(|mut check| {
+            check.update(message);
+            check.finish()
+        })
+    }
+
+    /// The same for a message in pieces. `None`: no message has this signature.
+    pub(crate) fn check(&self, signature: &[u8]) -> Option<SignatureCheck> {
         match &self.key {
-            Verifying::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            Verifying::Ed25519(key) => {
+                let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
+                // Strictly: its point, too, must not be of small order. That of the key was looked at when it was read.
+                let point = ed25519_dalek::VerifyingKey::from_bytes(signature.r_bytes()).ok()?;
+                if point.is_weak() || key.is_weak() {
+                    return None;
+                }
+                Some(SignatureCheck::Ed25519(Box::new(key.verify_stream(&signature).ok()?)))
+            }
             Verifying::P256(key) => {
-                use p256::ecdsa::signature::Verifier as _;
-                p256::ecdsa::Signature::from_der(signature).is_ok_and(|found| {
-                    found.to_der().as_ref() == signature
-                        && found.normalize_s() == found
-                        && key.verify(message, &found).is_ok()
-                })
+                let found = p256::ecdsa::Signature::from_der(signature).ok()?;
+                let is_normal = found.to_der().as_ref() == signature && found.normalize_s() == found;
+                is_normal.then(|| SignatureCheck::P256(Box::new((*key, found, Sha256::new()))))
             }
         }
     }
@@ -194,6 +206,33 @@ impl PublicKey {
             }
         };
         self.verifies(message, &normal).then_some(normal)
+    }
+}
+
+/// A signature being checked against a message that comes in pieces.
+pub(crate) enum SignatureCheck {
+    Ed25519(Box<ed25519_dalek::StreamVerifier>),
+    P256(Box<(p256::ecdsa::VerifyingKey, p256::ecdsa::Signature, Sha256)>),
+}
+
+impl SignatureCheck {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Ed25519(check) => check.update(bytes),
+            Self::P256(check) => check.2.update(bytes),
+        }
+    }
+
+    /// Whether it is right.
+    pub(crate) fn finish(self) -> bool {
+        match self {
+            Self::Ed25519(check) => check.finalize_and_verify().is_ok(),
+            Self::P256(check) => {
+                use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+                let (key, signature, hasher) = *check;
+                key.verify_prehash(&hasher.finalize(), &signature).is_ok()
+            }
+        }
     }
 }
 

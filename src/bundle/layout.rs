@@ -8,7 +8,8 @@
 
 /// Starts a local header.
 pub(crate) const LOCAL: [u8; 4] = *b"PK\x03\x04";
-const CENTRAL: [u8; 4] = *b"PK\x01\x02";
+/// Starts an entry of the directory.
+pub(crate) const CENTRAL: [u8; 4] = *b"PK\x01\x02";
 const END64: [u8; 4] = *b"PK\x06\x06";
 const LOCATOR64: [u8; 4] = *b"PK\x06\x07";
 const END: [u8; 4] = *b"PK\x05\x06";
@@ -20,6 +21,10 @@ const FULL16: u64 = 0xffff;
 /// 1980-01-01 in the format of MS-DOS.
 const DATE: u16 = (1 << 5) | 1;
 const UNIX: u16 = 3 << 8;
+
+/// The modes of a file, and of one that may be executed.
+pub(crate) const PLAIN: u32 = 0o100_644;
+pub(crate) const EXEC: u32 = 0o100_755;
 
 /// The bytes of a local header before the name.
 pub(crate) const LOCAL_FIXED: usize = 30;
@@ -83,7 +88,7 @@ impl Shape<'_> {
             numbers.push(offset);
         }
         let extra = extra64(&numbers);
-        let mode: u32 = if exec { 0o100_755 } else { 0o100_644 };
+        let mode = if exec { EXEC } else { PLAIN };
         let mut out = CENTRAL.to_vec();
         out.extend((UNIX | self.version()).to_le_bytes());
         self.common(&mut out, &extra);

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::bundle::content::FileFacts;
-use crate::bundle::json::{canonical, parse_canonical};
+use crate::bundle::json::{canonical, element, with_first};
 use crate::bundle::provenance::ExternalParameters;
 use crate::bundle::spec::Role;
+use crate::bundle::stream::Plan;
 use crate::bundle::uri;
 
 /// The list of checksums: every other entry of the archive.
@@ -78,25 +78,34 @@ pub struct ManifestFile {
     pub blake3: String,
 }
 
-/// The lines of `sha256sum`. Names hold no line feed and no backslash, so none is escaped.
-pub(crate) fn sums<'a>(entries: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let mut out = String::new();
-    for (path, sha256) in entries {
-        out.push_str(&sha256);
-        out.push_str("  ");
-        out.push_str(path);
-        out.push('\n');
-    }
-    out
+/// A line of `sha256sum`. Names hold no line feed and no backslash, so none is escaped.
+pub(crate) fn sums_line(path: &str, sha256: &[u8; 32]) -> String {
+    format!("{}  {path}\n", HEXLOWER.encode(sha256))
 }
 
-/// The content root of files sorted by path.
-pub(crate) fn content_root(files: &[FileFacts]) -> String {
-    let mut hasher = Sha256::new();
-    for file in files {
-        hasher.update(format!("{}  {}\n", file.sha256_hex(), file.path));
+/// How a manifest is read: its files one by one.
+pub(crate) static PLAN: Plan = Plan { arrays: &[&["files"]], without: None, apart: None };
+
+/// A file as it stands in the manifest.
+pub(crate) fn file_element(file: &FileFacts, exec: bool) -> Vec<u8> {
+    // The members are declared in canonical order, and their texts need no escapes but those that are canonical.
+    #[derive(Serialize)]
+    struct Element<'a> {
+        blake3: String,
+        mode: &'a str,
+        path: &'a str,
+        sha256: String,
+        size: u64,
     }
-    HEXLOWER.encode(&hasher.finalize())
+    let mode = if exec { "0755" } else { "0644" };
+    let (blake3, sha256) = (file.blake3.hex(), file.sha256_hex());
+    element(&Element { blake3, mode, path: &file.path, sha256, size: file.size })
+}
+
+/// Whether an element of the manifest says that its file may be executed.
+pub(crate) fn says_exec(element: &[u8]) -> bool {
+    // `{"blake3":"` and 64 digits come before.
+    element.get(76..).is_some_and(|rest| rest.starts_with(b",\"mode\":\"0755\""))
 }
 
 impl BundleManifest {
@@ -107,8 +116,8 @@ impl BundleManifest {
         self.roles.keys().filter(around).max_by_key(|said| said.len()).and_then(|said| self.roles.get(said)).copied()
     }
 
-    /// The manifest that follows from what was asked for and the files.
-    pub(crate) fn of_parts(external: &ExternalParameters, plan_hash: &str, files: &[FileFacts], root: &str) -> Self {
+    /// The manifest that follows from what was asked for and the files, but for the list of these.
+    pub(crate) fn of_parts(external: &ExternalParameters, plan_hash: &str, root: &str) -> Self {
         Self {
             schema: uri::MANIFEST_SCHEMA.to_owned(),
             name: external.bundle.name.clone(),
@@ -119,28 +128,13 @@ impl BundleManifest {
             level: external.bundle.level,
             roles: external.bundle.roles.clone(),
             root: ContentRoot { dir_hash1: root.to_owned() },
-            files: files.iter().map(ManifestFile::new).collect(),
+            files: Vec::new(),
         }
     }
 
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        canonical(self)
-    }
-
-    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, String> {
-        let value = parse_canonical(bytes)?;
-        serde_json::from_value(value).map_err(|error| error.to_string())
-    }
-}
-
-impl ManifestFile {
-    fn new(file: &FileFacts) -> Self {
-        Self {
-            path: file.path.clone(),
-            size: file.size,
-            mode: if file.exec { "0755" } else { "0644" }.to_owned(),
-            sha256: file.sha256_hex(),
-            blake3: file.blake3.hex(),
-        }
+    /// The bytes of the manifest with these files.
+    pub(crate) fn to_json<'a>(&self, files: impl Iterator<Item = (&'a FileFacts, bool)>) -> Vec<u8> {
+        let elements = files.map(|(file, exec)| file_element(file, exec));
+        with_first(&canonical(self), "files", elements)
     }
 }

@@ -36,6 +36,12 @@ pub enum NameError {
     /// The same name twice.
     #[error("the name `{0}` is there twice")]
     Twice(String),
+    /// Two names of many are one where case does not count, or one is a file and a folder.
+    #[error("two of the names differ only by case, or one is both a file and a folder")]
+    Clash,
+    /// More files and folders than are checked.
+    #[error("there are more than {0} files and folders")]
+    Many(usize),
     /// Not a plain relative path.
     #[error("not a name for a bundle: {0}")]
     Path(#[from] PathError),
@@ -47,9 +53,9 @@ impl NameError {
         match self {
             Self::NotNfc(_) => Code::B0101,
             Self::Reserved { .. } => Code::B0102,
-            Self::Case { .. } => Code::B0103,
+            Self::Case { .. } | Self::Clash => Code::B0103,
             Self::FileAndFolder(_) | Self::Twice(_) => Code::B0104,
-            Self::Path(_) => Code::B0105,
+            Self::Path(_) | Self::Many(_) => Code::B0105,
         }
     }
 }
@@ -64,18 +70,7 @@ pub(crate) struct Names {
 impl Names {
     /// Takes the path of a file.
     pub(crate) fn add(&mut self, path: &str) -> Result<(), NameError> {
-        // A trailing `/` is something `RelPath` forgives and an archive must not hold.
-        if RelPath::new(path)?.as_str() != path {
-            return Err(NameError::Path(PathError::Segment(path.to_owned())));
-        }
-        if !is_nfc(path) {
-            return Err(NameError::NotNfc(path.to_owned()));
-        }
-        for segment in path.split('/') {
-            if let Some(why) = reserved(segment) {
-                return Err(NameError::Reserved { path: path.to_owned(), why });
-            }
-        }
+        check_one(path)?;
         let folders = path.match_indices('/').map(|(at, _)| (&path[..at], false));
         for (prefix, is_file) in folders.chain([(path, true)]) {
             let folded = fold(prefix);
@@ -95,6 +90,63 @@ impl Names {
         }
         Ok(())
     }
+}
+
+/// Names that come in byte order, checked one by one and against each other in some 16 bytes for each.
+#[derive(Debug, Default)]
+pub(crate) struct SortedNames {
+    last: String,
+    /// Hashes of the folded forms of all files and folders. In byte order the files of a folder come together, so each
+    /// file and folder is added once, and two that are equal are a clash. Should two hashes of different forms ever be
+    /// equal, a name is refused that need not be; never the other way round.
+    folded: Vec<u128>,
+}
+
+/// Files and folders that are kept in mind.
+const MOST: usize = 1_500_000;
+
+impl SortedNames {
+    /// Takes the path of a file, which must come after the one before.
+    pub(crate) fn add(&mut self, path: &str) -> Result<(), NameError> {
+        check_one(path)?;
+        let shared = self.last.bytes().zip(path.bytes()).take_while(|(a, b)| a == b).count();
+        // A folder that the last path lies in has been added with it.
+        let folders = path.match_indices('/').map(|(at, _)| at).filter(|at| *at >= shared);
+        for end in folders.chain([path.len()]) {
+            if self.folded.len() >= MOST {
+                return Err(NameError::Many(MOST));
+            }
+            let hash = blake3::hash(fold(&path[..end]).as_bytes());
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&hash.as_bytes()[..16]);
+            self.folded.push(u128::from_le_bytes(bytes));
+        }
+        path.clone_into(&mut self.last);
+        Ok(())
+    }
+
+    /// There are no more: checks that no two are one.
+    pub(crate) fn finish(&mut self) -> Result<(), NameError> {
+        self.folded.sort_unstable();
+        if self.folded.windows(2).any(|pair| pair[0] == pair[1]) { Err(NameError::Clash) } else { Ok(()) }
+    }
+}
+
+/// Checks a name by itself.
+pub(crate) fn check_one(path: &str) -> Result<(), NameError> {
+    // A trailing `/` is something `RelPath` forgives and an archive must not hold.
+    if RelPath::new(path)?.as_str() != path {
+        return Err(NameError::Path(PathError::Segment(path.to_owned())));
+    }
+    if !is_nfc(path) {
+        return Err(NameError::NotNfc(path.to_owned()));
+    }
+    for segment in path.split('/') {
+        if let Some(why) = reserved(segment) {
+            return Err(NameError::Reserved { path: path.to_owned(), why });
+        }
+    }
+    Ok(())
 }
 
 /// The form in which two names are one on a system that does not tell case apart. Upper case first:
@@ -128,6 +180,37 @@ mod tests {
     fn all(paths: &[&str]) -> Result<(), NameError> {
         let mut names = Names::default();
         paths.iter().try_for_each(|path| names.add(path))
+    }
+
+    #[test]
+    fn both_ways_of_checking_agree() {
+        let sorted = |paths: &[&str]| {
+            let mut paths = paths.to_vec();
+            paths.sort_unstable();
+            let mut names = SortedNames::default();
+            paths.iter().try_for_each(|path| names.add(path)).and_then(|()| names.finish())
+        };
+        for paths in [
+            &["out/a", "out/a-b", "out/b/c", "out/b/d", "out/b-c/d", "out/bc"][..],
+            &["a"],
+            &["out/a/b/c", "out/a/b/d", "out/a/c/b", "out/a/bc", "out/ab/b"],
+        ] {
+            all(paths).unwrap();
+            sorted(paths).unwrap();
+        }
+        for paths in [
+            &["out/README", "out/a", "out/readme"][..],
+            &["out/A/x", "out/B", "out/a/y"],
+            &["out/a", "out/a-b", "out/a/b"],
+            &["out/a/b", "out/A"],
+            &["out/stra\u{df}e", "out/STRASSE"],
+            &["out/e\u{301}"],
+            &["out/nul"],
+            &["out/x/../y"],
+        ] {
+            all(paths).unwrap_err();
+            sorted(paths).unwrap_err();
+        }
     }
 
     #[test]

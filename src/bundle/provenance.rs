@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bundle::json::{canonical, parse_canonical};
+use crate::bundle::json::canonical;
 use crate::bundle::manifest::SUMS;
 use crate::bundle::spec::{BundleSpec, Dependency, Role, ToolIdentity, ToolUse};
 use crate::bundle::uri;
@@ -59,16 +59,39 @@ pub(crate) fn statement<P: Serialize>(subject: &[Subject], predicate_type: &str,
     })
 }
 
-/// Reads a statement that must be canonical, of version 1 and about exactly two subjects.
-pub(crate) fn parse_statement(payload: &[u8]) -> Result<Statement<Value>, String> {
-    let statement: Statement<Value> =
-        serde_json::from_value(parse_canonical(payload)?).map_err(|error| error.to_string())?;
-    if statement.kind != uri::STATEMENT_TYPE {
-        return Err(format!("its type is `{}`, not `{}`", statement.kind, uri::STATEMENT_TYPE));
-    }
-    match statement.subject.as_slice() {
-        [_, sums] if sums.name == SUMS => Ok(statement),
-        _ => Err(format!("its subjects are not an archive and `{SUMS}`")),
+/// The canonical bytes of a statement whose predicate is a document in canonical bytes.
+pub(crate) fn statement_around(subject: &[Subject], predicate_type: &str, predicate: &[u8]) -> Vec<u8> {
+    let around = statement(subject, predicate_type, ());
+    let mark: &[u8] = b"\"predicate\":null";
+    let at = around.windows(mark.len()).position(|window| window == mark).expect("it was written just now");
+    let value = at + mark.len() - b"null".len();
+    [&around[..value], predicate, &around[at + mark.len()..]].concat()
+}
+
+/// What a statement is, but for what it says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StatementHead {
+    #[serde(rename = "_type")]
+    kind: String,
+    pub(crate) subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    pub(crate) predicate_type: String,
+    #[serde(rename = "predicate")]
+    _predicate: serde::de::IgnoredAny,
+}
+
+impl StatementHead {
+    /// Reads one that must be of version 1 and about exactly two subjects.
+    pub(crate) fn parse(statement: &[u8]) -> Result<Self, String> {
+        let statement: Self = serde_json::from_slice(statement).map_err(|error| error.to_string())?;
+        if statement.kind != uri::STATEMENT_TYPE {
+            return Err(format!("its type is `{}`, not `{}`", statement.kind, uri::STATEMENT_TYPE));
+        }
+        match statement.subject.as_slice() {
+            [_, sums] if sums.name == SUMS => Ok(statement),
+            _ => Err(format!("its subjects are not an archive and `{SUMS}`")),
+        }
     }
 }
 

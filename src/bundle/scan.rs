@@ -2,18 +2,16 @@
 //! of the layout with the one canonical form. No central directory is searched for and no offset is
 //! followed, so there is nothing to confuse. Leaves out whether the contents are the right ones.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::bundle::bits::Bits;
 use crate::bundle::code::Code;
 use crate::bundle::content::{CHUNK_BYTES, FileFacts, for_each_chunk};
 use crate::bundle::hashes::Hashes;
 use crate::bundle::json::first_difference;
-use crate::bundle::layout::{LOCAL, LOCAL_FIXED, Shape, end};
-use crate::bundle::manifest::META;
-use crate::bundle::names::Names;
+use crate::bundle::layout::{CENTRAL, EXEC, LOCAL, LOCAL_FIXED, PLAIN, Shape, end};
 use crate::bundle::verdict::{Refusal, VerifyLimits};
 
 /// Bytes of a ZIP64 field of two sizes.
@@ -24,24 +22,34 @@ pub(crate) struct Scan {
     /// The SHA-256 of all its bytes, canonical or not.
     pub(crate) sha256: [u8; 32],
     pub(crate) size: u64,
-    pub(crate) contents: Result<Contents, Refusal>,
+    pub(crate) layout: Result<Layout, Refusal>,
 }
 
-/// What is in a canonical archive.
+/// What is known of a canonical archive besides what its entries hold.
 #[derive(Debug)]
-pub(crate) struct Contents {
-    /// Every entry, in order.
-    pub(crate) entries: Vec<FileFacts>,
-    /// The bytes of the documents in `META/`.
-    pub(crate) meta: BTreeMap<String, Vec<u8>>,
+pub(crate) struct Layout {
+    /// How many entries it has.
+    pub(crate) entries: u64,
+    /// Which of those outside `META/` may be executed.
+    pub(crate) exec: Bits,
 }
 
-impl Contents {
-    /// The files below `out/`.
-    pub(crate) fn payload(&self) -> &[FileFacts] {
-        // `META/` sorts before `out/`.
-        &self.entries[self.entries.partition_point(|entry| !entry.path.starts_with("out/"))..]
-    }
+/// Takes the entries of an archive as they are read.
+pub(crate) trait Sink {
+    /// Whether entries are to be hashed; their CRC-32 is always compared.
+    fn hashes(&self) -> bool;
+
+    /// An entry begins. An error refuses the archive.
+    fn begin(&mut self, name: &str, size: u64) -> Result<(), Refusal>;
+
+    /// More bytes of it.
+    fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// It has ended; its hashes if they were wanted.
+    fn end(&mut self, facts: Option<FileFacts>);
+
+    /// There are no more. An error refuses the archive.
+    fn done(&mut self) -> Result<(), Refusal>;
 }
 
 /// Why reading stopped.
@@ -65,15 +73,15 @@ fn beyond(why: impl Into<String>) -> Stop {
 }
 
 /// Reads a whole archive. After a refusal the rest is still hashed, so that the digest is known.
-pub(crate) fn scan(file: impl Read, limits: &VerifyLimits) -> io::Result<Scan> {
+pub(crate) fn scan(file: impl Read, limits: &VerifyLimits, sink: &mut dyn Sink) -> io::Result<Scan> {
     let mut tape = Tape { inner: io::BufReader::with_capacity(CHUNK_BYTES, file), hasher: Sha256::new(), count: 0 };
-    let contents = match read_contents(&mut tape, limits) {
-        Ok(contents) => Ok(contents),
+    let layout = match read_layout(&mut tape, limits, sink) {
+        Ok(layout) => Ok(layout),
         Err(Stop::Refused(refusal)) => Err(refusal),
         Err(Stop::Io(error)) => return Err(error),
     };
     tape.drain()?;
-    Ok(Scan { sha256: tape.hasher.finalize().into(), size: tape.count, contents })
+    Ok(Scan { sha256: tape.hasher.finalize().into(), size: tape.count, layout })
 }
 
 /// A stream that hashes what passes.
@@ -124,17 +132,27 @@ impl<R: Read> Tape<R> {
     }
 }
 
-/// Where an entry began, and its checksum: what the central directory repeats.
-struct Mark {
-    offset: u64,
-    crc32: u32,
+/// What the central directory must be, by the entries read: a hash of its bytes with no entry executable.
+#[derive(Default)]
+struct Directory {
+    hasher: blake3::Hasher,
+    entries: u64,
+    any_large: bool,
 }
 
-fn read_contents<R: Read>(tape: &mut Tape<R>, limits: &VerifyLimits) -> Result<Contents, Stop> {
-    let mut contents = Contents { entries: Vec::new(), meta: BTreeMap::new() };
-    let mut marks: Vec<Mark> = Vec::new();
-    let mut names = Names::default();
+impl Directory {
+    fn add(&mut self, shape: &Shape<'_>, offset: u64) {
+        self.hasher.update(&shape.central(offset, false));
+        self.entries += 1;
+        self.any_large |= shape.is_large();
+    }
+}
+
+fn read_layout<R: Read>(tape: &mut Tape<R>, limits: &VerifyLimits, sink: &mut dyn Sink) -> Result<Layout, Stop> {
+    let mut directory = Directory::default();
+    let mut last = String::new();
     let mut name_bytes = 0_u64;
+    let mut buffer = vec![0; CHUNK_BYTES];
     let mut head = [0; 4];
     loop {
         let offset = tape.count;
@@ -142,7 +160,7 @@ fn read_contents<R: Read>(tape: &mut Tape<R>, limits: &VerifyLimits) -> Result<C
         if head != LOCAL {
             break;
         }
-        if contents.entries.len() as u64 >= limits.entries {
+        if directory.entries >= limits.entries {
             return Err(beyond(format!("it holds more than {} entries", limits.entries)));
         }
         let (name, size, crc32) = read_local(tape, head)?;
@@ -150,49 +168,44 @@ fn read_contents<R: Read>(tape: &mut Tape<R>, limits: &VerifyLimits) -> Result<C
         if name_bytes > limits.name_bytes {
             return Err(beyond(format!("its names take more than {} bytes", limits.name_bytes)));
         }
-        names.add(&name).map_err(|error| Refusal::new(Code::B0603, error.to_string()))?;
-        let is_meta = META.contains(&name.as_str());
-        if !is_meta && !name.starts_with("out/") {
-            return Err(Refusal::new(
-                Code::B0603,
-                format!("`{name}` is neither a known file of `META/` nor below `out/`"),
-            )
-            .into());
+        if directory.entries > 0 && last == name {
+            return Err(Refusal::new(Code::B0603, format!("`{}` is there twice", name.escape_debug())).into());
         }
-        if contents.entries.last().is_some_and(|last| last.path.as_bytes() >= name.as_bytes()) {
-            return Err(not_canonical(format!("`{name}` is not in order")));
+        if last.as_bytes() > name.as_bytes() {
+            return Err(not_canonical(format!("`{}` is not in order", name.escape_debug())));
         }
-        if is_meta && size > limits.document_bytes {
-            return Err(beyond(format!("`{name}` is larger than {} bytes", limits.document_bytes)));
-        }
-        let mut kept = is_meta.then(Vec::new);
-        let mut hashes = Hashes::new(size);
+        sink.begin(&name, size)?;
+        let mut hashes = sink.hashes().then(|| Hashes::new(size));
+        let mut crc = crc32fast::Hasher::new();
         let mut left = size;
-        let mut buffer = vec![0; CHUNK_BYTES.min(usize::try_from(size).unwrap_or(CHUNK_BYTES))];
         while left > 0 {
             let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            tape.exact(&mut buffer[..part])?;
-            hashes.update(&buffer[..part]);
-            if let Some(kept) = &mut kept {
-                kept.extend_from_slice(&buffer[..part]);
+            let bytes = &mut buffer[..part];
+            tape.exact(bytes)?;
+            match &mut hashes {
+                Some(hashes) => hashes.update(bytes),
+                None => crc.update(bytes),
             }
+            sink.bytes(&name, bytes).map_err(Stop::Io)?;
             left -= part as u64;
         }
-        let (facts, found) = hashes.finish(name.clone(), false);
+        let (facts, found) = match hashes {
+            Some(hashes) => {
+                let (facts, found) = hashes.finish(name.clone(), false);
+                (Some(facts), found)
+            }
+            None => (None, crc.finalize()),
+        };
         if found != crc32 {
             return Err(not_canonical(format!("the CRC-32 of `{name}` is {found:08x}, not {crc32:08x}")));
         }
-        if let Some(kept) = kept {
-            contents.meta.insert(name, kept);
-        }
-        contents.entries.push(facts);
-        marks.push(Mark { offset, crc32 });
+        sink.end(facts);
+        directory.add(&Shape { name: &name, size, crc32 }, offset);
+        last = name;
     }
-    read_directory(tape, head, &mut contents.entries, &marks)?;
-    if let Some(missing) = META.iter().find(|name| !contents.meta.contains_key(**name)) {
-        return Err(not_canonical(format!("`{missing}` is missing")));
-    }
-    Ok(contents)
+    sink.done()?;
+    let exec = read_directory(tape, head, &directory)?;
+    Ok(Layout { entries: directory.entries, exec })
 }
 
 /// Reads a local header whose signature has been read, and compares it with what it must be.
@@ -234,13 +247,16 @@ fn read_local<R: Read>(tape: &mut Tape<R>, head: [u8; 4]) -> Result<(String, u64
     }
 }
 
-/// Reads the central directory and the end, and compares them with what they must be.
-fn read_directory<R: Read>(
-    tape: &mut Tape<R>,
-    head: [u8; 4],
-    entries: &mut [FileFacts],
-    marks: &[Mark],
-) -> Result<(), Stop> {
+/// Bytes of an entry of the directory before its name, and where in them things stand.
+const CENTRAL_FIXED: usize = 46;
+const CENTRAL_LENGTHS: usize = 28;
+const CENTRAL_MODE: usize = 38;
+/// The largest extra field of an entry of the directory: three numbers of ZIP64.
+const CENTRAL_EXTRA: usize = 28;
+
+/// Reads the central directory and the end, and compares them with what they must be. Returns which entries outside
+/// `META/` may be executed.
+fn read_directory<R: Read>(tape: &mut Tape<R>, head: [u8; 4], due: &Directory) -> Result<Bits, Stop> {
     // The first four bytes have been read as the signature of a next local header.
     let start = tape.count - 4;
     let mut ahead = head.to_vec();
@@ -251,29 +267,40 @@ fn read_directory<R: Read>(
         tape.exact(&mut bytes[got..])?;
         Ok(bytes)
     };
-    let mut any_large = false;
-    for (entry, mark) in entries.iter_mut().zip(marks) {
-        let shape = Shape { name: &entry.path, size: entry.size, crc32: mark.crc32 };
-        any_large |= shape.is_large();
-        let [plain, exec] = [shape.central(mark.offset, false), shape.central(mark.offset, true)];
-        let found = next(tape, plain.len())?;
-        if found == exec {
-            entry.exec = true;
-        } else if let Some(at) = first_difference(&found, &plain) {
-            let mode = u32::from_le_bytes([found[38], found[39], found[40], found[41]]) >> 16;
-            let why = if (38..42).contains(&at) {
-                format!("the mode {mode:o} of `{}` is not allowed: 100644 or 100755 only", entry.path)
-            } else {
-                format!("byte {at} of the directory entry of `{}` is not canonical", entry.path)
-            };
-            return Err(not_canonical(why));
+    let mut exec = Bits::default();
+    let mut hasher = blake3::Hasher::new();
+    for at in 0..due.entries {
+        let mut fixed = next(tape, CENTRAL_FIXED)?;
+        let length = |at: usize| usize::from(u16::from_le_bytes([fixed[at], fixed[at + 1]]));
+        let [name, extra, comment] = [0, 2, 4].map(|more| length(CENTRAL_LENGTHS + more));
+        if !fixed.starts_with(&CENTRAL) || extra > CENTRAL_EXTRA || comment > 0 {
+            return Err(not_canonical(format!("entry {at} of its directory is not canonical")));
         }
-        if entry.exec && entry.path.starts_with("META/") {
-            return Err(not_canonical(format!("`{}` is executable", entry.path)));
+        let rest = tape.vec(name + extra)?;
+        let name = String::from_utf8_lossy(&rest[..name]);
+        let mode = &mut fixed[CENTRAL_MODE..CENTRAL_MODE + 4];
+        let found = u32::from_le_bytes([mode[0], mode[1], mode[2], mode[3]]) >> 16;
+        let is_exec = found == EXEC;
+        if is_exec {
+            // The hash is of the bytes as they are without that.
+            mode[2..].copy_from_slice(&(PLAIN as u16).to_le_bytes());
+        } else if found != PLAIN {
+            let why = "is not allowed: 100644 or 100755 only";
+            return Err(not_canonical(format!("the mode {found:o} of `{}` {why}", name.escape_debug())));
         }
+        if !name.starts_with("META/") {
+            exec.push(is_exec);
+        } else if is_exec {
+            return Err(not_canonical(format!("`{}` is executable", name.escape_debug())));
+        }
+        hasher.update(&fixed);
+        hasher.update(&rest);
     }
-    let size = if entries.is_empty() { 0 } else { tape.count - start };
-    let expected = end(entries.len() as u64, size, start, any_large);
+    if hasher.finalize() != due.hasher.finalize() {
+        return Err(not_canonical("its directory is not that of its entries"));
+    }
+    let size = if due.entries == 0 { 0 } else { tape.count - start };
+    let expected = end(due.entries, size, start, due.any_large);
     let found = next(tape, expected.len())?;
     if let Some(at) = first_difference(&found, &expected) {
         return Err(not_canonical(format!("byte {at} of the end of the archive is not canonical")));
@@ -281,7 +308,7 @@ fn read_directory<R: Read>(
     if tape.fill(&mut [0])? > 0 {
         return Err(not_canonical("there are bytes after the end of the archive"));
     }
-    Ok(())
+    Ok(exec)
 }
 
 #[cfg(test)]

@@ -2,13 +2,17 @@
 //! with Zstandard (RFC 8878). Neither is signed: what is inside is. Leaves out verification.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::bundle::build::{BuiltFile, keep, proof_file, side_files, temporary};
-use crate::bundle::content::for_each_chunk;
+use crate::bundle::code::Code;
+use crate::bundle::content::{FileFacts, for_each_chunk, open_regular};
 use crate::bundle::error::Error;
 use crate::bundle::hashes::Hashes;
+use crate::bundle::names::check_one;
+use crate::bundle::scan::{Sink, scan};
+use crate::bundle::verdict::{Refusal, VerifyLimits};
 use crate::bundle::writer::Archive;
 
 /// The end of the name of a bundle in one file.
@@ -18,20 +22,14 @@ pub(crate) const COMPRESSED: &str = ".zst";
 /// 16 MiB: what the reader must keep, and how far back the writer looks.
 const WINDOW_LOG: u32 = 24;
 const LEVEL: i32 = 9;
-/// Bytes of the outer archive besides the contents of its four entries.
-const OVERHEAD: u64 = 64 * 1024;
 
 /// Writes all files of a bundle as one: `NAME-VERSION.bundle.zip`, a canonical stored archive of them.
 pub fn pack_single(zip: &Path) -> Result<BuiltFile, Error> {
     let stem = zip.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    pack_into(zip, zip.with_file_name(format!("{stem}{SINGLE}")))
-}
-
-fn pack_into(zip: &Path, path: PathBuf) -> Result<BuiltFile, Error> {
+    let path = zip.with_file_name(format!("{stem}{SINGLE}"));
     let dir = path.parent().unwrap_or(Path::new("."));
     let file = temporary(dir)?;
-    let handle = file.as_file().try_clone().map_err(Error::write("open again", file.path()))?;
-    let mut archive = Archive::new(handle, &path);
+    let mut archive = Archive::new(file.as_file(), &path);
     let (intoto, sigstore) = side_files(zip);
     let proof = proof_file(zip);
     // In byte order of their names: `x.zip`, `x.zip.intoto.jsonl`, `x.zip.sigstore.json`, `x.zip.tlog-proof`.
@@ -43,9 +41,16 @@ fn pack_into(zip: &Path, path: PathBuf) -> Result<BuiltFile, Error> {
         let size = opened.metadata().map_err(Error::read("look at", part))?.len();
         let name = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
         archive.start(&name, size, false)?;
-        for_each_chunk(opened.take(size), |chunk| archive.write(chunk.map_err(Error::read("read", part))?))?;
+        let mut crc32 = crc32fast::Hasher::new();
+        for_each_chunk(opened.take(size), |chunk| {
+            let bytes = chunk.map_err(Error::read("read", part))?;
+            crc32.update(bytes);
+            archive.write(bytes)
+        })?;
+        archive.end(crc32.finalize())?;
     }
-    archive.finish()?.sync_all().map_err(Error::write("make durable", &path))?;
+    archive.finish()?;
+    file.as_file().sync_all().map_err(Error::write("make durable", &path))?;
     keep(file, &path)?;
     facts(path)
 }
@@ -99,40 +104,65 @@ pub fn is_single(file: &Path) -> bool {
 /// bytes that [`pack_single`] writes of these files are taken.
 pub fn unpack_single(file: &Path, into: &Path) -> Result<PathBuf, Error> {
     let wrong = |why: String| Error::Malformed { path: file.to_owned(), why };
-    let failed = |error: zip::result::ZipError| wrong(error.to_string());
-    let opened = File::open(file).map_err(Error::read("open", file))?;
-    let size = opened.metadata().map_err(Error::read("look at", file))?.len();
-    let mut archive = zip::ZipArchive::new(io::BufReader::new(opened)).map_err(failed)?;
-    if !(3..=4).contains(&archive.len()) {
-        return Err(wrong(format!("it holds {} files, not three or four", archive.len())));
+    let limits = VerifyLimits { entries: 4, ..VerifyLimits::default() };
+    let mut unpacking = Unpacking { into, names: Vec::new(), to: None };
+    let found = scan(open_regular(file)?, &limits, &mut unpacking).map_err(Error::write("unpack to", into))?;
+    let layout = found.layout.map_err(|refusal| wrong(refusal.reason))?;
+    if (0..layout.entries).any(|at| layout.exec.get(at)) {
+        return Err(wrong("a file in it may be executed".to_owned()));
     }
-    let mut left = size.saturating_add(OVERHEAD);
-    let mut zip = None;
-    for at in 0..archive.len() {
-        let mut entry = archive.by_index(at).map_err(failed)?;
-        let name = entry.name().map_err(failed)?.into_owned();
-        let plain = !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != "..";
-        if !plain || entry.compression() != zip::CompressionMethod::Stored || entry.size() > left {
-            return Err(wrong(format!("`{}` is not as it would be written", name.escape_debug())));
+    let name = unpacking.names.first().map(|name| into.join(name));
+    name.ok_or_else(|| wrong("it holds nothing".to_owned()))
+}
+
+/// What comes behind the name of the archive in those of the other files, in the order of all.
+const SUFFIXES: [&str; 4] = ["", ".intoto.jsonl", ".sigstore.json", ".tlog-proof"];
+
+/// Writes the files of a bundle in one as they are read.
+struct Unpacking<'a> {
+    into: &'a Path,
+    names: Vec<String>,
+    to: Option<File>,
+}
+
+impl Sink for Unpacking<'_> {
+    fn hashes(&self) -> bool {
+        false
+    }
+
+    fn begin(&mut self, name: &str, _: u64) -> Result<(), Refusal> {
+        let archive = self.names.first().map_or(name, String::as_str);
+        let expected = SUFFIXES.get(self.names.len()).map(|suffix| format!("{archive}{suffix}"));
+        let is_plain = !name.contains(['/', '\\'])
+            && Path::new(archive).extension().is_some_and(|end| end == "zip")
+            && check_one(name).is_ok();
+        if !is_plain || expected.as_deref() != Some(name) {
+            let why = format!("`{}` is not a file that belongs there", name.escape_debug());
+            return Err(Refusal::new(Code::B0603, why));
         }
-        left -= entry.size();
-        let path = into.join(&name);
-        let mut to = File::create_new(&path).map_err(Error::write("write", &path))?;
-        let limit = entry.size();
-        io::copy(&mut (&mut entry).take(limit), &mut to).map_err(Error::write("write", &path))?;
-        if path.extension().is_some_and(|end| end == "zip") && zip.replace(path).is_some() {
-            return Err(wrong("it holds two archives".to_owned()));
+        self.names.push(name.to_owned());
+        self.to = None;
+        Ok(())
+    }
+
+    fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let to = match self.to.take() {
+            Some(to) => to,
+            None => File::create_new(self.into.join(name))?,
+        };
+        self.to.insert(to).write_all(bytes)
+    }
+
+    fn end(&mut self, _: Option<FileFacts>) {
+        self.to = None;
+    }
+
+    fn done(&mut self) -> Result<(), Refusal> {
+        match SUFFIXES[..3].get(self.names.len()) {
+            Some(missing) => Err(Refusal::new(Code::B0602, format!("a file `*.zip{missing}` is missing"))),
+            None => Ok(()),
         }
     }
-    let zip = zip.ok_or_else(|| wrong("it holds no archive".to_owned()))?;
-    let (intoto, sigstore) = side_files(&zip);
-    if !intoto.exists() || !sigstore.exists() {
-        return Err(wrong("the signatures of its archive are missing".to_owned()));
-    }
-    let again = pack_into(&zip, into.join("again"))?;
-    let same = facts(file.to_owned())?.sha256 == again.sha256;
-    std::fs::remove_file(&again.path).map_err(Error::write("remove", &again.path))?;
-    if same { Ok(zip) } else { Err(wrong("its bytes are not those that its files are packed to".to_owned())) }
 }
 
 /// A compressed archive, unpacked as it is read and no further than `size`. What is wrong with it comes as

@@ -198,14 +198,14 @@ pub struct VerifyLimits {
 }
 
 impl Default for VerifyLimits {
-    /// Enough for a bundle of some 200,000 files, which an action may leave.
+    /// Enough for a bundle of a million files. None of this is held in memory, but for some 50 bytes of each entry.
     fn default() -> Self {
         Self {
-            envelope_bytes: 256 * 1024 * 1024,
+            envelope_bytes: 4 * 1024 * 1024 * 1024,
             envelopes: 256,
             entries: 1_000_000,
             name_bytes: 128 * 1024 * 1024,
-            document_bytes: 256 * 1024 * 1024,
+            document_bytes: 1024 * 1024 * 1024,
         }
     }
 }

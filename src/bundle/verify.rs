@@ -7,22 +7,21 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use serde_json::Value;
 
+use crate::bundle::bits::Bits;
 use crate::bundle::build::{proof_file, side_files};
 use crate::bundle::code::Code;
-use crate::bundle::content::sha256_hex;
-use crate::bundle::cyclonedx::check_cyclonedx;
-use crate::bundle::dsse::{Envelope, check_sigstore};
+use crate::bundle::content::open_regular;
+use crate::bundle::described::{Described, ManifestFound, Reading};
 use crate::bundle::error::Error;
 use crate::bundle::folder::read_folder;
-use crate::bundle::json::{canonical, first_difference, read_bounded};
-use crate::bundle::judge::{self, Opened};
-use crate::bundle::manifest::{self, BundleManifest, content_root, sums};
+use crate::bundle::json::read_bounded;
+use crate::bundle::judge::{self, Opened, SignatureChecks};
+use crate::bundle::lines::{Line, Stop, check_bundle, compare, decode, read_lines, read_statement};
+use crate::bundle::manifest::BundleManifest;
 use crate::bundle::policy::Policy;
-use crate::bundle::provenance::{ExternalParameters, Provenance, Subject, parse_statement};
-use crate::bundle::scan::{Contents, scan};
-use crate::bundle::spdx::check_spdx;
+use crate::bundle::provenance::{ExternalParameters, Provenance, Subject};
+use crate::bundle::scan::scan;
 use crate::bundle::tlog;
 use crate::bundle::transport::{Unpacked, plain_path};
 use crate::bundle::uri;
@@ -65,13 +64,15 @@ struct Signed {
 pub fn verify(zip: &Path, policy: &Policy, options: &VerifyOptions) -> Result<Verdict, Error> {
     policy.check()?;
     // Opened before anything is judged, and read through this handle alone.
-    let file = File::open(zip).map_err(Error::read("open", zip))?;
+    let file = open_regular(zip)?;
     let mut checks = Checks::default();
     let (plain, compressed) = plain_path(zip);
     let Some(signed) = verify_signed(&mut checks, &plain, policy, options)? else { return Ok(checks.verdict(None)) };
     let facts = signed.facts();
+    let mut reading = Reading::new(false, &options.limits);
     let found = if compressed {
-        match Unpacked::new(file, signed.size).and_then(|unpacked| scan(unpacked, &options.limits)) {
+        let unpacked = Unpacked::new(file, signed.size);
+        match unpacked.and_then(|unpacked| scan(unpacked, &options.limits, &mut reading)) {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 checks.record::<()>(CheckName::Archive, Err(Refusal::new(Code::B0605, error.to_string())));
                 return Ok(checks.verdict(Some(facts)));
@@ -79,7 +80,7 @@ pub fn verify(zip: &Path, policy: &Policy, options: &VerifyOptions) -> Result<Ve
             found => found,
         }
     } else {
-        scan(file, &options.limits)
+        scan(file, &options.limits, &mut reading)
     };
     let found = found.map_err(Error::read("read", zip))?;
     let sha256 = HEXLOWER.encode(&found.sha256);
@@ -90,12 +91,12 @@ pub fn verify(zip: &Path, policy: &Policy, options: &VerifyOptions) -> Result<Ve
         Err(Refusal::new(Code::B0601, why))
     };
     checks.record(CheckName::Archive, archive);
-    let layout = found.contents.map(|contents| {
-        let note = format!("{} entries, {} bytes", contents.entries.len(), found.size);
-        (contents, note)
+    let layout = found.layout.map(|layout| {
+        let note = format!("{} entries, {} bytes", layout.entries, found.size);
+        (layout, note)
     });
-    if let Some(contents) = checks.record(CheckName::Layout, layout) {
-        verify_contents(&mut checks, &contents, &signed);
+    if let Some(layout) = checks.record(CheckName::Layout, layout) {
+        verify_contents(&mut checks, reading.describing.finish(), &layout.exec, &signed);
     }
     Ok(checks.verdict(Some(facts)))
 }
@@ -109,13 +110,22 @@ pub fn verify_extracted(folder: &Path, zip: &Path, policy: &Policy, options: &Ve
     let facts = signed.facts();
     checks.record(CheckName::Archive, Ok(((), "not read: it has been extracted".to_owned())));
     let contents = read_folder(folder, &options.limits)?.map(|contents| {
-        let note = format!("{} files", contents.entries.len());
+        let note = format!("{} files", contents.0.entries);
         (contents, note)
     });
-    if let Some(contents) = checks.record(CheckName::Layout, contents) {
-        verify_contents(&mut checks, &contents, &signed);
+    if let Some((described, exec)) = checks.record(CheckName::Layout, contents) {
+        verify_contents(&mut checks, described, &exec, &signed);
     }
     Ok(checks.verdict(Some(facts)))
+}
+
+/// What was wrong with a file, or that it could not be read.
+fn judged<T>(result: Result<T, Stop>, code: Code, path: &Path) -> Result<Result<T, Refusal>, Error> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Wrong(why)) => Ok(Err(Refusal::new(code, why))),
+        Err(Stop::Io(error)) => Err(Error::read("read", path)(error)),
+    }
 }
 
 /// All that can be judged without the archive. `None` if something was refused.
@@ -126,63 +136,45 @@ fn verify_signed(
     options: &VerifyOptions,
 ) -> Result<Option<Signed>, Error> {
     let (intoto, sigstore) = side_files(zip);
-    let limit = options.limits.envelope_bytes;
-    let read = |path: &Path| -> Result<Option<Vec<u8>>, Error> {
-        let file = File::open(path).map_err(Error::read("open", path))?;
-        read_bounded(file, limit).map_err(Error::read("read", path))
-    };
-    let too_large = |code| Refusal::new(code, format!("it is larger than {limit} bytes"));
-    let lines = read(&intoto)?.ok_or_else(|| too_large(Code::B0401));
-    let sigstore = read(&sigstore)?.ok_or_else(|| too_large(Code::B0402));
+    let (file, bundle) = (open_regular(&intoto)?, open_regular(&sigstore)?);
 
-    let envelopes = lines.and_then(|bytes| read_envelopes(&bytes, options.limits.envelopes));
-    let envelopes = envelopes.map(|envelopes| {
-        let note = format!("{} envelopes", envelopes.len());
-        (envelopes, note)
+    let lines = judged(read_lines(&file, &options.limits), Code::B0401, &intoto)?;
+    let lines = lines.map(|lines| {
+        let note = format!("{} envelopes", lines.len());
+        (lines, note)
     });
-    let Some(envelopes) = checks.record(CheckName::Envelopes, envelopes) else { return Ok(None) };
-    let same = sigstore
-        .and_then(|bytes| check_sigstore(&bytes, &envelopes[0].0).map_err(|why| Refusal::new(Code::B0402, why)));
+    let Some(lines) = checks.record(CheckName::Envelopes, lines) else { return Ok(None) };
+    let same = judged(check_bundle(&bundle, &lines[0], options.limits.envelope_bytes), Code::B0402, &sigstore)?;
     checks.record(CheckName::Sigstore, same.map(|()| ((), "the provenance".to_owned())));
 
-    // No payload is looked into before its signatures have been checked.
-    let mut signers = Vec::new();
-    let mut refused = None;
-    for (at, (envelope, payload)) in envelopes.iter().enumerate() {
-        match judge::signers(at + 1, envelope, payload, policy) {
-            Ok(names) => signers.push(names),
-            Err(refusal) => {
-                refused = Some(refusal);
-                break;
-            }
-        }
-    }
-    let signatures = match refused {
-        Some(refusal) => Err(refusal),
-        None => Ok((signers, format!("{} are right", envelopes.iter().map(|e| e.0.signatures.len()).sum::<usize>()))),
-    };
-    let Some(signers) = checks.record(CheckName::Signatures, signatures) else { return Ok(None) };
+    // No payload is looked into before all signatures have been checked.
+    let signers = check_signatures(&file, &lines, policy, &intoto)?.map(|signers| {
+        let count: usize = lines.iter().map(|line| line.envelope.signatures.len()).sum();
+        (signers, format!("{count} are right"))
+    });
+    let Some(signers) = checks.record(CheckName::Signatures, signers) else { return Ok(None) };
 
-    let keyids: Vec<String> = envelopes[0].0.signatures.iter().map(|signature| signature.keyid.clone()).collect();
-    let payload_sha256 = sha256_hex(&envelopes[0].1);
-    let payloads = envelopes.into_iter().map(|(_, payload)| payload).zip(signers).collect();
     let name = match (&options.file_name, zip.file_name().and_then(|name| name.to_str())) {
         (Some(name), _) => name.clone(),
         (None, name) => name.unwrap_or_default().to_owned(),
     };
-    let statements = open_statements(payloads, &name).map(|opened| {
-        let note = opened.iter().map(|one| one.statement.predicate_type.as_str()).collect::<Vec<_>>().join(", ");
-        (opened, note)
+    let statements = open_statements(&file, &lines, signers, &name, &intoto)?.map(|statements| {
+        let types = statements.opened.iter().map(|one| one.predicate_type.as_str());
+        let note = types.collect::<Vec<_>>().join(", ");
+        (statements, note)
     });
-    let Some(opened) = checks.record(CheckName::Statements, statements) else { return Ok(None) };
+    let Some(Statements { opened, subject, payload_sha256 }) = checks.record(CheckName::Statements, statements) else {
+        return Ok(None);
+    };
 
     let provenance = judge::provenance(&opened, &options.tenant, &name).map(|provenance| {
         let external = &provenance.build.external;
         (provenance, format!("`{}` {} of `{}`", external.bundle.name, external.bundle.version, external.tenant))
     });
     let Some(provenance) = checks.record(CheckName::Provenance, provenance) else { return Ok(None) };
-    let tlog_entry = tlog::entry(&opened[0].statement.subject[0].digest.sha256, &payload_sha256, &keyids);
-    let proof = File::open(proof_file(zip)).ok().and_then(|file| read_bounded(file, PROOF_BYTES).ok().flatten());
+    let keyids: Vec<String> = lines[0].envelope.signatures.iter().map(|signature| signature.keyid.clone()).collect();
+    let tlog_entry = tlog::entry(&subject[0].digest.sha256, &payload_sha256, &keyids);
+    let proof = open_regular(&proof_file(zip)).ok().and_then(|file| read_bounded(file, PROOF_BYTES).ok().flatten());
     let proof = proof.and_then(|bytes| String::from_utf8(bytes).ok());
     let published = (tlog_entry, proof);
     judge_by_policy(checks, policy, options, &opened, provenance, &published);
@@ -191,8 +183,37 @@ fn verify_signed(
     }
     let (external, plan_hash) = (provenance.build.external.clone(), provenance.build.internal.plan_hash.clone());
     let size = provenance.build.internal.archive_size;
-    let subject = opened[0].statement.subject.clone();
     Ok(Some(Signed { opened, subject, external, plan_hash, size }))
+}
+
+/// Checks every signature of every envelope. Returns who signed each.
+fn check_signatures(
+    file: &File,
+    lines: &[Line],
+    policy: &Policy,
+    path: &Path,
+) -> Result<Result<Vec<Vec<String>>, Refusal>, Error> {
+    let mut spent = 0;
+    let mut signers = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let size = line.payload.size;
+        let mut checks = match SignatureChecks::new(at + 1, &line.envelope, size, policy, &mut spent) {
+            Ok(checks) => checks,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let read = decode(file, &line.payload, |bytes| {
+            checks.update(bytes);
+            Ok(())
+        });
+        if let Err(refusal) = judged(read, Code::B0401, path)? {
+            return Ok(Err(refusal));
+        }
+        match checks.finish() {
+            Ok(names) => signers.push(names),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    }
+    Ok(Ok(signers))
 }
 
 fn judge_by_policy(
@@ -217,54 +238,75 @@ fn judge_by_policy(
     checks.record(CheckName::Log, note(judge::log(tenant, entry, proof.as_deref())));
 }
 
-/// Reads the lines of the file of envelopes, each with its payload's bytes.
-fn read_envelopes(bytes: &[u8], limit: usize) -> Result<Vec<(Envelope, Vec<u8>)>, Refusal> {
-    let refuse = |why: String| Refusal::new(Code::B0401, why);
-    let body = bytes.strip_suffix(b"\n").ok_or_else(|| refuse("its last line does not end".to_owned()))?;
-    let mut envelopes = Vec::new();
-    for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
-        if at >= limit {
-            return Err(refuse(format!("there are more than {limit} envelopes")));
-        }
-        let wrong = |why: String| refuse(format!("envelope {}: {why}", at + 1));
-        let envelope = Envelope::from_line(line).map_err(wrong)?;
-        let payload = envelope.payload_bytes().map_err(wrong)?;
-        envelopes.push((envelope, payload));
-    }
-    Ok(envelopes)
+/// Statements that were opened, and what all of them are about.
+struct Statements {
+    opened: Vec<Opened>,
+    subject: Vec<Subject>,
+    /// The SHA-256 of the first payload, in hexadecimal.
+    payload_sha256: String,
 }
 
-/// Parses statements whose signatures have been checked. They must be about one archive of this name
+/// Reads statements whose signatures have been checked. They must be about one archive of this name
 /// and in canonical order: provenance, SPDX, CycloneDX, others; within a type by their bytes.
-fn open_statements(payloads: Vec<(Vec<u8>, Vec<String>)>, file_name: &str) -> Result<Vec<Opened>, Refusal> {
-    let mut opened: Vec<Opened> = Vec::new();
-    let mut last: Option<(usize, String, Vec<u8>)> = None;
-    for (at, (payload, signers)) in payloads.into_iter().enumerate() {
-        let at = at + 1;
-        let statement = parse_statement(&payload)
-            .map_err(|why| Refusal::new(Code::B0404, format!("the statement of envelope {at}: {why}")))?;
-        let wanted = opened.first().map_or(&statement.subject, |first| &first.statement.subject);
-        if statement.subject != *wanted {
-            return Err(Refusal::new(Code::B0405, format!("envelope {at} is about another archive than the first")));
-        }
-        if statement.subject[0].name != file_name {
-            let why = format!("the file is `{file_name}`, what was signed is `{}`", statement.subject[0].name);
-            return Err(Refusal::new(Code::B0409, why));
-        }
-        let provenance = if statement.predicate_type == uri::PROVENANCE_TYPE {
-            let parsed = Provenance::parse(&statement.predicate);
-            Some(parsed.map_err(|why| Refusal::new(Code::B0408, format!("envelope {at}: {why}")))?)
-        } else {
-            None
+fn open_statements(
+    file: &File,
+    lines: &[Line],
+    signers: Vec<Vec<String>>,
+    file_name: &str,
+    path: &Path,
+) -> Result<Result<Statements, Refusal>, Error> {
+    let mut all: Option<Statements> = None;
+    for (at, (line, signers)) in lines.iter().zip(signers).enumerate() {
+        let read = match judged(read_statement(file, &line.payload, false), Code::B0404, path)? {
+            Ok(read) => read,
+            Err(refusal) => {
+                let why = format!("the statement of envelope {}: {}", at + 1, refusal.reason);
+                return Ok(Err(Refusal::new(Code::B0404, why)));
+            }
         };
-        let order = (rank(&statement.predicate_type), statement.predicate_type.clone(), payload);
-        if last.as_ref().is_some_and(|last| *last >= order) {
-            return Err(Refusal::new(Code::B0401, format!("envelope {at} is not in order, or is there twice")));
+        let at = at + 1;
+        let wanted = all.as_ref().map_or(&read.subject, |all| &all.subject);
+        if read.subject != *wanted {
+            let why = format!("envelope {at} is about another archive than the first");
+            return Ok(Err(Refusal::new(Code::B0405, why)));
         }
-        last = Some(order);
-        opened.push(Opened { signers, statement, provenance });
+        if read.subject[0].name != file_name {
+            let why = format!("the file is `{file_name}`, what was signed is `{}`", read.subject[0].name);
+            return Ok(Err(Refusal::new(Code::B0409, why)));
+        }
+        let provenance = match read.provenance.transpose() {
+            Ok(provenance) => provenance,
+            Err(why) => return Ok(Err(Refusal::new(Code::B0408, format!("envelope {at}: {why}")))),
+        };
+        if let Some(last) = all.as_ref().and_then(|all| all.opened.last()) {
+            let by_type = |predicate_type: &str| (rank(predicate_type), predicate_type.to_owned());
+            let mut order = by_type(&last.predicate_type).cmp(&by_type(&read.predicate_type));
+            if order.is_eq() {
+                order = match judged(compare(file, &lines[at - 2].payload, &line.payload), Code::B0401, path)? {
+                    Ok(order) => order,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+            }
+            if order.is_ge() {
+                let why = format!("envelope {at} is not in order, or is there twice");
+                return Ok(Err(Refusal::new(Code::B0401, why)));
+            }
+        }
+        let one = Opened {
+            signers,
+            predicate_type: read.predicate_type,
+            predicate_sha256: read.predicate_sha256,
+            provenance,
+        };
+        match &mut all {
+            Some(all) => all.opened.push(one),
+            None => {
+                let (subject, payload_sha256) = (read.subject, read.payload_sha256);
+                all = Some(Statements { opened: vec![one], subject, payload_sha256 });
+            }
+        }
     }
-    Ok(opened)
+    Ok(all.ok_or_else(|| Refusal::new(Code::B0401, "there is no envelope")))
 }
 
 fn rank(predicate_type: &str) -> usize {
@@ -289,57 +331,46 @@ impl Signed {
             plan: self.plan_hash.clone(),
             builders,
             signers,
-            predicates: self.opened.iter().map(|one| one.statement.predicate_type.clone()).collect(),
+            predicates: self.opened.iter().map(|one| one.predicate_type.clone()).collect(),
             sha256: self.subject[0].digest.sha256.clone(),
         }
     }
 
-    /// The predicates of a type, which must all be this document.
-    fn check_predicates(&self, predicate_type: &str, document: &[u8]) -> Result<(), String> {
-        let all = self.opened.iter().filter(|one| one.statement.predicate_type == predicate_type);
-        for one in all {
-            let predicate: &Value = &one.statement.predicate;
-            if let Some(at) = first_difference(&canonical(predicate), document) {
-                return Err(format!("byte {at} is not that of the signed attestation"));
-            }
+    /// The predicates of a type, which must all be the document of this digest.
+    fn check_predicates(&self, predicate_type: &str, sha256: &[u8; 32]) -> Result<(), String> {
+        let mut all = self.opened.iter().filter(|one| one.predicate_type == predicate_type);
+        match all.find(|one| one.predicate_sha256 != *sha256) {
+            None => Ok(()),
+            Some(_) => Err("it is not the document of the signed attestation".to_owned()),
         }
-        Ok(())
     }
 }
 
 /// Checks what the archive holds against what was signed.
-fn verify_contents(checks: &mut Checks, contents: &Contents, signed: &Signed) {
-    let meta = |name: &str| contents.meta.get(name).map_or(&[][..], Vec::as_slice);
+fn verify_contents(checks: &mut Checks, found: Described, exec: &Bits, signed: &Signed) {
     let bundle = &signed.external.bundle;
-    let files = contents.payload();
 
-    let listed = meta(manifest::SUMS);
-    let found = sha256_hex(listed);
-    let others = contents.entries.iter().filter(|entry| entry.path != manifest::SUMS);
-    let expected = sums(others.map(|entry| (entry.path.as_str(), entry.sha256_hex())));
-    let result = if found != signed.subject[1].digest.sha256 {
-        Err(format!("its SHA-256 is {found}, signed was {}", signed.subject[1].digest.sha256))
-    } else if let Some(at) = first_difference(listed, expected.as_bytes()) {
-        Err(format!("byte {at} does not fit the contents"))
+    let result = if found.sums != signed.subject[1].digest.sha256 {
+        Err(format!("its SHA-256 is {}, signed was {}", found.sums, signed.subject[1].digest.sha256))
+    } else if found.sums_fit {
+        Ok(format!("{} files", found.entries - 1))
     } else {
-        Ok(format!("{} files", contents.entries.len() - 1))
+        Err("it is not the list of what is there".to_owned())
     };
     note(checks, CheckName::Sums, Code::B0701, result);
 
-    let result = check_manifest(meta(manifest::MANIFEST), contents, signed);
+    let result = found.manifest.and_then(|manifest| check_manifest(&manifest, &found.root, exec, signed));
     note(checks, CheckName::Manifest, Code::B0702, result);
 
-    let document = meta(manifest::SPDX);
     let result = signed
-        .check_predicates(uri::SPDX_TYPE, document)
-        .and_then(|()| check_spdx(document, &bundle.name, &bundle.version, files));
+        .check_predicates(uri::SPDX_TYPE, &found.spdx_sha256)
+        .and(found.spdx)
+        .and_then(|spdx| spdx.check(&bundle.name, &bundle.version));
     note(checks, CheckName::Spdx, Code::B0703, result.map(|()| "SPDX 2.3".to_owned()));
 
-    let document = meta(manifest::CYCLONEDX);
-    let result = signed
-        .check_predicates(uri::CYCLONEDX_TYPE, document)
-        .and_then(|()| check_cyclonedx(document, &bundle.name, &bundle.version, files));
-    note(checks, CheckName::Cyclonedx, Code::B0704, result.map(|found| format!("CycloneDX {}", found.word())));
+    let result = signed.check_predicates(uri::CYCLONEDX_TYPE, &found.cyclonedx_sha256).and(found.cyclonedx);
+    let result = result.and_then(|document| document.check(&bundle.name, &bundle.version).map(|()| document.format));
+    note(checks, CheckName::Cyclonedx, Code::B0704, result.map(|format| format!("CycloneDX {}", format.word())));
 }
 
 fn note(checks: &mut Checks, name: CheckName, code: Code, result: Result<String, String>) {
@@ -347,17 +378,15 @@ fn note(checks: &mut Checks, name: CheckName, code: Code, result: Result<String,
 }
 
 /// The manifest must be exactly what follows from the contents and the provenance.
-fn check_manifest(bytes: &[u8], contents: &Contents, signed: &Signed) -> Result<String, String> {
-    let found = BundleManifest::from_json(bytes)?;
-    let root = content_root(contents.payload());
-    let expected = BundleManifest::of_parts(&signed.external, &signed.plan_hash, contents.payload(), &root);
-    if found.files != expected.files {
-        return Err("its files are not those of the archive".to_owned());
-    }
-    if found.root != expected.root {
+fn check_manifest(found: &ManifestFound, root: &str, exec: &Bits, signed: &Signed) -> Result<String, String> {
+    let expected = BundleManifest::of_parts(&signed.external, &signed.plan_hash, root);
+    if found.manifest.root != expected.root {
         return Err(format!("its content root is not {root}"));
     }
-    if found != expected {
+    if found.exec != *exec {
+        return Err("other files may be executed than it says".to_owned());
+    }
+    if found.manifest != expected {
         return Err("it contradicts the provenance".to_owned());
     }
     Ok(format!("content root {root}"))

@@ -10,7 +10,7 @@ use crate::cli::bundle_args::{
 
 /// Compiles KDL specs into a content-addressed plan and runs only what is not already known.
 #[derive(Debug, Parser)]
-#[command(name = "partita", version, about, long_about = None, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "partita", version, about, long_about = None, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -31,7 +31,7 @@ pub(crate) struct Global {
     /// Runs, history and keys [env: PARTITA_STATE]; else `.partita` in the workspace
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) state: Option<PathBuf>,
-    /// A value for a parameter of the graph; may be given several times
+    /// A value for a parameter of the graph, as `n=3`, `b=true`, `list=a,b`; may be given several times
     #[arg(short = 'p', value_name = "NAME=VALUE", global = true)]
     pub(crate) params: Vec<String>,
     /// The tenant that owns runs; else the one that the graph names
@@ -178,9 +178,10 @@ pub(crate) enum Command {
         /// The graph
         graph: String,
     },
-    /// Tell what a diagnostic code means
+    /// Tell what a code means, or how a node of the language is written
     Explain {
-        /// The code, as P0101, or the node, as for-each or bundle.include
+        /// The code, as P0101 or E0205, or the node, as for-each or bundle.include
+        #[arg(value_name = "CODE|NODE")]
         code: String,
     },
     /// Compile a graph to its plan
@@ -238,6 +239,17 @@ pub(crate) enum Command {
         /// Who approves; else the name that goes with the key
         #[arg(long = "as", value_name = "PERSON")]
         person: Option<String>,
+    },
+    /// Open the sandbox of an action: a shell with its inputs, variables and tools
+    Shell {
+        /// The address, as `graph/node`
+        addr: String,
+        /// Run this program in it instead of a shell
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+        /// The isolation of the action; else the strongest there is
+        #[arg(long, value_enum, value_name = "LEVEL")]
+        isolation: Option<IsolationArg>,
     },
     /// Tell why an action ran, or why it did not have to
     Why {
@@ -342,6 +354,10 @@ pub(crate) struct RunOptions {
     /// Run this address even if its result is known; may be given several times
     #[arg(long, value_name = "ADDR")]
     pub(crate) refresh: Vec<String>,
+    /// Make actions again in other surroundings and compare: all, some as `10%`, or those of an address; exit 7
+    /// if one comes out otherwise
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) check: Vec<String>,
     /// Take this effect as done, though the run that began it did not live to say so
     #[arg(long, value_name = "ADDR")]
     pub(crate) done: Vec<String>,
@@ -375,6 +391,12 @@ pub(crate) enum StoreCommand {
     Stat,
     /// Read everything and check it
     Verify,
+    /// Bring results to the present schema of keys; done by itself where it is needed
+    Rekey {
+        /// For tests: take fields of the schema before as meaning the same
+        #[arg(long, hide = true)]
+        same_fields: bool,
+    },
     /// Remove what is old or too much
     Gc {
         /// Remove results not used for this long, as `30d`

@@ -9,9 +9,10 @@ use crate::base::{Clock, ErrorKind, SystemClock};
 use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
 use crate::cli::output::Output;
 use crate::cli::review;
-use crate::cli::running::{context, options, params, report_json, stopped_by, summary};
+use crate::cli::running::{checked, context, options, params, report_json, stopped_by, summary};
+use crate::cli::specs::counted;
 use crate::cli::upkeep::{doctor, store};
-use crate::cli::{audit, bundles, keys, packages, specs, transport};
+use crate::cli::{audit, bundles, keys, packages, shell, specs, transport};
 use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
 
 /// An exit status, or the error that decides it.
@@ -65,6 +66,7 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             };
             with_workspace(&locations, output, |workspace| review::approve(&locations, workspace, &request, output))
         }
+        Command::Shell { addr, command, isolation } => shell::shell(cli, &locations, addr, command, *isolation, output),
         Command::Why { addr, run } => {
             with_workspace(&locations, output, |workspace| why(workspace, addr, run.as_deref(), output))
         }
@@ -130,7 +132,11 @@ fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, outp
             Some(file) => {
                 let path = locations.current.join(file);
                 std::fs::write(&path, text).map_err(Error::io("write", &path))?;
-                output.note(&format!("plan of {} actions written to {}", planned.plan.actions.len(), file.display()));
+                output.note(&format!(
+                    "plan of {} written to {}",
+                    counted(planned.plan.actions.len(), "action"),
+                    file.display()
+                ));
             }
             None => output.data(&text),
         }
@@ -162,6 +168,9 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
             output.data(&format!("{}\n", report_json(&reply)));
         }
         print_outputs(&reply, &locations, output);
+        if let Some(line) = checked(&reply) {
+            output.note(&line);
+        }
         output.note(&summary(&reply));
         Ok(status_of(&reply))
     })
@@ -204,7 +213,10 @@ pub(super) fn finish_run(
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;
     }
-    if let Some(error @ Error::NotCached { .. }) = reply.error() {
+    if let Some(error @ Error::Differs { .. }) = reply.error() {
+        output.complaint(&error.code(), &error.to_string(), None, error.help().as_deref());
+    }
+    if let Some(error @ (Error::NotCached { .. } | Error::NotRecorded { .. })) = reply.error() {
         let help = match &cli.command {
             Command::Bundle(asked) => format!("run it first, or all in one go: `partita deliver {}`", asked.name),
             _ => error.help().unwrap_or_default(),
@@ -218,6 +230,9 @@ pub(super) fn finish_run(
 pub(super) fn relative(path: &Path, current: &Path) -> String {
     path.strip_prefix(current).unwrap_or(path).display().to_string()
 }
+
+/// Tools of the standard library that `why` shows one by one.
+const FEW_TOOLS: usize = 12;
 
 fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) -> Status8 {
     let clock = clock();
@@ -237,8 +252,19 @@ fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) ->
     if let Some(key) = &why.key {
         text.push_str(&format!("key {key}\n"));
     }
-    for field in &why.fields {
+    // The shell alone brings fifty tools, of which who asks why wants to hear only that they are there.
+    let usual = ops::usual_tools();
+    let is_usual = |field: &str| {
+        let name = field.strip_prefix("tools.").and_then(|rest| rest.split(':').next());
+        name.is_some_and(|name| usual.contains(name))
+    };
+    let folded = why.fields.iter().filter(|field| is_usual(field)).count();
+    let fold = folded > FEW_TOOLS;
+    for field in why.fields.iter().filter(|field| !fold || !is_usual(field)) {
         text.push_str(&format!("  {field}\n"));
+    }
+    if fold {
+        text.push_str(&format!("  tools of <std>/posix: {folded}, each with its digest by `--format json`\n"));
     }
     output.data(&text);
     Ok(0)
@@ -246,7 +272,11 @@ fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) ->
 
 fn runs(workspace: &Workspace, output: &Output) -> Status8 {
     let clock = clock();
-    for row in ops::runs(workspace, &clock)? {
+    let rows = ops::runs(workspace, &clock)?;
+    if rows.is_empty() {
+        output.note("nothing has been run in this workspace yet: `partita run GRAPH`");
+    }
+    for row in rows {
         let counts = row.counts;
         if output.json {
             let object = json!({
@@ -257,7 +287,7 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
             output.data(&format!("{object}\n"));
         } else {
             output.data(&format!(
-                "{}  {}  {:9}  {}  {} ran, {} cached, {} cut off, {} failed, {} skipped\n",
+                "{}  {}  {:11}  {}  {} ran, {} cached, {} cut off, {} failed, {} skipped\n",
                 row.id,
                 row.started,
                 row.status.word(),
@@ -275,7 +305,11 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
 
 fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, output: &Output) -> Status8 {
     let clock = clock();
-    for entry in ops::log(workspace, run, addr, &clock)? {
+    let entries = ops::log(workspace, run, addr, &clock)?;
+    if entries.is_empty() {
+        output.note("no action of this run printed anything");
+    }
+    for entry in entries {
         if output.json {
             let object = json!({
                 "addr": entry.addr, "stdout": String::from_utf8_lossy(&entry.stdout),

@@ -11,9 +11,10 @@ use crate::ops::{self, Algorithm, Error, Locations, PublicKey, SignerDecl};
 
 /// Makes, adds, shows and exports keys.
 pub(super) fn key(locations: &Locations, command: &KeyCommand, output: &Output) -> Status8 {
-    let dir = |out: Option<&PathBuf>| match out {
+    let dir = || ops::open(locations).map(|workspace| ops::key_dir(&workspace));
+    let made = |out: Option<&PathBuf>| match out {
         Some(out) => Ok(locations.current.join(out)),
-        None => ops::open(locations).map(|workspace| ops::key_dir(&workspace)),
+        None => ops::make_key_dir(&ops::open(locations)?),
     };
     let here = |path: &std::path::Path| relative(path, &locations.current);
     match command {
@@ -22,7 +23,7 @@ pub(super) fn key(locations: &Locations, command: &KeyCommand, output: &Output) 
                 AlgorithmArg::Ed25519 => Algorithm::Ed25519,
                 AlgorithmArg::P256 => Algorithm::P256,
             };
-            let dir = dir(out.as_ref())?;
+            let dir = made(out.as_ref())?;
             let files = ops::generate_key(&dir, name, algorithm, passphrase_env.as_deref(), &locations.environment)?;
             output.note(&format!("private {}", here(&files.private)));
             output.note(&format!("public  {}", here(&files.public)));
@@ -38,14 +39,14 @@ pub(super) fn key(locations: &Locations, command: &KeyCommand, output: &Output) 
                 Some(variable) => SignerDecl::Variable(variable.clone()),
                 None => SignerDecl::Command(command.clone()),
             };
-            let (file, key) = ops::add_key(&dir(out.as_ref())?, name, &locations.current.join(public), &how)?;
+            let (file, key) = ops::add_key(&made(out.as_ref())?, name, &locations.current.join(public), &how)?;
             output.note(&format!("public  {}", here(&file)));
             output.note(&format!("keyid   {}", key.keyid()));
             output.text_or("", || json!({"name": name, "public": file, "keyid": key.keyid()}));
             Ok(0)
         }
         KeyCommand::Show { name } => {
-            let dir = dir(None)?;
+            let dir = dir()?;
             let keys = match name {
                 Some(name) => [(name.clone(), ops::public_key(&dir, name)?)].into(),
                 None => ops::public_keys(&dir)?,
@@ -56,7 +57,7 @@ pub(super) fn key(locations: &Locations, command: &KeyCommand, output: &Output) 
             Ok(0)
         }
         KeyCommand::Export { name, output: file } => {
-            let pem = ops::public_key(&dir(None)?, name)?.to_pem();
+            let pem = ops::public_key(&dir()?, name)?.to_pem();
             match file {
                 Some(file) => {
                     let path = locations.current.join(file);

@@ -13,8 +13,10 @@ mod packages;
 mod progress;
 mod review;
 mod running;
+mod shell;
 mod specs;
 mod transport;
 mod upkeep;
+mod view;
 
 pub use entry::main;

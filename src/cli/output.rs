@@ -31,7 +31,10 @@ impl Output {
         let color = match global.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => terminal && environment.get(Environment::NO_COLOR).is_none(),
+            Color::Auto => {
+                let is_dumb = environment.raw("TERM").is_some_and(|term| term == "dumb");
+                terminal && !is_dumb && environment.get(Environment::NO_COLOR).is_none()
+            }
         };
         let messages = match global.message_format {
             Messages::Human if environment.get(Environment::NO_GRAPHICS).is_some_and(|value| value != "0") => {
@@ -122,8 +125,21 @@ impl Output {
             let _ = writeln!(stderr, "  {cyan}-->{off} {place}");
         }
         if let Some(applied) = &failed.applied {
-            let what = if failed.code == "E0216" { "gate" } else { "recipe" };
-            let _ = writeln!(stderr, "  {cyan}:::{off} {applied}: the {what} is applied here");
+            let what = match failed.code {
+                "E0216" => "the gate is applied here",
+                "E0217" => "this waits for it",
+                _ => "the recipe is applied here",
+            };
+            let _ = writeln!(stderr, "  {cyan}:::{off} {applied}: {what}");
+        }
+        if failed.printed {
+            let _ = writeln!(stderr, "  {cyan}help{off}: all that it printed: `partita log --addr {}`", failed.addr);
+        }
+        if !whole {
+            // What is to be declared is best read beside the place where.
+            for help in failed.text.lines().filter(|line| line.starts_with("help: ")) {
+                let _ = writeln!(stderr, "  {help}");
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::base::ErrorKind;
 use crate::cli::commands::{Status8, relative};
 use crate::cli::output::Output;
+use crate::cli::specs::counted;
 use crate::ops::{self, Error, LOCK_FILE, Locations, LockRequest, SpecErrors};
 
 fn refuse<T>(errors: &SpecErrors, output: &Output) -> Result<T, Error> {
@@ -24,9 +25,9 @@ pub(super) fn lock(locations: &Locations, check: bool, update: Option<&str>, out
     }
     output.note(&match (reply.written, check) {
         (true, true) => format!("{LOCK_FILE} is not as the specs need it: run `partita lock`"),
-        (true, false) => format!("{LOCK_FILE} written, {} packages", reply.lock.packages.len()),
+        (true, false) => format!("{LOCK_FILE} written, {}", counted(reply.lock.packages.len(), "package")),
         (false, _) if reply.lock.packages.is_empty() => "no packages are imported".to_owned(),
-        (false, _) => format!("{LOCK_FILE} is as it should be, {} packages", reply.lock.packages.len()),
+        (false, _) => format!("{LOCK_FILE} is as it should be, {}", counted(reply.lock.packages.len(), "package")),
     });
     output.text_or("", || {
         let packages = reply.lock.packages.iter().map(|package| {

@@ -1,61 +1,87 @@
 //! Progress on standard error: a live view on a terminal, plain lines elsewhere, events as JSON. A
 //! sink of the event stream like any other. Leaves out the summary, which is the command's.
 
-use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::base::format_duration;
-use crate::event::{Envelope, Event, Outcome, Sink};
+use crate::base::{Clock, SystemClock, format_duration};
+use crate::cli::view::{Frame, View, paint};
+use crate::event::{Cause, Check, Difference, Envelope, Event, Outcome, Sink, Verdict};
 use crate::ops::describe;
 
-/// A line for each thing that happens; hits only as a count.
+/// How often a view is drawn.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// How often is looked for what runs for long, where nothing is drawn.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A line for each thing that happens; hits only as a count. What runs for long is told of each minute,
+/// as there are places that end what is silent.
 pub(crate) struct PlainProgress {
-    state: Mutex<Plain>,
+    shared: Arc<Shared>,
     color: bool,
 }
 
+/// What the lines and the one who looks for what takes long have in common.
 #[derive(Default)]
-struct Plain {
-    total: u64,
-    done: u64,
+struct Shared {
+    view: Mutex<View>,
+    over: Condvar,
 }
 
 impl PlainProgress {
     /// Lines, with or without colour.
     pub(crate) fn new(color: bool) -> Self {
-        Self { state: Mutex::default(), color }
+        Self { shared: Arc::default(), color }
     }
 }
 
 impl Sink for PlainProgress {
     fn event(&self, envelope: &Envelope) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = line(&mut state, &envelope.event, self.color) {
+        let mut view = self.shared.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.event(envelope);
+        match &envelope.event {
+            Event::RunStarted { .. } => watch(&self.shared, self.color),
+            Event::RunFinished { .. } => self.shared.over.notify_all(),
+            _ => {}
+        }
+        if let Some(line) = line(&view, &envelope.event, self.color) {
             let _ = writeln!(std::io::stderr().lock(), "{line}");
         }
     }
 }
 
-/// The line for an event, if it deserves one.
-fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
-    let paint = |code: &str, text: &str| if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
-    match event {
-        Event::RunStarted { actions, .. } => {
-            *state = Plain { total: *actions, done: 0 };
-            None
+/// Tells of what runs for long until the run is over. That there is no thread for it harms nothing.
+fn watch(shared: &Arc<Shared>, color: bool) {
+    let shared = Arc::clone(shared);
+    let look = move || {
+        let clock = SystemClock::new();
+        let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
+        while !view.is_over() {
+            view = shared.over.wait_timeout(view, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            for line in view.long(clock.now()) {
+                let _ = writeln!(std::io::stderr().lock(), "{} {line}", paint("36", "runs", color));
+            }
         }
+    };
+    let _ = std::thread::Builder::new().name("progress".to_owned()).spawn(look);
+}
+
+/// The line for an event, if it deserves one.
+/// `view`: the run with that event.
+fn line(view: &View, event: &Event, color: bool) -> Option<String> {
+    let paint = |code: &str, text: &str| paint(code, text, color);
+    match event {
         Event::ActionRetried { addr, attempt, failure, delay_ms } => {
             let first = failure.lines().next().unwrap_or_default();
             let delay = format_duration(Duration::from_millis(*delay_ms));
             Some(format!("{} {addr}: attempt {attempt} failed ({first}); again in {delay}", paint("33", "retry")))
         }
         Event::ActionFinished { addr, outcome, reason, duration_ms, failure, .. } => {
-            state.done += 1;
-            let count = format!("[{}/{}]", state.done, state.total);
+            let count = format!("[{}/{}]", view.done(), view.total());
             let duration = format_duration(Duration::from_millis(*duration_ms));
             match outcome {
                 Outcome::Ran => {
@@ -74,6 +100,7 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
                 Outcome::Cached | Outcome::CutOff => None,
             }
         }
+        Event::ActionChecked { addr, check } => checked(addr, check, &paint),
         Event::BlobQuarantined { digest } => {
             Some(format!("{} blob b3:{digest} was corrupt in the store and is made anew", paint("33", "note")))
         }
@@ -87,55 +114,89 @@ fn line(state: &mut Plain, event: &Event, color: bool) -> Option<String> {
         }
         Event::ServiceStarted { .. } | Event::ServiceStopped { failure: None, .. } => None,
         Event::Notice { text } => Some(format!("{} {text}", paint("33", "note"))),
-        Event::ActionStarted { .. } | Event::RunFinished { .. } => None,
+        Event::RunStarted { .. }
+        | Event::RunEstimated { .. }
+        | Event::ActionWaits { .. }
+        | Event::ActionStarted { .. }
+        | Event::RunFinished { .. } => None,
     }
 }
 
-/// The live view of a terminal: a bar with what runs, and lines above it.
+/// What came of making an action again; nothing if it came out the same.
+fn checked(addr: &str, check: &Check, paint: &dyn Fn(&str, &str) -> String) -> Option<String> {
+    match check.verdict {
+        Verdict::Equal => None,
+        Verdict::Unchecked => {
+            let notes = check.notes.join("; ");
+            Some(format!("{} {addr} was not made again: {notes}", paint("33", "note")))
+        }
+        Verdict::Different => {
+            let mut text = format!("{} {addr} does not come out the same each time", paint("1;31", "differs"));
+            for difference in &check.differences {
+                let Difference { before, after, cause, .. } = difference;
+                let cause = match cause {
+                    Cause::Unknown => "the cause is not recognised".to_owned(),
+                    other => format!("probably {}", other.words()),
+                };
+                text.push_str(&format!("\n    {}\n        `{before}` became `{after}`: {cause}", difference.located()));
+            }
+            for note in &check.notes {
+                text.push_str(&format!("\n    {note}"));
+            }
+            Some(text)
+        }
+    }
+}
+
+/// The live view of a terminal, with lines above it that stay.
 pub(crate) struct LiveProgress {
     bar: ProgressBar,
-    state: Mutex<(Plain, BTreeSet<String>)>,
+    view: Arc<Mutex<View>>,
     color: bool,
 }
 
 impl LiveProgress {
     /// A view on standard error, with or without colour.
     pub(crate) fn new(color: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-        let bar_style = if color { "{bar:24.cyan/238}" } else { "{bar:24}" };
-        if let Ok(style) =
-            ProgressStyle::with_template(&format!("{bar_style} {{pos}}/{{len}} {{elapsed}} {{wide_msg}}"))
-        {
-            bar.set_style(style.progress_chars("━━─"));
+        let view: Arc<Mutex<View>> = Arc::default();
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        let drawn = Arc::clone(&view);
+        let clock = Arc::new(SystemClock::new());
+        let draw = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let view = drawn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = out.write_str(&view.lines(clock.now(), frame(color)).join("\n"));
+        };
+        if let Ok(style) = ProgressStyle::with_template("{view}") {
+            bar.set_style(style.with_key("view", draw));
         }
-        Self { bar, state: Mutex::default(), color }
+        Self { bar, view, color }
     }
+}
+
+/// How much room the terminal has for the view: the lines that stay need some too.
+fn frame(color: bool) -> Frame {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    let (width, height) = size.map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+    // A terminal that does not tell its size says 0.
+    let (width, height) = (if width == 0 { 80 } else { width }, if height == 0 { 24 } else { height });
+    Frame { width: width - 1, height: (height / 2).clamp(1, 12), color }
 }
 
 impl Sink for LiveProgress {
     fn event(&self, envelope: &Envelope) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (plain, running) = &mut *state;
+        let line = {
+            let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+            view.event(envelope);
+            line(&view, &envelope.event, self.color)
+        };
+        // Drawing looks at the view, so it is not held here.
         match &envelope.event {
-            Event::RunStarted { actions, .. } => self.bar.set_length(*actions),
-            Event::ActionStarted { addr, .. } => {
-                running.insert(addr.clone());
-            }
-            Event::ActionFinished { addr, .. } => {
-                running.remove(addr);
-                self.bar.inc(1);
-            }
+            Event::RunStarted { .. } => self.bar.enable_steady_tick(REDRAW),
+            Event::RunFinished { .. } => self.bar.finish_and_clear(),
             _ => {}
         }
-        let shown: Vec<&str> = running.iter().map(String::as_str).take(4).collect();
-        let more = running.len().saturating_sub(shown.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        self.bar.set_message(format!("{}{more}", shown.join(", ")));
-        if let Some(line) = line(plain, &envelope.event, self.color) {
+        if let Some(line) = line {
             self.bar.println(line);
-        }
-        if let Event::RunFinished { .. } = envelope.event {
-            self.bar.finish_and_clear();
         }
     }
 }
@@ -163,6 +224,7 @@ mod tests {
             reason: Reason::NeverSeen,
             key: None,
             duration_ms: 1_200,
+            usual_ms: None,
             failure: Some("exit status 3\nlast words".into()),
             logs: None,
         }
@@ -170,9 +232,14 @@ mod tests {
 
     #[test]
     fn hits_are_silent_and_failures_are_not() {
-        let mut state = Plain { total: 2, done: 0 };
-        assert_eq!(line(&mut state, &finished(Outcome::Cached), false), None);
-        let failed = line(&mut state, &finished(Outcome::Failed), false).unwrap();
+        let mut view = View::default();
+        let mut told = |event: Event| {
+            view.event(&Envelope { v: 1, seq: 1, at: 0, run: "r".into(), event: event.clone() });
+            line(&view, &event, false)
+        };
+        told(Event::RunStarted { target: "g".into(), plan: "p".into(), actions: 2 });
+        assert_eq!(told(finished(Outcome::Cached)), None);
+        let failed = told(finished(Outcome::Failed)).unwrap();
         assert_eq!(failed, "[2/2] failed g/n (1.2 s)\n    exit status 3\n    last words");
     }
 }

@@ -12,8 +12,8 @@ use crate::base::{Environment, SystemClock, format_duration, parse_duration_ms};
 use crate::cli::args::{Cli, IsolationArg, Progress, RunOptions as Args};
 use crate::cli::output::{Output, place_json};
 use crate::cli::progress::{JsonProgress, LiveProgress, PlainProgress};
-use crate::event::{NullSink, Sink};
-use crate::ops::{CancelToken, Error, Isolation, Locations, RunContext, RunOptions, RunReply};
+use crate::event::{NullSink, Sink, Verdict};
+use crate::ops::{CancelToken, Error, Isolation, Locations, Recheck, RunContext, RunOptions, RunReply};
 
 /// The signal that stopped the run; 0 for none.
 static STOPPED_BY: AtomicU8 = AtomicU8::new(0);
@@ -55,6 +55,7 @@ pub(super) fn options(cli: &Cli, locations: &Locations, args: &Args, materialize
         level,
         require_cached: args.require_cached,
         refresh: args.refresh.clone(),
+        check: args.check.iter().map(|text| Recheck::parse(text)).collect::<Result<_, _>>()?,
         done: args.done.clone(),
         replay_only: args.replay_only,
         timeout,
@@ -78,26 +79,45 @@ pub(super) fn context(cli: &Cli, locations: &Locations, output: &Output) -> Resu
     Ok(RunContext { clock, sink, cancel, environment: locations.environment.clone() })
 }
 
-/// The first SIGINT or SIGTERM stops the run in good order, the second ends the process at once.
+/// The signals of a terminal that goes away and of its keys, besides SIGINT and SIGTERM. Whoever starts us with
+/// one of them ignored, as `nohup` does, wants it ignored.
+const OTHERS: [(i32, u8); 2] =
+    [(rustix::process::Signal::HUP.as_raw(), 1), (rustix::process::Signal::QUIT.as_raw(), 3)];
+
+/// Whether a signal was ignored when the process was started.
+fn is_ignored(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (number - 1)) != 0)
+}
+
+/// The first SIGINT, SIGTERM, SIGHUP or SIGQUIT stops the run in good order, the second ends the process at once.
 fn watch_signals(cancel: CancelToken) -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .map_err(Error::io("watch for signals", "signals"))?;
-    let (mut interrupt, mut terminate) = runtime
+    let (mut interrupt, mut terminate, others) = runtime
         .block_on(async {
-            let interrupt = signal(SignalKind::interrupt());
-            let terminate = signal(SignalKind::terminate());
-            interrupt.and_then(|interrupt| Ok((interrupt, terminate?)))
+            let listened = OTHERS.into_iter().filter(|(raw, _)| !is_ignored(*raw));
+            let others = listened.map(|(raw, number)| Ok((signal(SignalKind::from_raw(raw))?, number)));
+            let others = others.collect::<std::io::Result<Vec<_>>>()?;
+            Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, others))
         })
         .map_err(Error::io("watch for signals", "signals"))?;
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let watch = move || {
         runtime.block_on(async {
+            for (mut signal, number) in others {
+                let told = told.clone();
+                tokio::spawn(async move { while signal.recv().await.is_some() && told.send(number).is_ok() {} });
+            }
             loop {
                 let number = tokio::select! {
                     _ = interrupt.recv() => 2,
                     _ = terminate.recv() => 15,
+                    Some(number) = heard.recv() => number,
                 };
                 if STOPPED_BY.swap(number, Ordering::SeqCst) != 0 {
                     abandon(number);
@@ -148,6 +168,15 @@ pub(super) fn summary(reply: &RunReply) -> String {
         counts.skipped,
         format_duration(Duration::from_millis(reply.duration_ms))
     )
+}
+
+/// What came of making actions again, if any were.
+pub(super) fn checked(reply: &RunReply) -> Option<String> {
+    let counts = [Verdict::Equal, Verdict::Different, Verdict::Unchecked].map(|verdict| reply.checks(verdict));
+    let [equal, different, unchecked] = counts;
+    (counts != [0; 3]).then(|| {
+        format!("made again: {equal} came out the same, {different} otherwise, {unchecked} could not be checked")
+    })
 }
 
 /// The reply of a run as one JSON document.

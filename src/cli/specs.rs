@@ -27,7 +27,18 @@ pub(super) fn check(locations: &Locations, files: &[PathBuf], output: &Output) -
         let count = |severity| compiled.diagnostics.count(severity);
         json!({"errors": count(Severity::Error), "warnings": count(Severity::Warning)})
     });
+    if output.terminal && compiled.diagnostics.is_empty() {
+        let own = compiled.program.files.iter().filter(|file| !file.path.starts_with('<')).count();
+        let graphs = compiled.program.root_graphs().len();
+        output.note(&format!("ok: {}, {}", counted(own, "file"), counted(graphs, "graph")));
+    }
     Ok(if compiled.diagnostics.has_errors() { ErrorKind::Spec.exit_status() } else { 0 })
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    let end = if what.ends_with('x') { "es" } else { "s" };
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}{end}") }
 }
 
 pub(super) fn fmt(locations: &Locations, files: &[PathBuf], check: bool, diff: bool, output: &Output) -> Status8 {
@@ -77,7 +88,7 @@ pub(super) fn fix(locations: &Locations, args: &FixArgs, output: &Output) -> Sta
         codes.sort_unstable();
         codes.dedup();
         let word = if write { "mended" } else { "can be mended:" };
-        output.note(&format!("{word} {}: {} by {}", file.path, count(file.codes.len()), codes.join(", ")));
+        output.note(&format!("{word} {}: {} by {}", file.path, counted(file.codes.len(), "fix"), codes.join(", ")));
     }
     let diff: String = reply.files.iter().map(|file| file.diff.as_str()).collect();
     output.text_or(if args.diff { &diff } else { "" }, || {
@@ -96,10 +107,6 @@ pub(super) fn fix(locations: &Locations, args: &FixArgs, output: &Output) -> Sta
         return Ok(ErrorKind::Spec.exit_status());
     }
     Ok(if args.check && !reply.files.is_empty() { ErrorKind::CheckFailed.exit_status() } else { 0 })
-}
-
-fn count(fixes: usize) -> String {
-    if fixes == 1 { "1 fix".to_owned() } else { format!("{fixes} fixes") }
 }
 
 /// The status when plans were written and nothing failed: someone has to look at them.

@@ -9,7 +9,7 @@ use crate::base::{ErrorKind, format_bytes, parse_duration_ms, parse_size_bytes};
 use crate::cli::args::StoreCommand;
 use crate::cli::commands::{Status8, clock};
 use crate::cli::output::Output;
-use crate::ops::{self, Error, GcOptions, Locations};
+use crate::ops::{self, Error, GcOptions, Locations, Rekeying};
 
 pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Status8 {
     let dir = ops::store_dir(locations)?;
@@ -72,6 +72,20 @@ pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Outp
                 }
             }
             Ok(if sound { 0 } else { ErrorKind::CheckFailed.exit_status() })
+        }
+        StoreCommand::Rekey { same_fields } => {
+            let way = if *same_fields { Rekeying::SAME_FIELDS } else { Rekeying::PRESENT };
+            let report = ops::rekey_store(&store, &way)?;
+            if output.json {
+                let object = json!({"moved": report.moved, "present": report.present, "left": report.left});
+                output.data(&format!("{object}\n"));
+            } else {
+                output.data(&format!(
+                    "{} results brought to the present schema of keys, {} were there already, {} left alone\n",
+                    report.moved, report.present, report.left
+                ));
+            }
+            Ok(0)
         }
         StoreCommand::Gc { max_age, max_size, dry_run } => {
             let bad = |what: &str, text: &str, example: &str| {

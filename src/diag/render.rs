@@ -72,7 +72,7 @@ impl Batch<'_> {
 /// A span as people count: lines and columns from 1, columns in characters, the end exclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {
-    pub(super) file: &'a str,
+    pub(super) file: Cow<'a, str>,
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) end_line: usize,
@@ -84,7 +84,7 @@ impl<'a> Place<'a> {
         let file = sources.file(span.source);
         let (line, column) = file.line_column(span.start as usize);
         let (end_line, end_column) = file.line_column(span.end as usize);
-        Self { file: &file.name, line, column, end_line, end_column }
+        Self { file: sources.shown(span.source), line, column, end_line, end_column }
     }
 }
 

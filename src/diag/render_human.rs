@@ -180,6 +180,7 @@ impl miette::Diagnostic for Picture<'_> {
 #[derive(Debug)]
 struct Excerpt<'a> {
     file: &'a SourceFile,
+    name: Cow<'a, str>,
     text: &'a str,
     /// If it is a part: line and column, from 0, of its first byte.
     part: Option<(usize, usize)>,
@@ -192,7 +193,7 @@ impl SourceCode for Excerpt<'_> {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let name = clean(&self.file.name).into_owned();
+        let name = clean(&self.name).into_owned();
         let data = |range: std::ops::Range<usize>, line: usize, column: usize, lines: usize| {
             let bytes = self.text.as_bytes().get(range.clone()).ok_or(MietteError::OutOfBounds)?;
             let at = SourceSpan::from((range.start, range.len()));
@@ -217,6 +218,7 @@ impl SourceCode for Excerpt<'_> {
 fn excerpt<'a>(labels: &[(&Label, bool)], canvas: &'a Canvas<'a>) -> (Excerpt<'a>, Vec<LabeledSpan>) {
     let id = labels[0].0.span.source;
     let file = canvas.sources.file(id);
+    let name = canvas.sources.shown(id);
     let text = canvas.texts.get(&id).map_or("", |text| text);
     let long = |at: usize| {
         let line = file.line_column(at).0;
@@ -225,10 +227,10 @@ fn excerpt<'a>(labels: &[(&Label, bool)], canvas: &'a Canvas<'a>) -> (Excerpt<'a
     };
     let spans = || labels.iter().map(|(label, primary)| (*label, clip(label.span, file), *primary));
     if spans().any(|(_, (start, end), _)| long(start) || long(end)) {
-        return window(labels[0].0, file, text);
+        return window(labels[0].0, file, text, name);
     }
     let drawn = spans().map(|(label, (start, end), primary)| labelled(&label.text, start, end, primary)).collect();
-    (Excerpt { file, text, part: None }, drawn)
+    (Excerpt { file, name, text, part: None }, drawn)
 }
 
 fn labelled(text: &str, start: usize, end: usize, primary: bool) -> LabeledSpan {
@@ -250,7 +252,12 @@ fn clip(span: Span, file: &SourceFile) -> (usize, usize) {
 }
 
 /// The part of a long line around a label.
-fn window<'a>(label: &Label, file: &'a SourceFile, text: &'a str) -> (Excerpt<'a>, Vec<LabeledSpan>) {
+fn window<'a>(
+    label: &Label,
+    file: &'a SourceFile,
+    text: &'a str,
+    name: Cow<'a, str>,
+) -> (Excerpt<'a>, Vec<LabeledSpan>) {
     let start = text.floor_char_boundary((label.span.start as usize).min(text.len()));
     let (line, _) = file.line_column(start);
     let range = file.line_range(line);
@@ -260,5 +267,5 @@ fn window<'a>(label: &Label, file: &'a SourceFile, text: &'a str) -> (Excerpt<'a
     let part = text[from..to].trim_end_matches(['\n', '\r']);
     let inside = |at: usize| (at - from).min(part.len());
     let drawn = vec![labelled(&label.text, inside(start), inside(end), true)];
-    (Excerpt { file, text: part, part: Some((line - 1, file.line_column(from).1 - 1)) }, drawn)
+    (Excerpt { file, name, text: part, part: Some((line - 1, file.line_column(from).1 - 1)) }, drawn)
 }

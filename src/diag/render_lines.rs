@@ -1,5 +1,7 @@
 //! The renderings of one line each: short, JSON and GitHub annotations. Leaves out pictures.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::diag::render::{Batch, Place, clean};
@@ -35,7 +37,7 @@ struct JsonDiagnostic<'a> {
     code: &'a str,
     severity: &'a str,
     message: &'a str,
-    file: &'a str,
+    file: Cow<'a, str>,
     line: usize,
     column: usize,
     end_line: usize,
@@ -48,7 +50,7 @@ struct JsonDiagnostic<'a> {
 #[derive(Serialize)]
 struct JsonRelated<'a> {
     message: &'a str,
-    file: &'a str,
+    file: Cow<'a, str>,
     line: usize,
     column: usize,
 }
@@ -158,7 +160,7 @@ pub(super) fn github(batch: &Batch<'_>) -> String {
         };
         out.push_str(&format!(
             "::{command} file={},line={},endLine={}{columns},title={}::{}\n",
-            escape_property(&clean(place.file)),
+            escape_property(&clean(&place.file)),
             place.line,
             place.end_line,
             escape_property(&format!("{} {}", item.code, item.code.info().title)),

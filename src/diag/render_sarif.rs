@@ -76,7 +76,7 @@ fn region(place: &Place<'_>) -> Value {
 
 fn location(span: Span, sources: &SourceMap) -> Value {
     let place = Place::of(span, sources);
-    json!({ "artifactLocation": { "uri": uri(place.file) }, "region": region(&place) })
+    json!({ "artifactLocation": { "uri": uri(&place.file) }, "region": region(&place) })
 }
 
 fn result(item: &Diagnostic, rules: &[Code], sources: &SourceMap) -> Value {
@@ -106,7 +106,7 @@ fn result(item: &Diagnostic, rules: &[Code], sources: &SourceMap) -> Value {
                 })
             });
             changes.push(json!({
-                "artifactLocation": { "uri": uri(&sources.file(file).name) },
+                "artifactLocation": { "uri": uri(&sources.shown(file)) },
                 "replacements": edits.collect::<Vec<_>>(),
             }));
         }

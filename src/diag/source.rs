@@ -1,5 +1,6 @@
 //! Source texts and places in them. Leaves out reading files.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Which source a span lies in.
@@ -30,6 +31,11 @@ impl Span {
         } else {
             self
         }
+    }
+
+    /// Whether another lies within.
+    pub fn covers(self, other: Span) -> bool {
+        self.source == other.source && self.start <= other.start && other.end <= self.end
     }
 
     /// The byte range.
@@ -82,9 +88,26 @@ impl SourceFile {
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    base: String,
 }
 
 impl SourceMap {
+    /// What is put before names in messages, so that they lead from where the reader is to the file: empty,
+    /// or a path that ends in `/`.
+    pub fn set_base(&mut self, base: impl Into<String>) {
+        self.base = base.into();
+    }
+
+    /// The name of a source as messages show it. What is not a file, such as `<std>/posix.kdl`, is the same
+    /// from everywhere.
+    pub fn shown(&self, id: SourceId) -> Cow<'_, str> {
+        let name = &self.file(id).name;
+        if self.base.is_empty() || name.starts_with('<') {
+            return Cow::Borrowed(name);
+        }
+        Cow::Owned(format!("{}{name}", self.base))
+    }
+
     /// Adds a source.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
         let text: Arc<str> = text.into();
@@ -109,8 +132,14 @@ impl SourceMap {
         self.file(span.source).text.get(span.range()).unwrap_or("")
     }
 
-    /// `name:line` of the start of a span.
+    /// `name:line` of the start of a span, as messages show it.
     pub fn place(&self, span: Span) -> String {
+        let line = self.file(span.source).line_column(span.start as usize).0;
+        format!("{}:{line}", self.shown(span.source))
+    }
+
+    /// `name:line` of the start of a span, the same wherever the reader is.
+    pub fn fixed_place(&self, span: Span) -> String {
         let file = self.file(span.source);
         format!("{}:{}", file.name, file.line_column(span.start as usize).0)
     }

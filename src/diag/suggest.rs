@@ -2,14 +2,18 @@
 
 use strsim::damerau_levenshtein;
 
-/// The nearest candidate within a Damerau-Levenshtein distance of a third of the name's length (at
+/// The nearest candidate that is not wholly another name, within a Damerau-Levenshtein distance of a third of the name's length (at
 /// least one); of equally near ones the first given, so give nearer scopes first.
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.chars().count() / 3).max(1);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
         let distance = if candidate.eq_ignore_ascii_case(name) { 0 } else { damerau_levenshtein(name, candidate) };
-        if distance <= limit && best.is_none_or(|(nearest, _)| distance < nearest) {
+        // A single letter is as near to every other.
+        if distance <= limit
+            && distance < name.chars().count().max(1)
+            && best.is_none_or(|(nearest, _)| distance < nearest)
+        {
             best = Some((distance, candidate));
         }
     }
@@ -25,5 +29,7 @@ mod tests {
         assert_eq!(did_you_mean("outptu", ["input", "output"]), Some("output"));
         assert_eq!(did_you_mean("xyz", ["input", "output"]), None);
         assert_eq!(did_you_mean("Node", ["node"]), Some("node"));
+        assert_eq!(did_you_mean("a", ["b"]), None);
+        assert_eq!(did_you_mean("a", ["ab"]), None);
     }
 }

@@ -1,9 +1,12 @@
 //! The closed set of events, in the past tense, and the reason codes. Leaves out wording for people.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::event::Check;
+
 /// How an action ended in a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It was executed and succeeded.
@@ -19,7 +22,7 @@ pub enum Outcome {
 }
 
 /// Why an action ran, or why it was a hit: closed, with the field, path or variable behind it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "code")]
 pub enum Reason {
     /// No result of this address or definition is on record.
@@ -131,7 +134,7 @@ pub enum Reason {
 }
 
 /// The counts of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Executed and succeeded.
     pub ran: u64,
@@ -146,7 +149,7 @@ pub struct Counts {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum Event {
     /// A run began.
@@ -166,6 +169,29 @@ pub enum Event {
         attempt: u32,
         /// Why it runs.
         reason: Reason,
+        /// How long it took before, in milliseconds, if that is on record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usual_ms: Option<u64>,
+    },
+    /// What is still to be done was estimated from earlier runs, once, when something had to run.
+    RunEstimated {
+        /// Actions that are not done.
+        open: u64,
+        /// Those of them of which it is on record how long they took.
+        known: u64,
+        /// How long these took together, in milliseconds.
+        work_ms: u64,
+        /// What they take however many run at once, in milliseconds: by their order and by resources.
+        least_ms: u64,
+        /// How many actions run at once at the most.
+        jobs: u64,
+    },
+    /// An action that must run waits as others hold what it needs.
+    ActionWaits {
+        /// The address.
+        addr: String,
+        /// The resources of which too little is free, sorted.
+        resources: Vec<String>,
     },
     /// An attempt failed and will be made again.
     ActionRetried {
@@ -190,10 +216,20 @@ pub enum Event {
         key: Option<String>,
         /// Milliseconds of the last attempt; 0 for hits.
         duration_ms: u64,
+        /// What it counted for in the estimate of the run, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usual_ms: Option<u64>,
         /// For a failure: what went wrong, for people.
         failure: Option<String>,
         /// Where the output of the process is kept: digests of stdout and stderr.
         logs: Option<[String; 2]>,
+    },
+    /// An action was made again, to see whether it comes out the same.
+    ActionChecked {
+        /// The address.
+        addr: String,
+        /// What came of it.
+        check: Check,
     },
     /// A service was started.
     ServiceStarted {

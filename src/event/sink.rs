@@ -3,13 +3,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Timestamp;
 use crate::event::Event;
 
 /// An event with its place in its run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Envelope {
     /// The version of the written form.
     pub v: u32,
@@ -27,6 +28,11 @@ pub struct Envelope {
 impl Envelope {
     /// The version of the written form.
     pub const VERSION: u32 = 1;
+
+    /// The JSON Schema (2020-12) of one event as written: of a line of a journal and of `--progress json`.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).into()
+    }
 
     /// When.
     pub fn timestamp(&self) -> Timestamp {

@@ -57,6 +57,13 @@ pub(super) fn tail_of(log: &[u8]) -> String {
     lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n")
 }
 
+/// The last lines of what a process printed, for the text of its failure: of both streams, as many tools tell
+/// what is wrong on standard output. Errors come last, where they are seen.
+pub(super) fn tails_of(stdout: &[u8], stderr: &[u8]) -> String {
+    let (out, err) = (tail_of(stdout), tail_of(stderr));
+    if out.is_empty() || err.is_empty() { out + &err } else { format!("{out}\n{err}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +93,7 @@ mod tests {
         assert!(tail.ends_with("line 99"));
         assert_eq!(tail_of(b"\xff"), "\u{fffd}");
         assert_eq!(tail_of(b""), "");
+        assert_eq!(tails_of(b"out\n", b"err\n"), "out\nerr");
+        assert_eq!([tails_of(b"out\n", b""), tails_of(b"", b"err"), tails_of(b"", b"")], ["out", "err", ""]);
     }
 }

@@ -43,13 +43,14 @@ pub(super) fn standing(
     let Some(row) = row.filter(|_| !again) else { return Ok(Standing::Open) };
     let ask = |why: String| {
         let addr = &action.addr;
-        Failure::new(
-            FailureClass::Unknown,
-            format!(
-                "{why}\nhelp: if it happened, say `--done {addr}`; if it did not, or doing it twice does no harm, say \
-                 `--refresh {addr}`"
-            ),
-        )
+        let again = format!("if it did not, or doing it twice does no harm, say `--refresh {addr}`");
+        // Nobody has the outputs of one that is only said to have happened.
+        let help = if action.spec.outputs.is_empty() {
+            format!("if it happened, say `--done {addr}`; {again}")
+        } else {
+            format!("look whether it happened; {again}; if it did, give what needs its outputs in another way")
+        };
+        Failure::new(FailureClass::Unknown, format!("{why}\nhelp: {help}"))
     };
     match row.state {
         EffectState::Failed | EffectState::Settled => Ok(Standing::Open),
@@ -61,7 +62,11 @@ pub(super) fn standing(
         EffectState::Intended if done && action.spec.outputs.is_empty() => Ok(Standing::Done(Vec::new(), row.run)),
         EffectState::Intended if done => Err(Failure::new(
             FailureClass::Unknown,
-            format!("effect `{}` leaves outputs, which nobody has: it cannot be taken as done", action.addr),
+            format!(
+                "effect `{0}` leaves outputs, which nobody has: it cannot be taken as done\nhelp: if doing it twice does no \
+                 harm, say `--refresh {0}`",
+                action.addr
+            ),
         )
         .into()),
         EffectState::Intended => Err(ask(format!(

@@ -9,21 +9,23 @@ use std::time::Duration;
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_duration};
 use crate::event::{Event, Reason};
 use crate::exec::builtin::{self, Staged};
-use crate::exec::capture::tail_of;
+use crate::exec::capture::{tail_of, tails_of};
+use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::inputs::{self, Produced};
 use crate::exec::levels::Levels;
 use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{check_declared, collect};
-use crate::exec::ports::{End, Ended, Job, Ports};
+use crate::exec::ports::{End, Ended, Job, Network, Ports};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
-use crate::exec::stage::{Attempt, Attempts, make_parents, stage};
-use crate::exec::tools::{Tools, Toolset, environment};
+use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
+use crate::exec::tools::{Tools, Toolset, environment, search_path};
+use crate::exec::undeclared::{self, Seen};
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, reason};
 use crate::plan::{
@@ -103,13 +105,21 @@ pub(super) struct Hit {
     pub(super) same_key: bool,
 }
 
+/// Where an attempt is made, and in what it is unlike others.
+pub(super) struct Surroundings<'a> {
+    /// The folder it is made below.
+    pub(super) attempts: &'a Attempts,
+    /// What is varied.
+    pub(super) conditions: Option<&'a Conditions>,
+}
+
 /// What came of an attempt.
 pub(super) struct Attempted {
     /// The outputs, sorted by name, with their sizes.
     pub(super) result: Result<(Vec<ClaimOutput>, Vec<u64>), Trouble>,
     pub(super) logs: Option<[Digest; 2]>,
     pub(super) duration: Duration,
-    isolation: Isolation,
+    pub(super) isolation: Isolation,
     /// Which doing of an effect it was.
     effect: Option<u64>,
 }
@@ -360,7 +370,10 @@ impl<'a> Engine<'a> {
         let clock = &self.ports.clock;
         let begun = clock.elapsed();
         let mut attempted = match &action.spec.kind {
-            ActionKind::Exec { tool, args } => self.execute(id, tool, args, prepared, tell),
+            ActionKind::Exec { tool, args } => {
+                let usual = Surroundings { attempts: self.attempts, conditions: None };
+                self.execute(id, tool, args, prepared, &usual, tell)
+            }
             _ => {
                 let staged = Staged {
                     cas: Arc::clone(&self.ports.cas),
@@ -489,12 +502,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Stages, runs a process, and collects.
-    fn execute(
+    pub(super) fn execute(
         &self,
         id: ActionId,
         tool: &str,
         args: &[String],
         prepared: &Prepared,
+        surroundings: &Surroundings<'_>,
         tell: &dyn Fn(Event),
     ) -> Attempted {
         let action = self.plan.action(id);
@@ -505,11 +519,12 @@ impl<'a> Engine<'a> {
             isolation: Isolation::None,
             effect: None,
         };
-        let mut attempt = match self.attempts.take() {
+        let mut attempt = match surroundings.attempts.take() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
         };
-        let staged = match self.stage(action, prepared, &attempt) {
+        let order = surroundings.conditions.map_or(Order::Sorted, |conditions| conditions.order);
+        let staged = match self.stage(action, prepared, &attempt, order) {
             Ok(bytes) => bytes,
             Err(trouble) => return failed(trouble),
         };
@@ -547,10 +562,25 @@ impl<'a> Engine<'a> {
             Ok(given) => given,
             Err(trouble) => return failed(trouble),
         };
-        let network = action.spec.class.network() || !action.spec.services.is_empty();
+        let network = match (action.spec.class.network(), action.spec.services.is_empty()) {
+            (true, _) => Network::Machine,
+            (false, true) => Network::Nothing,
+            (false, false) => Network::Ports(addresses.numbers()),
+        };
         let shown = named_paths(tools.passed(action.spec.class.network(), &self.ports.environment));
         let mut env = environment(&declared, &view, tools, action.spec.class.network(), &self.ports.environment);
         env.extend(given.variables().map(|(name, value)| (name.into(), value.into())));
+        if let Some(conditions) = surroundings.conditions {
+            let varied = conditions.env.iter().filter(|(name, _)| !declared.contains_key(**name));
+            env.extend(varied.map(|(name, value)| ((*name).into(), value.clone())));
+            let bin = attempt.root.join("bin");
+            if conditions.moves_tools() && view.path == tools.bin && !declared.contains_key("PATH") {
+                if let Err(error) = std::os::unix::fs::symlink(&tools.bin, &bin) {
+                    return failed(Error::io("make symbolic link", &bin)(error).into());
+                }
+                env.insert("PATH".into(), bin.into());
+            }
+        }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let job = Job {
             addr: &action.addr,
@@ -570,7 +600,8 @@ impl<'a> Engine<'a> {
             // Where something was started for it already, the price of a guardian is small.
             guarded: !action.spec.services.is_empty(),
         };
-        let mut ended = self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
+        let run = || self.ports.runner.run(&job, &*self.ports.clock, &self.ports.cancel);
+        let mut ended = surroundings.conditions.map_or_else(run, |conditions| conditions.within(run));
         ended.stdout = given.scrub(ended.stdout);
         ended.stderr = given.scrub(ended.stderr);
         let (duration, isolation) = (ended.duration, ended.isolation);
@@ -591,9 +622,21 @@ impl<'a> Engine<'a> {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
-        let result = judge(&ended, argv0, program, bound).and_then(|()| {
+        let judged = judge(&ended, argv0, program, bound).map_err(|trouble| {
+            let seen = Seen {
+                workspace: &self.request.workspace,
+                work: &attempt.work,
+                shown_work: &view.home.with_file_name("work"),
+                cwd: cwd.strip_prefix(&attempt.work).unwrap_or(Path::new("")),
+                isolation,
+                path: &search_path(&self.ports.environment),
+                tools: &tools.paths,
+            };
+            with_help(trouble, &action.addr, &ended.stderr, &seen)
+        });
+        let result = judged.and_then(|()| {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
-                .map_err(|trouble| with_tail(trouble, &ended.stderr))?;
+                .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
         });
         // Whatever goes wrong once a service it uses is gone is most likely a consequence.
@@ -617,16 +660,16 @@ impl<'a> Engine<'a> {
         Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }
 
-    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>) -> Result<u64, Trouble> {
-        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work).map_err(|failed| {
-            match failed.trouble {
+    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>, order: Order) -> Result<u64, Trouble> {
+        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work, order).map_err(
+            |failed| match failed.trouble {
                 Trouble::Lost(lost) => {
                     let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
                     Trouble::Lost(Lost { producer: lost.producer.or(producer), ..lost })
                 }
                 other => other,
-            }
-        })?;
+            },
+        )?;
         make_parents(&action.spec.outputs, &attempt.work)?;
         if let Some(cwd) = &action.spec.cwd {
             let dir: PathBuf = cwd.under(&attempt.work);
@@ -641,7 +684,7 @@ impl<'a> Engine<'a> {
 /// `bound`: what it was given, and whether that is the run's.
 fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bool)>) -> Result<(), Trouble> {
     let fail = |class, what: String| {
-        let tail = tail_of(&ended.stderr);
+        let tail = tails_of(&ended.stdout, &ended.stderr);
         let text = if tail.is_empty() { what } else { format!("{what}\n{tail}") };
         Err(Failure::new(class, text).into())
     };
@@ -651,7 +694,17 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
     }
     match &ended.end {
         End::Exited(0) => Ok(()),
-        End::Exited(code) => fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")),
+        End::Exited(code) => {
+            fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")).map_err(|trouble| {
+                match trouble {
+                    Trouble::Fail(failure) if *code == NOT_FOUND => {
+                        let help = not_found(&ended.stderr);
+                        Trouble::Fail(Failure { text: format!("{}\nhelp: {help}", failure.text), ..failure })
+                    }
+                    other => other,
+                }
+            })
+        }
         End::Signalled(signal) => {
             fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
         }
@@ -660,7 +713,8 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
             let limit = format_duration(limit);
             let whose =
                 if of_run { "was still running at the timeout of the run," } else { "took longer than its timeout of" };
-            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit} and was killed"))
+            let comma = if of_run { "," } else { "" };
+            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit}{comma} and was killed"))
         }
         End::WantsTerminal => {
             let what = format!(
@@ -678,9 +732,49 @@ fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bo
     }
 }
 
-/// Adds the end of standard error to a failure about outputs: it often tells why.
-fn with_tail(trouble: Trouble, stderr: &[u8]) -> Trouble {
-    let tail = tail_of(stderr);
+/// Whether a failure says already to name the tool that a line is about.
+fn is_told(text: &str, line: &str) -> bool {
+    let name = line.split("as `tools ").nth(1).and_then(|rest| rest.split('`').next());
+    name.is_some_and(|name| text.contains(&format!("`tools {name}`")))
+}
+
+/// Adds what the process missed for want of a declaration, as far as it said so.
+fn with_help(trouble: Trouble, addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Trouble {
+    let Trouble::Fail(mut failure) = trouble else { return trouble };
+    if matches!(failure.class, FailureClass::Exit(_) | FailureClass::Signal(_)) {
+        for line in undeclared::help(addr, stderr, seen) {
+            if is_told(&failure.text, &line) {
+                continue;
+            }
+            failure.text.push('\n');
+            failure.text.push_str(&line);
+        }
+    }
+    Trouble::Fail(failure)
+}
+
+/// The status by which shells and `env` say that there is no such command.
+const NOT_FOUND: i32 = 127;
+
+/// What to write where a command was not found. Shells end the line with the name and `not found`.
+fn not_found(stderr: &[u8]) -> String {
+    let said = tail_of(stderr);
+    let named = said.lines().rev().find_map(|line| {
+        let before = line.strip_suffix("not found")?.trim_end().trim_end_matches("command").trim_end();
+        let name = before.strip_suffix(':')?.rsplit(": ").next()?.trim();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+        (!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned())
+    });
+    let only = "`PATH` holds the tools that the action names, with those they use, and no others";
+    match named {
+        Some(name) => format!("{only}: write `tools {name}` in it, and declare `tool {name} {{ exec {name} }}`"),
+        None => format!("{only}: name what is missing by `tools`, and declare it by `tool`"),
+    }
+}
+
+/// Adds the end of what it printed to a failure about outputs: it often tells why.
+fn with_tail(trouble: Trouble, ended: &Ended) -> Trouble {
+    let tail = tails_of(&ended.stdout, &ended.stderr);
     match trouble {
         Trouble::Fail(failure) if !tail.is_empty() => {
             Trouble::Fail(Failure { text: format!("{}\n{tail}", failure.text), ..failure })

@@ -132,6 +132,18 @@ impl Claims for ReadOnly {
     fn forget(&self, _key: ActionKey) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn hold(&self, _key: ActionKey, _why: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn release(&self, _key: ActionKey) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn held(&self, key: ActionKey) -> Result<Option<String>, StoreError> {
+        self.0.held(key)
+    }
 }
 
 struct Scratch(PathBuf);

@@ -4,6 +4,8 @@
 mod builtin;
 mod cancel;
 mod capture;
+mod check;
+mod code;
 mod effects;
 mod engine;
 mod error;
@@ -33,13 +35,17 @@ mod sandbox;
 mod sched;
 mod scrub;
 mod services;
+mod shell;
 mod stage;
 mod state;
 mod tools;
+mod undeclared;
 mod version;
 mod workspace;
 
 pub use cancel::CancelToken;
+pub use check::unfit;
+pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
 pub use parallel::{
@@ -47,10 +53,12 @@ pub use parallel::{
     run_parallel,
 };
 pub use ports::{
-    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, NoSecrets, Nobody, Ports, Runner, Secrets,
-    Snapshots, Standing, Stream, Tap, View,
+    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Network, NoSecrets, Nobody, Ports, Runner,
+    Secrets, Snapshots, Standing, Stream, Tap, View,
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};
-pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, sandbox_entry};
+pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
+pub use shell::{Announce, VisitRunner};
+pub use tools::{interpreter_of, look_up};

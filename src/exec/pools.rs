@@ -66,6 +66,17 @@ impl Pools {
         needs.iter().all(|(pool, amount)| self.capacity[*pool] - self.held[*pool] >= *amount)
     }
 
+    /// How much there is of a pool.
+    pub(super) fn capacity(&self, pool: usize) -> u64 {
+        self.capacity[pool]
+    }
+
+    /// The pools, by name, of which less is free than that.
+    pub(super) fn short<'a>(&'a self, needs: &'a Needs) -> impl Iterator<Item = &'a str> {
+        let short = |(pool, amount): &&(usize, u64)| self.capacity[*pool] - self.held[*pool] < *amount;
+        needs.iter().filter(short).map(|(pool, _)| self.names[*pool].as_str())
+    }
+
     /// Takes them. They must fit.
     pub(super) fn take(&mut self, needs: &Needs) {
         for (pool, amount) in needs {

@@ -126,6 +126,18 @@ impl std::fmt::Debug for Tap<'_> {
     }
 }
 
+/// What a process may use of the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It may connect to these ports of this machine.
+    Ports(Vec<u16>),
+    /// All that the machine can.
+    Machine,
+}
+
 /// An attempt, ready to be started.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {
@@ -151,8 +163,8 @@ pub struct Job<'a> {
     pub shown: &'a [PathBuf],
     /// The longest it may take.
     pub timeout: Option<Duration>,
-    /// Whether it may use the network.
-    pub network: bool,
+    /// What it may use of the network.
+    pub network: Network,
     /// The least isolation it must run under.
     pub isolation: Isolation,
     /// Who is told what it prints while it runs.

@@ -12,7 +12,7 @@ use regex::bytes::Regex;
 use crate::exec::capture::tail_of;
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
-use crate::exec::ports::{End, Job};
+use crate::exec::ports::{End, Job, Network};
 use crate::exec::sandbox::named_paths;
 use crate::exec::services::{Addresses, Printed};
 use crate::exec::tools::environment;
@@ -146,7 +146,7 @@ impl Probe {
                     bin: &serving.tools.bin,
                     shown: &shown,
                     timeout: Some(PATIENCE),
-                    network: true,
+                    network: Network::Machine,
                     isolation: *demand,
                     tap: None,
                     guarded: false,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use crate::base::{ActionKey, Digest, Entry, ErrorKind, RelPath, Timestamp};
-use crate::event::{Counts, Outcome, Reason};
+use crate::event::{Check, Counts, Outcome, Reason, Verdict};
 use crate::exec::{Failure, FileMeta};
 use crate::plan::{OutputKind, ToolIdentity};
 
@@ -56,6 +56,8 @@ pub struct ActionReport {
     pub failure: Option<Failure>,
     /// Digests of what the process printed on standard output and standard error.
     pub logs: Option<[Digest; 2]>,
+    /// What came of making it again, if that was asked for.
+    pub check: Option<Check>,
 }
 
 /// Everything of the machine that a run's outcome rests on, besides the plan: as long as all of it
@@ -138,7 +140,18 @@ impl RunReport {
             return Some(ErrorKind::ActionFailed);
         }
         let not_cached = |action: &ActionReport| action.reason == Reason::RequireCached;
-        self.actions.iter().any(not_cached).then_some(ErrorKind::CheckFailed)
+        (self.actions.iter().any(not_cached) || self.differing() > 0).then_some(ErrorKind::CheckFailed)
+    }
+
+    /// How many actions were made again and came out otherwise.
+    pub fn differing(&self) -> u64 {
+        self.checks(Verdict::Different)
+    }
+
+    /// How many actions came to a verdict when they were made again.
+    pub fn checks(&self, verdict: Verdict) -> u64 {
+        let checks = self.actions.iter().filter_map(|action| action.check.as_ref());
+        checks.filter(|check| check.verdict == verdict).count() as u64
     }
 
     /// The action at an address.
@@ -191,7 +204,7 @@ fn action_json(action: &ActionReport) -> Json {
             "size": output.size,
         })
     });
-    json!({
+    let mut object = json!({
         "addr": action.addr,
         "outcome": action.outcome,
         "reason": action.reason,
@@ -203,7 +216,11 @@ fn action_json(action: &ActionReport) -> Json {
         "failure_code": action.failure.as_ref().map(|failure| failure.class.code()),
         "failure_class": action.failure.as_ref().map(|failure| failure.class.word()),
         "logs": action.logs.map(|logs| logs.map(|digest| digest.hex())),
-    })
+    });
+    if let Some(check) = &action.check {
+        object["check"] = json!(check);
+    }
+    object
 }
 
 /// Counts outcomes.

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
-use crate::event::{Envelope, Event, Outcome, Reason};
+use crate::event::{Check, Envelope, Event, Outcome, Reason, Verdict};
 use crate::exec::engine::{Attempted, Engine, Hit, Prepared, Resolution};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::hygiene::Hygiene;
@@ -23,7 +23,7 @@ use crate::exec::pools::Pools;
 use crate::exec::ports::{HistoryRow, Ports, Standing};
 use crate::exec::report::{ActionReport, OutputReport, RunReport, Seen, count};
 use crate::exec::retry::delay;
-use crate::exec::sched::{Lost as LostForGood, Next, Scheduler, Skips, Task};
+use crate::exec::sched::{Left, Lost as LostForGood, Next, Scheduler, Skips, Task};
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
@@ -60,6 +60,8 @@ pub struct Request {
     pub require_cached: bool,
     /// Addresses to run whatever is known; each stands for itself and all below it.
     pub forced: BTreeSet<String>,
+    /// Actions that are made again, to see whether they come out the same.
+    pub checked: BTreeSet<ActionId>,
     /// The ledger of effects; `None`: every effect is done as often as it is asked for.
     pub ledger: Option<Arc<Ledger>>,
     /// Addresses of effects that happened, though the ledger does not know.
@@ -90,6 +92,7 @@ impl Request {
             isolation: Isolation::None,
             require_cached: false,
             forced: BTreeSet::new(),
+            checked: BTreeSet::new(),
             ledger: None,
             done: BTreeSet::new(),
             cassette: None,
@@ -149,6 +152,8 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let services = Services::new(&plan, &ids, &scratch.0, request.service_logs.as_deref());
     let run = Run {
         engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels, services),
+        jobs: jobs.min(ids.len()),
+        expected: OnceLock::new(),
         failures: Mutex::default(),
         deadline: request.bound().map(|bound| begun + bound),
         shared: Mutex::new(Shared {
@@ -163,7 +168,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         seq: Mutex::new(0),
     };
     run.emit(Event::RunStarted { target: request.target.clone(), plan: plan.digest.hex(), actions: ids.len() as u64 });
-    let worked = run.work(jobs.min(ids.len()));
+    let worked = run.work(run.jobs);
     run.engine.services().stop();
     worked?;
     let services = run.engine.services().reports();
@@ -256,6 +261,10 @@ impl Shared {
 
 struct Run<'a> {
     engine: Engine<'a>,
+    /// How many workers there are.
+    jobs: usize,
+    /// How long actions took in earlier runs, in milliseconds, once something must run.
+    expected: OnceLock<BTreeMap<u32, u64>>,
     /// Failures in a row, by tool.
     failures: Mutex<BTreeMap<String, u32>>,
     /// When the time of the run is up.
@@ -426,6 +435,7 @@ impl Run<'_> {
                     outputs: Vec::new(),
                     failure: None,
                     logs: None,
+                    check: None,
                 };
                 self.succeed(id, report);
             }
@@ -438,6 +448,11 @@ impl Run<'_> {
 
     fn hit(&self, id: ActionId, hit: Hit) {
         let action = self.engine.plan.action(id);
+        let checked = self.check(id, &hit.prepared, &hit.claim.outputs, Timestamp(hit.claim.created));
+        let check = match checked {
+            Ok(check) => check,
+            Err(trouble) => return self.trouble(id, Some(&hit.prepared), trouble, None),
+        };
         let outcome = if hit.cut_off { Outcome::CutOff } else { Outcome::Cached };
         if !hit.same_key {
             self.remember(action, &hit.prepared, outcome, true, hit.claim.duration_ms);
@@ -452,8 +467,37 @@ impl Run<'_> {
             outputs: outputs_of(action, hit.claim.outputs, hit.sizes),
             failure: None,
             logs: Some(hit.claim.logs),
+            check,
         };
         self.succeed(id, report);
+    }
+
+    /// Makes an action again, if that is asked for. What does not come out the same is held back from being
+    /// published until it does.
+    fn check(
+        &self,
+        id: ActionId,
+        prepared: &Prepared,
+        outputs: &[ClaimOutput],
+        made: Timestamp,
+    ) -> Result<Option<Check>, Trouble> {
+        let engine = &self.engine;
+        if !engine.request.checked.contains(&id) {
+            return Ok(None);
+        }
+        let check = engine.check(id, prepared, outputs, made, &|event| self.emit(event))?;
+        let addr = &engine.plan.action(id).addr;
+        match check.verdict {
+            Verdict::Equal => engine.ports.claims.release(prepared.key)?,
+            Verdict::Different => {
+                let shown = check.differences.first().map(|first| (first.located(), first.cause.words()));
+                let (place, cause) = shown.unwrap_or_default();
+                engine.ports.claims.hold(prepared.key, &format!("{addr}: {place}: {cause}"))?;
+            }
+            Verdict::Unchecked => {}
+        }
+        self.emit(Event::ActionChecked { addr: addr.clone(), check: check.clone() });
+        Ok(Some(check))
     }
 
     fn miss(&self, id: ActionId, prepared: Arc<Prepared>) {
@@ -470,18 +514,39 @@ impl Run<'_> {
             return;
         }
         let mut shared = self.lock();
-        if !shared.scheduler.is_weighed() {
-            let expected = |id: &ActionId| {
-                let ms = engine.ports.history.expected_ms(&engine.plan.action(*id).addr)?;
-                Some((id.0, ms))
-            };
-            let expected = shared.scheduler.ids().iter().filter_map(expected).collect();
-            if let Err(error) = shared.scheduler.weigh_by(&expected) {
-                shared.end_with(error);
-            }
-        }
+        let estimated = if shared.scheduler.is_weighed() { None } else { self.estimate(&mut shared) };
         shared.prepared.insert(id.0, prepared);
-        shared.scheduler.queue(id);
+        let short = shared.scheduler.queue(id);
+        drop(shared);
+        if let Some(left) = estimated {
+            self.emit(Event::RunEstimated {
+                open: left.open,
+                known: left.known,
+                work_ms: left.work_ms,
+                least_ms: left.least_ms,
+                jobs: self.jobs.min(left.concurrency) as u64,
+            });
+        }
+        if !short.is_empty() {
+            self.emit(Event::ActionWaits { addr: action.addr.clone(), resources: short });
+        }
+    }
+
+    /// Orders what is left by how long it took in earlier runs, and tells how much that is.
+    fn estimate(&self, shared: &mut Shared) -> Option<Left> {
+        let engine = &self.engine;
+        let took = |id: &ActionId| {
+            let ms = engine.ports.history.expected_ms(&engine.plan.action(*id).addr)?;
+            Some((id.0, ms))
+        };
+        let expected = self.expected.get_or_init(|| shared.scheduler.ids().iter().filter_map(took).collect());
+        let left = shared.scheduler.weigh_by(expected);
+        left.map_err(|error| shared.end_with(error)).ok().flatten()
+    }
+
+    /// How long an action took before, once that was asked for, if it is on record.
+    fn usual_ms(&self, id: ActionId) -> Option<u64> {
+        self.expected.get()?.get(&id.0).copied()
     }
 
     fn attempt(&self, id: ActionId, prepared: Arc<Prepared>, attempt: u32) {
@@ -491,7 +556,8 @@ impl Run<'_> {
             return;
         }
         let reason = prepared.reason.clone();
-        self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason });
+        let usual_ms = self.usual_ms(id);
+        self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason, usual_ms });
         let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared, &|event| self.emit(event));
         let duration_ms = duration.as_millis() as u64;
         match &result {
@@ -502,6 +568,13 @@ impl Run<'_> {
         match result {
             Ok((outputs, sizes)) => {
                 self.remember(action, &prepared, Outcome::Ran, true, duration_ms);
+                let now = self.engine.ports.clock.now();
+                let check = match self.check(id, &prepared, &outputs, now) {
+                    Ok(check) => check,
+                    Err(trouble) => {
+                        return self.trouble(id, Some(&prepared), trouble, Some((attempt, duration_ms, logs)));
+                    }
+                };
                 let report = ActionReport {
                     addr: action.addr.clone(),
                     outcome: Outcome::Ran,
@@ -512,6 +585,7 @@ impl Run<'_> {
                     outputs: outputs_of(action, outputs, sizes),
                     failure: None,
                     logs,
+                    check,
                 };
                 self.succeed(id, report);
             }
@@ -587,7 +661,7 @@ impl Run<'_> {
     }
 
     fn succeed(&self, id: ActionId, report: ActionReport) {
-        self.emit(finished(&report));
+        self.emit(finished(&report, self.usual_ms(id)));
         let notify = self.engine.plan.action(id).policy.automation == Some(Automation::Notify);
         if notify && report.outcome == Outcome::Ran {
             self.emit(Event::Notice { text: format!("`{}` is done (automation=notify)", report.addr) });
@@ -624,8 +698,9 @@ impl Run<'_> {
             outputs: Vec::new(),
             failure,
             logs,
+            check: None,
         };
-        self.emit(finished(&report));
+        self.emit(finished(&report, self.usual_ms(id)));
         self.release(id);
         let mut shared = self.lock();
         shared.reports.insert(id.0, report);
@@ -651,8 +726,9 @@ impl Run<'_> {
                 outputs: Vec::new(),
                 failure: None,
                 logs: None,
+                check: None,
             };
-            self.emit(finished(&report));
+            self.emit(finished(&report, self.usual_ms(id)));
             self.release(id);
             self.lock().reports.insert(id.0, report);
         }
@@ -700,13 +776,14 @@ fn settle(request: &Request, plan: &Plan, reports: &BTreeMap<u32, ActionReport>,
 /// Attempts made, milliseconds of the last, and its logs.
 type Tried = (u32, u64, Option<[Digest; 2]>);
 
-fn finished(report: &ActionReport) -> Event {
+fn finished(report: &ActionReport, usual_ms: Option<u64>) -> Event {
     Event::ActionFinished {
         addr: report.addr.clone(),
         outcome: report.outcome,
         reason: report.reason.clone(),
         key: report.key.map(|key| key.to_string()),
         duration_ms: report.duration_ms,
+        usual_ms,
         failure: report.failure.as_ref().map(|failure| failure.text.clone()),
         logs: report.logs.map(|logs| logs.map(|digest| digest.hex())),
     }

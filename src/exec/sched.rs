@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::base::Digest;
 use crate::event::{Outcome, Reason};
 use crate::exec::Error;
-use crate::exec::pools::{Needs, Pools};
+use crate::exec::pools::{CPU, Needs, Pools};
 use crate::exec::state::State;
 use crate::plan::{ActionId, InputSource, Plan, Schedule};
 
@@ -81,6 +81,21 @@ pub(super) enum Next {
     Wait(Option<Duration>),
     /// Nothing more.
     End,
+}
+
+/// What is left to be done, by how long it took before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Actions that are not done.
+    pub(super) open: u64,
+    /// Those of which it is known how long they took.
+    pub(super) known: u64,
+    /// How long these took together, in milliseconds.
+    pub(super) work_ms: u64,
+    /// What they take however many run at once, in milliseconds: by their order and by resources.
+    pub(super) least_ms: u64,
+    /// How many may run at once.
+    pub(super) concurrency: usize,
 }
 
 /// An action that will not be tried, and why.
@@ -188,19 +203,41 @@ impl Scheduler {
         self.weighed
     }
 
-    /// Orders by the expected durations of actions.
-    pub(super) fn weigh_by(&mut self, expected: &BTreeMap<u32, u64>) -> Result<(), Error> {
+    /// Orders by the expected durations of actions, and tells how much is left to be done.
+    pub(super) fn weigh_by(&mut self, expected: &BTreeMap<u32, u64>) -> Result<Option<Left>, Error> {
         self.weighed = true;
         if expected.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         // Of what was never run nobody knows that it is short.
         let unknown = if self.schedule == Schedule::Shortest { u64::from(u32::MAX) } else { 0 };
-        self.weigh(|id| expected.get(&id).copied().unwrap_or(unknown).saturating_add(1))
+        self.weigh(|id| expected.get(&id).copied().unwrap_or(unknown).saturating_add(1))?;
+        let is_open = |id: u32| !matches!(self.node(id).state, State::Done(_));
+        let took = |id: u32| expected.get(&id).copied().filter(|_| is_open(id)).unwrap_or(0);
+        let known = || expected.keys().filter(|id| self.nodes.contains_key(id) && is_open(**id));
+        Ok(Some(Left {
+            open: self.open as u64,
+            known: known().count() as u64,
+            work_ms: known().fold(0, |sum, id| sum.saturating_add(took(*id))),
+            least_ms: self.ways(took)?.into_values().max().unwrap_or(0).max(self.busiest(took)),
+            concurrency: self.concurrency,
+        }))
     }
 
-    /// Gives every action the length of its longest way to the end, consumers first.
-    fn weigh(&mut self, cost: impl Fn(u32) -> u64) -> Result<(), Error> {
+    /// How long the most wanted resource is needed, all of it in use all the time.
+    fn busiest(&self, cost: impl Fn(u32) -> u64) -> u64 {
+        let mut wanted: BTreeMap<usize, u64> = BTreeMap::new();
+        for (id, node) in &self.nodes {
+            for (pool, amount) in &self.queues[node.queue].needs {
+                let sum = wanted.entry(*pool).or_default();
+                *sum = sum.saturating_add(cost(*id).saturating_mul(*amount));
+            }
+        }
+        wanted.into_iter().map(|(pool, sum)| sum / self.pools.capacity(pool).max(1)).max().unwrap_or(0)
+    }
+
+    /// The length of the longest way from each action to the end.
+    fn ways(&self, cost: impl Fn(u32) -> u64) -> Result<BTreeMap<u32, u64>, Error> {
         let mut consumers_left: BTreeMap<u32, usize> =
             self.nodes.iter().map(|(id, n)| (*id, n.consumers.len())).collect();
         let mut producers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -210,10 +247,10 @@ impl Scheduler {
             }
         }
         let mut open: Vec<u32> = consumers_left.iter().filter(|(_, left)| **left == 0).map(|(id, _)| *id).collect();
-        let mut weights = BTreeMap::new();
+        let mut ways = BTreeMap::new();
         while let Some(id) = open.pop() {
-            let behind = self.nodes[&id].consumers.iter().filter_map(|consumer| weights.get(consumer)).max();
-            weights.insert(id, cost(id).saturating_add(behind.copied().unwrap_or(0)));
+            let behind = self.nodes[&id].consumers.iter().filter_map(|consumer| ways.get(consumer)).max();
+            ways.insert(id, cost(id).saturating_add(behind.copied().unwrap_or(0)));
             for producer in producers.get(&id).into_iter().flatten() {
                 if let Some(left) = consumers_left.get_mut(producer) {
                     *left -= 1;
@@ -223,9 +260,15 @@ impl Scheduler {
                 }
             }
         }
-        if weights.len() < self.nodes.len() {
+        if ways.len() < self.nodes.len() {
             return Err(Error::Plan("its dependencies go in a circle".to_owned()));
         }
+        Ok(ways)
+    }
+
+    /// Gives every action its place in the order.
+    fn weigh(&mut self, cost: impl Fn(u32) -> u64) -> Result<(), Error> {
+        let mut weights = self.ways(&cost)?;
         match self.schedule {
             Schedule::Critical => {}
             Schedule::Shortest => weights = self.nodes.keys().map(|id| (*id, u64::MAX - cost(*id))).collect(),
@@ -374,9 +417,12 @@ impl Scheduler {
         Some(place.1)
     }
 
-    /// A resolved action must run.
-    pub(super) fn queue(&mut self, id: ActionId) {
+    /// A resolved action must run. Gives the resources of which too little is free for it, other than
+    /// processors, which everything waits for.
+    pub(super) fn queue(&mut self, id: ActionId) -> Vec<String> {
         self.set(id.0, State::Queued);
+        let needs = &self.queues[self.node(id.0).queue].needs;
+        self.pools.short(needs).filter(|name| *name != CPU).map(str::to_owned).collect()
     }
 
     /// An attempt failed and another is to be made after this moment.

@@ -20,11 +20,11 @@ use crate::exec::CancelToken;
 use crate::exec::capture::{Capture, tail_of};
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
-use crate::exec::ports::{End, Ended, Job, Stream, Tap};
+use crate::exec::ports::{End, Ended, Job, Network, Stream, Tap};
 use crate::exec::probe::{Lines, Probe};
 use crate::exec::report::ServiceReport;
 use crate::exec::sandbox::named_paths;
-use crate::exec::stage::{remove, stage};
+use crate::exec::stage::{Order, remove, stage};
 use crate::exec::tools::environment;
 use crate::plan::{Action, ActionId, ActionKind, Plan, Service};
 
@@ -136,6 +136,11 @@ impl Addresses {
                 (false, scheme) => format!("{scheme}://{}:{number}", Ipv4Addr::LOCALHOST),
             })
         })
+    }
+
+    /// All ports of them.
+    pub(super) fn numbers(&self) -> Vec<u16> {
+        self.of.values().flat_map(|ports| ports.values().map(|(_, number)| *number)).collect()
     }
 
     fn one(service: &Service, ports: &BTreeMap<String, u16>) -> BTreeMap<String, (String, u16)> {
@@ -348,7 +353,8 @@ impl Services {
         for dir in [&root, &work, &root.join("home"), &root.join("tmp")] {
             std::fs::create_dir(dir).map_err(Error::io("make directory", dir))?;
         }
-        stage(&*engine.ports.cas, engine.levels(), &serving.inputs, &work).map_err(|failed| failed.trouble)?;
+        stage(&*engine.ports.cas, engine.levels(), &serving.inputs, &work, Order::Sorted)
+            .map_err(|failed| failed.trouble)?;
         // All are held until all are found, so that no two are the same.
         let mut held = Vec::new();
         for port in &service.ports {
@@ -413,7 +419,7 @@ impl Services {
                 bin: &tools.bin,
                 shown: &shown,
                 timeout: None,
-                network: true,
+                network: Network::Machine,
                 isolation: demand,
                 tap: Some(Tap(&tap)),
                 guarded: true,

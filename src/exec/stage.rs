@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use walkdir::WalkDir;
 
-use crate::base::{Entry, Tree};
+use crate::base::{Digest, Entry, Tree};
 use crate::exec::error::{Error, Lost, Trouble};
 use crate::exec::levels::Levels;
 use crate::exec::process::STARTING;
@@ -156,14 +156,41 @@ pub(super) struct StageTrouble {
     pub(super) path: String,
 }
 
-/// Lays a tree out below `to`, which exists. Returns how many bytes that took.
-pub(super) fn stage(cas: &dyn Cas, levels: &Levels, tree: &Tree, to: &Path) -> Result<u64, StageTrouble> {
-    stage_level(cas, levels, tree, to, "")
+/// In which order the entries of a folder are made. Some file systems list them in the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By name.
+    Sorted,
+    /// By name, the last first.
+    Reversed,
+    /// By the digest of the name.
+    Mixed,
 }
 
-fn stage_level(cas: &dyn Cas, levels: &Levels, tree: &Tree, to: &Path, at: &str) -> Result<u64, StageTrouble> {
+/// Lays a tree out below `to`, which exists. Returns how many bytes that took.
+pub(super) fn stage(cas: &dyn Cas, levels: &Levels, tree: &Tree, to: &Path, order: Order) -> Result<u64, StageTrouble> {
+    stage_level(cas, levels, tree, to, "", order)
+}
+
+fn stage_level(
+    cas: &dyn Cas,
+    levels: &Levels,
+    tree: &Tree,
+    to: &Path,
+    at: &str,
+    order: Order,
+) -> Result<u64, StageTrouble> {
     let mut bytes = 0_u64;
-    for (name, entry) in &tree.entries {
+    let mut entries: Vec<_> = Vec::new();
+    if order != Order::Sorted {
+        entries.extend(&tree.entries);
+        match order {
+            Order::Mixed => entries.sort_by_key(|(name, _)| Digest::of_blob(name.as_bytes())),
+            Order::Reversed | Order::Sorted => entries.reverse(),
+        }
+    }
+    let sorted = tree.entries.iter().filter(|_| order == Order::Sorted);
+    for (name, entry) in sorted.chain(entries) {
         let path = to.join(name);
         let here = || if at.is_empty() { name.clone() } else { format!("{at}/{name}") };
         let fail = |trouble: Trouble| StageTrouble { trouble, path: here() };
@@ -187,7 +214,7 @@ fn stage_level(cas: &dyn Cas, levels: &Levels, tree: &Tree, to: &Path, at: &str)
                 let made = std::fs::create_dir(&path).map_err(Error::io("make directory", &path));
                 made.map_err(|error| fail(error.into()))?;
                 let below = levels.get(*digest).map_err(&fail)?;
-                bytes = bytes.saturating_add(stage_level(cas, levels, &below, &path, &here())?);
+                bytes = bytes.saturating_add(stage_level(cas, levels, &below, &path, &here(), order)?);
             }
             Entry::Symlink { target } => {
                 let made = symlink(target, &path).map_err(Error::io("make symbolic link", &path));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath};
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
-use crate::exec::ports::{End, Job, Ports, View};
+use crate::exec::ports::{End, Job, Network, Ports, View};
 use crate::exec::process::STARTING;
 use crate::exec::sandbox::named_paths;
 use crate::exec::stage::Attempts;
@@ -314,7 +314,7 @@ impl<'a> Tools<'a> {
             bin: &set.bin,
             shown: &shown,
             timeout: Some(FINGERPRINT_TIMEOUT),
-            network: false,
+            network: Network::Nothing,
             isolation: Isolation::None,
             tap: None,
             guarded: false,
@@ -324,7 +324,10 @@ impl<'a> Tools<'a> {
         let refuse = |what: String| Err(unfit(format!("tool `{}` does not tell what it is: {what}", tool.name)));
         match ended.end {
             End::Exited(0) => {}
-            End::Exited(code) => return refuse(format!("{asked} exits with {code}\n{}", tail_of(&ended.stderr))),
+            End::Exited(code) => {
+                let help = shim_help(tool, &located.path, &set);
+                return refuse(format!("{asked} exits with {code}\n{}{help}", tail_of(&ended.stderr)));
+            }
             End::Signalled(signal) => return refuse(format!("{asked} dies of signal {signal}")),
             End::TimedOut => return refuse(format!("{asked} takes longer than {} s", FINGERPRINT_TIMEOUT.as_secs())),
             End::WantsTerminal => return refuse(format!("{asked} asks the terminal for input")),
@@ -389,16 +392,50 @@ fn missing(tool: &Tool, exec: &str, searched: &[PathBuf]) -> Failure {
     )
 }
 
+/// What to do about a tool that is a script, as those are that choose among versions: nothing of what it starts
+/// is there unless it is named. Empty for a program, and for a script whose interpreter is among its tools.
+fn shim_help(tool: &Tool, path: &Path, set: &Toolset) -> String {
+    let Some(interpreter) = interpreter_of(path) else { return String::new() };
+    if set.programs.values().any(|(exec, _)| *exec == interpreter) {
+        return String::new();
+    }
+    let (name, shown) = (&tool.name, path.display());
+    format!(
+        "\nhelp: `{shown}` is a script for `{interpreter}`, and finds only tools that `{name}` names: put the folder \
+         of the real `{name}` before it on `PATH`, or declare what it starts: `uses {interpreter}`"
+    )
+}
+
+/// The name of the program that interprets a script; `None` for what is not one.
+pub fn interpreter_of(path: &Path) -> Option<String> {
+    let mut start = Vec::new();
+    std::fs::File::open(path).ok()?.take(256).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line).into_owned();
+    let mut words = line.split_whitespace();
+    let name_of = |word: &str| word.rsplit('/').next().map(str::to_owned);
+    let first = name_of(words.next()?)?;
+    if first != "env" {
+        return Some(first);
+    }
+    words.find(|word| !word.starts_with('-') && !word.contains('=')).and_then(name_of)
+}
+
 /// The first executable of a name on `PATH`; else the directories that were searched. Relative
 /// directories are passed over: what they hold depends on where the run was started.
-fn look_up(environment: &Environment, exec: &str) -> Result<PathBuf, Vec<PathBuf>> {
-    let path = environment.get(Environment::PATH).cloned().unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
+pub fn look_up(environment: &Environment, exec: &str) -> Result<PathBuf, Vec<PathBuf>> {
+    let dirs = search_path(environment);
     let is_executable = |path: &PathBuf| {
         std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     let found = dirs.iter().map(|dir| dir.join(exec)).find(is_executable);
     found.ok_or(dirs)
+}
+
+/// The folders in which the caller finds programs.
+pub(super) fn search_path(environment: &Environment) -> Vec<PathBuf> {
+    let path = environment.get(Environment::PATH).cloned().unwrap_or_default();
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
 }
 
 /// The exact environment of a process: the fixed variables, those handed through, and those that

@@ -329,6 +329,8 @@ pub struct Work {
     pub take: Option<Expr>,
     /// Whether all its outputs were understood; if not, one that is missing is no second mistake.
     pub outputs_known: bool,
+    /// Names that children which were not understood may have declared.
+    pub lost: Vec<Name>,
     /// The name of the node or step.
     pub span: Span,
 }
@@ -439,7 +441,7 @@ pub struct ForEach {
 }
 
 /// A comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
     /// Equal.
     Eq,
@@ -540,6 +542,8 @@ pub struct UseDecl {
     pub with: Vec<(Name, Expr)>,
     /// The services its nodes use.
     pub services: Vec<Name>,
+    /// Names that children which were not understood may have declared.
+    pub lost: Vec<Name>,
     /// The whole node.
     pub span: Span,
 }
@@ -559,6 +563,8 @@ pub struct Group {
     pub params_known: bool,
     /// Whether the names of all its nodes were understood.
     pub nodes_known: bool,
+    /// Names that children which were not understood may have declared.
+    pub lost: Vec<Name>,
     /// The whole declaration.
     pub span: Span,
 }

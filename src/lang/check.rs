@@ -168,6 +168,9 @@ pub(crate) struct Callee<'a> {
     pub(crate) known: bool,
 }
 
+/// Missing arguments that are named in a message.
+const NAMED: usize = 8;
+
 /// Unknown arguments that are compared with missing ones.
 const MISSPELT: usize = 16;
 
@@ -241,32 +244,45 @@ pub(crate) fn check_arguments(
         }
     }
     // A misspelt name is one mistake: the parameter it was meant for is not missing as well.
+    let mut missing: Vec<&Param> = Vec::new();
     let misspelt: Vec<&str> = given.iter().filter(|(_, param)| param.is_none()).map(|(name, _)| *name).collect();
     for param in params.iter().filter(|param| param.default.is_none()) {
         let meant =
             misspelt.iter().take(MISSPELT).any(|name| did_you_mean(name, [param.name.value.as_str()]).is_some());
-        if !given.contains_key(param.name.value.as_str()) && *all_known && !meant {
-            let value = match &param.ty {
-                Ty::Artifact(_) => "(ref)node.output",
-                Ty::List(_) => "(var)list",
-                Ty::Map(_) | Ty::Record(_) => "(var)NAME",
-                _ => "…",
-            };
-            diagnostics.push(
-                Diagnostic::new(
-                    Code::P0302,
-                    at.span,
-                    format!("missing argument `{}` of {what} `{}`", param.name.value, callee_name.value),
-                )
-                .with_label(format!("`{}` is not given", param.name.value))
-                .with_secondary(param.name.span, "declared here, without a default")
-                .with_help(match *what {
-                    "gate" => format!("add `{}={value}` to the guard", param.name.value),
-                    _ => format!("add `with {}={value}`", param.name.value),
-                }),
-            );
+        let lost = scope.is_lost(&param.name.value);
+        if !given.contains_key(param.name.value.as_str()) && *all_known && !meant && !lost {
+            missing.push(param);
         }
     }
+    if missing.is_empty() {
+        return;
+    }
+    let names: Vec<String> = missing.iter().take(NAMED).map(|param| format!("`{}`", param.name.value)).collect();
+    let more = if missing.len() > NAMED { ", …" } else { "" };
+    let list = names.join(", ") + more;
+    let message = format!(
+        "missing argument{} {list} of {what} `{}`",
+        if missing.len() == 1 { "" } else { "s" },
+        callee_name.value
+    );
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    let mut diagnostic = Diagnostic::new(Code::P0302, at.span, message).with_label(format!("{list} {verb} not given"));
+    let mut given = Vec::new();
+    for param in missing.iter().take(NAMED) {
+        diagnostic = diagnostic.with_secondary(param.name.span, "declared here, without a default");
+        let value = match &param.ty {
+            Ty::Artifact(_) => "(ref)node.output",
+            Ty::List(_) => "(var)list",
+            Ty::Map(_) | Ty::Record(_) => "(var)NAME",
+            _ => "…",
+        };
+        given.push(format!("{}={value}", param.name.value));
+    }
+    let given = given.join(" ");
+    diagnostics.push(diagnostic.with_help(match *what {
+        "gate" => format!("add `{given}` to the guard"),
+        _ => format!("add `with {given}`"),
+    }));
 }
 
 /// The declaration of a tool, reported when missing.

@@ -89,6 +89,7 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
     let mut complete = true;
     for id in graphs {
         if poisoned(&program, id, &diagnostics) {
+            expand_rest(&program, id, &mut diagnostics);
             continue;
         }
         if program.graph(id).group.params.iter().any(|param| param.default.is_none()) {
@@ -129,6 +130,50 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
     Compiled { program, diagnostics, instances }
 }
 
+/// Nodes up to which a graph with a mistake is looked at without it: this takes a copy of the program.
+const REST: usize = 2_000;
+
+/// Expands what is left of a graph without its nodes that have errors, for the errors of the others. Nothing,
+/// where a mistake may be behind all of it.
+fn expand_rest(program: &Program, id: DeclId, diagnostics: &mut Diagnostics) {
+    let group = &program.graph(id).group;
+    let parts = || group.nodes.iter().map(|node| node.span).chain(group.uses.iter().map(|decl| decl.span));
+    let small = group.nodes.len() <= REST && group.params.iter().all(|param| param.default.is_some());
+    let errors = diagnostics.sorted().into_iter().filter(|item| item.severity == Severity::Error);
+    let local = |at: Span| parts().any(|span| span.covers(at));
+    if !small
+        || !errors.map(|item| item.primary.span).all(|at| local(at) || elsewhere_in_graphs(program, at, group.span))
+    {
+        return;
+    }
+    let mut rest = program.clone();
+    let group = &mut rest.files[id.file.0].decls.graphs[id.index].group;
+    let mut lost = std::mem::take(&mut group.lost);
+    group.nodes.retain(|node| {
+        let sound = !diagnostics.has_error_within(node.span);
+        lost.extend((!sound).then(|| node.name.clone()));
+        sound
+    });
+    group.uses.retain(|decl| {
+        let sound = !diagnostics.has_error_within(decl.span);
+        lost.extend((!sound).then(|| decl.alias.clone()));
+        sound
+    });
+    group.lost = lost;
+    let mut found = Diagnostics::default();
+    expand(&rest, id, &BTreeMap::new(), &mut found);
+    found.retain(|item| item.severity == Severity::Error);
+    diagnostics.extend(found);
+}
+
+/// Whether a place is in another graph, or in a bundle.
+fn elsewhere_in_graphs(program: &Program, at: Span, this: Span) -> bool {
+    program.files.iter().any(|file| {
+        let graphs = file.decls.graphs.iter().map(|graph| graph.group.span).filter(|span| *span != this);
+        graphs.chain(file.decls.bundles.iter().map(|bundle| bundle.span)).any(|span| span.covers(at))
+    })
+}
+
 /// Whether a graph, or anything it uses, has an error already: expanding it would only repeat it.
 fn poisoned(program: &Program, id: DeclId, diagnostics: &Diagnostics) -> bool {
     let group = &program.graph(id).group;
@@ -143,9 +188,6 @@ fn poisoned(program: &Program, id: DeclId, diagnostics: &Diagnostics) -> bool {
         inside.extend(file.decls.graphs.iter().map(|graph| graph.group.span));
         inside.extend(file.decls.bundles.iter().map(|bundle| bundle.span));
     }
-    elsewhere.retain(|item| {
-        let at = item.primary.span;
-        !inside.iter().any(|span| span.source == at.source && span.start <= at.start && at.end <= span.end)
-    });
+    elsewhere.retain(|item| !inside.iter().any(|span| span.covers(item.primary.span)));
     elsewhere.has_errors()
 }

@@ -224,6 +224,7 @@ impl Decoder<'_> {
             uses: children(node, "use").filter_map(|node| self.use_(node)).collect(),
             params_known,
             nodes_known,
+            lost: self.lost(node),
             span: node.span,
         })
     }
@@ -231,7 +232,8 @@ impl Decoder<'_> {
     fn use_(&mut self, node: &Node) -> Option<UseDecl> {
         let with = self.with(node);
         let services = names_of_children(node, "uses");
-        Some(UseDecl { template: first_name(node)?, alias: prop_name(node, "as")?, with, services, span: node.span })
+        let (lost, span) = (self.lost(node), node.span);
+        Some(UseDecl { template: first_name(node)?, alias: prop_name(node, "as")?, with, services, lost, span })
     }
 
     fn with(&mut self, node: &Node) -> Vec<(Name, Expr)> {

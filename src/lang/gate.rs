@@ -159,7 +159,7 @@ pub(crate) fn reads(kind: ArtifactKind) -> &'static str {
 }
 
 /// A predicate with everything evaluated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PredicateIr {
     /// What stands at a path compares so with a value.
     Test(String, crate::lang::ast::Op, ValueIr),
@@ -172,7 +172,7 @@ pub enum PredicateIr {
 }
 
 /// A value of a predicate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ValueIr {
     /// A decimal number.
     Number(String),
@@ -196,7 +196,7 @@ pub struct SubjectIr {
 /// What an action that decides is known by.
 #[derive(Clone, Debug)]
 pub struct GateNoteIr {
-    /// The gate as its guard names it.
+    /// The gate as it is declared, by which alias it may be known.
     pub name: String,
     /// The kind.
     pub kind: String,

@@ -5,7 +5,7 @@ mod packages;
 mod prompts;
 mod records;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Digest, Limits, RelPath};
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span};
@@ -14,6 +14,7 @@ use crate::lang::ast::ImportDecl;
 use crate::lang::check::unique;
 use crate::lang::decode::decode;
 use crate::lang::load::packages::Packages;
+use crate::lang::names::names_declared;
 use crate::lang::package::{file_path, is_package, powers_asked};
 use crate::lang::parse::parse_with;
 use crate::lang::program::{FileId, PackageId, Program, ProgramFile};
@@ -117,6 +118,7 @@ impl Loader<'_> {
         }
         let mut file = ProgramFile::new(source, path.to_owned(), decls, self.diagnostics);
         file.package = package;
+        file.lost = lost_names(&nodes, if lost { &text } else { "" }, self.diagnostics);
         self.program.files.push(file);
         let id = FileId(self.program.files.len() - 1);
         self.known.insert(at.clone(), Some(id));
@@ -320,6 +322,16 @@ impl Loader<'_> {
             }
         }
     }
+}
+
+/// The names that declarations with a mistake stand for; `text`: the file, where some of it could not be read.
+fn lost_names(nodes: &[Node], text: &str, diagnostics: &Diagnostics) -> BTreeSet<String> {
+    let wrong = nodes.iter().filter(|node| diagnostics.has_error_within(node.span));
+    let named = wrong.filter_map(|node| match &node.args.first()?.kind {
+        Kind::Text(name) => Some(name.clone()),
+        _ => None,
+    });
+    named.chain(names_declared(text)).collect()
 }
 
 /// The diagnostic for content that is not what was promised.

@@ -18,6 +18,7 @@ mod kdl1;
 mod lex;
 mod lex_string;
 mod load;
+mod names;
 mod package;
 mod parse;
 mod parse_check;

@@ -79,12 +79,17 @@ impl Lower<'_> {
             Kind::Text(text) => verbatim(written, text),
             _ => (true, 0),
         };
+        let places = match &kind {
+            Kind::Text(text) if !verbatim => places(written, text),
+            _ => Vec::new(),
+        };
         Value {
             note: entry.ty().map(|note| self.name(note)),
             kind,
             span,
             verbatim,
             text_start: span.start + skipped as u32,
+            places,
         }
     }
 }
@@ -105,9 +110,90 @@ pub(super) fn verbatim(written: &str, text: &str) -> (bool, usize) {
     (rest.len() - quotes.len() == hashes && quotes == if lines { "\"\"\"" } else { "\"" }, skipped)
 }
 
+/// Where the stretches of a text with holes stand in the string as written: escapes and the indentation of
+/// several lines are in one and not in the other. Empty if there is no hole, or it cannot be told.
+pub(super) fn places(written: &str, text: &str) -> Vec<(u32, u32)> {
+    if !text.contains("{{") {
+        return Vec::new();
+    }
+    let hashes = written.bytes().take_while(|b| *b == b'#').count();
+    let open = written[hashes..].starts_with("\"\"\"");
+    let quotes = if open { 3 } else { 1 };
+    let (mut at, mut end) = (hashes + quotes, written.len().saturating_sub(hashes + quotes));
+    let lines = open && newline_len(written, at) > 0;
+    let mut prefix = "";
+    if lines {
+        at += newline_len(written, at);
+        // The last line holds the indentation and the closing quotes.
+        let body = written[..end].trim_end_matches(is_space);
+        prefix = &written[body.len()..end];
+        end = body.len();
+    }
+    let mut found = String::with_capacity(text.len());
+    let mut places: Vec<(u32, u32)> = Vec::new();
+    let mut begins = lines;
+    while at < end {
+        let rest = &written[at..end];
+        if std::mem::take(&mut begins) {
+            let blank = rest.len() - rest.trim_start_matches(is_space).len();
+            let empty = newline_len(written, at + blank) > 0;
+            at += if empty { blank } else { prefix.len().min(blank) };
+            continue;
+        }
+        let newline = newline_len(written, at);
+        if newline > 0 {
+            at += newline;
+            begins = lines;
+            // The last line end is no part of the text.
+            if !(lines && at >= end) {
+                found.push('\n');
+            }
+            continue;
+        }
+        if hashes == 0 && rest.starts_with('\\') {
+            let after = &rest[1..];
+            let gap = after.len() - after.trim_start_matches(|c: char| c.is_whitespace()).len();
+            if gap > 0 {
+                at += 1 + gap;
+                continue;
+            }
+            let length = if after.starts_with('u') { after.find('}').map_or(1, |close| close + 1) } else { 1 };
+            let Some(c) = text[found.len()..].chars().next() else { return Vec::new() };
+            found.push(c);
+            at += 1 + length;
+            continue;
+        }
+        let (to, from) = (found.len() as u32, at as u32);
+        if places.last().is_none_or(|(text, source)| source - text != from - to) {
+            places.push((to, from));
+        }
+        let Some(c) = rest.chars().next() else { break };
+        found.push(c);
+        at += c.len_utf8();
+    }
+    // Whatever this does not know of strings only costs the exact place.
+    if found == text { places } else { Vec::new() }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::verbatim;
+    use super::{places, verbatim};
+
+    #[test]
+    fn places_are_told_through_escapes_and_indentation() {
+        let at = |written: &str, text: &str, offset: usize| {
+            let places = places(written, text);
+            let of = places.iter().rev().find(|(text, _)| *text as usize <= offset).copied().expect("it is known");
+            written[of.1 as usize + offset - of.0 as usize..].chars().next()
+        };
+        assert_eq!(at(r#""a\n{{ x }}""#, "a\n{{ x }}", 5), Some('x'));
+        assert_eq!(at(r#""\u{e9}{{ x }}""#, "é{{ x }}", 5), Some('x'));
+        let lines = "\"\"\"\n    echo\n\n      {{ x }} \\\"y\\\"\n    \"\"\"";
+        assert_eq!(at(lines, "echo\n\n  {{ x }} \"y\"", 11), Some('x'));
+        assert_eq!(at(lines, "echo\n\n  {{ x }} \"y\"", 17), Some('y'));
+        assert_eq!(places("\"a\\n\"", "a\n"), []);
+        assert_eq!(places("\"{{ a \\n\"", "{{ other"), []);
+    }
 
     #[test]
     fn knows_when_offsets_hold() {

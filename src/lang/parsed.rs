@@ -10,7 +10,7 @@ use crate::lang::{Kind, Node, Property, Spanned, TypeNote, Value};
 
 /// What a change of the parser, of the tree or of the encoding changes: slices of another number are
 /// not found.
-const VERSION: &[u8] = b"partita parsed slice 1\n";
+const VERSION: &[u8] = b"partita parsed slice 2\n";
 
 /// Where parsed slices are kept. What it gives is trusted to be what it was given: who keeps it
 /// checks that.
@@ -48,6 +48,7 @@ struct FlatValue {
     at: At,
     verbatim: bool,
     text_start: u32,
+    places: Vec<(u32, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,6 +117,7 @@ impl Base {
             at: self.at(value.span),
             verbatim: value.verbatim,
             text_start: value.text_start - self.offset,
+            places: value.places.clone(),
         }
     }
 
@@ -132,6 +134,7 @@ impl Base {
             span: self.span(flat.at),
             verbatim: flat.verbatim,
             text_start: flat.text_start.saturating_add(self.offset),
+            places: flat.places,
         }
     }
 

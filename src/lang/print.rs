@@ -145,7 +145,7 @@ fn graph(expansion: &Expansion, program: &Program, origins: bool, constants: &mu
     for service in &expansion.services {
         out.push('\n');
         if origins {
-            let _ = writeln!(out, "    // from {}", program.sources.place(service.span));
+            let _ = writeln!(out, "    // from {}", program.sources.fixed_place(service.span));
         }
         print_service(&mut out, service, expansion, constants);
     }
@@ -165,7 +165,7 @@ fn graph(expansion: &Expansion, program: &Program, origins: bool, constants: &mu
             let recipe = instance.recipe.as_ref().map_or(String::new(), |recipe| format!(" by recipe {recipe}"));
             let template =
                 template_at(program, instance.span).map_or(String::new(), |name| format!("template {name} at "));
-            let place = program.sources.place(instance.span);
+            let place = program.sources.fixed_place(instance.span);
             let _ = writeln!(out, "    // from {template}{place}{recipe}{keys}");
             node(&mut out, action, expansion, constants);
         }

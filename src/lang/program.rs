@@ -137,7 +137,7 @@ pub(crate) enum Lost {
     No,
     /// Some declarations could not be read; report a name only where it is near to one that is known.
     Perhaps,
-    /// The import it comes from failed.
+    /// Its declaration was not understood, or the import it comes from failed.
     Yes,
 }
 
@@ -156,6 +156,8 @@ pub struct ProgramFile {
     pub aliases: BTreeMap<String, FileId>,
     /// Aliases whose import failed, which has been reported.
     pub failed_aliases: BTreeSet<String>,
+    /// Names whose declarations were not understood, which has been reported.
+    pub lost: BTreeSet<String>,
     names: BTreeMap<(DeclKind, String), usize>,
 }
 
@@ -182,7 +184,8 @@ impl ProgramFile {
                 }
             }
         }
-        Self { source, path, package: None, decls, aliases: BTreeMap::new(), failed_aliases: BTreeSet::new(), names }
+        let (aliases, failed_aliases, lost) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { source, path, package: None, decls, aliases, failed_aliases, lost, names }
     }
 }
 
@@ -419,6 +422,10 @@ impl Program {
             diagnostics.push(diagnostic);
             return None;
         }
+        let lost = self.lost(file, &name.value);
+        if lost == Lost::Yes {
+            return None;
+        }
         for other in DeclKind::ALL {
             if *other != kind
                 && let Some(found) = self.lookup(file, *other, &name.value)
@@ -448,10 +455,8 @@ impl Program {
             .with_label(format!("no {word} of this name"));
         let known: Vec<String> = self.visible(file, kind).take(COMPARED).collect();
         let suggestion = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
-        match self.lost(file, &name.value) {
-            Lost::No => {}
-            Lost::Perhaps if suggestion.is_some() => {}
-            Lost::Perhaps | Lost::Yes => return None,
+        if lost == Lost::Perhaps && suggestion.is_none() {
+            return None;
         }
         if let Some(found) = suggestion.as_ref().and_then(|name| self.lookup(file, kind, name)) {
             diagnostic = diagnostic.with_suggestion(suggestion.as_deref());
@@ -474,8 +479,12 @@ impl Program {
     /// Whether a name that is not found may stand in what could not be read.
     pub(crate) fn lost(&self, file: FileId, name: &str) -> Lost {
         let this = self.file(file);
+        if this.lost.contains(name) {
+            return Lost::Yes;
+        }
         let incomplete = match name.split_once('.') {
-            Some((alias, _)) => match this.aliases.get(alias) {
+            Some((alias, rest)) => match this.aliases.get(alias) {
+                Some(other) if self.file(*other).lost.contains(rest) => return Lost::Yes,
                 Some(other) => self.file(*other).decls.incomplete,
                 None if this.failed_aliases.contains(alias) || this.decls.imports_incomplete => return Lost::Yes,
                 None => this.decls.incomplete,

@@ -46,6 +46,9 @@ pub struct Value {
     /// Byte offset in the source where the text begins: after the opening quote, in a string of several
     /// lines after its first line end. For what is not text, where the value begins.
     pub text_start: u32,
+    /// Of a text with holes that is not verbatim: where stretches of it stand, each an offset in the text
+    /// and one in the source, the latter from the start of the value.
+    pub places: Vec<(u32, u32)>,
 }
 
 /// `name=value`.

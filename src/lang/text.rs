@@ -104,20 +104,35 @@ impl Text {
             let path = text.split('.').map(str::to_owned).collect();
             return Self { parts: vec![Part::Hole { path, filters: Vec::new(), span: value.span }], span: value.span };
         }
+        if text == "{{" {
+            // How the braces themselves are written: there is nothing else that this could be.
+            return Self { parts: vec![Part::Literal(text.to_owned())], span: value.span };
+        }
         let mut parts: Vec<Part> = Vec::new();
         let mut at = 0;
         while let Some(open) = text[at..].find("{{").map(|i| i + at) {
-            let Some(close) = text[open..].find("}}").map(|i| i + open) else { break };
             push_literal(&mut parts, &text[at..open]);
-            let inside = &text[open + 2..close];
             let place = |from: usize, to: usize| {
-                if value.verbatim {
-                    let base = value.text_start as usize;
-                    Span::new(value.span.source, base + from, base + to)
-                } else {
-                    value.span
+                let base = value.text_start as usize;
+                let within = |at: usize| {
+                    let before = value.places.partition_point(|(text, _)| *text as usize <= at);
+                    let (text, source) = value.places[before.checked_sub(1)?];
+                    Some(value.span.start as usize + source as usize + at - text as usize)
+                };
+                match (value.verbatim, within(from), within(to.saturating_sub(1).max(from))) {
+                    (true, ..) => Span::new(value.span.source, base + from, base + to),
+                    (false, Some(start), Some(last)) => Span::new(value.span.source, start, last + 1),
+                    (false, ..) => value.span,
                 }
             };
+            let close = text[open + 2..].find("}}").map(|i| i + open + 2);
+            let Some(close) = close.filter(|close| plain_hole(&text[open + 2..*close])) else {
+                diagnostics.push(never_closed(place(open, open + 2)));
+                parts.push(Part::Broken);
+                at = open + 2;
+                continue;
+            };
+            let inside = &text[open + 2..close];
             match parse_hole(inside, &|from, to| place(open + 2 + from, open + 2 + to), diagnostics) {
                 Some(Part::Literal(more)) => push_literal(&mut parts, &more),
                 Some(part) => parts.push(part),
@@ -133,6 +148,13 @@ impl Text {
     }
 }
 
+/// Whether what stands between braces may be a hole: it opens none itself, unless as a text.
+fn plain_hole(inside: &str) -> bool {
+    let inside = inside.trim();
+    let quoted = |quote: char| inside.len() > 1 && inside.starts_with(quote) && inside.ends_with(quote);
+    !inside.contains("{{") || quoted('"') || quoted('\'')
+}
+
 /// Adds text, to the text before it if there is some: braces written as a text are text like what is
 /// around them.
 fn push_literal(parts: &mut Vec<Part>, more: &str) {
@@ -141,6 +163,14 @@ fn push_literal(parts: &mut Vec<Part>, more: &str) {
         Some(Part::Literal(before)) => before.push_str(more),
         _ => parts.push(Part::Literal(more.to_owned())),
     }
+}
+
+/// The diagnostic for braces that open a hole which nothing closes.
+fn never_closed(span: Span) -> Diagnostic {
+    Diagnostic::new(Code::P0308, span, "this `{{` is never closed")
+        .with_label("a hole begins here")
+        .with_help("close it: `{{ name }}`")
+        .with_help(BRACES)
 }
 
 /// Parses what stands between the braces. `place` gives the span of a range of it.

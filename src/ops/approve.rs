@@ -16,7 +16,7 @@ use crate::ops::diff::read_plan;
 use crate::ops::keys::{DEFAULT_KEY, key_dir, open_signer, public_key, public_keys};
 use crate::ops::revision::Repository;
 use crate::ops::run::write_atomically;
-use crate::ops::workspace::Workspace;
+use crate::ops::workspace::{Workspace, make_state};
 use crate::plan::{ActionKind, Approval, Consent, Plan};
 
 /// How far ahead of this machine's clock another's may be.
@@ -323,6 +323,7 @@ pub fn approve(
         &keyid[..16],
         &about[..8]
     ));
+    make_state(&workspace.state)?;
     write_atomically(&kept, &line)?;
     for approved in approvals.iter_mut().filter(|approved| approved.counts) {
         let Some((addr, approval)) = asked.iter().find(|(addr, _)| *addr == approved.addr) else { continue };

@@ -15,6 +15,7 @@ use crate::ops::contents::{Origin, date_of, source_of, spec};
 use crate::ops::keys::{DEFAULT_KEY, OpenKey, key_dir, open_signer, public_keys};
 use crate::ops::places::SpecPlace;
 use crate::ops::ports::notices;
+use crate::ops::recheck::refuse_held;
 use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, chosen_outputs, run_one};
 use crate::ops::trust::{PolicyErrors, read_policy};
 use crate::ops::workspace::Workspace;
@@ -128,6 +129,7 @@ fn make_once(
     let notify = notices(&context.sink, &context.clock, &report.run);
     let store =
         LocalStore::open(&workspace.store, StoreOptions { notify, ..StoreOptions::new(Arc::clone(&context.clock)) })?;
+    refuse_held(&planned.plan, &chosen.outputs, report, &store)?;
     let source = request.source.map(|given| source_of(workspace, given, report, &context.environment)).transpose()?;
     let origin = Origin { tenant: DEFAULT_TENANT.to_owned(), source, date };
     let (spec, notes) = spec(&ir, &planned.plan, request.params, report, &store, origin)?;
@@ -173,6 +175,9 @@ pub fn verify(
     tenant: Option<&str>,
     own_keys: Option<&Path>,
 ) -> Result<Result<Judged, VerifyProblem>, Error> {
+    std::fs::File::open(file).map_err(|error| {
+        Error::usage(format!("there is nothing to verify: cannot open `{}`: {error}", file.display()))
+    })?;
     let tenant = tenant.unwrap_or(DEFAULT_TENANT);
     let options = VerifyOptions::new(tenant);
     let (judge, name, sha256) = match policy {

@@ -1,14 +1,14 @@
-//! The compiler's operations: check, expand, plan, explain, init. Leaves out execution.
+//! The compiler's operations: check, expand, plan, init. Leaves out execution.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::RelPath;
-use crate::diag::{Code, Diagnostics, did_you_mean};
-use crate::lang::{Compiled, DeclId, Expansion, expand, print_expansion, reference_names, reference_node};
+use crate::diag::{Diagnostics, did_you_mean};
+use crate::lang::{Compiled, DeclId, Expansion, expand, print_expansion};
 use crate::ops::Error;
-use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find};
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, tidy};
 use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
 
 /// Checks the workspace, or the files given instead of its root file.
@@ -34,6 +34,12 @@ pub(super) fn chosen(locations: &Locations, files: &[PathBuf]) -> Result<(DiskWo
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
     let mut roots = Vec::new();
     for (file, given) in absolute.iter().zip(files) {
+        if file.is_dir() {
+            return Err(Error::usage_help(
+                format!("`{}` is a folder", given.display()),
+                format!("name files in it, or the workspace: `-C {}`", given.display()),
+            ));
+        }
         let real = file.canonicalize().map_err(Error::io("read", given))?;
         let inside = real.strip_prefix(&dir).map_err(|_| {
             Error::usage(format!("`{}` lies outside the workspace `{}`", given.display(), dir.display()))
@@ -129,31 +135,11 @@ pub fn expand_graph(
     Ok(print_expansion(&planned.expansion, &workspace.compiled.program))
 }
 
-/// The page of a code, or the reference of a node: `P0101`, `for-each`, `bundle.include`.
-pub fn explain(name: &str) -> Result<String, Error> {
-    if let Ok(code) = name.parse::<Code>() {
-        return Ok(code.info().page.to_owned());
-    }
-    if let Some(section) = reference_node(name) {
-        return Ok(section);
-    }
-    let is_code =
-        name.starts_with(['P', 'p']) && name.get(1..2).is_some_and(|next| next.as_bytes()[0].is_ascii_digit());
-    let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).chain(reference_names()).collect();
-    let wanted = if is_code { name.to_ascii_uppercase() } else { name.to_owned() };
-    let help = match did_you_mean(&wanted, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            format!("codes run from {} to {}; nodes are those of specs", Code::ALL[0], Code::ALL[Code::ALL.len() - 1])
-        }
-    };
-    let what = if is_code { "code" } else { "code or node" };
-    Err(Error::usage_help(format!("there is no {what} `{name}`"), help))
-}
-
 /// A name for a graph, after that of its folder: one that needs no quotes in KDL.
 fn name_of(folder: &str) -> String {
-    let name = crate::base::slug(folder).trim_matches('-').to_owned();
+    // A bundle takes the name too, and there only what every system knows.
+    let ascii: String = folder.chars().map(|c| if c.is_ascii() { c } else { '-' }).collect();
+    let name = crate::base::slug(&ascii).trim_matches('-').to_owned();
     let is_keyword = matches!(name.as_str(), "true" | "false" | "null" | "inf" | "nan");
     match name.chars().next() {
         None => "hello".to_owned(),
@@ -165,9 +151,26 @@ fn name_of(folder: &str) -> String {
 /// The spec that `init` writes.
 const INIT: &str = include_str!("init.kdl");
 
+/// A `.gitignore` to which is added what git should leave alone, unless it says so already.
+fn ignoring(before: &str) -> String {
+    let mut text = before.to_owned();
+    for line in ["/.partita/", "/out/"] {
+        let bare = line.trim_matches('/');
+        if before.lines().any(|known| known.trim().trim_matches('/') == bare) {
+            continue;
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
 /// Makes a workspace that runs. Refuses to touch one that is there.
 pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
-    let dir = locations.current.join(dir);
+    let dir = tidy(&locations.current.join(dir));
     let file = dir.join(ROOT_FILE);
     if file.exists() {
         return Err(Error::usage_help(
@@ -180,8 +183,14 @@ pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
     let name = name_of(&name.unwrap_or_default());
     std::fs::write(&file, INIT.replace("NAME", &name)).map_err(Error::io("write", &file))?;
     let ignore = dir.join(".gitignore");
-    if !ignore.exists() {
-        std::fs::write(&ignore, "/.partita/\n/out/\n").map_err(Error::io("write", &ignore))?;
+    let before = match std::fs::read_to_string(&ignore) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::io("read", &ignore)(error)),
+    };
+    let text = ignoring(&before);
+    if text != before {
+        std::fs::write(&ignore, text).map_err(Error::io("write", &ignore))?;
     }
     Ok(file)
 }

@@ -14,7 +14,7 @@ use crate::lang::{Compiled, Folder, Locked, ParsedSlices, World, WorldError, com
 use crate::ops::Error;
 use crate::ops::package_store::PackageStore;
 use crate::ops::revision::Repository;
-use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, find};
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, base_of, find};
 use crate::plan::{
     InputSource, PLAN_BYTES, Place, Places, Plan, Review, Side, diff, from_json_lines, lower, review_json,
     review_markdown, review_sarif, review_text,
@@ -253,7 +253,8 @@ fn open(
     };
     let compiled = compile_for(&recorded, &[root], locations.tenant.as_deref());
     if compiled.diagnostics.has_errors() {
-        let Compiled { program, diagnostics, .. } = compiled;
+        let Compiled { mut program, diagnostics, .. } = compiled;
+        program.sources.set_base(base_of(&dir, &locations.current));
         return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
     }
     let (files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());

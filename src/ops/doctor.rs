@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::base::{Environment, format_bytes};
 use crate::exec::IsolationLevels;
+use crate::ops::utilities::utilities;
 use crate::plan::Isolation;
 
 /// How a look ended.
@@ -44,13 +45,7 @@ pub fn doctor(store: Option<&Path>, state: Option<&Path>, environment: &Environm
             findings.push(directory(what, dir));
         }
     }
-    let shell = environment
-        .get(Environment::PATH)
-        .and_then(|path| std::env::split_paths(path).map(|dir| dir.join("sh")).find(|candidate| candidate.is_file()));
-    findings.push(match shell {
-        Some(path) => Finding { what: "sh", health: Health::Good, seen: path.display().to_string() },
-        None => Finding { what: "sh", health: Health::Bad, seen: "not found on PATH".to_owned() },
-    });
+    findings.extend(utilities(environment));
     findings
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong in an operation, with the kind that decides the exit status, a string code, and
 //! what to do. Leaves out rendering.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::base::ErrorKind;
@@ -91,8 +92,14 @@ pub enum Error {
     #[error("internal error: {0}")]
     Internal(String),
     /// Results were asked for that are not known.
-    #[error("{missing} results are not known")]
+    #[error("{} not known", counted(*missing, "result"))]
     NotCached {
+        /// How many.
+        missing: u64,
+    },
+    /// Records were asked for that are not in the cassette.
+    #[error("{} not in the cassette", counted(*missing, "record"))]
+    NotRecorded {
         /// How many.
         missing: u64,
     },
@@ -105,6 +112,18 @@ pub enum Error {
     /// A check said no.
     #[error("{0}")]
     CheckFailed(String),
+    /// Actions that were made again came out otherwise.
+    #[error("{count} of the actions came out otherwise when they were made again")]
+    Differs {
+        /// How many.
+        count: u64,
+    },
+    /// What goes into a bundle is held back.
+    #[error("held back, as a check found that it does not come out the same each time:{}", shown(held))]
+    Held {
+        /// What was found, by address.
+        held: BTreeMap<String, String>,
+    },
     /// The run was stopped by a signal.
     #[error("stopped by signal {0}")]
     Signal(u8),
@@ -143,7 +162,10 @@ impl Error {
             Self::Report(_) => ErrorKind::Report,
             Self::Audit(_) => ErrorKind::Audit,
             Self::Internal(_) => ErrorKind::Internal,
-            Self::NotCached { .. } | Self::CheckFailed(_) => ErrorKind::CheckFailed,
+            Self::NotCached { .. } | Self::NotRecorded { .. } | Self::CheckFailed(_) | Self::Differs { .. } => {
+                ErrorKind::CheckFailed
+            }
+            Self::Held { .. } => ErrorKind::Bundle,
             Self::Signal(number) => ErrorKind::Signal(*number),
         }
     }
@@ -166,7 +188,10 @@ impl Error {
             Self::Audit(_) => "audit".to_owned(),
             Self::Internal(_) => "internal".to_owned(),
             Self::NotCached { .. } => "not-cached".to_owned(),
+            Self::NotRecorded { .. } => "not-recorded".to_owned(),
             Self::CheckFailed(_) => "check-failed".to_owned(),
+            Self::Differs { .. } => "differs".to_owned(),
+            Self::Held { .. } => "held".to_owned(),
             Self::Signal(_) => "signal".to_owned(),
         }
     }
@@ -186,15 +211,42 @@ impl Error {
             Self::Lost { .. } => Some("run again: what was lost is made anew".to_owned()),
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
+            Self::Differs { .. } => {
+                Some("it is held back from bundles until `--check` finds it the same each time".to_owned())
+            }
+            Self::Held { held } => {
+                let addr = held.keys().next().map_or("ADDR", String::as_str);
+                let graph = addr.split('/').next().unwrap_or(addr);
+                Some(format!("mend it, then let it be made again: `partita run {graph} --check={addr}`"))
+            }
+            Self::NotRecorded { .. } => Some("leave out `--replay-only` to ask them anew".to_owned()),
             Self::Store(error) | Self::Exec { error: exec::Error::Store(error), .. } => store_help(error),
             _ => None,
         }
     }
 }
 
+/// What is held back, a line each.
+fn shown(held: &BTreeMap<String, String>) -> String {
+    held.values().map(|why| format!("\n  {why}")).collect::<Vec<_>>().concat()
+}
+
+/// `1 result is`, `2 results are`.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what} is") } else { format!("{count} {what}s are") }
+}
+
 /// What to do about a store that refuses, as far as it can be told from how it does.
 fn store_help(error: &store::Error) -> Option<String> {
-    let text = if error.is_for_want_of_room() {
+    // History and ledger lie in the state directory.
+    let of_state = matches!(error, store::Error::Io { path, .. } | store::Error::Index { path, .. }
+    if path.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("history.sqlite") || name.starts_with("ledger.sqlite")
+    }));
+    let text = if of_state && error.is_for_want_of_permission() {
+        "let this user write there, or name another state directory: `--state DIR`"
+    } else if error.is_for_want_of_room() {
         "make room, by `partita store gc --max-age 30d` for instance, or name another store: `--store DIR`"
     } else if error.is_for_want_of_permission() {
         "let this user write there, or name another store: `--store DIR`"

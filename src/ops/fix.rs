@@ -10,7 +10,7 @@ use crate::diag::{Code, Diagnostics, SourceMap};
 use crate::lang::{Compiled, FixedText, World, fix, parse, upgrade};
 use crate::ops::Error;
 use crate::ops::check::chosen;
-use crate::ops::run::write_atomically;
+use crate::ops::in_place::{read_text, write_back};
 use crate::ops::workspace::Locations;
 
 /// What to mend, and how.
@@ -27,7 +27,7 @@ pub struct FixRequest {
 /// A file that was mended, or would be.
 #[derive(Clone, Debug)]
 pub struct FixedFile {
-    /// Its path relative to the workspace.
+    /// Its path from the current directory.
     pub path: String,
     /// What was mended, one for each fix.
     pub codes: Vec<Code>,
@@ -53,13 +53,14 @@ pub fn fix_files(locations: &Locations, request: &FixRequest) -> Result<FixReply
         let file = path.under(world.dir());
         if request.write {
             // Another may have written it meanwhile: rather say so than lose what they wrote.
-            let now = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
+            let now = read_text(&file)?;
             if now != before {
                 return Err(Error::CheckFailed(format!("`{}` changed while it was mended", file.display())));
             }
-            write_atomically(&file, after.as_bytes())?;
+            write_back(&file, &after)?;
         }
-        files.push(FixedFile { diff: unified(path.as_str(), &before, &after), path: path.as_str().to_owned(), codes });
+        let shown = format!("{}{path}", world.base());
+        files.push(FixedFile { diff: unified(&shown, &before, &after), path: shown, codes });
     }
     let mut compiled = fixed.compiled;
     locations.levels.apply(&mut compiled.diagnostics);

@@ -3,12 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::Limits;
 use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::{FormatError, format};
 use crate::ops::Error;
 use crate::ops::fix::unified;
-use crate::ops::run::write_atomically;
+use crate::ops::in_place::{read_text, write_back};
 use crate::ops::workspace::{Locations, find};
 
 /// What formatting found and did.
@@ -53,12 +52,7 @@ pub fn format_files(locations: &Locations, files: &[PathBuf], write: bool) -> Re
     }
     let mut formatted = Formatted::default();
     for path in all {
-        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        if bytes.len() > Limits::SPEC_BYTES {
-            return Err(Error::usage(format!("`{}` is larger than 4 MiB", path.display())));
-        }
-        let text =
-            String::from_utf8(bytes).map_err(|_| Error::usage(format!("`{}` is not UTF-8 text", path.display())))?;
+        let text = read_text(&path)?;
         let source = formatted.sources.add(path.display().to_string(), text.as_str());
         match format(source, &text) {
             Ok(canonical) if canonical == text => {}
@@ -66,7 +60,7 @@ pub fn format_files(locations: &Locations, files: &[PathBuf], write: bool) -> Re
                 let base = path.strip_prefix(&locations.current).unwrap_or(&path);
                 formatted.diff.push_str(&unified(&base.display().to_string(), &text, &canonical));
                 if write {
-                    write_atomically(&path, canonical.as_bytes())?;
+                    write_back(&path, &canonical)?;
                 }
                 formatted.changed.push(path);
             }

@@ -1,14 +1,16 @@
 //! What happened: why an action ran, the list of runs, and what actions printed. Leaves out running.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::{ActionKey, Clock, Digest, Manifest, TextSink};
 use crate::event::{Envelope, Event, Reason, journal_path, read_journal};
 use crate::ops::Error;
+use crate::ops::run::run_dir;
 use crate::ops::workspace::Workspace;
-use crate::store::{Cas, Claims, Found, History, LocalStore, RunRow, StoreOptions};
-use std::sync::Arc;
+use crate::store::{Cas, Claims, Found, History, LocalStore, RunRow, RunStatus, StoreOptions};
 
 /// Why an action ended as it did in a run.
 #[derive(Clone, Debug)]
@@ -29,9 +31,18 @@ pub struct Why {
     pub failure: Option<String>,
 }
 
+/// The file of it in the state directory.
+const HISTORY: &str = "history.sqlite";
+
+/// Whether something was run. A state directory that cannot be looked into is not an empty one.
+fn has_history(workspace: &Workspace) -> Result<bool, Error> {
+    let path = workspace.state.join(HISTORY);
+    path.try_exists().map_err(Error::io("read", &path))
+}
+
 pub(super) fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<History, Error> {
-    let path = workspace.state.join("history.sqlite");
-    if !path.exists() {
+    let path = workspace.state.join(HISTORY);
+    if !has_history(workspace)? {
         return Err(Error::usage_help(
             "nothing has been run in this workspace yet",
             "run something: `partita run GRAPH`",
@@ -106,9 +117,43 @@ pub(super) fn find_run(history: &History, id: &str) -> Result<RunRow, Error> {
     }
 }
 
-/// The runs of a workspace, newest first.
+/// The runs of a workspace, newest first. One that has no end on record and no process any more was interrupted.
 pub fn runs(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<Vec<RunRow>, Error> {
-    Ok(history(workspace, clock)?.runs()?)
+    if !has_history(workspace)? {
+        return Ok(Vec::new());
+    }
+    let history = history(workspace, clock)?;
+    let is_alone = |row: &RunRow| row.status == RunStatus::Started && !is_alive(&workspace.state, &row.id);
+    // What was looked at before may have ended while it was looked at: it is read again.
+    let gone: Vec<String> = history.runs()?.into_iter().filter(is_alone).map(|row| row.id).collect();
+    let mut rows = history.runs()?;
+    for row in rows.iter_mut().filter(|row| row.status == RunStatus::Started && gone.contains(&row.id)) {
+        row.status = RunStatus::Interrupted;
+    }
+    Ok(rows)
+}
+
+/// The file by which a run shows that its process lives: the process holds a lock on it.
+fn alive_path(state: &Path, run: &str) -> PathBuf {
+    run_dir(state, run).join("alive")
+}
+
+/// Shows that the process of a run lives, for as long as the file is open.
+pub(super) fn show_alive(state: &Path, run: &str) -> Result<File, Error> {
+    let path = alive_path(state, run);
+    let failed = |error| Error::Io { what: "make", path: path.clone(), source: error };
+    std::fs::create_dir_all(run_dir(state, run)).map_err(failed)?;
+    let file = File::create(&path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+/// Whether the process of a run lives. One that cannot be asked about is taken to.
+fn is_alive(state: &Path, run: &str) -> bool {
+    match File::open(alive_path(state, run)) {
+        Ok(file) => file.try_lock_shared().is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 /// What one action printed.
@@ -149,11 +194,13 @@ pub fn log(
         }
     };
     let mut entries = Vec::new();
+    let mut took_part = false;
     for envelope in journal(&workspace.state, &row.id)? {
         let Event::ActionFinished { addr: at, logs, failure, .. } = envelope.event else { continue };
         if addr.is_some_and(|addr| at != addr && !at.starts_with(&format!("{addr}/"))) {
             continue;
         }
+        took_part = true;
         let (stdout, stderr) = match &logs {
             Some([stdout, stderr]) => (read(stdout)?, read(stderr)?),
             None => (Vec::new(), Vec::new()),
@@ -163,7 +210,14 @@ pub fn log(
         }
     }
     if let (Some(addr), true) = (addr, entries.is_empty()) {
-        return Err(Error::usage(format!("`{addr}` printed nothing in run {}", row.id)));
+        return Err(if took_part {
+            Error::usage(format!("`{addr}` printed nothing in run {}", row.id))
+        } else {
+            Error::usage_help(
+                format!("`{addr}` took no part in run {}", row.id),
+                "addresses are as in `partita plan GRAPH`; `partita runs` lists the runs",
+            )
+        });
     }
     Ok(entries)
 }
@@ -173,7 +227,10 @@ pub fn describe(reason: &Reason) -> String {
     let mut text = String::new();
     let _ = match reason {
         Reason::NeverSeen => write!(text, "it was never run before"),
-        Reason::DefChanged { field, before, after } => write!(text, "`{field}` changed from {before} to {after}"),
+        Reason::DefChanged { field, before, after } => {
+            let line = |value: &str| value.replace('\n', "\\n");
+            write!(text, "`{field}` changed from {} to {}", line(before), line(after))
+        }
         Reason::InputChanged { path } => write!(text, "the input `{path}` changed"),
         Reason::DepOutputChanged { addr, path } => write!(text, "`{path}`, made by `{addr}`, changed"),
         Reason::EnvChanged { var } => write!(text, "the variable `{var}` changed"),
@@ -198,8 +255,8 @@ pub fn describe(reason: &Reason) -> String {
         Reason::RunTimeout => write!(text, "the time of the run was up before it could start"),
         Reason::SameKey => write!(text, "nothing it depends on has changed since its last run"),
         Reason::KnownKey { run } => write!(text, "the same action was done before, in run {run}"),
-        Reason::ProducerFailed { addr } => write!(text, "`{addr}`, which it needs, failed"),
-        Reason::Cancelled => write!(text, "the run was stopped before it could start"),
+        Reason::ProducerFailed { addr } => write!(text, "`{addr}`, which it needs, did not succeed"),
+        Reason::Cancelled => write!(text, "the run was stopped before it was done"),
         Reason::RequireCached => write!(text, "its result is not known, and running was not allowed"),
         Reason::Approved { by } => write!(text, "it was approved by {}", by.join(", ")),
         Reason::ApprovalMissing => write!(text, "people have not approved it"),

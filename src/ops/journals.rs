@@ -63,10 +63,15 @@ fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
                     }));
                 }
             }
-            Event::ServiceStarted { .. }
+            Event::ActionChecked { .. }
+            | Event::ServiceStarted { .. }
             | Event::ServiceReady { .. }
             | Event::ServiceStopped { .. }
-            | Event::BlobQuarantined { .. } | Event::Notice { .. } | Event::RunFinished { .. } => {}
+            | Event::RunEstimated { .. }
+            | Event::ActionWaits { .. }
+            | Event::BlobQuarantined { .. }
+            | Event::Notice { .. }
+            | Event::RunFinished { .. } => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::{SignerDecl, parse_signer, quote};
 use crate::ops::Error;
 use crate::ops::run::write_atomically;
-use crate::ops::workspace::Workspace;
+use crate::ops::workspace::{Workspace, make_state};
 
 /// The key of bundles that name none.
 pub const DEFAULT_KEY: &str = "default";
@@ -24,6 +24,13 @@ const SIGNATURE_BYTES: u64 = 64 * 1024;
 /// The keys of a workspace.
 pub fn key_dir(workspace: &Workspace) -> PathBuf {
     workspace.state.join("keys")
+}
+
+/// The folder of the keys, in a state directory that is there: what will be written to is out of the reach
+/// of version control first.
+pub fn make_key_dir(workspace: &Workspace) -> Result<PathBuf, Error> {
+    make_state(&workspace.state)?;
+    Ok(key_dir(workspace))
 }
 
 /// Where it says how a key signs that is not a file.
@@ -82,8 +89,12 @@ pub fn public_keys(dir: &Path) -> Result<BTreeMap<String, PublicKey>, Error> {
 /// The public key of a name.
 pub fn public_key(dir: &Path, name: &str) -> Result<PublicKey, Error> {
     check_key_name(name)?;
-    let (_, path) = key_paths(dir, name);
+    let (private, path) = key_paths(dir, name);
     if !path.exists() {
+        // One that openssl made has no public half of its own yet.
+        if private.exists() {
+            return Ok(PrivateKey::from_pem_file(&private, None)?.public());
+        }
         return Err(Error::KeyMissing { name: name.to_owned(), path });
     }
     Ok(PublicKey::from_pem_file(&path)?)
@@ -131,6 +142,9 @@ pub fn open_signer(dir: &Path, name: &str, environment: &Environment) -> Result<
     if !private.exists() {
         if name != DEFAULT_KEY || public.exists() {
             return Err(Error::KeyMissing { name: name.to_owned(), path: private });
+        }
+        if let Some(state) = dir.parent() {
+            make_state(state)?;
         }
         bundle::generate_key(dir, name, Algorithm::Ed25519, None)?;
         is_new = true;

@@ -23,7 +23,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use crate::base::{Clock, Digest, Environment, Timestamp};
 use crate::event::Outcome;
 use crate::exec::{FileMeta, RunReport};
+use crate::lang::{LOCK_FILE, VENDOR};
 use crate::ops::Error;
+use crate::ops::package_store::is_part_of_package;
 use crate::ops::workspace::Workspace;
 use crate::plan::{ActionKind, Class, Plan};
 use crate::store::FileStat;
@@ -211,6 +213,20 @@ fn collect(
             list.content(path.to_str()?, Digest::of_blob(source.text.as_bytes()), None)?;
         }
     }
+    for package in &workspace.compiled.program.packages {
+        // Its digest is over all its files, of which specs are a part.
+        let vendored = workspace.dir.join(VENDOR).join(&package.name);
+        match &package.place {
+            Some(place) => list.tree(&place.under(&workspace.dir), true)?,
+            None => list.absent(vendored.to_str()?),
+        }
+    }
+    if !workspace.compiled.program.packages.is_empty() {
+        let lock = workspace.dir.join(LOCK_FILE);
+        if !lock.exists() {
+            list.absent(lock.to_str()?);
+        }
+    }
     for (path, (digest, meta)) in &report.seen.files {
         list.content(path.as_str(), *digest, Some(meta))?;
     }
@@ -315,7 +331,14 @@ impl List {
         if let Some(digest) = digest {
             return self.content(path.to_str()?, digest, None);
         }
-        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+        self.tree(path, false)
+    }
+
+    /// A folder with all that is in it; of a package without what is no part of it.
+    fn tree(&mut self, path: &Path, is_package: bool) -> Option<()> {
+        let walk = walkdir::WalkDir::new(path).sort_by_file_name().into_iter();
+        let is_part = |entry: &walkdir::DirEntry| !is_package || is_part_of_package(entry);
+        for entry in walk.filter_entry(is_part) {
             let entry = entry.ok()?;
             let text = entry.path().to_str()?;
             if entry.file_type().is_file() {

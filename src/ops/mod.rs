@@ -11,11 +11,13 @@ mod depends;
 mod diff;
 mod doctor;
 mod error;
+mod explain;
 mod fix;
 mod forecast;
 mod format;
 mod git;
 mod history;
+mod in_place;
 mod journals;
 mod keys;
 mod machine;
@@ -25,15 +27,19 @@ mod packages;
 mod places;
 mod ports;
 mod rebuild;
+mod recheck;
+mod rekey;
 mod report;
 mod revision;
 mod run;
 mod secrets;
 mod session;
+mod shell;
 mod slices;
 mod testing;
 mod tlog;
 mod trust;
+mod utilities;
 mod workspace;
 
 // What fronts need of the modules below, so that they name this module alone.
@@ -41,11 +47,11 @@ pub use crate::bundle::{
     Algorithm, BUILD_LEVEL_1, BuiltFile, Change, PublicKey, REPRODUCED, Severity, Status as CheckStatus, Verdict,
     compress, pack_single,
 };
-pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport};
+pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport, Visit};
 pub use crate::lang::{
     CompletionKind, FileId, Index, Instances, Item, LOCK_FILE, Lock, SignerDecl, Symbol, TokenClass,
 };
-pub use crate::plan::Isolation;
+pub use crate::plan::{Isolation, Rekeying};
 pub use crate::store::{GcOptions, LocalStore, RunRow};
 
 pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
@@ -55,18 +61,20 @@ pub use bundles::{
     BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify,
     verify_made,
 };
-pub use check::{PlanFormat, Planned, check, expand_graph, explain, find_graph, init, plan, write_plan};
+pub use check::{PlanFormat, Planned, check, expand_graph, find_graph, init, plan, write_plan};
 pub use depends::{Step, why_depends};
 pub use diff::{DiffErrors, DiffFormat, DiffRequest, compare, read_plan, write_diff};
 pub use doctor::{Finding, Health, doctor};
 pub use error::Error;
+pub use explain::{error_codes, error_page, explain};
 pub use fix::{FixReply, FixRequest, FixedFile, fix_files, unified};
 pub use forecast::{FORECAST_FORMAT, forecast, forecast_json, forecast_text};
 pub use format::{Formatted, format_files, format_text};
 pub use history::{LogEntry, Why, describe, log, runs, why};
 pub use journals::{Divergence, Ending, RunsDiff, diff_runs, trace};
 pub use keys::{
-    DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, open_signer, public_key, public_keys,
+    DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, make_key_dir, open_signer, public_key,
+    public_keys,
 };
 pub use memo::{MemoAnswer, MemoKey};
 pub use package_store::PackageStore;
@@ -74,11 +82,15 @@ pub use packages::{LockReply, LockRequest, SpecErrors, Vendored, lock, vendor};
 pub use places::{FailedAction, SpecPlace};
 pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};
+pub use recheck::Recheck;
+pub use rekey::{rekey_older_state, rekey_older_store, rekey_store};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
 pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
 pub use session::{Draft, Findings, Session};
+pub use shell::{ShellReply, shell};
 pub use testing::{TestReply, TestRequest, junit, test};
 pub use tlog::{Logged, tlog_append, tlog_check, tlog_prove};
 pub use trust::{PolicyErrors, read_policy};
+pub use utilities::usual_tools;
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};

@@ -112,10 +112,7 @@ pub(super) fn read_folder(dir: &Path) -> Result<Folder, WorldError> {
     let refused = |error: FolderError| WorldError::Io(error.to_string());
     let mut folder = Folder::default();
     let walk = WalkDir::new(dir).follow_links(false).sort_by_file_name().min_depth(1).into_iter();
-    let walk = walk.filter_entry(|entry| {
-        entry.depth() != 1 || ![Some(".git"), Some(".partita")].contains(&entry.file_name().to_str())
-    });
-    for entry in walk {
+    for entry in walk.filter_entry(is_part_of_package) {
         let entry = entry.map_err(|error| WorldError::Io(error.to_string()))?;
         let kind = entry.file_type();
         if kind.is_dir() {
@@ -139,6 +136,11 @@ pub(super) fn read_folder(dir: &Path) -> Result<Folder, WorldError> {
         folder.insert(path, bytes, metadata.permissions().mode() & 0o100 != 0).map_err(refused)?;
     }
     Ok(folder)
+}
+
+/// Whether an entry of the folder of a package is part of it, folders above it apart.
+pub(super) fn is_part_of_package(entry: &walkdir::DirEntry) -> bool {
+    entry.depth() != 1 || ![Some(".git"), Some(".partita")].contains(&entry.file_name().to_str())
 }
 
 /// Writes files to a folder, complete or not at all. What is there is replaced.

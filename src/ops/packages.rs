@@ -241,7 +241,10 @@ pub fn vendor(locations: &Locations) -> Result<Result<Vec<Vendored>, SpecErrors>
         Err(errors) => return Ok(Err(errors)),
     };
     if text.is_empty() {
-        return Err(Error::usage_help(format!("there is no `{LOCK_FILE}`"), "write it: `partita lock`"));
+        return Err(Error::usage_help(
+            format!("there is no `{LOCK_FILE}`"),
+            "`partita lock` writes it where packages are imported; where none are, there is nothing to keep",
+        ));
     }
     let to = dir.join(VENDOR);
     let above = to.parent().unwrap_or(&dir).to_path_buf();

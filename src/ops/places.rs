@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::base::Digest;
 use crate::diag::{SourceMap, Span};
 use crate::exec::RunReport;
 use crate::lang::Expansion;
@@ -10,7 +11,7 @@ use crate::lang::Expansion;
 /// A place in a spec, for people and for editors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecPlace {
-    /// The file as people know it: relative to the workspace, or `<std>/…`.
+    /// The file as people find it: relative to the current directory, or `<std>/…`.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
@@ -28,7 +29,7 @@ impl SpecPlace {
     pub(super) fn of(span: Span, sources: &SourceMap) -> Self {
         let file = sources.file(span.source);
         let (line, column) = file.line_column(span.start as usize);
-        Self { file: file.name.clone(), line, column }
+        Self { file: sources.shown(span.source).into_owned(), line, column }
     }
 }
 
@@ -43,6 +44,8 @@ pub struct FailedAction {
     pub text: String,
     /// The node, the step of a recipe, or the requirement of a gate, that says what the action does.
     pub place: Option<SpecPlace>,
+    /// Whether it printed something, which `log` shows whole.
+    pub printed: bool,
     /// The node that applies the recipe or the guard that applies the gate, if there is one.
     pub applied: Option<SpecPlace>,
 }
@@ -81,6 +84,7 @@ pub(super) fn failed_actions(report: &RunReport, expansion: &Expansion, sources:
             addr: action.addr.clone(),
             code: failure.class.code(),
             text: failure.text.clone(),
+            printed: action.logs.is_some_and(|logs| logs.iter().any(|log| *log != Digest::of_blob(b""))),
             place,
             applied,
         })

@@ -8,6 +8,9 @@ use crate::base::{ActionKey, Clock, Digest, Timestamp};
 use crate::event::{Event, Sink};
 use crate::exec::{Baseline, FileMeta, History as HistoryPort, HistoryRow, Snapshots};
 use crate::ops::Error;
+use crate::ops::rekey::{rekey_older_state, rekey_older_store};
+use crate::ops::workspace::make_state;
+use crate::plan::Rekeying;
 use crate::store::{FileStat, History, LatestRow, LocalStore, Notify, StatCache, StoreOptions};
 
 /// What a workspace keeps between runs, opened.
@@ -40,10 +43,26 @@ pub(super) fn notices(sink: &Arc<dyn Sink>, clock: &Arc<dyn Clock>, run: &str) -
 impl Keep {
     /// Opens store and state, making them if they are missing.
     pub fn open(store: &Path, state: &Path, clock: &Arc<dyn Clock>, notify: &Notify) -> Result<Self, Error> {
-        std::fs::create_dir_all(state).map_err(Error::io("make the state directory", state))?;
+        Self::open_by(store, state, clock, notify, &Rekeying::PRESENT)
+    }
+
+    /// The same, with other ways from older schemas of keys than those of this version.
+    pub fn open_by(
+        store: &Path,
+        state: &Path,
+        clock: &Arc<dyn Clock>,
+        notify: &Notify,
+        way: &Rekeying,
+    ) -> Result<Self, Error> {
+        make_state(state)?;
         let options = StoreOptions { notify: Arc::clone(notify), ..StoreOptions::new(Arc::clone(clock)) };
         let store = Arc::new(LocalStore::open(store, options)?);
         let history = History::open(&state.join("history.sqlite"), Arc::clone(clock), Arc::clone(notify))?;
+        if let Some(report) = rekey_older_store(&store, way)? {
+            let text = format!("{} results were brought to the present schema of keys", report.moved);
+            notify(Event::Notice { text });
+        }
+        rekey_older_state(state, &history, way)?;
         let snapshots = StatCache::load(&state.join("files.cache"));
         Ok(Self {
             store,

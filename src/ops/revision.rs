@@ -97,16 +97,15 @@ impl Repository {
         let committed: BTreeMap<String, String> = entries.collect();
         let present: Vec<String> = self.files().filter(|path| wanted(path)).collect();
         // Porcelain would run the filters of the repository to compare; this hashes plain bytes.
-        let mut asked = String::new();
-        for path in present.iter().filter(|path| committed.contains_key(*path)) {
-            asked.push_str(path);
-            asked.push('\n');
-        }
+        let asked: Vec<&str> =
+            present.iter().map(String::as_str).filter(|path| committed.contains_key(*path)).collect();
+        // Git reads relative names from the top of the repository, wherever it was started.
+        let lines: Vec<u8> = asked.iter().flat_map(|path| quoted(&self.dir.join(path))).collect();
         let hashes = self
-            .answer(&["hash-object", "--no-filters", "--stdin-paths"], asked.as_bytes())
+            .answer(&["hash-object", "--no-filters", "--stdin-paths"], &lines)
             .map_err(|why| Error::usage(format!("git cannot read the working tree: {why}")))?;
         let hashes = String::from_utf8_lossy(&hashes).into_owned();
-        let now: BTreeMap<&str, &str> = asked.lines().zip(hashes.lines()).collect();
+        let now: BTreeMap<&str, &str> = asked.into_iter().zip(hashes.lines()).collect();
         let gone = committed.iter().filter(|(path, hash)| now.get(path.as_str()) != Some(&hash.as_str()));
         let fresh = present.iter().filter(|path| !committed.contains_key(*path));
         let mut names: Vec<String> = gone.map(|(path, _)| path.clone()).chain(fresh.cloned()).collect();
@@ -202,6 +201,20 @@ impl Repository {
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
+}
+
+/// A path as a line that git takes for one name, whatever bytes the folders above have.
+fn quoted(path: &Path) -> Vec<u8> {
+    let mut line = vec![b'"'];
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'"' | b'\\' => line.extend([b'\\', *byte]),
+            b'\n' => line.extend(b"\\n"),
+            _ => line.push(*byte),
+        }
+    }
+    line.extend(b"\"\n");
+    line
 }
 
 /// Names between NULs.

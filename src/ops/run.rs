@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use crate::base::{Clock, Digest, Entry, Environment};
 use crate::diag::did_you_mean;
-use crate::event::{Counts, JournalSink, Outcome, Sink, Tee};
+use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
 use crate::exec::{CancelToken, Ports, Request, RunReport, SandboxRunner, execute};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::history::show_alive;
 use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
+use crate::ops::recheck::{Recheck, rechecked};
 use crate::ops::secrets::MachineSecrets;
-use crate::ops::workspace::{Locations, Workspace, find};
+use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
 use crate::store::{Cas, Found, Ledger, RunStatus, materialize};
 
@@ -37,6 +39,8 @@ pub struct RunOptions {
     pub require_cached: bool,
     /// Addresses to run even if known.
     pub refresh: Vec<String>,
+    /// What to make again, to see whether it comes out the same.
+    pub check: Vec<Recheck>,
     /// Addresses of effects that happened, though the ledger does not know.
     pub done: Vec<String>,
     /// Whether nothing is recorded anew.
@@ -77,6 +81,16 @@ pub struct RunReply {
 }
 
 impl RunReply {
+    /// How many actions were made again and came out otherwise.
+    pub fn differing(&self) -> u64 {
+        self.checks(Verdict::Different)
+    }
+
+    /// How many actions came to a verdict when they were made again.
+    pub fn checks(&self, verdict: Verdict) -> u64 {
+        self.reports.iter().map(|report| report.checks(verdict)).sum()
+    }
+
     /// What decides the exit status.
     pub fn error(&self) -> Option<Error> {
         if self.reports.iter().any(|report| report.cancelled) {
@@ -84,7 +98,14 @@ impl RunReply {
         }
         let kind = self.reports.iter().find_map(RunReport::error_kind)?;
         Some(match kind {
-            crate::base::ErrorKind::CheckFailed => Error::NotCached { missing: self.counts.skipped },
+            crate::base::ErrorKind::CheckFailed if self.differing() > 0 => Error::Differs { count: self.differing() },
+            crate::base::ErrorKind::CheckFailed => {
+                let missing = self.failures.iter().filter(|failed| failed.code == NOT_RECORDED).count() as u64;
+                match missing {
+                    0 => Error::NotCached { missing: self.counts.skipped },
+                    missing => Error::NotRecorded { missing },
+                }
+            }
             crate::base::ErrorKind::Approval => Error::Approval {
                 missing: self.failures.iter().filter(|failed| failed.code == "E0217").map(|f| f.addr.clone()).collect(),
             },
@@ -110,6 +131,7 @@ pub fn answer(
     // What was remembered was compiled with the levels that specs have of themselves.
     if !locations.levels.is_empty()
         || !options.refresh.is_empty()
+        || !options.check.is_empty()
         || !options.done.is_empty()
         || targets.iter().any(|target| target.split('/').next() != Some(first))
     {
@@ -135,6 +157,9 @@ pub fn answer(
         options.isolation.word(),
         // A name holds no NUL, so that none reads as another.
         locations.tenant.as_deref().unwrap_or("\0"),
+        // What may be taken as it is, and what may be fetched, decide whether the specs compile at all.
+        if locations.locked { "locked" } else { "" },
+        if locations.offline { "offline" } else { "" },
     ];
     let key = MemoKey::new(&parts, &locations.environment);
     let found = recall(&state, &dir, &key, clock);
@@ -172,6 +197,7 @@ pub fn run(
         for addr in options.refresh.iter().chain(&options.done) {
             find_actions(&compiled.plan, addr)?;
         }
+        rechecked(&compiled.plan, &chosen, &options.check, "")?;
         planned.push((compiled, chosen));
     }
     let mut reply = RunReply::default();
@@ -183,6 +209,9 @@ pub fn run(
     }
     Ok(reply)
 }
+
+/// The code of an action whose record is not in the cassette.
+const NOT_RECORDED: &str = "E0215";
 
 /// How often a run is begun again because content was lost after it was found whole.
 pub(super) const AGAIN: u32 = 3;
@@ -225,6 +254,7 @@ fn run_once(
     let notify = notices(&context.sink, &context.clock, &id);
     let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notify)?;
     let history = &keep.history.inner;
+    let _alive = show_alive(&workspace.state, &id)?;
     history.start_run(&id, &target)?;
     let journal = Arc::new(JournalSink::create(&workspace.state, &id, Arc::clone(&context.clock))?);
     let request = Request {
@@ -239,6 +269,7 @@ fn run_once(
         keep_going: options.keep_going,
         isolation: options.isolation,
         require_cached: options.require_cached,
+        checked: rechecked(plan, chosen, &options.check, &id)?,
         ledger: ledger(workspace, plan)?,
         done: forced(plan, &options.done)?,
         cassette: Some(workspace.state.join("cassette")),
@@ -280,6 +311,8 @@ fn run_once(
     write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
     let status = if report.cancelled {
         RunStatus::Cancelled
+    } else if report.error_kind() == Some(crate::base::ErrorKind::Approval) {
+        RunStatus::Waiting
     } else if report.error_kind().is_some() {
         RunStatus::Failed
     } else {
@@ -308,7 +341,7 @@ pub(super) fn ledger(workspace: &Workspace, plan: &Plan) -> Result<Option<Arc<Le
     if !has_effects {
         return Ok(None);
     }
-    std::fs::create_dir_all(&workspace.state).map_err(Error::io("make the state directory", &workspace.state))?;
+    make_state(&workspace.state)?;
     Ok(Some(Arc::new(Ledger::open(&workspace.state.join("ledger.sqlite"))?)))
 }
 

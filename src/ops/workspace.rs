@@ -113,7 +113,7 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         .map_or_else(|| default_store(&locations.environment), Ok)?;
     let state = given(&locations.state, Environment::STATE)
         .or_else(|| setting(&settings.state))
-        .unwrap_or_else(|| root.join(".partita"));
+        .unwrap_or_else(|| root.join(STATE_DIR));
     let out = locations
         .out
         .as_ref()
@@ -153,8 +153,24 @@ fn default_store(environment: &Environment) -> Result<PathBuf, Error> {
     })
 }
 
+/// The name of a state directory that nobody named otherwise.
+const STATE_DIR: &str = ".partita";
+
+/// Makes the state directory if it is missing. It holds private keys, so that version control is told to
+/// leave all of it alone; a folder of another name that was there before may be more than ours.
+pub(super) fn make_state(state: &Path) -> Result<(), Error> {
+    let failed = |error| Error::Io { what: "make the state directory", path: state.to_owned(), source: error };
+    let is_new = !state.is_dir();
+    std::fs::create_dir_all(state).map_err(failed)?;
+    let ignore = state.join(".gitignore");
+    if (is_new || state.ends_with(STATE_DIR)) && !ignore.exists() {
+        std::fs::write(&ignore, "# Private keys and history: never committed.\n*\n").map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// Drops `.` and resolves `..` by name, so that messages and comparisons see one form of a path.
-fn tidy(path: &Path) -> PathBuf {
+pub(super) fn tidy(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
         match component {
@@ -166,9 +182,24 @@ fn tidy(path: &Path) -> PathBuf {
     out
 }
 
+/// What leads from one folder to another, as a beginning of paths: empty, or with a `/` at the end. Both are
+/// absolute and without links.
+pub(super) fn base_of(dir: &Path, current: &Path) -> String {
+    if let Ok(below) = dir.strip_prefix(current) {
+        let below = below.to_string_lossy();
+        return if below.is_empty() { String::new() } else { format!("{below}/") };
+    }
+    match current.strip_prefix(dir) {
+        Ok(above) => "../".repeat(above.components().count()),
+        Err(_) => format!("{}/", dir.to_string_lossy().trim_end_matches('/')),
+    }
+}
+
 /// The files of a folder as the compiler's world. A file behind a symlink that leaves it is outside.
 pub struct DiskWorld {
     dir: PathBuf,
+    /// The way there from the current directory.
+    base: String,
     packages: PackageStore,
     locked: bool,
     parsed: Option<SliceFile>,
@@ -182,12 +213,14 @@ impl DiskWorld {
         let parsed = SliceFile::of(&dir, &locations.environment);
         let packages = PackageStore::new(locations, &dir);
         let tenant = locations.tenant.clone();
-        Ok(Self { dir, packages, locked: locations.locked, parsed, tenant })
+        let base = base_of(&dir, &locations.current);
+        Ok(Self { dir, base, packages, locked: locations.locked, parsed, tenant })
     }
 
     /// Compiles root files, and keeps what was parsed for the next time.
     pub fn compile(&self, roots: &[RelPath]) -> Compiled {
-        let compiled = compile_for(self, roots, self.tenant.as_deref());
+        let mut compiled = compile_for(self, roots, self.tenant.as_deref());
+        compiled.program.sources.set_base(&self.base);
         if let Some(parsed) = &self.parsed {
             parsed.keep();
         }
@@ -209,6 +242,11 @@ impl DiskWorld {
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What leads from the current directory to the folder: empty, or with a `/` at the end.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 }
 

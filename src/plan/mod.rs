@@ -13,6 +13,7 @@ mod key;
 mod lower;
 mod picture;
 mod read;
+mod rekey;
 mod render;
 
 pub use action::{
@@ -33,4 +34,5 @@ pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest,
 pub use lower::{lower, seal, topological};
 pub use picture::{to_html, to_svg};
 pub use read::{PLAN_BYTES, ReadError, from_json_lines};
+pub use rekey::{Rekeyed, Rekeying, SchemaStep};
 pub use render::{to_dot, to_mermaid, to_text};

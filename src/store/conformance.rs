@@ -265,6 +265,22 @@ fn forgotten_claims_are_gone(on: &Subject) {
     }
 }
 
+fn what_is_held_is_held_until_released(on: &Subject) {
+    let (key, other) = (claim(1, "a", 2, 10).key, claim(2, "a", 2, 10).key);
+    on.store.release(key).unwrap();
+    assert_eq!(on.store.held(key).unwrap(), None);
+    on.store.hold(key, "it differs").unwrap();
+    on.store.hold(key, "it differs elsewhere").unwrap();
+    assert_eq!(on.store.held(key).unwrap().as_deref(), Some("it differs elsewhere"));
+    assert_eq!(on.store.held(other).unwrap(), None);
+    // The key is, whatever is recorded under it.
+    on.store.record(claim(1, "a", 2, 10)).unwrap();
+    on.store.forget(key).unwrap();
+    assert!(on.store.held(key).unwrap().is_some());
+    on.store.release(key).unwrap();
+    assert_eq!(on.store.held(key).unwrap(), None);
+}
+
 fn listing(at: &std::path::Path) -> Vec<String> {
     let entries = walkdir::WalkDir::new(at).min_depth(1).sort_by_file_name();
     entries.into_iter().map(|e| e.unwrap().path().strip_prefix(at).unwrap().display().to_string()).collect()
@@ -397,6 +413,7 @@ suite! {
     claims_are_found_newest_first
     an_equal_claim_takes_the_place_of_the_older
     forgotten_claims_are_gone
+    what_is_held_is_held_until_released
     trees_are_put_in_place_exactly
     files_are_put_in_place_of_anything
     what_cannot_be_whole_changes_nothing

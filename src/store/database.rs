@@ -31,6 +31,8 @@ pub(super) struct Schema {
     pub(super) version: i64,
     /// Statements that make it in an empty database.
     pub(super) create: &'static str,
+    /// Statements that make the next version of one: of the first to the second, and so on.
+    pub(super) steps: &'static [&'static str],
 }
 
 /// Whether an error says that the file itself is damaged, or does not hold what we wrote.
@@ -67,6 +69,14 @@ pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, Trouble> 
                 transaction.execute_batch(schema.create)?;
                 transaction.pragma_update(None, "user_version", schema.version)?;
             }
+            transaction.commit()?;
+        } else if version < schema.version {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = usize::try_from(user_version(&transaction)? - 1).unwrap_or(usize::MAX);
+            for step in schema.steps.iter().skip(done) {
+                transaction.execute_batch(step)?;
+            }
+            transaction.pragma_update(None, "user_version", schema.version)?;
             transaction.commit()?;
         }
         Ok(Ok(connection))
@@ -113,4 +123,29 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_schema_is_brought_up_to_date_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.sqlite");
+        let first = Schema { version: 1, create: "CREATE TABLE a (x INTEGER) STRICT;", steps: &[] };
+        let third = Schema {
+            version: 3,
+            create: "CREATE TABLE a (x INTEGER, y TEXT, z TEXT) STRICT;",
+            steps: &["ALTER TABLE a ADD COLUMN y TEXT", "ALTER TABLE a ADD COLUMN z TEXT"],
+        };
+        open(&path, &first).ok().unwrap().execute("INSERT INTO a VALUES (7)", []).unwrap();
+        for _ in 0..2 {
+            let connection = open(&path, &third).ok().unwrap();
+            assert_eq!(user_version(&connection).unwrap(), 3);
+            let row = connection.query_row("SELECT x, z FROM a", [], |row| Ok((row.get(0)?, row.get(1)?)));
+            assert_eq!(row.unwrap(), (7, None::<String>));
+        }
+        assert!(matches!(open(&path, &first), Err(Trouble::Newer(3))));
+    }
 }

@@ -24,6 +24,7 @@ use crate::store::{Error, Notify};
 
 const SCHEMA: Schema = Schema {
     version: 1,
+    steps: &[],
     create: "
         CREATE TABLE latest (
             addr        TEXT PRIMARY KEY,
@@ -99,26 +100,32 @@ pub struct Brief {
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunStatus {
-    /// Begun; if its process is gone, it was killed.
+    /// Begun, and not ended on record.
     Started,
+    /// Begun by a process that is gone: it was killed. Never on record, as nobody is left to write it.
+    Interrupted,
     /// All it was asked for succeeded.
     Succeeded,
     /// Something failed.
     Failed,
     /// It was stopped.
     Cancelled,
+    /// All that it could do succeeded; the rest waits for people.
+    Waiting,
 }
 
 impl RunStatus {
-    const ALL: [Self; 4] = [Self::Started, Self::Succeeded, Self::Failed, Self::Cancelled];
+    const ALL: [Self; 5] = [Self::Started, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Waiting];
 
     /// The word in reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Started => "started",
+            Self::Interrupted => "interrupted",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -231,6 +238,30 @@ impl History {
             self.write(&mut inner)?;
         }
         Ok(())
+    }
+
+    /// The keys and manifests on record.
+    pub fn keys(&self) -> Result<Vec<(ActionKey, String)>, Error> {
+        let mut inner = self.lock();
+        self.write(&mut inner)?;
+        self.run(&mut inner, |connection| {
+            let mut statement = connection.prepare("SELECT key, manifest FROM latest ORDER BY addr")?;
+            let rows = statement.query_map([], |row| Ok((ActionKey(Digest::from_bytes(row.get(0)?)), row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// Replaces keys and manifests: the key before, the key now, its manifest.
+    pub fn rekey(&self, keys: &[(ActionKey, ActionKey, String)]) -> Result<(), Error> {
+        self.run(&mut self.lock(), |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (old, new, manifest) in keys {
+                transaction
+                    .prepare_cached("UPDATE latest SET key = ?2, manifest = ?3 WHERE key = ?1")?
+                    .execute(params![old.0.as_bytes().as_slice(), new.0.as_bytes().as_slice(), manifest])?;
+            }
+            transaction.commit()
+        })
     }
 
     /// Writes what waits.

@@ -11,10 +11,14 @@ use crate::base::{ActionKey, Digest};
 use crate::store::codec::{self, SealedClaim};
 use crate::store::database::{self, Schema, Trouble, index_error, is_broken};
 use crate::store::layout::Layout;
+use crate::store::rekey::Moved;
 use crate::store::{Claim, Error};
 
 const SCHEMA: Schema = Schema {
-    version: 1,
+    version: 2,
+    steps: &["
+        CREATE TABLE held (key BLOB PRIMARY KEY, why TEXT NOT NULL) STRICT;
+        CREATE TABLE rekeyed (old BLOB PRIMARY KEY, new BLOB NOT NULL) STRICT;"],
     create: "
         CREATE TABLE claims (
             id        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -26,6 +30,8 @@ const SCHEMA: Schema = Schema {
             body      BLOB NOT NULL,
             UNIQUE (key, same)
         ) STRICT;
+        CREATE TABLE held (key BLOB PRIMARY KEY, why TEXT NOT NULL) STRICT;
+        CREATE TABLE rekeyed (old BLOB PRIMARY KEY, new BLOB NOT NULL) STRICT;
         CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;",
 };
 
@@ -139,15 +145,88 @@ impl Index {
             let mut rows = statement.query([])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                let key: Option<[u8; 32]> = row.get_ref(1)?.as_blob().ok().and_then(|key| key.try_into().ok());
-                let seal = row.get_ref(4)?.as_blob().unwrap_or_default();
-                let body = row.get_ref(5)?.as_blob().unwrap_or_default();
-                let created = row.get(2)?;
-                let claim = key.and_then(|key| codec::open(ActionKey(Digest::from_bytes(key)), created, body, seal));
-                found.push(Row { id: row.get(0)?, last_used: row.get(3)?, claim });
+                found.push(whole_row(row)?);
             }
             Ok(found)
         })
+    }
+
+    /// Rows younger than one, the oldest first; no more than this many.
+    pub(super) fn rows_after(&self, id: i64, count: usize) -> Result<Vec<Row>, Error> {
+        const SQL: &str = "SELECT id, key, created, last_used, seal, body FROM claims WHERE id > ?1
+             ORDER BY id LIMIT ?2";
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let mut rows = statement.query(params![id, i64::try_from(count).unwrap_or(i64::MAX)])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push(whole_row(row)?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Adds results under other keys, unless they are there; what is held stays held. Gives how many were added.
+    pub(super) fn add_moved(&self, moved: &[Moved]) -> Result<u64, Error> {
+        if moved.is_empty() {
+            return Ok(0);
+        }
+        let Some(mut writer) = Writer::open(self)? else { return Ok(0) };
+        let result = (|| {
+            let mut added = 0;
+            let transaction = writer.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for Moved { old, claim, last_used } in moved {
+                let (old, new) = (old.0.as_bytes().as_slice(), claim.key.0.as_bytes().as_slice());
+                added += transaction
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO claims (key, same, created, last_used, seal, body)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    )?
+                    .execute(params![
+                        new,
+                        claim.same.as_slice(),
+                        claim.created,
+                        last_used,
+                        claim.seal.as_slice(),
+                        claim.body
+                    ])?;
+                transaction.prepare_cached("INSERT OR REPLACE INTO rekeyed VALUES (?1, ?2)")?.execute([old, new])?;
+                transaction
+                    .prepare_cached("INSERT OR IGNORE INTO held SELECT ?2, why FROM held WHERE key = ?1")?
+                    .execute([old, new])?;
+            }
+            transaction.commit()?;
+            Ok(added as u64)
+        })();
+        Ok(self.judge(result)?.unwrap_or_default())
+    }
+
+    /// What a key became.
+    pub(super) fn rekeyed(&self, key: ActionKey) -> Result<Option<ActionKey>, Error> {
+        let found = self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT new FROM rekeyed WHERE old = ?1")?;
+            let rows = statement.query_map([key.0.as_bytes().as_slice()], |row| row.get::<_, [u8; 32]>(0))?;
+            rows.collect()
+        })?;
+        Ok(found.into_iter().next().map(|key| ActionKey(Digest::from_bytes(key))))
+    }
+
+    /// The schema that all keys are known to be of.
+    pub(super) fn key_schema(&self) -> Result<Option<u64>, Error> {
+        let found: Vec<i64> = self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = 'key-schema'")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        Ok(found.first().map(|schema| schema.unsigned_abs()))
+    }
+
+    /// Notes it.
+    pub(super) fn set_key_schema(&self, schema: u64) -> Result<(), Error> {
+        let Some(writer) = Writer::open(self)? else { return Ok(()) };
+        let schema = i64::try_from(schema).unwrap_or(i64::MAX);
+        let noted = writer.0.execute("INSERT OR REPLACE INTO meta VALUES ('key-schema', ?1)", [schema]);
+        self.judge(noted).map(|_| ())
     }
 
     /// How many claims there are.
@@ -156,6 +235,32 @@ impl Index {
             connection.query_row("SELECT count(*) FROM claims", [], |row| row.get(0)).map(|count| vec![count])
         })?;
         Ok(counts.first().map_or(0, |count| count.unsigned_abs()))
+    }
+
+    /// Notes that what a key has is held back, and why; or that it is not any more.
+    pub(super) fn hold(&self, key: ActionKey, why: Option<&str>) -> Result<(), Error> {
+        let Some(mut writer) = Writer::open(self)? else { return Ok(()) };
+        let key = key.0.as_bytes().as_slice();
+        let result = (|| {
+            writer.0.pragma_update(None, "synchronous", "FULL")?;
+            let transaction = writer.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            match why {
+                Some(why) => transaction.execute("INSERT OR REPLACE INTO held VALUES (?1, ?2)", params![key, why])?,
+                None => transaction.execute("DELETE FROM held WHERE key = ?1", [key])?,
+            };
+            transaction.commit()
+        })();
+        self.judge(result).map(|_| ())
+    }
+
+    /// Why what a key has is held back, if it is.
+    pub(super) fn held(&self, key: ActionKey) -> Result<Option<String>, Error> {
+        let found = self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT why FROM held WHERE key = ?1")?;
+            let rows = statement.query_map([key.0.as_bytes().as_slice()], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        Ok(found.into_iter().next())
     }
 
     /// Deletes rows and gives the pages back to the file system.
@@ -206,6 +311,16 @@ impl Index {
         let Some(connection) = guard.as_ref() else { return Ok(Vec::new()) };
         Ok(self.judge(work(connection))?.unwrap_or_default())
     }
+}
+
+/// Of the columns id, key, created, last_used, seal and body.
+fn whole_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let key: Option<[u8; 32]> = row.get_ref(1)?.as_blob().ok().and_then(|key| key.try_into().ok());
+    let seal = row.get_ref(4)?.as_blob().unwrap_or_default();
+    let body = row.get_ref(5)?.as_blob().unwrap_or_default();
+    let created = row.get(2)?;
+    let claim = key.and_then(|key| codec::open(ActionKey(Digest::from_bytes(key)), created, body, seal));
+    Ok(Row { id: row.get(0)?, last_used: row.get(3)?, claim })
 }
 
 /// The one connection of a process that writes.

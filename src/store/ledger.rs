@@ -16,6 +16,7 @@ use crate::store::database::{self, Schema, Trouble, index_error};
 
 const SCHEMA: Schema = Schema {
     version: 1,
+    steps: &[],
     create: "
         CREATE TABLE effects (
             key      BLOB NOT NULL,
@@ -137,6 +138,21 @@ impl Ledger {
             )?;
             transaction.commit()?;
             Ok(sequence)
+        };
+        write().map_err(index_error(&self.path))
+    }
+
+    /// Puts what was done under new keys, unless something is there.
+    pub fn rekey(&self, keys: &[(ActionKey, ActionKey)]) -> Result<(), Error> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut write = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (old, new) in keys {
+                transaction
+                    .prepare_cached("UPDATE OR IGNORE effects SET key = ?2 WHERE key = ?1")?
+                    .execute([old.0.as_bytes().as_slice(), new.0.as_bytes().as_slice()])?;
+            }
+            transaction.commit()
         };
         write().map_err(index_error(&self.path))
     }

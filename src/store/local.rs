@@ -222,6 +222,10 @@ impl Cas for LocalStore {
         }
     }
 
+    fn read(&self, digest: Digest, sink: &mut dyn FnMut(&[u8])) -> Result<Found<u64>, Error> {
+        self.reader.read(&self.committer, digest, sink)
+    }
+
     fn copy_to(&self, digest: Digest, path: &Path, exec: bool) -> Result<Found<()>, Error> {
         self.reader.copy_to(&self.committer, digest, path, exec)
     }
@@ -274,6 +278,19 @@ impl Claims for LocalStore {
 
     fn forget(&self, key: ActionKey) -> Result<(), Error> {
         self.committer.forget(key)
+    }
+
+    fn hold(&self, key: ActionKey, why: &str) -> Result<(), Error> {
+        self.index.hold(key, Some(why))
+    }
+
+    fn release(&self, key: ActionKey) -> Result<(), Error> {
+        // Nothing is written for what was never held.
+        if self.index.held(key)?.is_some() { self.index.hold(key, None) } else { Ok(()) }
+    }
+
+    fn held(&self, key: ActionKey) -> Result<Option<String>, Error> {
+        self.index.held(key)
     }
 }
 

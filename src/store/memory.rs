@@ -23,6 +23,7 @@ pub struct MemoryStore {
 struct State {
     objects: BTreeMap<Digest, Vec<u8>>,
     claims: BTreeMap<ActionKey, Vec<Claim>>,
+    held: BTreeMap<ActionKey, String>,
     next: u64,
 }
 
@@ -160,5 +161,19 @@ impl Claims for MemoryStore {
     fn forget(&self, key: ActionKey) -> Result<(), Error> {
         self.lock().claims.remove(&key);
         Ok(())
+    }
+
+    fn hold(&self, key: ActionKey, why: &str) -> Result<(), Error> {
+        self.lock().held.insert(key, why.to_owned());
+        Ok(())
+    }
+
+    fn release(&self, key: ActionKey) -> Result<(), Error> {
+        self.lock().held.remove(&key);
+        Ok(())
+    }
+
+    fn held(&self, key: ActionKey) -> Result<Option<String>, Error> {
+        Ok(self.lock().held.get(&key).cloned())
     }
 }

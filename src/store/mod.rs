@@ -1,6 +1,7 @@
 //! Blobs and trees by digest, results by action key. Knows keys and bytes only, not what an action
 //! is. Leaves out execution.
 
+mod code;
 mod codec;
 mod commit;
 #[cfg(test)]
@@ -15,14 +16,17 @@ mod materialize;
 mod memory;
 mod ports;
 mod read;
+mod rekey;
 mod statcache;
 mod upkeep;
 
+pub use code::CODES;
 pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
 pub use ledger::{EffectRow, EffectState, Ledger};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use materialize::{materialize, materialize_below};
 pub use memory::MemoryStore;
 pub use ports::{Cas, Claim, ClaimOutput, Claims, Error, Found};
+pub use rekey::{NewKey, RekeyReport};
 pub use statcache::{FileStat, StatCache};
 pub use upkeep::{GcOptions, GcReport, StoreStat, VerifyReport};

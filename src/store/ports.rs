@@ -32,6 +32,19 @@ pub trait Cas: Send + Sync {
     /// The bytes of a blob, verified.
     fn get(&self, digest: Digest) -> Result<Found<Vec<u8>>, Error>;
 
+    /// Hands the bytes of a blob on in pieces as they are read and verified, and returns its size. Only if it was whole
+    /// were they the right ones.
+    fn read(&self, digest: Digest, sink: &mut dyn FnMut(&[u8])) -> Result<Found<u64>, Error> {
+        Ok(match self.get(digest)? {
+            Found::Whole(bytes) => {
+                sink(&bytes);
+                Found::Whole(bytes.len() as u64)
+            }
+            Found::Missing => Found::Missing,
+            Found::Corrupt => Found::Corrupt,
+        })
+    }
+
     /// One level of a tree, verified.
     fn get_tree(&self, digest: Digest) -> Result<Found<Tree>, Error>;
 
@@ -97,6 +110,16 @@ pub trait Claims: Send + Sync {
 
     /// Drops all claims under a key, because blobs of them turned out to be lost.
     fn forget(&self, key: ActionKey) -> Result<(), Error>;
+
+    /// Holds what is and will be recorded under a key back from being published, because it does not come out
+    /// the same each time. `why` is for people. Durable when it returns.
+    fn hold(&self, key: ActionKey, why: &str) -> Result<(), Error>;
+
+    /// Lets it go again. Durable when it returns.
+    fn release(&self, key: ActionKey) -> Result<(), Error>;
+
+    /// Why what is recorded under a key is held back, if it is.
+    fn held(&self, key: ActionKey) -> Result<Option<String>, Error>;
 }
 
 /// Why the store could not do as asked.

@@ -132,6 +132,37 @@ impl Reader {
         })
     }
 
+    /// See [`crate::store::Cas::read`].
+    pub(super) fn read(
+        &self,
+        committer: &Committer,
+        digest: Digest,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<Found<u64>, Error> {
+        if let Opened::Source(Source { named: None, .. }) = self.open(committer, digest)? {
+            // What turns out wrong without a final name would be read, and handed on, twice.
+            committer.flush(false)?;
+        }
+        self.with(committer, digest, |source| {
+            let mut buffer = vec![0; CHUNK.min(usize::try_from(source.size).unwrap_or(CHUNK)).max(1)];
+            let mut hasher = Hasher::of_blob();
+            let mut at = 0;
+            loop {
+                match source.file.read_at(&mut buffer, at) {
+                    Ok(0) => break,
+                    Ok(count) => {
+                        hasher.update(&buffer[..count]);
+                        sink(&buffer[..count]);
+                        at += count as u64;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(if hasher.finish() == digest { Judged::Right(at) } else { Judged::Wrong })
+        })
+    }
+
     /// See [`crate::store::Cas::copy_to`].
     pub(super) fn copy_to(
         &self,

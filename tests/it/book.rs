@@ -35,9 +35,13 @@ fn documents() -> Vec<(String, String)> {
     found
 }
 
-/// What is wrong with a spec, as lines; nothing if it compiles.
-fn faults(text: &str) -> String {
-    let compiled = compile(&MemoryWorld::listing(text), &[RelPath::new("partita.kdl").expect("a relative path")]);
+/// What is wrong with a spec among files that a document wrote before, as lines; nothing if it compiles.
+fn faults(text: &str, written: &[(String, String)]) -> String {
+    let mut world = MemoryWorld::listing(text);
+    for (name, text) in written.iter().filter(|(name, _)| name != "partita.kdl") {
+        world.insert(RelPath::new(name).expect("a relative path"), text);
+    }
+    let compiled = compile(&world, &[RelPath::new("partita.kdl").expect("a relative path")]);
     let has_errors = compiled.diagnostics.has_errors();
     if has_errors { lines(&compiled.diagnostics, &compiled.program.sources) } else { String::new() }
 }
@@ -58,11 +62,13 @@ fn faults_of_policy(text: &str) -> String {
 fn every_block_of_kdl_compiles() {
     let mut compiled = 0;
     for (path, text) in documents() {
+        let mut written = Vec::new();
         for block in blocks_of(&text).into_iter().filter(|block| block.language == "kdl" && !block.is("ignore")) {
             let place = format!("{path}:{}", block.line);
-            let faults = if block.is("trust") { faults_of_policy(&block.text) } else { faults(&block.text) };
+            let faults = if block.is("trust") { faults_of_policy(&block.text) } else { faults(&block.text, &written) };
             assert_eq!(!faults.is_empty(), block.is("fails"), "{place}\n{faults}");
             compiled += 1;
+            written.extend(block.value("file").map(|name| (name.to_owned(), block.text.clone())));
         }
     }
     assert!(compiled >= 15, "only {compiled} blocks were found");

@@ -4,10 +4,12 @@
 mod delivery;
 mod forms;
 mod help;
+mod in_place;
 mod plans;
 mod progress;
 mod running;
 mod signals;
+mod surroundings;
 mod upkeep;
 
 use crate::support::Workspace;

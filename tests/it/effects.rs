@@ -157,7 +157,8 @@ fn a_record_outlives_the_store() {
 #[test]
 fn what_is_not_recorded_is_not_asked_under_replay_only_and_takes_are_apart() {
     let workspace = workspace(&format!("{ASK}{}", ASK.replace("ask class=record", "again class=record take=1")));
-    workspace.run(&["run", "g", "--replay-only"]).expect(7);
+    let refused = workspace.run(&["run", "g", "--replay-only"]).expect(7).says("error[not-recorded]");
+    refused.says("help: leave out `--replay-only`");
     assert!(lines(&workspace, "log").is_empty());
     workspace.run(&["run", "g"]).ok();
     assert_eq!(lines(&workspace, "log").len(), 2, "the same question, asked twice");

@@ -4,7 +4,10 @@
 
 mod escapes;
 mod levels;
+mod network;
+mod shell;
 mod survivors;
+mod undeclared;
 
 use std::path::PathBuf;
 

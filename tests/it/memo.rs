@@ -123,3 +123,38 @@ fn another_tool_of_the_same_name_is_noticed() {
     assert_eq!(go(), RAN);
     assert_eq!(workspace.read("out/g/n/n.txt"), "late\nearly\n");
 }
+
+#[test]
+fn what_a_locked_run_asks_for_is_asked_of_the_memory_too() {
+    let package = "partita edition=1\npackage words version=\"1.0.0\" {\n    export say\n}\nrecipe say {\n    returns said type=artifact.file\n    step say {\n        write \"hello\"\n        output said path=said.txt\n    }\n}\n";
+    let spec = "partita edition=1\nimport \"packages/words\" version=\"1.0\" as=words\ngraph g {\n    node a recipe=words.say { }\n}\n";
+    let workspace =
+        Workspace::with_spec(spec).file("packages/words/partita.kdl", package).file("packages/words/README", "1\n");
+    let plain = || run(&workspace, &["run", "g"]);
+    let locked = || run(&workspace, &["run", "g", "--locked"]);
+    let in_ci = || workspace.partita(&["run", "g"]).without("PARTITA_MEMO").env("CI", "1").run();
+    // Known to the memory, and nevertheless not locked.
+    for _ in 0..3 {
+        plain().ok();
+    }
+    locked().expect(3).says("P0208");
+    in_ci().expect(3).says("P0208");
+    workspace.run(&["lock"]).ok();
+    for _ in 0..3 {
+        assert_eq!(locked().ok().counts(), HIT);
+        assert_eq!(in_ci().ok().counts(), HIT);
+    }
+    let known = recorded(&workspace);
+    assert_eq!(locked().ok().counts(), HIT);
+    assert!(recorded(&workspace) <= known + 1, "a locked run is answered from memory");
+    // A file of the package that is no spec changes what the lock promises.
+    workspace.write("packages/words/README", "2\n");
+    plain().ok();
+    locked().expect(3).says("P0207");
+    in_ci().expect(3).says("P0207");
+    workspace.run(&["lock"]).ok();
+    locked().ok();
+    // One more, in a folder of its own.
+    workspace.write("packages/words/doc/more", "3\n");
+    locked().expect(3).says("P0207");
+}

@@ -45,6 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("crossbeam_channel", &["lsp"]),
     ("data_encoding", &["base", "bundle", "ops"]),
     ("ed25519_dalek", &["bundle"]),
+    ("flate2", &["exec"]),
     ("gen_lsp_types", &["lsp"]),
     ("getrandom", &["base", "bundle", "exec"]),
     ("globset", &["lang", "plan", "store", "exec", "ops"]),
@@ -57,6 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("miette", &["diag", "cli"]),
     ("minijinja", &["lang", "exec", "ops"]),
     ("nix", &["exec"]),
+    ("object", &["exec"]),
     ("p256", &["bundle"]),
     ("petgraph", &["plan", "lang"]),
     ("pkcs8", &["bundle"]),
@@ -65,6 +67,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),
     ("rustix", &["store", "exec", "bundle", "ops", "lsp", "cli"]),
+    ("schemars", &["event"]),
     ("seccompiler", &["exec"]),
     ("semver", &["lang"]),
     ("serde", &["*"]),
@@ -84,7 +87,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("unicode_normalization", &["base", "lang", "bundle"]),
     ("uuid", &["bundle", "ops"]),
     ("walkdir", &["store", "exec", "bundle", "ops"]),
-    ("zip", &["bundle"]),
+    ("tar", &["exec"]),
+    ("zip", &["bundle", "exec"]),
     ("zstd", &["bundle"]),
 ];
 

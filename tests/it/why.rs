@@ -75,6 +75,10 @@ fn what_was_never_run_and_what_is_the_same() {
     for field in ["key pk1-", "kind: ", "args: ", "env", "COLOUR", "inputs/in", "tools.mine", "outputs: "] {
         assert!(text.stdout.contains(field), "`{field}` is not in\n{}", text.stdout);
     }
+    // Those that every shell brings are counted for people, and there for programs.
+    assert!(text.stdout.contains("tools of <std>/posix: "), "{}", text.stdout);
+    let fields = workspace.run(&["why", "g/first", "--format", "json"]).ok().json()["fields"].to_string();
+    assert!(fields.contains("tools.sh: ") && fields.contains("tools.awk: "), "{fields}");
 }
 
 #[test]

@@ -176,7 +176,7 @@ pub fn vex_document(audit: &Audit, author: &str, bundle_purl: &str) -> Vec<u8> {
     let mut document = json!({
         "@context": CONTEXT, "author": author, "timestamp": audit.last_update, "version": 1, "statements": statements,
     });
-    let id = format!("https://partita.example/vex/{}", content_uuid(&document));
+    let id = format!("https://partita.example/vex/{}", content_uuid(blake3::hash(&canonical(&document))));
     document["@id"] = Value::String(id);
     canonical(&document)
 }

@@ -1,12 +1,12 @@
 //! Landlock: which files a process may read, run and write, and that it may not signal or reach by
-//! abstract sockets what is outside. Leaves out which files those are.
+//! abstract sockets what is outside; and which ports it may connect to. Leaves out which these are.
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
 };
 
 /// The version of Landlock without which nothing is called confined: from the third on, files cannot be
@@ -23,9 +23,10 @@ fn other(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 impl Fence {
-    /// Nothing is allowed.
-    pub(super) fn new() -> Result<Self, Error> {
-        let fence = Ruleset::default()
+    /// Nothing is allowed, but of the network: that is left alone unless there are ports, and then a
+    /// connection to one of these is allowed, and to listen at a port that the kernel chooses.
+    pub(super) fn new(ports: Option<&[u16]>) -> Result<Self, Error> {
+        let mut rules = Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
             .handle_access(AccessFs::from_all(LEAST))
             .map_err(|error| Error::new(ErrorKind::Unsupported, error))?
@@ -33,9 +34,17 @@ impl Fence {
             .handle_access(AccessFs::from_all(NEWEST))
             .map_err(other)?
             .scope(Scope::from_all(NEWEST))
-            .map_err(other)?
-            .create()
             .map_err(other)?;
+        if ports.is_some() {
+            rules = rules.handle_access(AccessNet::from_all(NEWEST)).map_err(other)?;
+        }
+        let mut fence = rules.create().map_err(other)?;
+        if let Some(ports) = ports {
+            fence = fence.add_rule(NetPort::new(0, AccessNet::BindTcp)).map_err(other)?;
+            for port in ports {
+                fence = fence.add_rule(NetPort::new(*port, AccessNet::ConnectTcp)).map_err(other)?;
+            }
+        }
         Ok(Self(fence))
     }
 

@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Resource, WaitOptions, pidfd_open, waitpi
 
 use crate::exec::sandbox::clone::{self, Stack};
 use crate::exec::sandbox::fence::Fence;
-use crate::exec::sandbox::inner::{self, CLEAN, Given, Task, give_up, is_open, limit, open_null};
+use crate::exec::sandbox::inner::{self, CLEAN, Given, Input, Task, give_up, is_open, limit, open_null};
 use crate::exec::sandbox::root::{Root, path_of};
 use crate::exec::sandbox::seccomp::{Filter, Sockets};
 use crate::exec::sandbox::template::{Broken, build, leave, step};
@@ -105,6 +105,7 @@ fn make(control: &OwnedFd) -> Result<(), Broken> {
     build(&root, &scratch)?;
     give_up_for_good()?;
     let filter = Filter::new(Sockets::Any);
+    let streams = Filter::new(Sockets::Streams);
     step("be ready", Frame::Ready.send(control, &[]))?;
 
     let mut stack = Stack::new();
@@ -146,6 +147,7 @@ fn make(control: &OwnedFd) -> Result<(), Broken> {
             net: net.as_ref().map(|net| net.as_fd()),
             fresh_net: fresh_net.then(|| (their_nets.as_fd(), number)),
             filter: &filter,
+            streams: &streams,
         });
         let inside = Box::new(|| given.take().map_or(70, inner::run));
         match clone::start(&mut stack, flags, inside) {
@@ -218,16 +220,44 @@ fn give_up_for_good() -> Result<(), Broken> {
     step("refuse new privileges", set_no_new_privs(true))
 }
 
-/// Confines this process and becomes the program.
+/// Confines this process, if it is to, and becomes the program.
 fn confine(control: &OwnedFd) -> Result<(), Broken> {
     let mut reader = step("hear what to do", Reader::receive(control))?;
     let task = step("hear what to do", Task::read(&mut reader))?;
-    let network = step("hear what to do", reader.number())? == 1;
+    let sockets = match step("hear what to do", reader.number())? {
+        0 => Sockets::Pairs,
+        1 => Sockets::Streams,
+        _ => Sockets::Any,
+    };
+    let is_confined = step("hear what to do", reader.number())? == 1;
     let read = step("hear what to do", reader.list())?;
+    if task.input != Input::Nothing {
+        let (_, fds) = step("take the input", receive(control, &mut [0; 8]))?;
+        for stream in fds.into_iter().take(1) {
+            step("take the input", rustix::stdio::dup2_stdin(stream))?;
+        }
+    }
+    if task.input == Input::Terminal {
+        step("make a session", rustix::process::setsid())?;
+        step("take the terminal", rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()))?;
+    }
+    if is_confined {
+        confine_self(&task, sockets, read)?;
+    }
+    if task.program.is_none() {
+        return step("answer", Frame::Ready.send(control, &[]));
+    }
+    let error = task.command().exec();
+    let _ = Frame::NotStarted(error.raw_os_error().unwrap_or(0)).send(control, &[]);
+    Ok(())
+}
+
+/// What this process and all that it starts may do, for good.
+fn confine_self(task: &Task, sockets: Sockets, read: Vec<Vec<u8>>) -> Result<(), Broken> {
     limit(Resource::Core, 0);
     limit(Resource::Fsize, FILE_BYTES);
     let what = "confine files by Landlock";
-    let mut fence = step(what, Fence::new())?;
+    let mut fence = step(what, Fence::new(task.ports.as_deref()))?;
     for path in read.into_iter().map(path_of) {
         if path.exists() {
             fence = step(what, fence.read(&path))?;
@@ -240,12 +270,5 @@ fn confine(control: &OwnedFd) -> Result<(), Broken> {
     step(what, fence.apply())?;
     give_up_for_good()?;
     give_up()?;
-    let sockets = if network { Sockets::Any } else { Sockets::Pairs };
-    step("refuse system calls", Filter::new(sockets).apply())?;
-    if task.program.is_none() {
-        return step("answer", Frame::Ready.send(control, &[]));
-    }
-    let error = task.command().exec();
-    let _ = Frame::NotStarted(error.raw_os_error().unwrap_or(0)).send(control, &[]);
-    Ok(())
+    step("refuse system calls", Filter::new(sockets).apply())
 }

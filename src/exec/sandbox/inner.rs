@@ -42,6 +42,22 @@ pub(super) struct Task {
     /// Names and values of variables, in turn.
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) cwd: PathBuf,
+    /// The ports of the machine it may connect to, where it shares the machine's network for them alone.
+    pub(super) ports: Option<Vec<u16>>,
+    /// What standard input is.
+    pub(super) input: Input,
+}
+
+/// What standard input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Nothing to read.
+    #[default]
+    Nothing,
+    /// A stream that is handed over.
+    Stream,
+    /// A terminal that is handed over, to be the session's own.
+    Terminal,
 }
 
 impl Task {
@@ -58,6 +74,9 @@ impl Task {
         let env: Vec<Vec<u8>> = self.env.iter().flat_map(|(name, value)| [bytes(name), bytes(value)]).collect();
         parcel.list(env.iter().map(Vec::as_slice));
         parcel.bytes(self.cwd.as_os_str().as_encoded_bytes());
+        let ports: Vec<[u8; 2]> = self.ports.iter().flatten().map(|port| port.to_le_bytes()).collect();
+        parcel.number(u64::from(self.ports.is_some())).list(ports.iter().map(<[u8; 2]>::as_slice));
+        parcel.number(self.input as u64);
         parcel
     }
 
@@ -74,7 +93,15 @@ impl Task {
             env.push((name, value));
         }
         let cwd = text(reader.bytes()?).into();
-        Ok(Self { attempt, program: has_program.then(|| program.into()), argv0, args, env, cwd })
+        let has_ports = reader.number()? == 1;
+        let ports = reader.list()?.iter().filter_map(|bytes| Some(u16::from_le_bytes(*bytes.first_chunk()?))).collect();
+        let input = match reader.number()? {
+            0 => Input::Nothing,
+            1 => Input::Stream,
+            _ => Input::Terminal,
+        };
+        let program = has_program.then(|| program.into());
+        Ok(Self { attempt, program, argv0, args, env, cwd, ports: has_ports.then_some(ports), input })
     }
 
     /// The command that starts it.
@@ -99,6 +126,8 @@ pub(super) struct Given<'a> {
     /// If the network namespace is new: whom to hand it to for others to use after, with what number.
     pub(super) fresh_net: Option<(BorrowedFd<'a>, u64)>,
     pub(super) filter: &'a Filter,
+    /// The filter of who may use some ports of the machine.
+    pub(super) streams: &'a Filter,
 }
 
 /// The network namespace can be used again.
@@ -168,12 +197,16 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
     let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     step("close itself to the action", closed)?;
     step("name the host", rustix::system::sethostname(b"build"))?;
-    // No terminal, even if the runner has one.
+    // No terminal, even if the runner has one; but for one that is handed over.
     let _ = rustix::process::setsid();
+    if let (Input::Terminal, Some(terminal)) = (task.input, &given.stdin) {
+        step("take the terminal", rustix::process::ioctl_tiocsctty(terminal))?;
+    }
     step("enter the folder it starts in", rustix::process::chdir(&task.cwd))?;
-    fence()?;
+    fence(task.ports.as_deref())?;
     give_up()?;
-    step("refuse system calls", given.filter.apply())?;
+    let filter = if task.ports.is_some() { given.streams } else { given.filter };
+    step("refuse system calls", filter.apply())?;
     Ok(task.program.is_some().then_some(task))
 }
 
@@ -187,8 +220,8 @@ fn counts_processes_of_namespaces() -> bool {
 
 /// Everything may be read and run, as there is nothing but what was put there; only the action's own
 /// folder, devices and open files may be written.
-fn fence() -> Result<(), Broken> {
-    let fence = Fence::new().and_then(|fence| fence.read(Path::new("/")));
+fn fence(ports: Option<&[u16]>) -> Result<(), Broken> {
+    let fence = Fence::new(ports).and_then(|fence| fence.read(Path::new("/")));
     let fence = fence.and_then(|fence| fence.write(Path::new(BUILD)));
     let fence = fence.and_then(|fence| fence.device(Path::new("/dev")));
     step("confine files by Landlock", fence.and_then(Fence::apply))

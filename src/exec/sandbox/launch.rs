@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::PoisonError;
 
+use crate::exec::ports::Network;
 use crate::exec::process::STARTING;
 use crate::exec::sandbox::helper::{CONFINE, MAKE, NAME};
 use crate::exec::sandbox::inner::{BUILD, Task};
@@ -138,11 +139,30 @@ impl Drop for Maker {
 }
 
 /// The parcel that has a helper confine itself and become a program.
-pub(super) fn confinement<'a>(task: &Task, network: bool, read: impl Iterator<Item = &'a Path>) -> Parcel {
+pub(super) fn confinement<'a>(task: &Task, network: &Network, read: impl Iterator<Item = &'a Path>) -> Parcel {
     let mut parcel = task.parcel();
     let read: Vec<&[u8]> = read.map(|path| path.as_os_str().as_encoded_bytes()).collect();
-    parcel.number(u64::from(network)).list(read.into_iter());
+    parcel.number(kind_of(network)).number(1).list(read.into_iter());
     parcel
+}
+
+/// The parcel that has a helper become a program without confining itself.
+pub(super) fn no_confinement(task: &Task) -> Parcel {
+    let mut parcel = task.parcel();
+    parcel
+        .number(kind_of(&Network::Machine))
+        .number(0)
+        .list(std::iter::empty::<&[u8]>().collect::<Vec<_>>().into_iter());
+    parcel
+}
+
+/// The number of a kind of network.
+pub(super) fn kind_of(network: &Network) -> u64 {
+    match network {
+        Network::Nothing => 0,
+        Network::Ports(_) => 1,
+        Network::Machine => 2,
+    }
 }
 
 /// Starts a helper that confines itself, and hears what it has to say: nothing, once it has become the
@@ -152,6 +172,7 @@ fn converse(
     parcel: &Parcel,
     root: &Path,
     cwd: &Path,
+    input: Option<BorrowedFd<'_>>,
     prepare: impl FnOnce(&mut Command),
 ) -> Result<(Child, Result<Option<Frame>>)> {
     let (ours, theirs) = pair()?;
@@ -161,7 +182,9 @@ fn converse(
     prepare(&mut command);
     let child = spawn(&mut command)?;
     drop(command);
-    let said = parcel.send(&ours).and_then(|()| Frame::receive(&ours));
+    let hand_over = |input: BorrowedFd<'_>| send(&ours, b"input", &[input]);
+    let said = parcel.send(&ours).and_then(|()| input.map_or(Ok(()), hand_over));
+    let said = said.and_then(|()| Frame::receive(&ours));
     Ok((child, said.map(|said| said.map(|(frame, _)| frame))))
 }
 
@@ -171,9 +194,10 @@ pub(super) fn start_confined(
     parcel: &Parcel,
     root: &Path,
     cwd: &Path,
+    input: Option<BorrowedFd<'_>>,
     prepare: impl FnOnce(&mut Command),
 ) -> Result<Child> {
-    let (mut child, said) = converse(helper, parcel, root, cwd, prepare)?;
+    let (mut child, said) = converse(helper, parcel, root, cwd, input, prepare)?;
     let error = match said {
         // The socket was closed as the program took the helper's place.
         Ok(None) => return Ok(child),
@@ -187,8 +211,8 @@ pub(super) fn start_confined(
 /// Tries whether a process can be confined.
 pub(super) fn try_confined(helper: &Helper, root: &Path) -> Result<()> {
     let task = Task { attempt: root.to_path_buf(), ..Task::default() };
-    let parcel = confinement(&task, false, std::iter::once(Path::new("/usr")));
-    let (mut child, said) = converse(helper, &parcel, root, root, |command| {
+    let parcel = confinement(&task, &Network::Nothing, std::iter::once(Path::new("/usr")));
+    let (mut child, said) = converse(helper, &parcel, root, root, None, |command| {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     })?;
     let _ = child.wait();

@@ -22,11 +22,13 @@ mod root;
 mod runner;
 mod seccomp;
 mod template;
+mod visit;
 mod wire;
 
 pub use helper::enter as sandbox_entry;
 pub use launch::Helper;
 pub use probe::{Lack, Levels};
 pub use runner::SandboxRunner;
+pub use visit::Visit;
 
 pub(super) use root::named_paths;

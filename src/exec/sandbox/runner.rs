@@ -17,10 +17,10 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::base::Clock;
 use crate::exec::CancelToken;
-use crate::exec::ports::{End, Ended, Job, Runner, Stream, Tap, View};
+use crate::exec::ports::{End, Ended, Job, Network, Runner, Stream, Tap, View};
 use crate::exec::process::{CHUNK, Cause, DEATH, LOOK, Pipe, ProcessRunner, Running};
 use crate::exec::sandbox::inner::{BUILD, Task};
-use crate::exec::sandbox::launch::{Helper, Maker, confinement, start_confined, trouble};
+use crate::exec::sandbox::launch::{Helper, Maker, confinement, kind_of, start_confined, trouble};
 use crate::exec::sandbox::probe::Levels;
 use crate::exec::sandbox::root::{BIN, Root, Wanted};
 use crate::exec::sandbox::wire::{Frame, send};
@@ -30,13 +30,13 @@ use crate::plan::Isolation;
 const MAKERS: usize = 16;
 
 /// What makes roots differ: the folder of tools, the network, what is shown, the folder of the run.
-type Key = (PathBuf, bool, Vec<PathBuf>, PathBuf);
+type Key = (PathBuf, u64, Vec<PathBuf>, PathBuf);
 
 /// Runs attempts under isolation.
 #[derive(Debug)]
 pub struct SandboxRunner {
     plain: ProcessRunner,
-    helper: Helper,
+    pub(super) helper: Helper,
     level: Option<Isolation>,
     home: Option<PathBuf>,
     levels: Option<Levels>,
@@ -79,14 +79,14 @@ impl SandboxRunner {
         self.levels.as_ref().unwrap_or_else(|| Levels::of_this_machine())
     }
 
-    fn level_of(&self, demand: Isolation) -> Isolation {
+    pub(super) fn level_of(&self, demand: Isolation) -> Isolation {
         let level = self.level.unwrap_or_else(|| self.levels().strongest());
         level.max(demand)
     }
 
     fn key(job: &Job<'_>) -> Key {
         let scratch = job.root.parent().unwrap_or(job.root).to_path_buf();
-        (job.bin.to_path_buf(), job.network, job.shown.to_vec(), scratch)
+        (job.bin.to_path_buf(), kind_of(&job.network), job.shown.to_vec(), scratch)
     }
 
     fn root(&self, job: &Job<'_>, key: &Key) -> Root {
@@ -94,14 +94,14 @@ impl SandboxRunner {
             tools: job.tools,
             bin: Some(job.bin),
             shown: job.shown,
-            network: job.network,
+            network: job.network == Network::Machine,
             scratch: &key.3,
             home: self.home.as_deref(),
         })
     }
 
     /// The helper for the tools of a job.
-    fn maker(&self, job: &Job<'_>) -> std::io::Result<Arc<Maker>> {
+    pub(super) fn maker(&self, job: &Job<'_>) -> std::io::Result<Arc<Maker>> {
         let key = Self::key(job);
         let mut makers = self.makers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = makers.iter().position(|(known, _)| *known == key) {
@@ -110,7 +110,7 @@ impl SandboxRunner {
             makers.push(found);
             return Ok(maker);
         }
-        let maker = Arc::new(Maker::start(&self.helper, &self.root(job, &key), &key.3, job.network)?);
+        let maker = Arc::new(Maker::start(&self.helper, &self.root(job, &key), &key.3, key.1 > 0)?);
         if makers.len() >= MAKERS {
             // Ends when the last action that uses it does.
             makers.remove(0);
@@ -137,10 +137,11 @@ impl SandboxRunner {
         }
     }
 
-    fn confined<'a>(&self, job: &Job<'a>) -> std::io::Result<Running<'a>> {
+    /// What may be read at the landlock level.
+    pub(super) fn readable(&self, job: &Job<'_>) -> Arc<Vec<PathBuf>> {
         let key = Self::key(job);
         let known = self.rules.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let shown = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             let root = self.root(job, &key);
             let mut shown: Vec<PathBuf> = root.shown().map(Path::to_path_buf).collect();
             shown.extend(Root::also_shown().map(Path::to_path_buf));
@@ -149,24 +150,52 @@ impl SandboxRunner {
             let shown = Arc::new(shown);
             self.rules.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&shown));
             shown
-        });
-        let task = Task {
-            attempt: job.root.to_path_buf(),
-            program: Some(job.program.to_path_buf()),
-            cwd: job.cwd.to_path_buf(),
-            ..task_of(job)
-        };
-        let parcel = confinement(&task, job.network, shown.iter().map(PathBuf::as_path));
-        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, |command| {
+        })
+    }
+
+    fn confined<'a>(&self, job: &Job<'a>) -> std::io::Result<Running<'a>> {
+        let shown = self.readable(job);
+        let task = task_outside(job);
+        let parcel = confinement(&task, &job.network, shown.iter().map(PathBuf::as_path));
+        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, None, |command| {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         })?;
         Running::new(child, None, job, Isolation::Landlock)
     }
 }
 
+/// The task of a job, as it is at the landlock level.
+pub(super) fn task_outside(job: &Job<'_>) -> Task {
+    Task {
+        attempt: job.root.to_path_buf(),
+        program: Some(job.program.to_path_buf()),
+        cwd: job.cwd.to_path_buf(),
+        ..task_of(job)
+    }
+}
+
+/// The task of a job, as it is in a sandbox.
+pub(super) fn task_inside(job: &Job<'_>, scratch: &Path) -> Task {
+    let program = match job.program.strip_prefix(scratch) {
+        Ok(_) => Path::new(BIN).join(job.program.file_name().unwrap_or_default()),
+        Err(_) => job.program.to_path_buf(),
+    };
+    Task {
+        attempt: job.root.strip_prefix(scratch).unwrap_or(job.root).to_path_buf(),
+        program: Some(program),
+        cwd: Maker::inside(job.cwd, job.root),
+        ..task_of(job)
+    }
+}
+
 /// What does not depend on the level.
 fn task_of(job: &Job<'_>) -> Task {
+    let ports = match &job.network {
+        Network::Ports(ports) => Some(ports.clone()),
+        Network::Nothing | Network::Machine => None,
+    };
     Task {
+        ports,
         argv0: job.argv0.into(),
         args: job.args.iter().map(OsString::from).collect(),
         env: job.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -237,17 +266,7 @@ impl<'a> Sandboxed<'a> {
         let begin = || {
             let (out, out_end) = pipe_with(PipeFlags::CLOEXEC)?;
             let (err, err_end) = pipe_with(PipeFlags::CLOEXEC)?;
-            let scratch = maker.scratch();
-            let program = match job.program.strip_prefix(scratch) {
-                Ok(_) => Path::new(BIN).join(job.program.file_name().unwrap_or_default()),
-                Err(_) => job.program.to_path_buf(),
-            };
-            let task = Task {
-                attempt: job.root.strip_prefix(scratch).unwrap_or(job.root).to_path_buf(),
-                program: Some(program),
-                cwd: Maker::inside(job.cwd, job.root),
-                ..task_of(job)
-            };
+            let task = task_inside(job, maker.scratch());
             let told = maker.begin(&task, &[out_end.as_fd(), err_end.as_fd()])?;
             Ok((told, out, err))
         };

@@ -116,11 +116,17 @@ const OPENING: &[(i64, u32)] = &[
     (libc::SYS_open, 1),
 ];
 
+/// Calls that send, with the place of their flags.
+const SENDING: &[(i64, u32)] = &[(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
+
 /// The sockets that are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sockets {
     /// None: a network namespace sees to it, or the network is allowed.
     Any,
+    /// All but those of files and streams: what Landlock can judge by the port. Nor is a stream opened by
+    /// what is sent (TCP Fast Open), which goes by Landlock on some kernels.
+    Streams,
     /// All but pairs: there is no namespace to keep them in.
     Pairs,
 }
@@ -129,12 +135,13 @@ pub(super) enum Sockets {
 #[derive(Clone, Debug)]
 pub(super) struct Filter(Vec<sock_filter>);
 
-/// Instructions: load a word of the call, jump if equal, at least, any bit set; return.
+/// Instructions: load a word of the call, jump if equal, at least, any bit set; return; mask.
 const LOAD: u16 = 0x20;
 const IF_EQUAL: u16 = 0x15;
 const IF_AT_LEAST: u16 = 0x35;
 const IF_ANY: u16 = 0x45;
 const RETURN: u16 = 0x06;
+const AND: u16 = 0x54;
 /// Where in the description of a call its number and its architecture are; arguments follow at 16.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
@@ -198,6 +205,35 @@ impl Filter {
             one(RETURN, ALLOW),
         ];
         block(unless(IF_EQUAL, libc::SYS_ioctl as u32, 0), &body);
+        if sockets == Sockets::Streams {
+            let to = |k: i32, jt: u8, jf: u8| sock_filter { code: IF_EQUAL, jt, jf, k: k as u32 };
+            let body = [
+                one(LOAD, argument(0)),
+                to(libc::AF_UNIX, 9, 0),
+                to(libc::AF_INET, 1, 0),
+                to(libc::AF_INET6, 0, 6),
+                one(LOAD, argument(1)),
+                // Without `SOCK_CLOEXEC` and its like.
+                one(AND, 0xf),
+                to(libc::SOCK_STREAM, 0, 3),
+                one(LOAD, argument(2)),
+                to(0, 2, 0),
+                to(libc::IPPROTO_TCP, 1, 0),
+                one(RETURN, REFUSE),
+                one(RETURN, ALLOW),
+            ];
+            block(unless(IF_EQUAL, libc::SYS_socket as u32, 0), &body);
+            for (call, flags) in SENDING {
+                let fast_open = libc::MSG_FASTOPEN as u32;
+                let body = [
+                    one(LOAD, argument(*flags)),
+                    unless(IF_ANY, fast_open, 1),
+                    one(RETURN, REFUSE),
+                    one(RETURN, ALLOW),
+                ];
+                block(unless(IF_EQUAL, *call as u32, 0), &body);
+            }
+        }
         // The rest needs one instruction each: they jump to the end.
         let socket = (sockets == Sockets::Pairs).then_some(libc::SYS_socket);
         let refused: Vec<(i64, bool)> = ABSENT
@@ -243,6 +279,10 @@ mod tests {
                     continue;
                 }
                 RETURN => return step.k,
+                AND => {
+                    loaded &= step.k;
+                    continue;
+                }
                 IF_EQUAL => loaded == step.k,
                 IF_AT_LEAST => loaded >= step.k,
                 IF_ANY => loaded & step.k != 0,
@@ -254,7 +294,7 @@ mod tests {
 
     #[test]
     fn says_of_each_call_what_the_tables_say() {
-        for sockets in [Sockets::Any, Sockets::Pairs] {
+        for sockets in [Sockets::Any, Sockets::Pairs, Sockets::Streams] {
             let filter = Filter::new(sockets);
             let of = |number, args| judge(&filter, NATIVE, number, args);
             for call in REFUSED {
@@ -278,6 +318,19 @@ mod tests {
             assert_eq!(of(libc::SYS_ioctl, [0, 0x5401, 0, 0, 0, 0]), ALLOW);
             let socket = if sockets == Sockets::Any { ALLOW } else { REFUSE };
             assert_eq!(of(libc::SYS_socket, [0; 6]), socket);
+            let stream = |domain: i32, kind: i32, protocol: i32| {
+                of(libc::SYS_socket, [domain as u64, kind as u64, protocol as u64, 0, 0, 0])
+            };
+            let socket = if sockets == Sockets::Pairs { REFUSE } else { ALLOW };
+            assert_eq!(stream(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0), socket);
+            assert_eq!(stream(libc::AF_INET6, libc::SOCK_STREAM, libc::IPPROTO_TCP), socket);
+            assert_eq!(stream(libc::AF_UNIX, libc::SOCK_DGRAM, 0), socket);
+            let other = if sockets == Sockets::Any { ALLOW } else { REFUSE };
+            assert_eq!(stream(libc::AF_INET, libc::SOCK_DGRAM, 0), other);
+            assert_eq!(stream(libc::AF_INET, libc::SOCK_STREAM, 262), other, "MPTCP");
+            assert_eq!(stream(libc::AF_NETLINK, libc::SOCK_RAW, 0), other);
+            let fast = of(libc::SYS_sendto, [0, 0, 0, libc::MSG_FASTOPEN as u64, 0, 0]);
+            assert_eq!(fast, if sockets == Sockets::Streams { REFUSE } else { ALLOW });
             for call in [libc::SYS_read, libc::SYS_execve, libc::SYS_exit_group, libc::SYS_socketpair, 9999] {
                 assert_eq!(of(call, [0; 6]), ALLOW, "{call}");
             }
@@ -287,6 +340,6 @@ mod tests {
 
     #[test]
     fn every_jump_fits() {
-        assert!(Filter::new(Sockets::Pairs).0.len() < 200);
+        assert!(Filter::new(Sockets::Streams).0.len() < 240);
     }
 }

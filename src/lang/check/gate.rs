@@ -6,12 +6,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::{Decimal, parse_duration_ms, parse_size_bytes};
-use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, Name, Op, Param};
 use crate::lang::check::work::{Place, check_segment, check_work};
 use crate::lang::check::{Scope, check_params, unique};
 use crate::lang::gate::{Fact, GateDecl, PeopleDecl, facts, literal};
-use crate::lang::program::{DeclKind, FileId, Program};
+use crate::lang::program::{DeclKind, FileId, Lost, Program};
 use crate::lang::ty::Ty;
 
 pub(super) fn check_people(people: &PeopleDecl, diagnostics: &mut Diagnostics) {
@@ -83,6 +83,13 @@ fn check_approvers(
             program.resolve(file, DeclKind::People, group, diagnostics);
             return;
         }
+        if program.lost(file, &group.value) != Lost::No {
+            return;
+        }
+        if let Some((other, declared)) = declared_elsewhere(program, file, &group.value) {
+            diagnostics.push(unseen(program, file, group, other, declared));
+            return;
+        }
         diagnostics.push(
             Diagnostic::new(
                 Code::P0705,
@@ -121,6 +128,31 @@ fn check_approvers(
             .with_help("add a member, ask for fewer, or remove `distinct=#true`"),
         );
     }
+}
+
+/// The first file that declares a group which a file does not see.
+fn declared_elsewhere(program: &Program, file: FileId, group: &str) -> Option<(FileId, Span)> {
+    (0..program.files.len()).map(FileId).filter(|other| *other != file).find_map(|other| {
+        let id = program.lookup(other, DeclKind::People, group).filter(|id| id.file == other)?;
+        Some((other, program.people(id).name.span))
+    })
+}
+
+/// The diagnostic for a group that another file declares: without it, anybody with a key could approve.
+fn unseen(program: &Program, file: FileId, group: &Name, other: FileId, declared: Span) -> Diagnostic {
+    let (name, this, there) = (&group.value, &program.file(file).path, &program.file(other).path);
+    let below = program.file(other).aliases.values().any(|target| *target == file);
+    Diagnostic::new(
+        Code::P0201,
+        group.span,
+        format!("group `{name}` is declared in `{there}`, which `{this}` does not see"),
+    )
+    .with_secondary(declared, "declared here")
+    .with_help(if below {
+        format!("`{there}` imports `{this}`, not the other way round: move the group into `{this}`, or into a file that both import")
+    } else {
+        format!("import `{there}` here, and name the group by its alias, or move the group into `{this}`")
+    })
 }
 
 /// A test that always counts, with what it says literally.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, Name, NodeDecl, Op, Param, ServiceDecl};
-use crate::lang::check::scope::some;
+use crate::lang::check::scope::{no_port, some};
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
 use crate::lang::check::{Asked, Callee, Scope, asked, check_arguments, check_params, leaves, unique};
@@ -68,9 +68,15 @@ pub(super) fn check_group(
     check_params(&group.params, constants, diagnostics);
     let pools: Vec<&str> =
         graph.iter().flat_map(|graph| &graph.resources).map(|(name, _)| name.value.as_str()).collect();
+    // What holds a share of a resource that was not understood makes no mistake of its own.
+    let lost = group.lost.iter().map(|name| name.value.as_str());
+    let pools: Vec<&str> = pools.into_iter().chain(lost).collect();
     let pools = pools.as_slice();
     let services: &[ServiceDecl] = graph.map_or(&[], |graph| &graph.services);
     let mut scope = constants.with_params(&group.params, group.params_known);
+    scope.lose(&group.lost);
+    let names = group.nodes.iter().map(|node| &node.name).chain(group.uses.iter().map(|decl| &decl.alias));
+    scope.set_nodes(names.map(|name| name.value.as_str()).collect());
     for port in services.iter().flat_map(|service| &service.ports) {
         scope.insert_address(&port.address);
         scope.insert_address(&port.number);
@@ -105,6 +111,8 @@ pub(super) fn check_group(
         if let Some(id) = program.resolve(file, DeclKind::Template, &decl.template, diagnostics) {
             let Group { name, params, params_known, .. } = program.template(id);
             let callee = Callee { what: "template", name, params, known: *params_known };
+            let mut scope = scope.inner();
+            scope.lose(&decl.lost);
             check_arguments(&callee, &decl.with, &decl.template, &scope, diagnostics);
             nodes.check_refs(&decl.with, params, diagnostics);
         }
@@ -114,6 +122,7 @@ pub(super) fn check_group(
 fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&str], diagnostics: &mut Diagnostics) {
     let (program, file) = (nodes.program, nodes.file);
     let mut scope = outer.inner();
+    scope.lose(&node.work.lost);
     let variables = node.for_each.iter().flat_map(|each| std::iter::once(&each.var).chain(&each.value));
     unique(variables, "loop variable", diagnostics);
     for each in &node.for_each {
@@ -385,7 +394,8 @@ impl<'a> Nodes<'a> {
         };
         let whole = self.by_name.contains_key(path);
         let head = if whole { path } else { path.split('/').next().unwrap_or(path) };
-        if head.contains('*') || self.aliases.contains(head) {
+        let lost = self.group.lost.iter().any(|name| name.value == head);
+        if head.contains('*') || self.aliases.contains(head) || (lost && !whole) {
             return;
         }
         if let Some(service) = self.services.iter().find(|service| service.name.value == head) {
@@ -473,9 +483,7 @@ fn check_address(text: &Text, port: &str, service: &ServiceDecl, wanted: Option<
     } else if known.contains(&port.trim_end_matches(".port")) || diagnostics.has_error_within(text.span) {
         return;
     } else {
-        Diagnostic::new(Code::P0401, text.span, format!("service `{}` has no port `{port}`", service.name.value))
-            .with_suggestion_text(did_you_mean(port, known.iter().copied()))
-            .with_help(if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", some(&known)) })
+        no_port(text, &service.name.value, port, &known)
     };
     diagnostics.push(diagnostic.with_secondary(service.name.span, "declared here"));
 }

@@ -28,6 +28,10 @@ pub(crate) struct Scope<'a> {
     instance: bool,
     /// Whether a parameter of it was not understood, so that its name may be missing.
     incomplete: bool,
+    /// Names that what was not understood may have declared.
+    lost: BTreeSet<&'a str>,
+    /// The names of the nodes of a group.
+    nodes: Option<BTreeSet<&'a str>>,
 }
 
 impl<'a> Scope<'a> {
@@ -69,6 +73,67 @@ impl<'a> Scope<'a> {
         self.vars.insert(&name.value, (ty, name.span));
     }
 
+    /// Adds names that what was not understood may have declared.
+    pub(crate) fn lose(&mut self, names: &'a [Name]) {
+        self.lost.extend(names.iter().map(|name| name.value.as_str()));
+    }
+
+    /// Adds the nodes that references may name.
+    pub(super) fn set_nodes(&mut self, nodes: BTreeSet<&'a str>) {
+        self.nodes = Some(nodes);
+    }
+
+    /// The diagnostic for a reference that is to no node and no service; `None`: it is to one, or may be to
+    /// one that was not understood.
+    pub(super) fn no_such(&self, text: &Text) -> Option<Diagnostic> {
+        let literal = text.as_literal()?;
+        let (path, output) = literal.split_once('.')?;
+        if self.is_of_service(literal) {
+            let known = self.ports_of(path);
+            let missing = (!self.is_lost(path)).then(|| no_port(text, path, output, &known));
+            return missing.filter(|_| !self.is_address(literal));
+        }
+        let nodes = self.nodes_here()?;
+        let head = path.split('/').next().unwrap_or(path);
+        if head.contains('*') || nodes.contains(path) || nodes.contains(head) || self.is_lost(head) {
+            return None;
+        }
+        let services = self.services_here();
+        let known: Vec<&str> = nodes.iter().copied().chain(services.iter().copied()).collect();
+        let near = did_you_mean(head, known.iter().take(COMPARED).copied());
+        Some(
+            Diagnostic::new(Code::P0201, text.span, format!("cannot find node or service `{head}`"))
+                .with_suggestion_in(literal, 0..head.len(), near)
+                .with_help(format!("here are: {}", some(&known))),
+        )
+    }
+
+    fn nodes_here(&self) -> Option<&BTreeSet<&'a str>> {
+        self.nodes.as_ref().or_else(|| self.outer?.nodes_here())
+    }
+
+    fn services_here(&self) -> BTreeSet<&str> {
+        let mut all = self.outer.map_or_else(BTreeSet::new, Scope::services_here);
+        all.extend(self.addresses.iter().filter_map(|name| name.split('.').next()));
+        all
+    }
+
+    fn ports_of(&self, service: &str) -> Vec<&str> {
+        let of = |name: &&'a str| {
+            let (head, port) = name.split_once('.')?;
+            (head == service && !port.contains('.')).then_some(port)
+        };
+        let mut ports = self.outer.map_or_else(Vec::new, |outer| outer.ports_of(service));
+        ports.extend(self.addresses.iter().filter_map(of));
+        ports
+    }
+
+    /// Whether a name may be declared by what was not understood.
+    pub(super) fn is_lost(&self, name: &str) -> bool {
+        let head = name.split(['.', '/']).next().unwrap_or(name);
+        self.lost.contains(head) || self.outer.is_some_and(|outer| outer.is_lost(name))
+    }
+
     /// Adds the address of a service, or the number of a port of it.
     pub(crate) fn insert_address(&mut self, name: &'a Name) {
         self.insert(name, Ty::String);
@@ -88,7 +153,9 @@ impl<'a> Scope<'a> {
     pub(crate) fn is_of_service(&self, reference: &str) -> bool {
         let head = reference.split('.').next().unwrap_or(reference);
         let own = |name: &&str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
-        self.addresses.iter().any(own) || self.outer.is_some_and(|outer| outer.is_of_service(reference))
+        self.lost.contains(head)
+            || self.addresses.iter().any(own)
+            || self.outer.is_some_and(|outer| outer.is_of_service(reference))
     }
 
     /// The type of a variable, or of what it holds under a name: `x.field`.
@@ -194,6 +261,7 @@ impl<'a> Scope<'a> {
     /// Whether a name that is not found may be one that could not be read.
     fn lost(&self, name: &str) -> Lost {
         match (self.constants, self.outer) {
+            _ if self.is_lost(name) => Lost::Yes,
             _ if self.incomplete => Lost::Perhaps,
             (Some((program, file)), _) => program.lost(file, name),
             (None, Some(outer)) => outer.lost(name),
@@ -346,6 +414,15 @@ pub(super) fn name_one(ty: &Ty) -> String {
         }
         _ => "name a list, as `(var)files`, declared by `let files type=list<string> { - a; - b }`".to_owned(),
     }
+}
+
+/// The diagnostic for a port that a service does not have.
+pub(super) fn no_port(text: &Text, service: &str, port: &str, known: &[&str]) -> Diagnostic {
+    let near = did_you_mean(port, known.iter().copied());
+    let literal = text.as_literal().unwrap_or_default();
+    Diagnostic::new(Code::P0401, text.span, format!("service `{service}` has no port `{port}`"))
+        .with_suggestion_in(literal, literal.len().saturating_sub(port.len())..literal.len(), near)
+        .with_help(if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", some(known)) })
 }
 
 /// Names for a message: the first few.

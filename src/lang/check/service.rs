@@ -96,7 +96,8 @@ pub(super) fn check_uses(graph: Option<&GraphDecl>, group: &Group, diagnostics: 
             );
             continue;
         };
-        if graph.services.iter().any(|service| service.name.value == name.value) {
+        let lost = group.lost.iter().any(|lost| lost.value == name.value);
+        if lost || graph.services.iter().any(|service| service.name.value == name.value) {
             continue;
         }
         let known: Vec<&str> = graph.services.iter().map(|service| service.name.value.as_str()).collect();

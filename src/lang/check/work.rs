@@ -47,6 +47,8 @@ pub(super) fn check_recipe(
             return;
         }
         check_segment(&step.name, "step", diagnostics);
+        let mut scope = scope.inner();
+        scope.lose(&step.work.lost);
         check_work(&place, &step.work, &scope, diagnostics);
         for output in &step.work.outputs {
             if let Some(name) = output.name.as_literal() {
@@ -379,7 +381,14 @@ pub(super) fn check_argument(expr: &Expr, scope: &Scope, addresses: bool, diagno
                 }
             }
         }
-        Expr::Ref(text) => diagnostics.push(artifact_argument(text.span, text.as_literal().unwrap_or("…"))),
+        Expr::Ref(text) => {
+            let of_lost = text.as_literal().is_some_and(|name| scope.is_lost(name));
+            match scope.no_such(text) {
+                Some(missing) => diagnostics.push(missing),
+                None if of_lost => {}
+                None => diagnostics.push(artifact_argument(text.span, text.as_literal().unwrap_or("…"))),
+            }
+        }
         Expr::Secret(name) => diagnostics.push(leak(&name.value, name.span, "an argument or a template")),
         Expr::Int(..) | Expr::Bool(..) | Expr::Fields(..) => {}
     }

@@ -23,6 +23,18 @@ impl Decoder<'_> {
         work.body_at = Some(at);
     }
 
+    /// The names that children with a mistake may have declared: what refers to them is no second one.
+    pub(super) fn lost(&self, node: &Node) -> Vec<Name> {
+        if self.sound(node) {
+            return Vec::new();
+        }
+        let wrong = node.children.iter().flatten().filter(|child| !self.sound(child));
+        let declared = wrong.flat_map(|child| first_name(child).into_iter().chain(prop_name(child, "as")));
+        // Of properties too: an argument may stand beside the name instead of in the block.
+        let props = node.props.iter().map(|property| &property.name);
+        declared.chain(props.filter(|name| self.diagnostics.has_error_within(name.span)).cloned()).collect()
+    }
+
     pub(super) fn work(&mut self, node: &Node) -> Work {
         let mut work = Work {
             body: None,
@@ -40,6 +52,7 @@ impl Decoder<'_> {
             idempotent: prop(node, "idempotent").filter(|_| is_true(node, "idempotent")).map(|value| value.span),
             take: prop(node, "take").and_then(|value| self.expr(value)),
             outputs_known: self.intact(node, "output"),
+            lost: self.lost(node),
             span: node.args.first().map_or(node.name.span, |name| name.span),
         };
         for child in node.children.iter().flatten() {

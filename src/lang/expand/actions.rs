@@ -170,7 +170,8 @@ impl<'a> Expander<'a, '_> {
             let tool = tool.name();
             let decl = self.program.tool(id);
             self.needed(&decl.offer.secrets, &mut secrets)?;
-            if net(decl) && work.class.as_ref().is_none_or(|class| class.value == "pure") {
+            // A service has no result that could be taken for one of another day.
+            if site.instance.is_some() && net(decl) && work.class.as_ref().is_none_or(|class| class.value == "pure") {
                 let span = work.class.as_ref().map_or(tool.span, |class| class.span);
                 self.diagnostics.push(impure(&tool.value, span, decl.name.span));
             }

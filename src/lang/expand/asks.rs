@@ -439,14 +439,7 @@ impl<'a> Expander<'a, '_> {
     fn plan_provider(&mut self, id: DeclId) -> Option<String> {
         let decl = self.program.provider(id);
         let command = decl.command.as_ref()?;
-        // As with tools, the file is named only where another has the better claim to the bare name.
-        let program = self.program;
-        let rank = |file: FileId| (file != self.home, &program.file(file).path);
-        let better = (0..program.files.len())
-            .map(FileId)
-            .any(|file| rank(file) < rank(id.file) && program.declares(file, DeclKind::Provider, &decl.name.value));
-        let file = if better { format!("{}#", program.file(id.file).path) } else { String::new() };
-        let name = format!("provider:{file}{}", decl.name.value);
+        let name = format!("provider:{}", self.own_name(DeclKind::Provider, id, &decl.name.value));
         if !self.tools.contains_key(&name) {
             let mut uses = Vec::new();
             for used in &command.uses {

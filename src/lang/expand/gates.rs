@@ -57,7 +57,11 @@ impl<'a> Expander<'a, '_> {
             };
             let Some((mut ir, subjects)) = made else { continue };
             ir.span = guard.gate.span;
-            ir.gate = Some(note(gate, gate.name.value.clone()));
+            let mut note = note(gate, gate.name.value.clone());
+            if let BodyIr::Gate(_, require) = &mut ir.body {
+                in_order(require, &mut note);
+            }
+            ir.gate = Some(note);
             self.push_gate(ir, subjects, &gate.work, inner, placed, instance, guard.gate.span);
         }
         self.consent(instance, node, &addr, env, placed);
@@ -303,6 +307,30 @@ impl<'a> Expander<'a, '_> {
             *subjects = wired;
             ir.inputs = inputs;
         }
+    }
+}
+
+/// Puts requirements, all of which must hold, in an order of their own: a plan does not change by the order
+/// in which they are written.
+fn in_order(require: &mut Vec<PredicateIr>, note: &mut GateNoteIr) {
+    if require.len() != note.messages.len() {
+        return;
+    }
+    require.iter_mut().for_each(sort);
+    let said = note.messages.drain(..).zip(note.places.drain(..));
+    let mut all: Vec<_> = require.drain(..).zip(said).collect();
+    all.sort_by(|(a, (said, _)), (b, (other, _))| (a, said).cmp(&(b, other)));
+    for (predicate, (message, place)) in all {
+        require.push(predicate);
+        note.messages.push(message);
+        note.places.push(place);
+    }
+}
+
+fn sort(predicate: &mut PredicateIr) {
+    if let PredicateIr::All(all) | PredicateIr::Any(all) | PredicateIr::Not(all) = predicate {
+        all.iter_mut().for_each(sort);
+        all.sort();
     }
 }
 

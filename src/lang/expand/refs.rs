@@ -71,7 +71,9 @@ impl Expander<'_, '_> {
             if optional && (path.contains('*') || self.declared(path, placed).is_some()) {
                 return Some(Vec::new());
             }
-            self.no_node(path, placed, span, Code::P0201);
+            if !self.is_lost(path, placed) {
+                self.no_node(path, placed, span, Code::P0201);
+            }
             return None;
         }
         let mut targets = Vec::with_capacity(found.len());
@@ -89,6 +91,13 @@ impl Expander<'_, '_> {
             }
         }
         Some(targets)
+    }
+
+    /// Whether a path may name a node that was not understood.
+    pub(super) fn is_lost(&self, path: &str, placed: usize) -> bool {
+        let lost = &self.placed[placed].group.lost;
+        let head = path.split('/').next().unwrap_or(path);
+        !lost.is_empty() && (head.contains('*') || lost.iter().any(|name| name.value == head))
     }
 
     /// The node of a group that a path names, whether or not it has instances.
@@ -121,8 +130,9 @@ impl Expander<'_, '_> {
         shown.sort_unstable();
         shown.dedup();
         shown.truncate(8);
-        // A pattern is not the misspelling of one name.
-        let suggestion = did_you_mean(path, known.iter().map(String::as_str)).filter(|_| !path.contains('*'));
+        // A pattern is not the misspelling of one name, nor is a name that is declared.
+        let suggestion =
+            did_you_mean(path, known.iter().map(String::as_str)).filter(|_| !path.contains('*') && declared.is_none());
         let diagnostic = diagnostic.with_suggestion_in(path, 0..path.len(), suggestion);
         self.diagnostics.push(if shown.is_empty() {
             diagnostic

@@ -36,18 +36,23 @@ impl Expander<'_, '_> {
         name
     }
 
-    /// Its own name, and with the file where another file has the better claim to that: the graph's
-    /// own, then other files of the workspace by path, then the library, then what is known everywhere. Depends neither on
-    /// the order in which tools are met nor, where names are not given twice, on which file declares them.
     fn tool_name(&self, id: DeclId) -> String {
-        let bare = &self.program.tool(id).name.value;
-        let rank = |file: FileId| {
-            let path = &self.program.file(file).path;
-            (file != self.home, Some(file) == self.program.prelude, path.starts_with("<std>/"), path)
+        self.own_name(DeclKind::Tool, id, &self.program.tool(id).name.value)
+    }
+
+    /// The name of a declaration, and with its file where another file has the better claim to that: the
+    /// graph's own, then the others of the workspace, then the prelude, then by path. So a graph says the
+    /// same whether its workspace is one file or several. Does not depend on the order in which
+    /// declarations are met.
+    pub(super) fn own_name(&self, kind: DeclKind, id: DeclId, bare: &str) -> String {
+        let rank = |at: FileId| {
+            let file = self.program.file(at);
+            let foreign = file.package.is_some() || file.path.starts_with("<std>/");
+            (at != self.home, foreign, Some(at) != self.program.prelude, &file.path)
         };
         let better = (0..self.program.files.len())
             .map(FileId)
-            .any(|file| rank(file) < rank(id.file) && self.program.declares(file, DeclKind::Tool, bare));
-        if better { format!("{}#{bare}", self.program.file(id.file).path) } else { bare.clone() }
+            .any(|file| rank(file) < rank(id.file) && self.program.declares(file, kind, bare));
+        if better { format!("{}#{bare}", self.program.file(id.file).path) } else { bare.to_owned() }
     }
 }

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, Span};
 use crate::lang::ast::{Expr, Name, NameRef};
 use crate::lang::eval::{Evaluator, Val};
 use crate::lang::expand::Expander;
 use crate::lang::expand::actions::Site;
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::ty::Ty;
+use crate::lang::{Kind, parse};
 
 /// The value that expressions have as one of a type: a list of several, or the one there is. Its depth is
 /// that of records and of blocks, which are bounded.
@@ -145,10 +146,27 @@ pub(super) fn from_text(ty: &Ty, text: &str, at: Span) -> Result<Val, Diagnostic
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Val::List(items.map(|item| from_text(inner, item, at)).collect::<Result<Vec<_>, _>>()?.into())
         }
-        Ty::Int => text.parse().map_or_else(|_| Val::Text(text.to_owned()), Val::Int),
+        // What no spec needs to be told apart from text, people write as they are used to.
         Ty::Bool if text == "true" || text == "false" => Val::Bool(text == "true"),
+        Ty::Int | Ty::Bool => match value_of(text) {
+            Some(Kind::Int(int)) => Val::Int(int),
+            Some(Kind::Bool(flag)) => Val::Bool(flag),
+            _ => Val::Text(text.to_owned()),
+        },
         _ => Val::Text(text.to_owned()),
     })
+}
+
+/// The value that a text is where it stands in a spec.
+fn value_of(text: &str) -> Option<Kind> {
+    let mut found = Diagnostics::default();
+    let line = format!("value {text}");
+    let nodes = parse(SourceId(0), &line, &mut found);
+    let [node] = nodes.as_slice() else { return None };
+    let [value] = node.args.as_slice() else { return None };
+    // Nothing but the value: no annotation before it, and nothing after it.
+    let whole = Span::new(SourceId(0), "value ".len(), line.len());
+    (found.is_empty() && value.span == whole).then(|| value.kind.clone())
 }
 
 fn from_json(value: &serde_json::Value, depth: usize) -> Result<Val, &'static str> {

@@ -149,7 +149,7 @@ impl Expander<'_, '_> {
                 },
             };
             let found = self.instances_at(placed, &target, decl.target.span);
-            if found.is_empty() && !decl.optional {
+            if found.is_empty() && !decl.optional && !self.is_lost(&target, placed) {
                 self.no_node(&target, placed, decl.target.span, Code::P0502);
             }
             for other in found.iter().copied() {

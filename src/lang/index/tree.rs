@@ -5,7 +5,7 @@
 use crate::base::Limits;
 use crate::diag::{SourceId, Span};
 use crate::lang::lex::{Lexer, Token, TokenKind, is_newline, is_space, newline_len};
-use crate::lang::parse_lower::verbatim;
+use crate::lang::parse_lower::{places, verbatim};
 use crate::lang::slice::Slices;
 use crate::lang::{Kind, Node, Property, Spanned, TypeNote, Value};
 
@@ -154,7 +154,11 @@ impl Reader<'_> {
                 Kind::Text(text) => verbatim(written, text),
                 _ => (true, 0),
             };
-            Value { note, kind, span, verbatim, text_start: span.start + skipped as u32 }
+            let places = match &kind {
+                Kind::Text(text) if !verbatim => places(written, text),
+                _ => Vec::new(),
+            };
+            Value { note, kind, span, verbatim, text_start: span.start + skipped as u32, places }
         };
         let frame = self.frame();
         let Some(node) = &mut frame.node else {
@@ -192,7 +196,8 @@ impl Reader<'_> {
         frame.note = None;
         if let (Some(name), Some(node)) = (frame.key.take(), &mut frame.node) {
             // `name=` with nothing behind it yet.
-            let value = Value { note: None, kind: Kind::Null, span: empty, verbatim: true, text_start: empty.start };
+            let (kind, text_start) = (Kind::Null, empty.start);
+            let value = Value { note: None, kind, span: empty, verbatim: true, text_start, places: Vec::new() };
             node.span.end = node.span.end.max(name.span.end);
             node.props.push(Property { name, value });
         }

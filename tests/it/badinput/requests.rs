@@ -29,12 +29,13 @@ fn unknown_names_are_answered_with_the_nearest() {
         (&["why", "report/count", "--run", "zz"], "there is no run `zz`", "`partita runs` lists them"),
         (&["log", "zz"], "there is no run `zz`", "`partita runs` lists them"),
         (&["explain", "P0102x"], "there is no code `P0102x`", "did you mean `P0102`?"),
-        (&["explain", "hello"], "there is no code or node `hello`", "codes run from P0001 to "),
+        (&["explain", "hello"], "there is no code or node `hello`", "codes begin with P, E, S or B"),
         (&["run", "report", "-p", "lang"], "`-p lang` has no `=`", "write `-p lang=VALUE`"),
         (&["store", "gc", "--max-age", "soon"], "`soon` is not a duration", "`30d` or `12h`"),
         (&["store", "gc", "--max-size", "much"], "`much` is not a size", "`10GiB`"),
         (&["-C", "nowhere", "check"], "`nowhere` is not a workspace", "partita init nowhere"),
-        (&["verify", "report-1.0.0.zip"], "there is no policy to judge by", "`--policy FILE`"),
+        (&["verify", "report-1.0.0.zip"], "there is nothing to verify", "No such file"),
+        (&["verify", "partita.kdl"], "there is no policy to judge by", "`--policy FILE`"),
     ] {
         let outcome = workspace.run(args).expect(USAGE).says(&format!("error[usage]: {}", "")).says(message).says(help);
         assert_eq!(outcome.stdout, "", "{}", outcome.describe());

@@ -392,9 +392,33 @@ fn shell_blocks(page: &str) -> Vec<String> {
     blocks.collect()
 }
 
+/// How people get lines of a page into a shell: as a file, through a pipe, and one by one, which no `set -e` stops.
+#[derive(Clone, Copy, Debug)]
+enum Typed {
+    File,
+    Pipe,
+    OneByOne,
+}
+
+/// A copy of an archive with one file replaced, and the list in it made to agree.
+const FORGE: &str = r#"
+import hashlib, sys, zipfile
+path, name, text = sys.argv[1:]
+with zipfile.ZipFile(path) as old:
+    files = {entry: old.read(entry) for entry in old.namelist()}
+assert name in files
+files[name] = text.encode()
+sums = "META/SHA256SUMS"
+listed = sorted(entry for entry in files if entry != sums)
+files[sums] = "".join(f"{hashlib.sha256(files[entry]).hexdigest()}  {entry}\n" for entry in listed).encode()
+with zipfile.ZipFile(path, "w") as new:
+    for entry in sorted(files):
+        new.writestr(entry, files[entry])
+"#;
+
 #[test]
 fn every_line_of_verify_it_yourself_works_and_finds_what_is_wrong() {
-    let tools = ["bash", "openssl", "jq", "unzip", "sha256sum", "xargs", "base64", "find"];
+    let tools = ["bash", "openssl", "jq", "unzip", "sha256sum", "base64", "find", "python3"];
     if tools.iter().any(|name| tool(name).is_none()) {
         return;
     }
@@ -402,19 +426,41 @@ fn every_line_of_verify_it_yourself_works_and_finds_what_is_wrong() {
     let ws = Workspace::copy_of("examples/hello");
     ws.run(&["deliver", "hello"]).ok();
     ws.run(&["key", "export", "default", "-o", "default.pub.pem"]).ok();
-    let script = format!("set -euo pipefail\n{}", shell_blocks("guides/verify-yourself.md").join("\n"));
+    let page = shell_blocks("guides/verify-yourself.md").join("\n");
+    let without: Vec<&str> = page.lines().filter(|line| !line.starts_with("set -")).collect();
+    ws.write("page.sh", &page);
+    ws.write("lines.sh", without.join("\n"));
+    let scripts = [ws.path("page.sh"), ws.path("lines.sh")].map(|path| path.display().to_string());
     let names = ["hello-0.1.0.zip", "hello-0.1.0.zip.intoto.jsonl", "hello-0.1.0.zip.sigstore.json"];
-    let check = |folder: &str, change: &dyn Fn(&str)| {
+    let check = |folder: &str, typed: Typed, change: &dyn Fn(&str)| {
+        let folder = &format!("{folder}-{typed:?}");
         for name in names {
             copy(&ws, &format!("out/bundles/{name}"), &format!("{folder}/{name}"));
         }
         copy(&ws, "default.pub.pem", &format!("{folder}/default.pub.pem"));
         change(folder);
-        ws.command(&bash, &["-c", &script]).folder(&ws.path(folder)).run()
+        let command = match typed {
+            Typed::File => format!("exec sh {}", scripts[0]),
+            Typed::Pipe => format!("sh < {}", scripts[0]),
+            // A shell that goes on after what ends it would be the reader's own.
+            Typed::OneByOne => format!("bash < {}", scripts[1]),
+        };
+        ws.command(&bash, &["-c", &command]).folder(&ws.path(folder)).run()
     };
-    let good = check("good", &|_| {}).ok();
-    assert!(good.stdout.contains("Signature Verified Successfully"), "{}", good.describe());
+    let all = [Typed::File, Typed::Pipe, Typed::OneByOne];
+    let last = "all of it is in order: hello-0.1.0.zip";
+    for typed in all {
+        check("good", typed, &|_| {}).ok().prints(last).prints("3 signatures");
+    }
     // Each of these must stop it.
+    let refuses = |what: &str, why: &str, change: &dyn Fn(&str)| {
+        for typed in all {
+            let outcome = check(what, typed, change);
+            assert_ne!(outcome.status, 0, "{what}: {}", outcome.describe());
+            assert!(!outcome.stdout.contains(last), "{what}: {}", outcome.describe());
+            outcome.says("REFUSED").says(why);
+        }
+    };
     let edit = |file: &'static str, from: &'static [u8], to: &'static [u8]| {
         let ws = &ws;
         move |folder: &str| {
@@ -425,15 +471,33 @@ fn every_line_of_verify_it_yourself_works_and_finds_what_is_wrong() {
             ws.write(&path, bytes);
         }
     };
-    assert_ne!(check("content", &edit(names[0], b"HELLO", b"JELLO")).status, 0);
-    assert_ne!(check("manifest", &edit(names[0], b"\"version\":\"0.1.0\"", b"\"version\":\"0.1.1\"")).status, 0);
-    assert_ne!(check("payload", &edit(names[1], b"payload\":\"ey", b"payload\":\"fy")).status, 0);
+    let another = "about another archive";
+    refuses("content", another, &edit(names[0], b"HELLO", b"JELLO"));
+    refuses("manifest", another, &edit(names[0], b"\"version\":\"0.1.0\"", b"\"version\":\"0.1.1\""));
+    refuses("payload", "envelope 1", &edit(names[1], b"payload\":\"ey", b"payload\":\"fy"));
+    refuses("signature", "the signature of envelope 1", &edit(names[1], b"\"sig\":\"", b"\"sih\":\""));
+    // An archive that agrees with itself, beside the statements of the true one.
+    let python = tool("python3").unwrap();
+    refuses("forged", another, &|folder| {
+        let zip = ws.path(&format!("{folder}/{}", names[0]));
+        ws.command(&python, &["-c", FORGE, zip.to_str().unwrap(), "out/shout.txt", "EVIL\n"]).run().ok();
+    });
+    refuses("unsigned", "nobody signed", &|folder| ws.write(&format!("{folder}/{}", names[1]), ""));
+    // A good envelope before one that is not.
+    refuses("second", "envelope 2", &|folder| {
+        let path = format!("{folder}/{}", names[1]);
+        let lines = ws.read(&path);
+        let mut lines: Vec<&str> = lines.lines().collect();
+        let forged = lines[1].replacen("payload\":\"ey", "payload\":\"fy", 1);
+        lines[1] = &forged;
+        ws.write(&path, lines.join("\n"));
+    });
     ws.run(&["key", "generate", "other"]).ok();
     let other = ws.run(&["key", "export", "other"]).ok().stdout;
-    assert_ne!(check("key", &|folder| ws.write(&format!("{folder}/default.pub.pem"), &other)).status, 0);
-    let longer = |folder: &str| {
+    refuses("key", "is not by default.pub.pem", &|folder| ws.write(&format!("{folder}/default.pub.pem"), &other));
+    refuses("no-key", "is not a public key", &|folder| ws.write(&format!("{folder}/default.pub.pem"), "junk"));
+    refuses("longer", another, &|folder| {
         let path = format!("{folder}/{}", names[0]);
         ws.write(&path, [&ws.bytes(&path)[..], b"\0"].concat());
-    };
-    assert_ne!(check("longer", &longer).status, 0);
+    });
 }

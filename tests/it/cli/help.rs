@@ -9,7 +9,8 @@ fn commands_of(help: &str) -> Vec<String> {
     let listed = lines.take_while(|line| line.starts_with("  "));
     // Deeper lines continue the description above them.
     let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
-    names.map(str::to_owned).collect()
+    // `help` is clap's own, and says what `--help` says.
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
 /// Compares the help of a command and of those below it; returns how many.

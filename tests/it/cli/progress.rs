@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::sample;
-use crate::support::{Workspace, tool};
+use crate::support::{Workspace, repository, tool};
 
 #[test]
 fn plain_progress_is_a_line_for_what_ran() {
@@ -49,6 +49,36 @@ fn progress_as_json_is_the_event_stream() {
 }
 
 #[test]
+fn events_fit_their_schema() {
+    let schema = std::fs::read(repository("book/src/reference/events.schema.json")).expect("the schema is there");
+    let schema = serde_json::from_slice(&schema).expect("it is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("it is a schema");
+    let workspace = Workspace::with_spec(
+        "graph g {\n resource gpu capacity=1\n node a { run sh -c \"echo x > o\"; output o; holds gpu amount=1 }\n \
+         node b { run sh -c \"exit 1\"; output p; holds gpu amount=1; retry max=1 backoff=\"1ms\" on=any }\n \
+         node c { input p from=(ref)b.p; run sh -c :; output q }\n}\n",
+    );
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        let outcome = workspace.run(&["run", "g", "--keep-going", "--progress", "json", "-j", "2"]).expect(1);
+        for line in outcome.stderr.lines().filter(|line| line.starts_with('{')) {
+            let event: Value = serde_json::from_str(line).expect("an event is JSON");
+            let errors: Vec<String> = validator.iter_errors(&event).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{line}\n{errors:#?}");
+            seen.insert(event["event"].as_str().expect("it has a name").to_owned());
+        }
+    }
+    for name in ["run-started", "run-estimated", "action-started", "action-retried", "action-finished", "run-finished"]
+    {
+        assert!(seen.contains(name), "{name} was not seen: {seen:?}");
+    }
+    let mut wrong: Value = serde_json::json!({"v": 1, "seq": 1, "at": 1, "run": "r", "event": "run-started"});
+    assert!(!validator.is_valid(&wrong), "an event lacks what it must tell");
+    wrong["event"] = "nothing".into();
+    assert!(!validator.is_valid(&wrong), "there is no such event");
+}
+
+#[test]
 fn colour_is_asked_for_or_left() {
     let workspace = Workspace::with_spec("graph g { node a { run sh -c \"exit 1\"; output o } }\n");
     let colourful = workspace.run(&["run", "g", "--color", "always"]).expect(1);
@@ -79,6 +109,7 @@ fn a_terminal_has_a_live_view_and_colour_unless_told_otherwise() {
     let live = on_a_terminal(&[], "");
     assert!(coloured(&live), "{live:?}");
     assert!(live.contains("ran"), "{live:?}");
+    assert!(live.contains("/2") && live.contains("━"), "how far it is: {live:?}");
     for (variables, args) in [(&[("NO_COLOR", "1")] as &[(&str, &str)], ""), (&[], "--color never")] {
         let text = on_a_terminal(variables, args);
         assert!(!coloured(&text), "{variables:?} {args}: {text:?}");

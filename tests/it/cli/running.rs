@@ -203,7 +203,7 @@ fn places_come_from_options_then_variables_then_the_spec_then_the_user() {
 #[test]
 fn runs_and_logs_are_kept() {
     let workspace = sample();
-    workspace.run(&["runs"]).expect(2).says("nothing has been run in this workspace yet");
+    workspace.run(&["runs"]).ok().says("nothing has been run in this workspace yet");
     workspace.run(&["run", "report"]).ok();
     workspace.write("data/b.txt", "");
     workspace.run(&["run", "report/count"]).ok();
@@ -219,8 +219,101 @@ fn runs_and_logs_are_kept() {
     workspace.run(&["log", &id[..id.len() - 1]]).ok();
     workspace.run(&["log", &id[..1]]).expect(2).says("is the start of several runs' ids");
     workspace.run(&["log"]).ok().prints("== report/count\n");
-    workspace.run(&["log", "--addr", "report/summary"]).expect(2).says("printed nothing in run");
+    workspace.run(&["log", "--addr", "report/summary"]).expect(2).says("took no part in run");
+    workspace.run(&["log", id, "--addr", "report/summary"]).expect(2).says("printed nothing in run");
     // What a known result printed when it was made is shown as well.
     workspace.run(&["run", "report/count", "--format", "json"]).ok();
     workspace.run(&["log"]).ok().prints("counted\n");
+}
+
+#[test]
+fn what_a_failing_action_printed_is_shown_from_both_streams() {
+    let case = |script: &str| {
+        let spec = format!("partita edition=1\ngraph g {{\n    node a {{ run sh -c \"{script}\"; output o }}\n}}\n");
+        Workspace::with_spec(&spec).run(&["run", "g"])
+    };
+    let log = "help: all that it printed: `partita log --addr g/a`";
+    case("echo test_x FAILED; exit 1").expect(1).says("    test_x FAILED\n").says(log);
+    case("echo why >&2; exit 1").expect(1).says("    why\n").says(log);
+    case("echo test_x FAILED; echo a warning >&2; exit 1").expect(1).says("    test_x FAILED\n    a warning\n");
+    // Of an output that is missing the reason is most often told too.
+    case("echo nothing to do").expect(1).says("    nothing to do\n").says(log);
+    let silent = case("exit 1").expect(1);
+    assert!(!silent.stderr.contains("partita log"), "{}", silent.describe());
+    // Bounded: the end of it.
+    let long = case("seq 1 1000; exit 1").expect(1).says("    1000\n");
+    assert!(!long.stderr.contains("\n    900\n"), "{}", long.describe());
+}
+
+#[test]
+fn a_command_that_is_not_found_leads_to_tools() {
+    let case = |script: &str| {
+        let spec = format!("partita edition=1\ngraph g {{\n    node a {{ run sh -c \"{script}\"; output o }}\n}}\n");
+        Workspace::with_spec(&spec).run(&["run", "g"]).expect(1)
+    };
+    case("no-such-tool . x > o")
+        .says("write `tools no-such-tool` in it, and declare `tool no-such-tool { exec no-such-tool }`");
+    case("env no-such-tool > o").says("name what is missing by `tools`");
+    // Any other status is the command's own.
+    let other = case("exit 126");
+    assert!(!other.stderr.contains("declare"), "{}", other.describe());
+}
+
+#[test]
+fn a_tool_that_is_a_script_of_a_version_manager_is_told_apart() {
+    let workspace = Workspace::with_spec(
+        "partita edition=1\ntool mine { exec mine fingerprint=\"--version\" }\ngraph g {\n    node a { run mine; output o }\n}\n",
+    )
+    .script("shims/mine", "#!/usr/bin/env bash\necho 1.0\n");
+    let path = format!("{}/shims:/usr/bin:/bin", workspace.root().display());
+    let outcome = workspace.partita(&["run", "g"]).env("PATH", &path).run().expect(1);
+    outcome.says("shims/mine` is a script for `bash`").says("`uses bash`");
+    let python = Workspace::new().script("shims/python3", "#!/usr/bin/env bash\necho 3\n");
+    let path = format!("{}/shims:/usr/bin:/bin", python.root().display());
+    python.partita(&["doctor"]).env("PATH", &path).run().ok().prints("less  script").prints("shims/python3");
+}
+
+#[test]
+fn parameters_are_written_as_in_specs_and_as_people_are_used_to() {
+    let spec = "partita edition=1\ngraph g {\n    param b type=bool default=#false\n    param n type=int default=1\n    param l type=list<string> default=x\n    node a {\n        run sh -c \"echo $B $N $L > o\"\n        env B=\"{{ b }}\" N=\"{{ n }}\" L=\"{{ l | join \\\"+\\\" }}\"\n        output o\n    }\n}\n";
+    let workspace = Workspace::with_spec(spec);
+    for (given, made) in [
+        ("b=#true", "true 1 x"),
+        ("b=true", "true 1 x"),
+        ("b=#false", "false 1 x"),
+        ("n=7", "false 7 x"),
+        ("n=-7", "false -7 x"),
+        ("n=0x10", "false 16 x"),
+        ("n=1_000", "false 1000 x"),
+        ("l=a", "false 1 a"),
+        ("l=a,b", "false 1 a+b"),
+        ("l=a b", "false 1 a b"),
+    ] {
+        workspace.run(&["run", "g", "-p", given]).ok();
+        assert_eq!(workspace.read("out/g/a/o"), format!("{made}\n"), "{given}");
+    }
+    for given in ["b=1", "b=yes", "b=", "n=seven", "n=", "n=1 2", "n=1; node x", "n=1 // no", "n=1.5", "n=(u8)1"] {
+        workspace.run(&["run", "g", "-p", given]).expect(3).says("P0301");
+    }
+}
+
+#[test]
+fn what_waits_for_people_has_not_failed() {
+    let spec = "gate signoff kind=approval {\n    approvers people min=1\n}\ngroup people {\n    member ana key=\"1111111111111111111111111111111111111111111111111111111111111111\" email=\"ana@example.com\"\n}\ngraph g {\n    node publish {\n        guard signoff\n        write x\n        output o\n    }\n}\n";
+    let workspace = Workspace::with_spec(spec);
+    let outcome = workspace.run(&["run", "g"]).expect(4).says("waits g/publish/guard/signoff");
+    let outcome = outcome.says("is not approved").says("this waits for it").says("did not succeed");
+    assert!(!outcome.stderr.contains("which it needs, failed"), "{}", outcome.describe());
+    workspace.run(&["runs"]).ok().prints("waiting");
+}
+
+#[test]
+fn keys_that_openssl_made_have_a_public_half() {
+    let workspace = Workspace::with_spec("graph g { node a { write x; output o } }\n");
+    workspace.run(&["key", "generate", "one"]).ok();
+    let public = workspace.run(&["key", "export", "one"]).ok().stdout;
+    let keys = workspace.state().join("keys");
+    fs::remove_file(keys.join("one.pub.pem")).expect("it is there");
+    assert_eq!(workspace.run(&["key", "export", "one"]).ok().stdout, public);
+    workspace.run(&["key", "export", "two"]).expect(22).says("partita key generate two");
 }

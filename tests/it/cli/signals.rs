@@ -80,11 +80,12 @@ fn wait_for_the_end_of(pid: Pid) {
 
 #[test]
 fn an_interrupt_ends_the_run_in_good_order() {
-    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 131)] {
         // A process of its own session is part of the action as well.
         let mut held = Held::new("sleep 1000 & echo $! > \\\"$STARTED\\\";");
         let child = held.start();
         let pids = [pid_of(&held.started.wait()), pid_of(&held.started.wait())];
+        held.workspace.run(&["runs"]).ok().prints("started");
         kill_process(Pid::from_child(&child), signal).expect("it runs");
         let outcome = finish(child).expect(status);
         for pid in pids {
@@ -96,6 +97,19 @@ fn an_interrupt_ends_the_run_in_good_order() {
         held.workspace.run(&["why", "g/held"]).ok().prints("g/held: skipped").prints("the run was stopped");
         held.goes_on(&outcome);
     }
+}
+
+#[test]
+fn a_terminal_that_goes_away_is_no_matter_for_who_ignores_it() {
+    let mut held = Held::new("");
+    // As `nohup` starts it.
+    let mut command = held.workspace.partita(&["run", "g"]).after("trap '' HUP").command();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    held.started.wait();
+    kill_process(Pid::from_child(&child), Signal::HUP).expect("it runs");
+    held.release.open(1);
+    assert_eq!(finish(child).ok().counts(), [3, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -135,7 +149,7 @@ fn a_killed_run_loses_nothing_but_time() {
     held.release.open(1);
     wait_for_the_end_of(action);
     let runs = held.workspace.run(&["runs"]).ok();
-    assert!(runs.stdout.contains("started"), "{}", runs.describe());
+    assert!(runs.stdout.contains("interrupted"), "{}", runs.describe());
     held.goes_on(&outcome);
 }
 

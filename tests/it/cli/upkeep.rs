@@ -1,7 +1,7 @@
 //! Looking after the store and the machine. Leaves out how the store does it.
 
 use crate::cli::sample;
-use crate::support::Workspace;
+use crate::support::{Workspace, tool};
 
 fn stat(workspace: &Workspace) -> (u64, u64) {
     let stat = workspace.run(&["store", "stat", "--format", "json"]).ok().json();
@@ -72,6 +72,15 @@ fn doctor_looks_at_what_runs_need() {
     assert!(!workspace.store().exists(), "looking makes nothing");
     let sick = workspace.partita(&["doctor"]).env("PATH", "/nowhere").run().expect(7);
     sick.prints("BAD   sh").prints("not found on PATH");
+    // What scripts of `sh` may start is all part of its identity: without one of them none starts.
+    let few = workspace.around().join("few");
+    std::fs::create_dir(&few).expect("a folder can be made");
+    for name in ["sh", "cat"] {
+        std::os::unix::fs::symlink(tool(name).expect("every machine has it"), few.join(name))
+            .expect("a link can be made");
+    }
+    let few = workspace.partita(&["doctor"]).env("PATH", few.to_str().expect("UTF-8")).run().expect(7);
+    few.prints("BAD   utilities").prints("awk").prints("less  git");
     // Without a workspace it looks at the rest.
     Workspace::new().run(&["doctor"]).ok().prints("store");
 }

@@ -21,6 +21,7 @@ fn finished(seq: u64) -> Envelope {
         reason: Reason::DepOutputChanged { addr: "g/a".into(), path: "x".into() },
         key: None,
         duration_ms: 3,
+        usual_ms: None,
         failure: None,
         logs: None,
     };

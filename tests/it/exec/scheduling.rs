@@ -44,6 +44,33 @@ fn pools_are_never_exceeded() {
 }
 
 #[test]
+fn what_waits_for_a_resource_says_so_and_what_is_left_is_estimated() {
+    let world = World::new();
+    let log = world.side("log");
+    let mut plan = plan((0..3).map(|n| noisy(&format!("g/{n}"), &log).holds("gpu", 1)));
+    plan.pools.insert("gpu".into(), 1);
+    let mut request = world.request(plan.build());
+    request.jobs = NonZeroUsize::new(3);
+    world.execute(request).unwrap();
+    assert!(!world.events().iter().any(|event| matches!(event, Event::RunEstimated { .. })), "nothing is known yet");
+    let mut request = world.request(plan.build());
+    request.jobs = NonZeroUsize::new(3);
+    request.forced = ["g".to_owned()].into();
+    world.execute(request).unwrap();
+    let events = world.events();
+    let estimates: Vec<_> = events.iter().filter(|event| matches!(event, Event::RunEstimated { .. })).collect();
+    let [Event::RunEstimated { open: 3, known: 3, work_ms, least_ms, jobs: 3 }] = estimates[..] else {
+        panic!("{estimates:?}")
+    };
+    assert_eq!(work_ms, least_ms, "one resource of which there is one: all of it is one after the other");
+    let waits = |event: &&Event| matches!(event, Event::ActionWaits { resources, .. } if resources == &["gpu"]);
+    let waiting = events.iter().filter(waits).count();
+    assert!(waiting <= 4, "two of each run at the most: {waiting}");
+    let told = events.iter().filter(|event| matches!(event, Event::ActionStarted { usual_ms: Some(_), .. })).count();
+    assert_eq!(told, 3);
+}
+
+#[test]
 fn the_graph_bounds_its_concurrency_and_jobs_bound_all() {
     for (concurrency, jobs) in [(Some(1), 4), (None, 1)] {
         let world = World::new();

@@ -22,6 +22,7 @@ pub(crate) struct Memory {
     scratch: PathBuf,
     blobs: Mutex<BTreeMap<Digest, Vec<u8>>>,
     claims: Mutex<BTreeMap<ActionKey, Vec<Claim>>>,
+    held: Mutex<BTreeMap<ActionKey, String>>,
     rows: Mutex<Vec<HistoryRow>>,
     stats: Mutex<BTreeMap<(String, FileMeta), Digest>>,
     /// Files read into the store.
@@ -37,6 +38,7 @@ impl Memory {
             scratch,
             blobs: Mutex::default(),
             claims: Mutex::default(),
+            held: Mutex::default(),
             rows: Mutex::default(),
             stats: Mutex::default(),
             reads: Mutex::default(),
@@ -188,6 +190,20 @@ impl Claims for Memory {
     fn forget(&self, key: ActionKey) -> Result<(), StoreError> {
         self.claims.lock().unwrap().remove(&key);
         Ok(())
+    }
+
+    fn hold(&self, key: ActionKey, why: &str) -> Result<(), StoreError> {
+        self.held.lock().unwrap().insert(key, why.to_owned());
+        Ok(())
+    }
+
+    fn release(&self, key: ActionKey) -> Result<(), StoreError> {
+        self.held.lock().unwrap().remove(&key);
+        Ok(())
+    }
+
+    fn held(&self, key: ActionKey) -> Result<Option<String>, StoreError> {
+        Ok(self.held.lock().unwrap().get(&key).cloned())
     }
 }
 

@@ -130,6 +130,78 @@ fn splitting_it_into_files_changes_nothing() {
     assert_eq!(to_json_lines(&plan_of(&files, &[])), expected);
 }
 
+/// A graph with gates, a tool that the standard library has too, an agent and its provider.
+const GATED: &str = r#"
+group team {
+    member ada key="0000000000000000000000000000000000000000000000000000000000000001"
+    member bob key="0000000000000000000000000000000000000000000000000000000000000002"
+}
+
+gate people kind=approval {
+    approvers team min=2
+}
+
+gate fine kind=content {
+    param text type=artifact.text
+    require text.lines ge 1 else="it is empty"
+    require text.size le 1000
+    require { any { - text.text contains yes; - text.text contains aye } }
+}
+
+tool node {
+    exec "tools/node.sh"
+}
+
+provider local kind=command {
+    exec "./agent.sh"
+}
+
+agent writer provider=local {
+    budget usd="1.00"
+}
+
+graph g {
+    node ask agent=writer {
+        output said.txt type=artifact.text
+    }
+    node build {
+        input said.txt from=(ref)ask.said.txt
+        run node said.txt
+        output out.txt type=artifact.text
+        guard people
+        guard fine text=(ref)ask.said.txt
+    }
+}
+"#;
+
+#[test]
+fn splitting_gates_tools_and_agents_off_changes_nothing() {
+    let expected = to_json_lines(&plan(GATED));
+    let graph_at = GATED.find("graph g").expect("the spec has a graph");
+    let root = GATED[graph_at..]
+        .replace("agent=writer", "agent=lib.writer")
+        .replace("run node", "run lib.node")
+        .replace("guard people", "guard lib.people")
+        .replace("guard fine", "guard lib.fine");
+    let root = format!("import \"./lib.kdl\" as=lib\n{root}");
+    let files = [("partita.kdl", root.as_str()), ("lib.kdl", &GATED[..graph_at])];
+    assert_eq!(to_json_lines(&plan_of(&files, &[])), expected);
+}
+
+#[test]
+fn the_order_of_what_a_gate_requires_changes_nothing() {
+    let expected = to_json_lines(&plan(GATED));
+    let (first, second) = ("    require text.lines ge 1 else=\"it is empty\"\n", "    require text.size le 1000\n");
+    let moved = GATED.replace(&format!("{first}{second}"), &format!("{second}{first}"));
+    assert_ne!(moved, GATED);
+    assert_eq!(to_json_lines(&plan(&moved)), expected);
+    let moved = moved.replace(
+        "- text.text contains yes; - text.text contains aye",
+        "- text.text contains aye; - text.text contains yes",
+    );
+    assert_eq!(to_json_lines(&plan(&moved)), expected);
+}
+
 fn digests(plan: &Plan) -> Vec<(String, String)> {
     let mut all: Vec<_> = plan.actions.iter().map(|action| (action.def.hex(), action.skey.hex())).collect();
     all.sort();

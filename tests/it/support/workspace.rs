@@ -327,8 +327,13 @@ impl Invocation {
 
     /// Starts under a umask, by way of a shell.
     pub(crate) fn umask(self, mask: &str) -> Self {
+        self.after(&format!("umask {mask}"))
+    }
+
+    /// Starts after a command of a shell, which becomes the program.
+    pub(crate) fn after(self, command: &str) -> Self {
         let inner = self.command;
-        let script = format!("umask {mask}; exec \"$0\" \"$@\"");
+        let script = format!("{command}; exec \"$0\" \"$@\"");
         let mut outer = Self::bare(Path::new("/bin/sh"));
         outer.command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
         for (name, value) in inner.get_envs() {
