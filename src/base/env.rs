@@ -88,6 +88,12 @@ impl Environment {
         doc: "the user's cache directory: parent of the default store and of parsed specs",
     };
 
+    /// The user's directory of what must not be lost.
+    pub const XDG_STATE_HOME: EnvVar = EnvVar {
+        name: "XDG_STATE_HOME",
+        doc: "the user's directory for what was seen, as epochs of trust policies; else `.local/state` of `HOME`",
+    };
+
     /// All variables that Partita itself reads.
     pub const ALL: &[EnvVar] = &[
         Self::STORE,
@@ -103,6 +109,7 @@ impl Environment {
         Self::PATH,
         Self::HOME,
         Self::XDG_CACHE_HOME,
+        Self::XDG_STATE_HOME,
     ];
 
     /// The environment of this process.
@@ -122,6 +129,15 @@ impl Environment {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
             .or_else(|| self.get(Self::HOME).map(|home| PathBuf::from(home).join(".cache")))
+    }
+
+    /// The user's directory of what must not be lost: `XDG_STATE_HOME` if it is absolute, else `.local/state` of the
+    /// home directory.
+    pub fn user_state(&self) -> Option<PathBuf> {
+        self.get(Self::XDG_STATE_HOME)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| self.get(Self::HOME).map(|home| PathBuf::from(home).join(".local/state")))
     }
 
     /// The value of a variable that Partita reads; an empty value counts as unset.

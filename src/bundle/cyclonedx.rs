@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::bundle::content::FileFacts;
-use crate::bundle::json::{canonical, element, with_first, with_member};
+use crate::bundle::json::{canonical, element, parse_small, with_first, with_member};
 use crate::bundle::sbom::{List, content_uuid};
 use crate::bundle::spec::{BundleSpec, Component, CycloneDx, ToolIdentity, ToolUse};
 use crate::bundle::stream::{Plan, Splitter};
@@ -122,8 +122,8 @@ fn library(at: usize, component: &Component) -> Value {
     value
 }
 
-/// How a document is read: components one by one.
-static PLAN: Plan = Plan { arrays: &[&["components"]], without: Some("serialNumber"), apart: None };
+/// How a document is read: components one by one, and what needs what.
+static PLAN: Plan = Plan { arrays: &[&["components"], &["dependencies"]], without: Some("serialNumber"), apart: None };
 
 /// Reads a document as it streams, and compares it with the files that come after it.
 pub(crate) struct CycloneDxReader {
@@ -143,14 +143,17 @@ struct CycloneDxLists {
 const OTHERS: usize = 64 * 1024 * 1024;
 
 impl CycloneDxLists {
-    fn take(&mut self, element: &[u8]) -> Result<(), String> {
+    fn take(&mut self, which: usize, element: &[u8]) -> Result<(), String> {
+        if which > 0 {
+            return Ok(());
+        }
         if element.starts_with(FILE) {
             if self.any_other {
                 return Err("a file is behind components that are none".to_owned());
             }
             return self.files.found(element);
         }
-        let other: Value = serde_json::from_slice(element).map_err(|error| error.to_string())?;
+        let other = parse_small(element)?;
         if other["type"] == "file" {
             return Err("it lists a file that is not there".to_owned());
         }
@@ -177,7 +180,7 @@ impl CycloneDxReader {
     /// More of the document.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), String> {
         let lists = &mut self.lists;
-        self.splitter.feed(bytes, &mut |_, element| lists.take(element))
+        self.splitter.feed(bytes, &mut |which, element| lists.take(which, element))
     }
 
     /// The next file of the bundle.
@@ -188,7 +191,7 @@ impl CycloneDxReader {
     /// Checks that the document is about exactly these files, and that its identity derives from its content.
     pub(crate) fn finish(self) -> Result<CycloneDxFound, String> {
         let Self { splitter, mut lists } = self;
-        let parts = splitter.finish(&mut |_, element| lists.take(element))?;
+        let parts = splitter.finish(&mut |which, element| lists.take(which, element))?;
         let rest: Value = serde_json::from_slice(&parts.rest).map_err(|error| error.to_string())?;
         let format = rest["specVersion"].as_str().and_then(CycloneDx::of_word);
         let Some(format) = format.filter(|_| rest["bomFormat"] == "CycloneDX") else {

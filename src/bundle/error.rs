@@ -255,7 +255,8 @@ impl Error {
             | Self::Signing { .. }
             | Self::KeyExists { .. } => ErrorKind::Signature,
             Self::Log { .. } | Self::Malformed { .. } => ErrorKind::CheckFailed,
-            Self::Database { .. } | Self::Policy { .. } | Self::Read { .. } => ErrorKind::Usage,
+            Self::Database { .. } => ErrorKind::Audit,
+            Self::Policy { .. } | Self::Read { .. } => ErrorKind::Usage,
             _ => ErrorKind::Bundle,
         }
     }

@@ -1,6 +1,7 @@
 //! Reading a folder into which an archive was extracted, as if it were the archive: every file, and
 //! nothing that is not one. Leaves out whether it is what was signed.
 
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -25,11 +26,16 @@ fn sorting(entry: &DirEntry) -> Vec<u8> {
 }
 
 /// Reads a folder. Links, devices, names that no bundle may hold and empty folders are refused. What was found, and
-/// which files may be executed.
-pub(crate) fn read_folder(folder: &Path, limits: &VerifyLimits) -> Result<Result<(Described, Bits), Refusal>, Error> {
+/// which files may be executed. All files together may have `most` bytes.
+pub(crate) fn read_folder(
+    folder: &Path,
+    limits: &VerifyLimits,
+    most: u64,
+) -> Result<Result<(Described, Bits), Refusal>, Error> {
     let mut reading = Reading::new(false, limits);
     let mut exec = Bits::default();
     let mut files = 0_u64;
+    let mut bytes_left = most;
     let mut empty: Option<String> = None;
     let refuse = |why: String| Ok(Err(Refusal::new(Code::B0705, why)));
     for item in WalkDir::new(folder).min_depth(1).follow_links(false).sort_by(|a, b| sorting(a).cmp(&sorting(b))) {
@@ -60,8 +66,12 @@ pub(crate) fn read_folder(folder: &Path, limits: &VerifyLimits) -> Result<Result
         if let Err(refusal) = reading.begin(&name, about.len()) {
             return refuse(refusal.reason);
         }
+        bytes_left = match bytes_left.checked_sub(about.len()) {
+            Some(left) => left,
+            None => return refuse(format!("`{name}` is larger than all that was signed")),
+        };
         let mut hashes = Hashes::new(about.len());
-        for_each_chunk(&file, |chunk| {
+        for_each_chunk(file.take(about.len()), |chunk| {
             let bytes = chunk.map_err(Error::read("read", item.path()))?;
             hashes.update(bytes);
             reading.bytes(&name, bytes).map_err(Error::read("read", item.path()))

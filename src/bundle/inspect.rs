@@ -18,7 +18,7 @@ use crate::bundle::lines::{Stop, read_lines, read_statement};
 use crate::bundle::manifest::{BundleManifest, ManifestFile};
 use crate::bundle::provenance::{Resource, Subject};
 use crate::bundle::scan::scan;
-use crate::bundle::spec::Component;
+use crate::bundle::spec::{Component, Work};
 use crate::bundle::verdict::VerifyLimits;
 
 /// What a bundle says of itself.
@@ -44,6 +44,8 @@ pub struct Inspected {
     pub inputs: BTreeMap<String, String>,
     /// Packages that went in, as lock files name them.
     pub components: Vec<Component>,
+    /// The gates that were passed, and who served.
+    pub work: Work,
     /// The types of the attestations, in order.
     pub predicates: Vec<String>,
     /// The key ids that the first envelope names.
@@ -135,6 +137,7 @@ pub fn inspect(zip: &Path) -> Result<Inspected, Error> {
         tools: dependencies.iter().filter(|it| role(it, "tool")).map(|it| tool(it, &cyclonedx.others)).collect(),
         inputs: dependencies.iter().filter(|it| role(it, "input")).map(input).collect(),
         components: components(&cyclonedx.others),
+        work: Work { gates: provenance.build.internal.gates.clone(), served: provenance.build.internal.served.clone() },
         predicates,
         keyids: envelope.signatures.iter().map(|signature| signature.keyid.clone()).collect(),
         cyclonedx: cyclonedx.format.word().to_owned(),

@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::bundle::stream::KEPT;
+
 /// The canonical bytes of a document.
 pub(crate) fn canonical<T: Serialize>(document: &T) -> Vec<u8> {
     serde_json_canonicalizer::to_vec(document).expect("our documents have text keys and whole numbers only")
@@ -70,6 +72,14 @@ pub(crate) fn with_last(document: &[u8], before: &str, elements: impl Iterator<I
             out.extend(element);
         }
     })
+}
+
+/// Parses an element of a document of strangers that is not too large for that.
+pub(crate) fn parse_small(element: &[u8]) -> Result<Value, String> {
+    if element.len() > KEPT {
+        return Err(format!("an element is longer than {KEPT} bytes"));
+    }
+    serde_json::from_slice(element).map_err(|error| error.to_string())
 }
 
 /// Where two texts first differ.

@@ -121,11 +121,15 @@ impl<'a> SignatureChecks<'a> {
 
 /// Checks that all provenance is of this tenant's bundle and that the file is named after it. Returns
 /// the first.
-pub(crate) fn provenance<'a>(opened: &'a [Opened], tenant: &str, file_name: &str) -> Result<&'a Provenance, Refusal> {
+pub(crate) fn provenance<'a>(
+    opened: &'a [Opened],
+    tenant: Option<&str>,
+    file_name: &str,
+) -> Result<&'a Provenance, Refusal> {
     let mut first: Option<&Provenance> = None;
     for provenance in opened.iter().filter_map(|one| one.provenance.as_ref()) {
         let external = &provenance.build.external;
-        if external.tenant != tenant {
+        if let Some(tenant) = tenant.filter(|tenant| external.tenant != **tenant) {
             let why = format!("it is a bundle of the tenant `{}`, not of `{tenant}`", external.tenant);
             return Err(Refusal::new(Code::B0502, why));
         }
@@ -146,6 +150,7 @@ pub(crate) fn tenant<'a>(policy: &'a Policy, name: &str) -> Result<&'a TenantPol
     policy
         .tenants
         .get(name)
+        .or(policy.others.as_ref())
         .ok_or_else(|| Refusal::new(Code::B0501, format!("the policy does not know the tenant `{name}`")))
 }
 

@@ -1,6 +1,7 @@
 //! The bytes of a canonical stored ZIP around the contents: local headers, central directory and end
 //! records, as a pure function of (name, executable bit, size, CRC-32). The reader compares what it
-//! reads with these; the writer is another encoder (the `zip` crate), so the two check each other.
+//! reads with these, the writer writes them; that they are right is told by other encoders, which the
+//! tests compare them with: the `zip` crate and Python's `zipfile`.
 //!
 //! Format: PKWARE APPNOTE 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16 and 4.5.3. Method 0; the
 //! time is 1980-01-01 00:00:00; made by Unix; version 1.0, or 4.5 for a file of 4 GiB and over; no

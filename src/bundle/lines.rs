@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bundle::dsse::{Envelope, check_sigstore};
 use crate::bundle::provenance::{Provenance, Resource, StatementHead, Subject};
+use crate::bundle::spec::{GateUse, Served};
 use crate::bundle::stream::{Plan, Splitter};
 use crate::bundle::uri;
 use crate::bundle::verdict::VerifyLimits;
@@ -283,10 +284,46 @@ pub(crate) fn compare(file: &File, a: &Payload, b: &Payload) -> Result<std::cmp:
 
 /// How a statement is read: its predicate apart, and what went in one by one.
 static PLAN: Plan = Plan {
-    arrays: &[&["predicate", "buildDefinition", "resolvedDependencies"]],
+    arrays: &[
+        &["predicate", "buildDefinition", "internalParameters", "partita_gates"],
+        &["predicate", "buildDefinition", "internalParameters", "partita_served"],
+        &["predicate", "buildDefinition", "resolvedDependencies"],
+    ],
     without: None,
     apart: Some("predicate"),
 };
+
+/// The elements of the lists of provenance: checked, and kept if they are wanted.
+#[derive(Default)]
+struct Kept {
+    keep: bool,
+    gates: Vec<GateUse>,
+    served: Vec<Served>,
+    dependencies: Vec<Resource>,
+    /// What was wrong first.
+    bad: Option<String>,
+}
+
+impl Kept {
+    fn take(&mut self, which: usize, bytes: &[u8]) -> Result<(), serde_json::Error> {
+        fn one<T: serde::de::DeserializeOwned>(
+            bytes: &[u8],
+            keep: bool,
+            all: &mut Vec<T>,
+        ) -> Result<(), serde_json::Error> {
+            let one = serde_json::from_slice(bytes)?;
+            if keep {
+                all.push(one);
+            }
+            Ok(())
+        }
+        match which {
+            0 => one(bytes, self.keep, &mut self.gates),
+            1 => one(bytes, self.keep, &mut self.served),
+            _ => one(bytes, self.keep, &mut self.dependencies),
+        }
+    }
+}
 
 /// A statement that was read.
 pub(crate) struct Read {
@@ -304,14 +341,11 @@ pub(crate) struct Read {
 /// Reads a statement that must be canonical, of version 1 and about exactly two subjects.
 pub(crate) fn read_statement(file: &File, payload: &Payload, keep: bool) -> Result<Read, Stop> {
     let mut sha256 = Sha256::new();
-    let mut kept: Vec<Resource> = Vec::new();
-    let mut bad: Option<String> = None;
-    let mut elements = |_, bytes: &[u8]| {
+    let mut kept = Kept { keep, ..Kept::default() };
+    let mut elements = |which, bytes: &[u8]| {
         // Whether it is provenance is known only later.
-        match serde_json::from_slice::<Resource>(bytes) {
-            Ok(resource) if keep && bad.is_none() => kept.push(resource),
-            Ok(_) => {}
-            Err(error) => bad = bad.take().or(Some(error.to_string())),
+        if let Err(error) = kept.take(which, bytes) {
+            kept.bad.get_or_insert_with(|| error.to_string());
         }
         Ok(())
     };
@@ -323,7 +357,7 @@ pub(crate) fn read_statement(file: &File, payload: &Payload, keep: bool) -> Resu
     let parts = splitter.finish(&mut elements).map_err(Stop::Wrong)?;
     let head = StatementHead::parse(&parts.rest).map_err(Stop::Wrong)?;
     let provenance = (head.predicate_type == uri::PROVENANCE_TYPE).then(|| {
-        if let Some(why) = bad {
+        if let Some(why) = kept.bad {
             return Err(why);
         }
         if parts.is_cut {
@@ -335,7 +369,8 @@ pub(crate) fn read_statement(file: &File, payload: &Payload, keep: bool) -> Resu
         }
         let whole: Whole = serde_json::from_slice(&parts.rest).map_err(|error| error.to_string())?;
         let mut provenance = Provenance::parse(&whole.predicate)?;
-        provenance.build.dependencies = kept;
+        provenance.build.dependencies = kept.dependencies;
+        (provenance.build.internal.gates, provenance.build.internal.served) = (kept.gates, kept.served);
         Ok(provenance)
     });
     Ok(Read {

@@ -31,10 +31,12 @@ mod lines;
 mod lockfile;
 mod manifest;
 mod names;
+mod plan_signature;
 mod policy;
 mod provenance;
 mod sbom;
 mod scan;
+mod signed_policy;
 mod spdx;
 mod spec;
 mod stream;
@@ -65,13 +67,15 @@ pub use key::{
 pub use lockfile::{Locked, parse_cargo_lock, parse_package_lock, parse_requirements, parse_uv_lock, read_lock};
 pub use manifest::{BundleManifest, ContentRoot, ManifestFile};
 pub use names::NameError;
+pub use plan_signature::{PLAN_SIGNATURE_BYTES, check_plan, sign_plan};
 pub use policy::{
     AllowedSource, LogRule, MinimumVersion, Place, Policy, Requirement, Revocation, TenantPolicy, TrustedBuilder,
     TrustedKey,
 };
+pub use signed_policy::{PolicyFiles, SIGNED_POLICY_BYTES, check_policy, policy_signatures, sign_policy};
 pub use spec::{
-    BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, Profile, Role, Source, ToolIdentity,
-    ToolUse,
+    BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, GateUse, Profile, Role, Served, Source,
+    SpecPackage, ToolIdentity, ToolUse, Work,
 };
 pub use summary::{
     BUILD_LEVEL_1, REPRODUCED, SUMMARY_TYPE, Summary, VULNS_TYPE, verification_summary, vulns_statement,

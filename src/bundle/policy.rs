@@ -36,6 +36,8 @@ pub struct Policy {
     pub builders: Vec<TrustedBuilder>,
     /// What each tenant demands.
     pub tenants: BTreeMap<String, TenantPolicy>,
+    /// What every other tenant demands: only of a workspace about its own bundles. Policies from files have none.
+    pub others: Option<TenantPolicy>,
 }
 
 /// A key that is known.
@@ -226,6 +228,13 @@ impl Policy {
 
     /// The same for several keys by name, so many of which must have signed.
     pub fn trusting_all(keys: BTreeMap<String, PublicKey>, tenant: &str, threshold: usize) -> Self {
+        let mut policy = Self::trusting_any(keys, threshold);
+        policy.tenants.extend(policy.others.take().map(|demands| (tenant.to_owned(), demands)));
+        policy
+    }
+
+    /// The same for bundles of whichever tenant.
+    pub fn trusting_any(keys: BTreeMap<String, PublicKey>, threshold: usize) -> Self {
         let names: Vec<&str> = keys.keys().map(String::as_str).collect();
         let builders = [Isolation::Full, Isolation::Landlock, Isolation::None].map(uri::builder_id);
         let require = |predicate| Requirement::new(predicate, &names).threshold(threshold);
@@ -234,8 +243,8 @@ impl Policy {
             .require(provenance)
             .require(require(uri::SPDX_TYPE))
             .require(require(uri::CYCLONEDX_TYPE));
-        let policy =
-            builders.iter().fold(Self::new(0).tenant(tenant, demands), |policy, uri| policy.builder(uri, &names));
+        let start = Self { others: Some(demands), ..Self::new(0) };
+        let policy = builders.iter().fold(start, |policy, uri| policy.builder(uri, &names));
         Self { keys: keys.into_iter().map(|(name, key)| (name, TrustedKey::new(key))).collect(), ..policy }
     }
 
@@ -259,7 +268,8 @@ impl Policy {
                 return fail(format!("the builder `{}` names the unknown key `{name}`", builder.uri), &builder.place);
             }
         }
-        for (tenant, policy) in &self.tenants {
+        let others = self.others.iter().map(|policy| ("any other", policy));
+        for (tenant, policy) in self.tenants.iter().map(|(name, policy)| (name.as_str(), policy)).chain(others) {
             for requirement in &policy.requires {
                 self.check_requirement(tenant, requirement)?;
             }

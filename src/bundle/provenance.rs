@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::bundle::json::canonical;
 use crate::bundle::manifest::SUMS;
-use crate::bundle::spec::{BundleSpec, Dependency, Role, ToolIdentity, ToolUse};
+use crate::bundle::spec::{BundleSpec, Dependency, GateUse, Role, Served, SpecPackage, ToolIdentity, ToolUse};
 use crate::bundle::uri;
 
 /// A statement about an archive.
@@ -160,6 +160,15 @@ pub(crate) struct InternalParameters {
     /// The size of the archive in bytes, so that a compressed one is unpacked no further.
     #[serde(rename = "partita_archiveSize")]
     pub(crate) archive_size: u64,
+    /// The root digest of the lock file, where the specs rest on packages of others.
+    #[serde(rename = "partita_lockRoot", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) lock_root: Option<String>,
+    /// The gates that were passed.
+    #[serde(rename = "partita_gates", skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) gates: Vec<GateUse>,
+    /// Who was chosen for what.
+    #[serde(rename = "partita_served", skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) served: Vec<Served>,
 }
 
 /// Something that went in: an in-toto ResourceDescriptor.
@@ -231,12 +240,19 @@ impl Provenance {
             });
         }
         dependencies.extend(spec.tools.iter().map(tool_resource));
+        dependencies.extend(spec.packages.iter().map(package_resource));
         dependencies.extend(spec.inputs.iter().map(input_resource));
         Self {
             build: BuildDefinition {
                 build_type: uri::BUILD_TYPE.to_owned(),
                 external: ExternalParameters::new(spec),
-                internal: InternalParameters { plan_hash: spec.plan.hex(), archive_size },
+                internal: InternalParameters {
+                    plan_hash: spec.plan.hex(),
+                    archive_size,
+                    lock_root: spec.lock.clone(),
+                    gates: spec.work.gates.clone(),
+                    served: spec.work.served.clone(),
+                },
                 dependencies,
             },
             run: RunDetails {
@@ -270,6 +286,22 @@ fn tool_resource(tool: &ToolUse) -> Resource {
         ToolIdentity::Fingerprint(identity) => annotations.insert("partita_fingerprint".to_owned(), identity.hex()),
     };
     Resource { name: Some(tool.name.clone()), uri: Some(tool.purl()), digest, annotations }
+}
+
+fn package_resource(package: &SpecPackage) -> Resource {
+    let mut annotations = BTreeMap::from([
+        ("partita_role".to_owned(), "package".to_owned()),
+        ("partita_version".to_owned(), package.version.clone()),
+    ]);
+    if !package.grants.is_empty() {
+        annotations.insert("partita_granted".to_owned(), package.grants.join(" "));
+    }
+    Resource {
+        name: Some(package.name.clone()),
+        uri: Some(package.source.clone()),
+        digest: BTreeMap::from([("blake3".to_owned(), package.tree.clone())]),
+        annotations,
+    }
 }
 
 fn input_resource(input: &Dependency) -> Resource {

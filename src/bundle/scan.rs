@@ -19,7 +19,7 @@ const EXTRA64: usize = 20;
 
 /// What reading an archive found.
 pub(crate) struct Scan {
-    /// The SHA-256 of all its bytes, canonical or not.
+    /// The SHA-256 of all its bytes, or of those up to a refusal.
     pub(crate) sha256: [u8; 32],
     pub(crate) size: u64,
     pub(crate) layout: Result<Layout, Refusal>,
@@ -72,15 +72,22 @@ fn beyond(why: impl Into<String>) -> Stop {
     Stop::Refused(Refusal::new(Code::B0604, why))
 }
 
-/// Reads a whole archive. After a refusal the rest is still hashed, so that the digest is known.
+/// Reads a whole archive.
 pub(crate) fn scan(file: impl Read, limits: &VerifyLimits, sink: &mut dyn Sink) -> io::Result<Scan> {
+    scan_rest(file, limits, sink, false)
+}
+
+/// Reads a whole archive. With `rest`, what comes after a refusal is still hashed, so that the digest is known.
+pub(crate) fn scan_rest(file: impl Read, limits: &VerifyLimits, sink: &mut dyn Sink, rest: bool) -> io::Result<Scan> {
     let mut tape = Tape { inner: io::BufReader::with_capacity(CHUNK_BYTES, file), hasher: Sha256::new(), count: 0 };
     let layout = match read_layout(&mut tape, limits, sink) {
         Ok(layout) => Ok(layout),
         Err(Stop::Refused(refusal)) => Err(refusal),
         Err(Stop::Io(error)) => return Err(error),
     };
-    tape.drain()?;
+    if rest {
+        tape.drain()?;
+    }
     Ok(Scan { sha256: tape.hasher.finalize().into(), size: tape.count, layout })
 }
 

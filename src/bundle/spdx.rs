@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 
 use crate::bundle::content::FileFacts;
-use crate::bundle::json::{canonical, element, with_first, with_last, with_member};
+use crate::bundle::json::{canonical, element, parse_small, with_first, with_last, with_member};
 use crate::bundle::sbom::{List, content_uuid, date, seconds};
 use crate::bundle::spec::{BundleSpec, Component, ToolUse};
 use crate::bundle::stream::{Plan, Splitter};
@@ -192,7 +192,7 @@ impl SpdxLists {
         match which {
             0 => self.files.found(element)?,
             1 if self.package.is_none() => {
-                self.package = Some(serde_json::from_slice(element).map_err(|error| error.to_string())?);
+                self.package = Some(parse_small(element)?);
             }
             2 if element.starts_with(TO_FILE) => self.contains.found(element)?,
             2 if !self.contains.is_empty() => {

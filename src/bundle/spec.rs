@@ -40,6 +40,10 @@ pub struct BundleSpec {
     pub tools: Vec<ToolUse>,
     /// What else went in: inputs of the workspace, things fetched by digest.
     pub inputs: Vec<Dependency>,
+    /// Packages of others that the specs rest on.
+    pub packages: Vec<SpecPackage>,
+    /// The root digest of the lock file over these, in hexadecimal.
+    pub lock: Option<String>,
     /// The weakest isolation under which any of it was made.
     pub isolation: Isolation,
     /// The date in the documents, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
@@ -48,6 +52,57 @@ pub struct BundleSpec {
     pub components: Vec<Component>,
     /// What it is for its reader.
     pub profile: Profile,
+    /// What was judged and who served while it was made.
+    pub work: Work,
+}
+
+/// What was judged and who served while a bundle was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The gates that were passed, by address.
+    pub gates: Vec<GateUse>,
+    /// Who was chosen for what, by the plan.
+    pub served: Vec<Served>,
+}
+
+/// A gate that was passed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateUse {
+    /// Its address: `NODE/guard/NAME`.
+    pub address: String,
+    /// Its kind, as specs have it.
+    pub kind: String,
+    /// The gate's name, as specs have it.
+    pub name: String,
+}
+
+/// A tool or an agent that was chosen to do work, and what it costs at most.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Served {
+    /// The agent that asks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent: Option<String>,
+    /// How many actions it serves.
+    pub actions: u64,
+    /// The most that all of them cost together, in micro-dollars.
+    #[serde(rename = "atMostMicroUsd")]
+    pub at_most: u64,
+    /// The capability that was asked for; none for an agent's own work.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capability: Option<String>,
+    /// Who serves.
+    pub chosen: String,
+    /// `tool` or `agent`.
+    pub kind: String,
+    /// The model, of an agent whose provider has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub model: Option<String>,
+    /// How the price comes about.
+    pub price: String,
+    /// `primary` or `secondary`.
+    pub tier: String,
 }
 
 /// What a bundle is for its reader, besides its contents.
@@ -195,6 +250,21 @@ impl Dependency {
     pub fn blob(name: impl Into<String>, digest: Digest) -> Self {
         Self { name: name.into(), uri: None, digests: [("blake3".to_owned(), digest.hex())].into() }
     }
+}
+
+/// A package of others that specs rest on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SpecPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where it comes from.
+    pub source: String,
+    /// The digest of its files, in hexadecimal.
+    pub tree: String,
+    /// What it was granted, as words.
+    pub grants: Vec<String>,
 }
 
 /// A package found in a lock file.

@@ -9,10 +9,12 @@ use crate::bundle::json::canonical;
 
 /// Blocks within blocks, as the parser of small documents has it.
 const DEPTH: usize = 127;
-/// Bytes of one text, name or number.
+/// Bytes of one text or number, and of one element that is handed on.
 const TOKEN: usize = 1024 * 1024;
-/// Bytes of one element that is handed on, and of the rest that is kept.
-const KEPT: usize = 1024 * 1024;
+/// Bytes of one name.
+const NAME: usize = 16 * 1024;
+/// Bytes of the rest that is kept. A parsed document may take a hundred times the bytes of its text.
+pub(crate) const KEPT: usize = 256 * 1024;
 
 /// What to do with a document.
 #[derive(Debug)]
@@ -241,6 +243,9 @@ impl Splitter {
 
     fn key(&mut self, text: &str, token: &[u8]) -> Result<(), String> {
         let depth = self.blocks.len();
+        if token.len() > NAME {
+            return Err(format!("a name at byte {} is longer than {NAME} bytes", self.count));
+        }
         let in_order = |last: &String| last.encode_utf16().cmp(text.encode_utf16()) == Ordering::Less;
         match self.blocks.last_mut() {
             Some(block) if block.key.as_ref().is_none_or(in_order) => block.key = Some(text.to_owned()),
@@ -380,8 +385,8 @@ impl Splitter {
                 if depth == self.blocks.len() && token == b"," {
                     return Ok(());
                 }
-                if self.element.len() + token.len() > KEPT {
-                    return Err(format!("an element before byte {} is longer than {KEPT} bytes", self.count));
+                if self.element.len() + token.len() > TOKEN {
+                    return Err(format!("an element before byte {} is longer than {TOKEN} bytes", self.count));
                 }
                 self.element.extend_from_slice(token);
             }
@@ -516,6 +521,7 @@ mod tests {
         assert_eq!(parts.rest, b"{\"a\":1,\"p\":null,\"z\":2}");
         assert_eq!(parts.apart_sha256, <[u8; 32]>::from(Sha256::digest(format!("[{many}]"))));
         assert!(split(&WHOLE, format!("\"{}\"", "x".repeat(TOKEN)).as_bytes(), 4096).is_err());
+        assert!(split(&WHOLE, format!("{{\"{}\":1}}", "x".repeat(NAME)).as_bytes(), 4096).is_err());
     }
 
     fn values() -> impl proptest::strategy::Strategy<Value = Value> {

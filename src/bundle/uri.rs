@@ -15,6 +15,10 @@ pub const SPDX_TYPE: &str = "https://spdx.dev/Document/v2.3";
 pub const CYCLONEDX_TYPE: &str = "https://cyclonedx.org/bom";
 /// A person's consent to a plan.
 pub const APPROVAL_TYPE: &str = "https://partita.example/approval/v1";
+/// A signature of a plan file.
+pub(super) const PLAN_TYPE: &str = "https://partita.example/plan/v1";
+/// A trust policy that is signed itself.
+pub(crate) const POLICY_TYPE: &str = "https://partita.example/trust-policy/v1";
 /// A Sigstore bundle v0.3.
 pub const SIGSTORE_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// How to read `externalParameters`: a graph of a workspace, bundled under a name and a version.

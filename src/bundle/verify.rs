@@ -3,7 +3,7 @@
 //! No network, no clock. Leaves out reading the policy's text.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
@@ -21,7 +21,7 @@ use crate::bundle::lines::{Line, Stop, check_bundle, compare, decode, read_lines
 use crate::bundle::manifest::BundleManifest;
 use crate::bundle::policy::Policy;
 use crate::bundle::provenance::{ExternalParameters, Provenance, Subject};
-use crate::bundle::scan::scan;
+use crate::bundle::scan::scan_rest;
 use crate::bundle::tlog;
 use crate::bundle::transport::{Unpacked, plain_path};
 use crate::bundle::uri;
@@ -30,8 +30,8 @@ use crate::bundle::verdict::{CheckName, Checks, Facts, Refusal, Verdict, VerifyL
 /// How to verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyOptions {
-    /// The tenant whose bundle it must be.
-    pub tenant: String,
+    /// The tenant whose bundle it must be; `None`: whichever signed provenance names, by the policy's demands on that.
+    pub tenant: Option<String>,
     /// The name the archive must have been signed under; `None`: that of the file.
     pub file_name: Option<String>,
     /// Bounds on memory.
@@ -41,7 +41,12 @@ pub struct VerifyOptions {
 impl VerifyOptions {
     /// For a tenant, with the usual bounds.
     pub fn new(tenant: &str) -> Self {
-        Self { tenant: tenant.to_owned(), file_name: None, limits: VerifyLimits::default() }
+        Self { tenant: Some(tenant.to_owned()), ..Self::any_tenant() }
+    }
+
+    /// For whichever tenant the bundle is of, with the usual bounds.
+    pub fn any_tenant() -> Self {
+        Self { tenant: None, file_name: None, limits: VerifyLimits::default() }
     }
 }
 
@@ -72,7 +77,7 @@ pub fn verify(zip: &Path, policy: &Policy, options: &VerifyOptions) -> Result<Ve
     let mut reading = Reading::new(false, &options.limits);
     let found = if compressed {
         let unpacked = Unpacked::new(file, signed.size);
-        match unpacked.and_then(|unpacked| scan(unpacked, &options.limits, &mut reading)) {
+        match unpacked.and_then(|unpacked| scan_rest(unpacked, &options.limits, &mut reading, true)) {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 checks.record::<()>(CheckName::Archive, Err(Refusal::new(Code::B0605, error.to_string())));
                 return Ok(checks.verdict(Some(facts)));
@@ -80,7 +85,13 @@ pub fn verify(zip: &Path, policy: &Policy, options: &VerifyOptions) -> Result<Ve
             found => found,
         }
     } else {
-        scan(file, &options.limits, &mut reading)
+        let size = file.metadata().map_err(Error::read("look at", zip))?.len();
+        if size > signed.most() {
+            let why = format!("it has {size} bytes, signed were {}", signed.size);
+            checks.record::<()>(CheckName::Archive, Err(Refusal::new(Code::B0601, why)));
+            return Ok(checks.verdict(Some(facts)));
+        }
+        scan_rest(file.take(size), &options.limits, &mut reading, true)
     };
     let found = found.map_err(Error::read("read", zip))?;
     let sha256 = HEXLOWER.encode(&found.sha256);
@@ -109,7 +120,7 @@ pub fn verify_extracted(folder: &Path, zip: &Path, policy: &Policy, options: &Ve
     let Some(signed) = verify_signed(&mut checks, zip, policy, options)? else { return Ok(checks.verdict(None)) };
     let facts = signed.facts();
     checks.record(CheckName::Archive, Ok(((), "not read: it has been extracted".to_owned())));
-    let contents = read_folder(folder, &options.limits)?.map(|contents| {
+    let contents = read_folder(folder, &options.limits, signed.most())?.map(|contents| {
         let note = format!("{} files", contents.0.entries);
         (contents, note)
     });
@@ -167,7 +178,7 @@ fn verify_signed(
         return Ok(None);
     };
 
-    let provenance = judge::provenance(&opened, &options.tenant, &name).map(|provenance| {
+    let provenance = judge::provenance(&opened, options.tenant.as_deref(), &name).map(|provenance| {
         let external = &provenance.build.external;
         (provenance, format!("`{}` {} of `{}`", external.bundle.name, external.bundle.version, external.tenant))
     });
@@ -177,7 +188,7 @@ fn verify_signed(
     let proof = open_regular(&proof_file(zip)).ok().and_then(|file| read_bounded(file, PROOF_BYTES).ok().flatten());
     let proof = proof.and_then(|bytes| String::from_utf8(bytes).ok());
     let published = (tlog_entry, proof);
-    judge_by_policy(checks, policy, options, &opened, provenance, &published);
+    judge_by_policy(checks, policy, &opened, provenance, &published);
     if !checks.clean() {
         return Ok(None);
     }
@@ -219,12 +230,11 @@ fn check_signatures(
 fn judge_by_policy(
     checks: &mut Checks,
     policy: &Policy,
-    options: &VerifyOptions,
     opened: &[Opened],
     provenance: &Provenance,
     (entry, proof): &(Vec<u8>, Option<String>),
 ) {
-    let tenant = match judge::tenant(policy, &options.tenant) {
+    let tenant = match judge::tenant(policy, &provenance.build.external.tenant) {
         Ok(tenant) => tenant,
         Err(refusal) => {
             checks.record::<()>(CheckName::Trust, Err(refusal));
@@ -315,6 +325,11 @@ fn rank(predicate_type: &str) -> usize {
 }
 
 impl Signed {
+    /// Bytes beyond which nothing is read in the place of the archive, as it cannot be that: a file may claim any size.
+    fn most(&self) -> u64 {
+        self.size.saturating_mul(2).saturating_add(1024 * 1024)
+    }
+
     fn facts(&self) -> Facts {
         let mut builders: Vec<String> =
             self.opened.iter().filter_map(|one| Some(one.provenance.as_ref()?.run.builder.id.clone())).collect();

@@ -81,7 +81,7 @@ pub(crate) enum Format {
     Mermaid,
     /// A picture (plans)
     Svg,
-    /// A page with the picture (plans)
+    /// A page: of a plan with its picture, of a difference, of a run with its time line
     Html,
     /// Markdown for a pull request (differences)
     Markdown,
@@ -186,11 +186,17 @@ pub(crate) enum Command {
     },
     /// Compile a graph to its plan
     Plan {
-        /// The graph
+        /// The graph, or a plan file to show
         graph: String,
         /// Write it to a file instead of standard output
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Sign the file by this key: `FILE.sig.json`
+        #[arg(long, value_name = "KEY", requires = "output")]
+        sign: Option<String>,
+        /// Show the plan file only if this key signed it: a name, or a file in PEM
+        #[arg(long, value_name = "KEY", conflicts_with = "sign")]
+        signed_by: Option<String>,
     },
     /// Tell what a change really does: privileged changes first, then root causes
     Diff {
@@ -205,6 +211,9 @@ pub(crate) enum Command {
         /// Exit with 5 if there are changes, with 6 if some are privileged
         #[arg(long)]
         exit_code: bool,
+        /// Tell what running the change will bring about [default: where the inputs of AFTER are at hand]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        forecast: Option<bool>,
         /// Show everything: all addresses, all fields, whole values
         #[arg(long)]
         full: bool,
@@ -275,7 +284,7 @@ pub(crate) enum Command {
         /// The run
         after: String,
     },
-    /// Print what the actions of a run printed
+    /// Print what the actions of a run printed; with `--format html` a page with its time line and critical path
     Log {
         /// The run; else the last one
         run: Option<String>,
@@ -314,6 +323,9 @@ pub(crate) enum Command {
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),
+    /// What a workspace keeps besides specs: history, consent, records, keys
+    #[command(subcommand)]
+    State(StateCommand),
     /// Serve an editor: the language server, over standard input and output
     Lsp,
     /// Tell what this machine can do, and what is wrong
@@ -386,6 +398,20 @@ pub(crate) enum IsolationArg {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Write it into one file, which holds signing keys too
+    Backup {
+        /// The file
+        file: PathBuf,
+    },
+    /// Bring it back from such a file
+    Restore {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
     /// Count what is there
     Stat,
@@ -397,7 +423,12 @@ pub(crate) enum StoreCommand {
         #[arg(long, hide = true)]
         same_fields: bool,
     },
-    /// Remove what is old or too much
+    /// Tell what keeps an object in the store
+    Why {
+        /// Its digest, as in reports, or the first eight digits or more
+        digest: String,
+    },
+    /// Remove what is old or too much; others may use the store meanwhile
     Gc {
         /// Remove results not used for this long, as `30d`
         #[arg(long, value_name = "DURATION")]

@@ -53,7 +53,7 @@ pub(super) fn audit(locations: &Locations, args: &AuditArgs, output: &Output) ->
     } else {
         output.data(&audit_text(&reply));
     }
-    Ok(if reply.accepted() { 0 } else { ErrorKind::Audit.exit_status() })
+    Ok(if reply.accepted() { 0 } else { ErrorKind::Security.exit_status() })
 }
 
 pub(super) fn audit_json(reply: &AuditReply) -> serde_json::Value {

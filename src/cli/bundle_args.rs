@@ -84,17 +84,33 @@ pub(crate) struct ReportArgs {
     pub(crate) run: Option<String>,
 }
 
+/// By what a bundle is judged.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    /// The policy, a KDL file; else the bundle must be signed by a key of this workspace
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// A key that must have signed the policy, a file; may be given several times
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    pub(crate) policy_key: Vec<PathBuf>,
+    /// How many of those keys must have; else all
+    #[arg(long, value_name = "N", requires = "policy_key", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) policy_threshold: Option<u8>,
+    /// The tenant it must be for; else the one it is of, by what the policy demands of that
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+}
+
 /// `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// The archive, `NAME-VERSION.zip`, with its signatures beside it
     pub(crate) file: PathBuf,
-    /// The policy, a KDL file; else the bundle must be signed by a key of this workspace
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
-    /// The tenant it must be for
-    #[arg(long, value_name = "NAME")]
-    pub(crate) tenant: Option<String>,
+    /// Verify this folder, into which the archive was extracted, in place of the archive, which need not exist
+    #[arg(long, value_name = "DIR", conflicts_with = "vsa")]
+    pub(crate) extracted: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     /// Write the answer to this file as a verification summary, signed by a key of this workspace
     #[arg(long, value_name = "FILE")]
     pub(crate) vsa: Option<PathBuf>,
@@ -108,12 +124,8 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct RebuildArgs {
     /// The bundle's archive
     pub(crate) file: PathBuf,
-    /// The policy it must pass first; else it must be signed by a key of this workspace
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
-    /// The tenant it must be for
-    #[arg(long, value_name = "NAME")]
-    pub(crate) tenant: Option<String>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     /// Write to this file, if it came out the same, a signed statement that says so
     #[arg(long, value_name = "FILE")]
     pub(crate) vsa: Option<PathBuf>,
@@ -171,6 +183,14 @@ pub(crate) enum KeyCommand {
     Show {
         /// Only this one
         name: Option<String>,
+    },
+    /// Sign a trust policy and the key files it names, as a verifier may demand: FILE.intoto.jsonl
+    SignPolicy {
+        /// The policy, a KDL file
+        file: PathBuf,
+        /// A key that signs it, one that the policy does not trust with bundles; may be given several times
+        #[arg(long, value_name = "NAME", required = true)]
+        key: Vec<String>,
     },
     /// Write a public key, SPKI in PEM
     Export {

@@ -1,6 +1,6 @@
 //! The verbs about bundles: make, deliver, verify, report. Leaves out the operations.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,12 +8,15 @@ use serde_json::json;
 use crate::base::{ErrorKind, format_bytes, format_duration};
 use crate::cli::args::{Cli, RunOptions as RunArgs};
 use crate::cli::audit::{audit_json, audit_text, scan};
-use crate::cli::bundle_args::{BundleArgs, DeliverArgs, ReportArgs, SourceArgs, VerifyArgs};
+use crate::cli::bundle_args::{BundleArgs, DeliverArgs, PolicyArgs, ReportArgs, SourceArgs, VerifyArgs};
 use crate::cli::commands::{Status8, clock, finish_run, relative, status_of, with_workspace};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, params, report_json, summary};
 use crate::cli::transport::{attest, other_forms};
-use crate::ops::{self, BundleReply, BundleRequest, CheckStatus, Error, Locations, Verdict, VerifyProblem, Workspace};
+use crate::ops::{
+    self, BundleReply, BundleRequest, CheckStatus, Error, Locations, PolicyChoice, Verdict, VerifyProblem,
+    VerifyRequest, Workspace,
+};
 
 /// Makes a bundle of what is known.
 pub(super) fn bundle(cli: &Cli, mut locations: Locations, args: &BundleArgs, output: &Output) -> Status8 {
@@ -108,7 +111,7 @@ pub(super) fn deliver(cli: &Cli, mut locations: Locations, args: &DeliverArgs, o
         output.note(&format!("delivered in {}", steps.text()));
         output.note(&summary(&reply.run));
         let refused = scanned.is_some_and(|scanned| !scanned.accepted());
-        Ok(if refused { ErrorKind::Audit.exit_status() } else { 0 })
+        Ok(if refused { ErrorKind::Security.exit_status() } else { 0 })
     })
 }
 
@@ -209,7 +212,15 @@ pub(super) fn report(cli: &Cli, locations: &Locations, args: &ReportArgs, output
         let dir = args.output.as_ref().map_or_else(|| ops::default_dir(workspace), |dir| locations.current.join(dir));
         let zip = ops::find_archive(workspace, &args.name, &params(cli)?, &dir)?;
         let keys = ops::key_dir(workspace);
-        let verdict = match ops::verify(&zip, None, None, Some(&keys))? {
+        let request = VerifyRequest {
+            file: &zip,
+            extracted: None,
+            policy: None,
+            tenant: None,
+            own_keys: Some(&keys),
+            environment: &locations.environment,
+        };
+        let verdict = match ops::verify(&request)? {
             Ok(judged) => judged.verdict,
             Err(VerifyProblem::Policy(_)) => return Err(Error::Internal("a policy without a text".to_owned())),
         };
@@ -226,14 +237,52 @@ pub(super) fn report(cli: &Cli, locations: &Locations, args: &ReportArgs, output
     })
 }
 
+/// The policy and its keys as paths.
+pub(super) struct Chosen {
+    policy: Option<PathBuf>,
+    keys: Vec<PathBuf>,
+    threshold: Option<usize>,
+}
+
+impl Chosen {
+    pub(super) fn of(args: &PolicyArgs, locations: &Locations) -> Self {
+        Self {
+            policy: args.policy.as_ref().map(|path| locations.current.join(path)),
+            keys: args.policy_key.iter().map(|path| locations.current.join(path)).collect(),
+            threshold: args.policy_threshold.map(usize::from),
+        }
+    }
+
+    pub(super) fn choice(&self) -> Option<PolicyChoice<'_>> {
+        let path = self.policy.as_deref()?;
+        Some(PolicyChoice { path, keys: &self.keys, threshold: self.threshold })
+    }
+}
+
 /// Verifies a bundle.
 pub(super) fn verify(locations: &Locations, args: &VerifyArgs, output: &Output) -> Status8 {
     let file = locations.current.join(&args.file);
-    let policy = args.policy.as_ref().map(|policy| locations.current.join(policy));
-    let own = if policy.is_none() { ops::open(locations).ok().map(|workspace| ops::key_dir(&workspace)) } else { None };
-    match ops::verify(&file, policy.as_deref(), args.tenant.as_deref(), own.as_deref())? {
+    let extracted = args.extracted.as_ref().map(|folder| locations.current.join(folder));
+    let chosen = Chosen::of(&args.policy, locations);
+    let own = if chosen.policy.is_none() {
+        ops::open(locations).ok().map(|workspace| ops::key_dir(&workspace))
+    } else {
+        None
+    };
+    let request = VerifyRequest {
+        file: &file,
+        extracted: extracted.as_deref(),
+        policy: chosen.choice(),
+        tenant: args.policy.tenant.as_deref(),
+        own_keys: own.as_deref(),
+        environment: &locations.environment,
+    };
+    match ops::verify(&request)? {
         Ok(judged) => {
             let verdict = &judged.verdict;
+            if let Some(note) = &judged.note {
+                output.note(&format!("note: {note}"));
+            }
             if let Some(vsa) = &args.vsa {
                 let workspace = ops::open(locations)?;
                 let path = locations.current.join(vsa);
@@ -245,7 +294,7 @@ pub(super) fn verify(locations: &Locations, args: &VerifyArgs, output: &Output) 
             if output.json {
                 output.data(&format!("{}\n", verdict_json(verdict)));
             } else {
-                let shown = policy.as_deref().map(|policy| relative(policy, &locations.current));
+                let shown = chosen.policy.as_deref().map(|policy| relative(policy, &locations.current));
                 output.data(&format!("{}\n", verdict_text(verdict, shown.as_deref())));
             }
             Ok(if verdict.accepted() { 0 } else { ErrorKind::CheckFailed.exit_status() })

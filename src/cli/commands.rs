@@ -11,9 +11,9 @@ use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{checked, context, options, params, report_json, stopped_by, summary};
 use crate::cli::specs::counted;
-use crate::cli::upkeep::{doctor, store};
+use crate::cli::upkeep::{doctor, state, store};
 use crate::cli::{audit, bundles, keys, packages, shell, specs, transport};
-use crate::ops::{self, Error, Locations, PlanFormat, RunReply, Workspace};
+use crate::ops::{self, Error, Locations, Places, PlanFormat, RunReply, Workspace};
 
 /// An exit status, or the error that decides it.
 pub(super) type Status8 = Result<u8, Error>;
@@ -42,13 +42,18 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             output.text_or(&page, || json!({"code": code, "page": page}));
             Ok(0)
         }
-        Command::Plan { graph, output: file } => plan(cli, &locations, graph, file.as_deref(), output),
-        Command::Diff { before, after, graph, exit_code, full } => {
+        Command::Plan { graph, output: file, sign, signed_by } => {
+            let (output_file, sign) = (file.as_deref(), sign.as_deref());
+            let request = PlanRequest { graph, output: output_file, sign, signed_by: signed_by.as_deref() };
+            plan(cli, &locations, &request, output)
+        }
+        Command::Diff { before, after, graph, exit_code, forecast, full } => {
             let request = ops::DiffRequest {
                 before: before.clone(),
                 after: after.clone(),
                 graph: graph.clone(),
                 params: params(cli)?,
+                forecast: *forecast,
             };
             review::diff(&locations, &request, cli.global.format, *exit_code, *full, output)
         }
@@ -77,6 +82,12 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             with_workspace(&locations, output, |workspace| review::diff_runs(workspace, before, after, output))
         }
         Command::Runs => with_workspace(&locations, output, |workspace| runs(workspace, output)),
+        Command::Log { run, addr: None } if cli.global.format == Some(Format::Html) => {
+            with_workspace(&locations, output, |workspace| {
+                output.data(&ops::timeline(workspace, run.as_deref(), &params(cli)?, &clock())?);
+                Ok(0)
+            })
+        }
         Command::Log { run, addr } => {
             with_workspace(&locations, output, |workspace| log(workspace, run.as_deref(), addr.as_deref(), output))
         }
@@ -92,6 +103,9 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Report(args) => bundles::report(cli, &locations, args, output),
         Command::Key(command) => keys::key(&locations, command, output),
         Command::Store(command) => store(&locations, command, output),
+        Command::State(command) => {
+            with_workspace(&locations, output, |workspace| state(&locations, workspace, command, output))
+        }
         Command::Lsp => Ok(crate::lsp::serve(locations)),
         Command::Doctor => Ok(doctor(&locations, output)),
     }
@@ -113,32 +127,73 @@ pub(super) fn with_workspace(
     result
 }
 
-fn plan(cli: &Cli, locations: &Locations, graph: &str, file: Option<&Path>, output: &Output) -> Status8 {
-    with_workspace(locations, output, |workspace| {
-        let planned = ops::plan(workspace, graph, &params(cli)?)?;
-        let format = match (cli.global.format, file) {
-            (Some(Format::Human), _) | (None, None) => PlanFormat::Human,
-            (Some(Format::Json), _) | (None, Some(_)) => PlanFormat::Json,
-            (Some(Format::Dot), _) => PlanFormat::Dot,
-            (Some(Format::Mermaid), _) => PlanFormat::Mermaid,
-            (Some(Format::Svg), _) => PlanFormat::Svg,
-            (Some(Format::Html), _) => PlanFormat::Html,
-            (Some(Format::Markdown | Format::Sarif), _) => {
-                return Err(Error::usage("a plan is written as human, json, dot, mermaid, svg or html"));
-            }
+/// How a plan is written: as asked for, else to a file as JSON and to a terminal for people.
+fn plan_format(format: Option<Format>, to_file: bool) -> Result<PlanFormat, Error> {
+    Ok(match (format, to_file) {
+        (Some(Format::Human), _) | (None, false) => PlanFormat::Human,
+        (Some(Format::Json), _) | (None, true) => PlanFormat::Json,
+        (Some(Format::Dot), _) => PlanFormat::Dot,
+        (Some(Format::Mermaid), _) => PlanFormat::Mermaid,
+        (Some(Format::Svg), _) => PlanFormat::Svg,
+        (Some(Format::Html), _) => PlanFormat::Html,
+        (Some(Format::Markdown | Format::Sarif), _) => {
+            return Err(Error::usage("a plan is written as human, json, dot, mermaid, svg or html"));
+        }
+    })
+}
+
+/// What is done with a plan besides writing it.
+struct PlanRequest<'a> {
+    graph: &'a str,
+    output: Option<&'a Path>,
+    sign: Option<&'a str>,
+    signed_by: Option<&'a str>,
+}
+
+fn plan(cli: &Cli, locations: &Locations, request: &PlanRequest<'_>, output: &Output) -> Status8 {
+    let format = plan_format(cli.global.format, request.output.is_some())?;
+    let put = |text: &str, count: usize| -> Result<(), Error> {
+        let Some(file) = request.output else {
+            output.data(text);
+            return Ok(());
         };
-        let text = ops::write_plan(&planned.plan, format);
-        match file {
-            Some(file) => {
-                let path = locations.current.join(file);
-                std::fs::write(&path, text).map_err(Error::io("write", &path))?;
-                output.note(&format!(
-                    "plan of {} written to {}",
-                    counted(planned.plan.actions.len(), "action"),
-                    file.display()
-                ));
+        let path = locations.current.join(file);
+        std::fs::write(&path, text).map_err(Error::io("write", &path))?;
+        output.note(&format!("plan of {} written to {}", counted(count, "action"), file.display()));
+        Ok(())
+    };
+    let file = locations.current.join(request.graph);
+    if file.is_file() {
+        if request.sign.is_some() {
+            return Err(Error::usage_help("a plan is signed when it is made", "name its graph instead of its file"));
+        }
+        let plan = ops::read_plan_file(locations, &file, request.signed_by)?;
+        put(&ops::write_plan(&plan, &Places::default(), format), plan.actions.len())?;
+        return Ok(0);
+    }
+    if request.signed_by.is_some() {
+        return Err(Error::usage(format!("`{}` is not a plan file, which alone can be signed", request.graph)));
+    }
+    if request.sign.is_some() && format != PlanFormat::Json {
+        return Err(Error::usage("only a plan written as json is signed: a picture cannot be read back"));
+    }
+    with_workspace(locations, output, |workspace| {
+        let planned = ops::plan(workspace, request.graph, &params(cli)?)?;
+        let places = planned.places(&workspace.compiled.program);
+        let text = ops::write_plan(&planned.plan, &places, format);
+        put(&text, planned.plan.actions.len())?;
+        if let (Some(key), Some(file)) = (request.sign, request.output) {
+            let path = locations.current.join(file);
+            let environment = &locations.environment;
+            let signed = ops::sign_plan_file(workspace, &planned.plan, &text, &path, key, environment)?;
+            if signed.key_is_new {
+                output.note(&format!("made the key `{key}`"));
             }
-            None => output.data(&text),
+            output.note(&format!(
+                "signed by `{key}` ({}): {}",
+                signed.keyid,
+                relative(&signed.file, &locations.current)
+            ));
         }
         Ok(0)
     })

@@ -56,6 +56,20 @@ pub(super) fn key(locations: &Locations, command: &KeyCommand, output: &Output) 
             }
             Ok(0)
         }
+        KeyCommand::SignPolicy { file, key } => {
+            let file = locations.current.join(file);
+            match ops::sign_policy_file(&file, &dir()?, key, &locations.environment)? {
+                Ok(beside) => {
+                    output.note(&format!("signed  {}", here(&beside)));
+                    output.text_or("", || json!({"policy": file, "signatures": beside}));
+                    Ok(0)
+                }
+                Err(errors) => {
+                    output.diagnostics(&errors.diagnostics, &errors.sources);
+                    Err(Error::Spec)
+                }
+            }
+        }
         KeyCommand::Export { name, output: file } => {
             let pem = ops::public_key(&dir()?, name)?.to_pem();
             match file {

@@ -32,11 +32,12 @@ pub(super) fn diff(
         Some(Format::Json) => DiffFormat::Json,
         Some(Format::Markdown) => DiffFormat::Markdown,
         Some(Format::Sarif) => DiffFormat::Sarif,
-        Some(Format::Dot | Format::Mermaid | Format::Svg | Format::Html) => {
-            return Err(Error::usage("a difference is written as human, json, markdown or sarif"));
+        Some(Format::Html) => DiffFormat::Html,
+        Some(Format::Dot | Format::Mermaid | Format::Svg) => {
+            return Err(Error::usage("a difference is written as human, json, markdown, sarif or html"));
         }
     };
-    let review = match ops::compare(locations, request)? {
+    let review = match ops::compare(locations, request, &clock())? {
         Ok(review) => review,
         Err(errors) => {
             output.note(&format!("the specs of {} do not compile:", errors.side));

@@ -8,11 +8,11 @@ use serde_json::json;
 use crate::base::{ErrorKind, format_bytes};
 use crate::cli::args::{Cli, RunOptions as RunArgs};
 use crate::cli::bundle_args::{RebuildArgs, TransportArgs};
-use crate::cli::bundles::verdict_text;
+use crate::cli::bundles::{Chosen, verdict_text};
 use crate::cli::commands::{Status8, relative, status_of, with_workspace};
 use crate::cli::output::Output;
 use crate::cli::running::{context, options, report_json, summary};
-use crate::ops::{self, Attest, BuiltFile, BundleReply, Change, Error, Locations, VerifyProblem};
+use crate::ops::{self, Attest, BuiltFile, BundleReply, Change, Error, Locations, VerifyProblem, VerifyRequest};
 
 /// `diff --exit-code` found changes.
 const CHANGED: u8 = 5;
@@ -47,9 +47,17 @@ pub(super) fn attest<'a>(file: &'a Path, keys: &'a Path, key: &'a str, locations
 pub(super) fn rebuild(cli: &Cli, locations: &Locations, args: &RebuildArgs, output: &Output) -> Status8 {
     with_workspace(locations, output, |workspace| {
         let file = locations.current.join(&args.file);
-        let policy = args.policy.as_ref().map(|policy| locations.current.join(policy));
+        let chosen = Chosen::of(&args.policy, locations);
         let keys = ops::key_dir(workspace);
-        let judged = match ops::verify(&file, policy.as_deref(), args.tenant.as_deref(), Some(&keys))? {
+        let request = VerifyRequest {
+            file: &file,
+            extracted: None,
+            policy: chosen.choice(),
+            tenant: args.policy.tenant.as_deref(),
+            own_keys: Some(&keys),
+            environment: &locations.environment,
+        };
+        let judged = match ops::verify(&request)? {
             Ok(judged) => judged,
             Err(VerifyProblem::Policy(errors)) => {
                 output.diagnostics(&errors.diagnostics, &errors.sources);

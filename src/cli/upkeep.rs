@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::base::{ErrorKind, format_bytes, parse_duration_ms, parse_size_bytes};
-use crate::cli::args::StoreCommand;
+use crate::base::{ErrorKind, Timestamp, format_bytes, parse_duration_ms, parse_size_bytes};
+use crate::cli::args::{StateCommand, StoreCommand};
 use crate::cli::commands::{Status8, clock};
 use crate::cli::output::Output;
-use crate::ops::{self, Error, GcOptions, Locations, Rekeying};
+use crate::ops::{self, Error, GcOptions, Holder, Locations, Rekeying, Workspace};
 
 pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Status8 {
     let dir = ops::store_dir(locations)?;
@@ -73,6 +73,34 @@ pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Outp
             }
             Ok(if sound { 0 } else { ErrorKind::CheckFailed.exit_status() })
         }
+        StoreCommand::Why { digest } => {
+            let digest = store.find(digest)?.ok_or_else(|| {
+                Error::usage_help(
+                    format!("there is no object `{digest}` in the store, or more than one"),
+                    "write all 64 digits of its digest, or the first eight or more",
+                )
+            })?;
+            let holders = store.why(digest)?;
+            if output.json {
+                let holders: Vec<_> = holders.iter().map(holder_json).collect();
+                output.data(&format!("{}\n", json!({"digest": digest.hex(), "kept_by": holders})));
+                return Ok(0);
+            }
+            output.data(&format!("b3:{digest}\n"));
+            for holder in &holders {
+                output.data(&match holder {
+                    Holder::Lease => "  a process that uses the store now\n".to_owned(),
+                    Holder::Claim { key, addr, run, place, last_used } => format!(
+                        "  {place} of {addr}, made by run {run}, last used {}\n    key {key}\n",
+                        Timestamp(*last_used)
+                    ),
+                });
+            }
+            if holders.is_empty() {
+                output.data("  nothing: the next collection removes it\n");
+            }
+            Ok(0)
+        }
         StoreCommand::Rekey { same_fields } => {
             let way = if *same_fields { Rekeying::SAME_FIELDS } else { Rekeying::PRESENT };
             let report = ops::rekey_store(&store, &way)?;
@@ -131,6 +159,28 @@ pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Outp
             }
             Ok(0)
         }
+    }
+}
+
+pub(super) fn state(locations: &Locations, workspace: &Workspace, command: &StateCommand, output: &Output) -> Status8 {
+    let (verb, reply) = match command {
+        StateCommand::Backup { file } => ("saved", ops::backup_state(&workspace.state, &locations.current.join(file))?),
+        StateCommand::Restore { file } => {
+            ("brought back", ops::restore_state(&locations.current.join(file), &workspace.state)?)
+        }
+    };
+    let text = format!("{verb} {} files ({})\n", reply.files, format_bytes(reply.bytes));
+    output.text_or(&text, || json!({"files": reply.files, "bytes": reply.bytes}));
+    Ok(0)
+}
+
+fn holder_json(holder: &Holder) -> serde_json::Value {
+    match holder {
+        Holder::Lease => json!({"kind": "lease"}),
+        Holder::Claim { key, addr, run, last_used, place } => json!({
+            "kind": "result", "key": key.to_string(), "addr": addr, "run": run, "place": place,
+            "last_used": Timestamp(*last_used).to_string(),
+        }),
     }
 }
 

@@ -121,4 +121,9 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "it is an approval that people have not given",
         "`partita approve GRAPH --key NAME` gives it; what waits for it is skipped until then.",
     ),
+    (
+        "E0218",
+        "it used more than its `limits` allow: processes, memory, bytes or files",
+        "Raise the limit where the action is declared, or have the action use less.",
+    ),
 ];

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{ActionKey, Digest, Domain, Entry};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::levels::Levels;
-use crate::exec::outputs::collect;
+use crate::exec::outputs::{Most, collect};
 use crate::plan::Action;
 use crate::store::{Cas, ClaimOutput, EffectRow, EffectState, Found, materialize};
 
@@ -195,7 +195,7 @@ pub(super) fn replay(
     let dir = cassette.join(key.to_string());
     let Ok(text) = std::fs::read_to_string(dir.join("record.json")) else { return Ok(None) };
     let Ok(record) = serde_json::from_str::<Recorded>(&text) else { return Ok(None) };
-    let outputs = match collect(cas, levels, &action.spec.outputs, &dir.join("outputs")) {
+    let outputs = match collect(cas, levels, &action.spec.outputs, &dir.join("outputs"), Most::default()) {
         Ok(outputs) => outputs,
         Err(Trouble::Fail(_)) => return Ok(None),
         Err(other) => return Err(other),

@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value, format_duration};
+use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
 use crate::event::{Event, Reason};
+use crate::exec::bounds::Bounds;
 use crate::exec::builtin::{self, Staged};
-use crate::exec::capture::{tail_of, tails_of};
 use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::inputs::{self, Produced};
+use crate::exec::judge::{judge, with_help, with_tail};
 use crate::exec::levels::Levels;
 use crate::exec::lookup::{self, Looked};
-use crate::exec::outputs::{check_declared, collect};
-use crate::exec::ports::{End, Ended, Job, Network, Ports};
-use crate::exec::process::is_for_want_of_resources;
+use crate::exec::outputs::{Most, check_declared, collect};
+use crate::exec::ports::{End, Job, Network, Ports};
 use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment, search_path};
-use crate::exec::undeclared::{self, Seen};
+use crate::exec::undeclared::Seen;
 use crate::exec::workspace::Workspace;
 use crate::exec::{Request, reason};
 use crate::plan::{
@@ -582,6 +582,8 @@ impl<'a> Engine<'a> {
             }
         }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
+        let limit = |name: &str| action.policy.limits.get(name).copied();
+        let bounds = Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output") };
         let job = Job {
             addr: &action.addr,
             program,
@@ -593,6 +595,7 @@ impl<'a> Engine<'a> {
             tools: &tools.paths,
             bin: &tools.bin,
             shown: &shown,
+            bounds,
             timeout,
             network,
             isolation: demand,
@@ -622,7 +625,7 @@ impl<'a> Engine<'a> {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
-        let judged = judge(&ended, argv0, program, bound).map_err(|trouble| {
+        let judged = judge(&ended, argv0, program, bound, bounds).map_err(|trouble| {
             let seen = Seen {
                 workspace: &self.request.workspace,
                 work: &attempt.work,
@@ -634,8 +637,9 @@ impl<'a> Engine<'a> {
             };
             with_help(trouble, &action.addr, &ended.stderr, &seen)
         });
+        let most = Most { bytes: limit("output"), files: limit("files") };
         let result = judged.and_then(|()| {
-            let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work)
+            let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work, most)
                 .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
         });
@@ -677,108 +681,5 @@ impl<'a> Engine<'a> {
                 .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
         }
         Ok(staged)
-    }
-}
-
-/// Whether a process ended well.
-/// `bound`: what it was given, and whether that is the run's.
-fn judge(ended: &Ended, argv0: &str, program: &Path, bound: Option<(Duration, bool)>) -> Result<(), Trouble> {
-    let fail = |class, what: String| {
-        let tail = tails_of(&ended.stdout, &ended.stderr);
-        let text = if tail.is_empty() { what } else { format!("{what}\n{tail}") };
-        Err(Failure::new(class, text).into())
-    };
-    if ended.survivors > 0 {
-        let count = ended.survivors;
-        return fail(FailureClass::Unkillable, format!("`{argv0}` left {count} processes that cannot be killed"));
-    }
-    match &ended.end {
-        End::Exited(0) => Ok(()),
-        End::Exited(code) => {
-            fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")).map_err(|trouble| {
-                match trouble {
-                    Trouble::Fail(failure) if *code == NOT_FOUND => {
-                        let help = not_found(&ended.stderr);
-                        Trouble::Fail(Failure { text: format!("{}\nhelp: {help}", failure.text), ..failure })
-                    }
-                    other => other,
-                }
-            })
-        }
-        End::Signalled(signal) => {
-            fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
-        }
-        End::TimedOut => {
-            let (limit, of_run) = bound.unwrap_or_default();
-            let limit = format_duration(limit);
-            let whose =
-                if of_run { "was still running at the timeout of the run," } else { "took longer than its timeout of" };
-            let comma = if of_run { "," } else { "" };
-            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit}{comma} and was killed"))
-        }
-        End::WantsTerminal => {
-            let what = format!(
-                "`{argv0}` asked the terminal for input and was killed: actions have no terminal; give what it asks \
-                 for in a file or a variable"
-            );
-            fail(FailureClass::Terminal, what)
-        }
-        End::Cancelled => Err(Trouble::Cancelled),
-        End::NotStarted(error) => {
-            let resources = is_for_want_of_resources(error);
-            let what = format!("cannot start `{}`: {error}", program.display());
-            fail(FailureClass::Start { resources }, what)
-        }
-    }
-}
-
-/// Whether a failure says already to name the tool that a line is about.
-fn is_told(text: &str, line: &str) -> bool {
-    let name = line.split("as `tools ").nth(1).and_then(|rest| rest.split('`').next());
-    name.is_some_and(|name| text.contains(&format!("`tools {name}`")))
-}
-
-/// Adds what the process missed for want of a declaration, as far as it said so.
-fn with_help(trouble: Trouble, addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Trouble {
-    let Trouble::Fail(mut failure) = trouble else { return trouble };
-    if matches!(failure.class, FailureClass::Exit(_) | FailureClass::Signal(_)) {
-        for line in undeclared::help(addr, stderr, seen) {
-            if is_told(&failure.text, &line) {
-                continue;
-            }
-            failure.text.push('\n');
-            failure.text.push_str(&line);
-        }
-    }
-    Trouble::Fail(failure)
-}
-
-/// The status by which shells and `env` say that there is no such command.
-const NOT_FOUND: i32 = 127;
-
-/// What to write where a command was not found. Shells end the line with the name and `not found`.
-fn not_found(stderr: &[u8]) -> String {
-    let said = tail_of(stderr);
-    let named = said.lines().rev().find_map(|line| {
-        let before = line.strip_suffix("not found")?.trim_end().trim_end_matches("command").trim_end();
-        let name = before.strip_suffix(':')?.rsplit(": ").next()?.trim();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
-        (!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned())
-    });
-    let only = "`PATH` holds the tools that the action names, with those they use, and no others";
-    match named {
-        Some(name) => format!("{only}: write `tools {name}` in it, and declare `tool {name} {{ exec {name} }}`"),
-        None => format!("{only}: name what is missing by `tools`, and declare it by `tool`"),
-    }
-}
-
-/// Adds the end of what it printed to a failure about outputs: it often tells why.
-fn with_tail(trouble: Trouble, ended: &Ended) -> Trouble {
-    let tail = tails_of(&ended.stdout, &ended.stderr);
-    match trouble {
-        Trouble::Fail(failure) if !tail.is_empty() => {
-            Trouble::Fail(Failure { text: format!("{}\n{tail}", failure.text), ..failure })
-        }
-        other => other,
     }
 }

@@ -29,6 +29,8 @@ pub enum FailureClass {
     Timeout,
     /// Its process asked the terminal for input, which actions do not have.
     Terminal,
+    /// It used more than it may.
+    Limit,
     /// Processes of it could not be killed.
     Unkillable,
     /// Its outputs are not as declared.
@@ -61,6 +63,7 @@ impl FailureClass {
             Self::Signal(_) => "signal",
             Self::Timeout => "timeout",
             Self::Terminal => "terminal",
+            Self::Limit => "limit",
             Self::Unkillable => "unkillable",
             Self::Output => "output",
             Self::Digest => "digest",
@@ -83,6 +86,7 @@ impl FailureClass {
             Self::Exit(_) => "E0205",
             Self::Signal(_) => "E0206",
             Self::Timeout => "E0207",
+            Self::Limit => "E0218",
             Self::Unkillable => "E0208",
             Self::Output => "E0209",
             Self::Digest => "E0210",

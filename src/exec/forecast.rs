@@ -25,7 +25,7 @@ use crate::exec::services::Services;
 use crate::exec::stage::Attempts;
 use crate::exec::stage::remove;
 use crate::exec::workspace::Workspace;
-use crate::plan::{ActionId, ActionKind, Class, Consent, Plan, topological};
+use crate::plan::{Action, ActionId, ActionKind, Class, Consent, Plan, topological};
 use crate::store::{Cas, Claim, ClaimOutput, Claims, Error as StoreError, Found};
 
 /// What an action will do.
@@ -61,6 +61,11 @@ impl Prospect {
             Self::Fail => "fail",
         }
     }
+
+    /// Whether it is executed, for certain or perhaps.
+    pub fn executes(self) -> bool {
+        matches!(self, Self::Run | Self::Volatile | Self::Effect | Self::MaybeCutOff)
+    }
 }
 
 /// What one action will do, and why.
@@ -78,6 +83,32 @@ pub struct ActionForecast {
     pub expected_ms: Option<u64>,
     /// Why it cannot be executed.
     pub failure: Option<String>,
+    /// What it costs if it is executed.
+    pub cost: Cost,
+}
+
+/// What executing an action costs at most, by its route and the prices there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// All attempts together, in micro-dollars.
+    pub each: u64,
+    /// Who serves it at a price that is paid once in a run, and that price.
+    pub once: Option<(String, u64)>,
+}
+
+/// Work and money of what is executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expense {
+    /// Milliseconds of what is executed for certain.
+    pub least_ms: u64,
+    /// The same with what may be.
+    pub most_ms: u64,
+    /// Actions of either that have no history to tell from.
+    pub untimed: usize,
+    /// The most that costs which is executed for certain, in micro-dollars.
+    pub least_usd: u64,
+    /// The same with what may be.
+    pub most_usd: u64,
 }
 
 /// What a run will do.
@@ -95,25 +126,35 @@ impl Forecast {
         self.actions.iter().filter(|action| action.prospect == prospect).count()
     }
 
-    /// Milliseconds of work: of what is executed for certain, and of what may be; and how many
-    /// actions of either have no history to tell from.
-    pub fn work_ms(&self) -> (u64, u64, usize) {
-        let (mut least, mut most, mut unknown) = (0_u64, 0_u64, 0);
-        for action in &self.actions {
-            let certain = matches!(action.prospect, Prospect::Run | Prospect::Volatile | Prospect::Effect);
-            if !certain && action.prospect != Prospect::MaybeCutOff {
-                continue;
+    /// Work and money of all that is executed.
+    pub fn expense(&self) -> Expense {
+        self.expense_of(|_| true)
+    }
+
+    /// Work and money of those actions that are asked for.
+    pub fn expense_of(&self, asked: impl Fn(&ActionForecast) -> bool) -> Expense {
+        let mut sum = Expense::default();
+        // Paid once, by whom it is paid to: for certain or perhaps.
+        let mut once: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
+        for action in self.actions.iter().filter(|action| action.prospect.executes() && asked(action)) {
+            let certain = action.prospect != Prospect::MaybeCutOff;
+            if let Some(ms) = action.expected_ms {
+                sum.most_ms = sum.most_ms.saturating_add(ms);
+                sum.least_ms = sum.least_ms.saturating_add(if certain { ms } else { 0 });
+            } else {
+                sum.untimed += 1;
             }
-            let Some(ms) = action.expected_ms else {
-                unknown += 1;
-                continue;
-            };
-            most = most.saturating_add(ms);
-            if certain {
-                least = least.saturating_add(ms);
+            sum.most_usd = sum.most_usd.saturating_add(action.cost.each);
+            sum.least_usd = sum.least_usd.saturating_add(if certain { action.cost.each } else { 0 });
+            if let Some((who, usd)) = &action.cost.once {
+                once.entry(who).or_insert((*usd, false)).1 |= certain;
             }
         }
-        (least, most, unknown)
+        for (usd, certain) in once.into_values() {
+            sum.most_usd = sum.most_usd.saturating_add(usd);
+            sum.least_usd = sum.least_usd.saturating_add(if certain { usd } else { 0 });
+        }
+        sum
     }
 }
 
@@ -154,8 +195,9 @@ impl Drop for Scratch {
     }
 }
 
-/// Tells what [`crate::exec::execute`] would do with the same request, now. Blocks.
-pub fn forecast(request: &Request, ports: &Ports) -> Result<Forecast, Error> {
+/// Tells what [`crate::exec::execute`] would do with the same request, now. Tools that are `unasked` are not
+/// started to say who they are: what needs one has no key, and may be executed. Blocks.
+pub fn forecast(request: &Request, ports: &Ports, unasked: &BTreeSet<String>) -> Result<Forecast, Error> {
     let ports = Ports { claims: Arc::new(ReadOnly(Arc::clone(&ports.claims))), ..ports.clone() };
     let hygiene = Hygiene::enter()?;
     let scratch = Scratch(ports.cas.scratch()?);
@@ -168,7 +210,7 @@ pub fn forecast(request: &Request, ports: &Ports) -> Result<Forecast, Error> {
         let pass = scratch.0.join(number.to_string());
         std::fs::create_dir(&pass).map_err(Error::io("make directory", &pass))?;
         let before = lost.len();
-        let found = Pass { request, ports: &ports, scratch: &pass }.run(&order, &mut lost)?;
+        let found = Pass { request, ports: &ports, scratch: &pass, unasked }.run(&order, &mut lost)?;
         // Every other pass has lost one more action, so that this ends.
         if lost.len() == before {
             break found;
@@ -228,6 +270,7 @@ struct Pass<'a> {
     request: &'a Request,
     ports: &'a Ports,
     scratch: &'a std::path::Path,
+    unasked: &'a BTreeSet<String>,
 }
 
 impl Pass<'_> {
@@ -261,7 +304,9 @@ impl Pass<'_> {
                 key: None,
                 expected_ms: self.expected(*id),
                 failure: None,
+                cost: cost(action),
             };
+            let unasked = self.unasked_tool(action);
             let failing = action
                 .dependencies()
                 .into_iter()
@@ -293,7 +338,7 @@ impl Pass<'_> {
             } else if let Some(gated) = gated {
                 forecast.prospect = Prospect::Gated;
                 forecast.reason = Some(Reason::ProducerFailed { addr: plan.action(gated).addr.clone() });
-            } else if known {
+            } else if known && unasked.is_none() {
                 match engine.resolve(*id, lost.get(id).cloned()) {
                     Ok(Resolution::Hit(hit)) => {
                         forecast.prospect = Prospect::Hit;
@@ -336,6 +381,8 @@ impl Pass<'_> {
             } else if request.is_forced(&action.addr) {
                 forecast.prospect = Prospect::Run;
                 forecast.reason = Some(Reason::Forced);
+            } else if let Some(name) = unasked {
+                forecast.reason = Some(Reason::ToolChanged { name });
             }
             found.insert(*id, forecast);
         }
@@ -368,11 +415,43 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// A tool that the action needs and that is not asked who it is.
+    fn unasked_tool(&self, action: &Action) -> Option<String> {
+        if self.unasked.is_empty() {
+            return None;
+        }
+        let plan: &Plan = &self.request.plan;
+        let services = action.spec.services.iter().filter_map(|name| plan.service(name));
+        let mut open: Vec<&str> = action
+            .spec
+            .tools
+            .iter()
+            .chain(services.flat_map(|service| &service.spec.tools))
+            .map(String::as_str)
+            .collect();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if self.unasked.contains(name) {
+                return Some(name.to_owned());
+            }
+            if seen.insert(name) {
+                open.extend(plan.tool(name).into_iter().flat_map(|tool| &tool.uses).map(String::as_str));
+            }
+        }
+        None
+    }
+
     fn expected(&self, id: ActionId) -> Option<u64> {
         let action = self.request.plan.action(id);
         let history = &self.ports.history;
         history.expected_ms(&action.addr).or_else(|| history.by_def(action.def).map(|row| row.duration_ms))
     }
+}
+
+fn cost(action: &Action) -> Cost {
+    let Some(route) = &action.route else { return Cost::default() };
+    let once = (route.once > 0).then(|| (format!("{} {}", route.kind, route.chosen), route.once));
+    Cost { each: route.at_most, once }
 }
 
 /// Why an entry of the store is not whole; `None` if it is.

@@ -1,6 +1,7 @@
 //! Turns actions into results: keys, lookup, scheduling, processes, outputs. Knows the plan and the
 //! ports of the store. Leaves out specs, bundles, and who asks.
 
+mod bounds;
 mod builtin;
 mod cancel;
 mod capture;
@@ -16,6 +17,7 @@ mod glob;
 mod guard;
 mod hygiene;
 mod inputs;
+mod judge;
 mod junit;
 mod levels;
 mod lookup;
@@ -43,11 +45,12 @@ mod undeclared;
 mod version;
 mod workspace;
 
+pub use bounds::{Bounds, Breach};
 pub use cancel::CancelToken;
 pub use check::unfit;
 pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
-pub use forecast::{ActionForecast, Forecast, Prospect, forecast};
+pub use forecast::{ActionForecast, Cost, Expense, Forecast, Prospect, forecast};
 pub use parallel::{
     Agent, Merged, Metrics, PROMPT, ParallelResult, RunPolicy, TaskResult, TaskSpec, TaskStatus, run_graph,
     run_parallel,

@@ -17,14 +17,24 @@ use crate::store::{Cas, ClaimOutput};
 /// Bytes that the outputs of one action may have, all together.
 const OUTPUT_BYTES: u64 = 64 << 30;
 
+/// What the outputs of one action may have, where that is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Most {
+    /// Bytes, all together.
+    pub(super) bytes: Option<u64>,
+    /// Files.
+    pub(super) files: Option<u64>,
+}
+
 /// Takes the declared outputs into the store, sorted by name.
 pub(super) fn collect(
     cas: &dyn Cas,
     levels: &Levels,
     outputs: &[Output],
     work: &Path,
+    most: Most,
 ) -> Result<Vec<ClaimOutput>, Trouble> {
-    let mut collector = Collector { cas, levels, files: 0, bytes: 0 };
+    let mut collector = Collector { cas, levels, most, files: 0, bytes: 0 };
     let mut collected = Vec::with_capacity(outputs.len());
     for output in outputs {
         let entry = collector.output(output, work)?;
@@ -37,6 +47,7 @@ pub(super) fn collect(
 struct Collector<'a> {
     cas: &'a dyn Cas,
     levels: &'a Levels,
+    most: Most,
     files: usize,
     bytes: u64,
 }
@@ -79,6 +90,15 @@ impl Collector<'_> {
         self.bytes = self.bytes.saturating_add(meta.len());
         if self.files > Limits::OUTPUT_FILES {
             return Err(Trouble::output(format!("the outputs hold more than {} files", Limits::OUTPUT_FILES)));
+        }
+        let exceeded = |what: String| {
+            Trouble::from(Failure::new(FailureClass::Limit, format!("the outputs hold more than its limit of {what}")))
+        };
+        if let Some(most) = self.most.files.filter(|most| self.files as u64 > *most) {
+            return Err(exceeded(format!("{most} files")));
+        }
+        if let Some(most) = self.most.bytes.filter(|most| self.bytes > *most) {
+            return Err(exceeded(format_bytes(most)));
         }
         if self.bytes > OUTPUT_BYTES {
             return Err(Trouble::output(format!("the outputs hold more than {}", format_bytes(OUTPUT_BYTES))));

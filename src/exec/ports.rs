@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::base::{ActionKey, Clock, Digest, Environment, Timestamp};
 use crate::event::{Outcome, Reason, Sink};
 use crate::exec::CancelToken;
+use crate::exec::bounds::{Bounds, Breach};
 use crate::plan::{Consent, Isolation, SecretTerms};
 use crate::store::{Cas, Claims};
 
@@ -161,6 +162,8 @@ pub struct Job<'a> {
     pub bin: &'a Path,
     /// Files and folders that variables handed through name: they may be read.
     pub shown: &'a [PathBuf],
+    /// What it may use at most.
+    pub bounds: Bounds,
     /// The longest it may take.
     pub timeout: Option<Duration>,
     /// What it may use of the network.
@@ -183,6 +186,8 @@ pub enum End {
     Signalled(i32),
     /// It was killed as its time was up.
     TimedOut,
+    /// It was killed as it used too much of something.
+    Exceeded(Breach),
     /// It was killed as it waited for input from the terminal, which would never have come.
     WantsTerminal,
     /// It was killed as the run was cancelled.

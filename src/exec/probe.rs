@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use crate::exec::bounds::Bounds;
 use crate::exec::capture::tail_of;
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
@@ -145,6 +146,7 @@ impl Probe {
                     tools: &serving.tools.paths,
                     bin: &serving.tools.bin,
                     shown: &shown,
+                    bounds: Bounds::default(),
                     timeout: Some(PATIENCE),
                     network: Network::Machine,
                     isolation: *demand,

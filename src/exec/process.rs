@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 
 use crate::base::{Clock, Limits};
 use crate::exec::CancelToken;
+use crate::exec::bounds::{self, Bounds, Breach};
 use crate::exec::capture::Capture;
 use crate::exec::guard::{Lifeline, guard};
 use crate::exec::ports::{End, Ended, Job, Runner, Stream, Tap};
@@ -104,11 +105,13 @@ pub(super) enum Cause {
     TimedOut,
     WantsTerminal,
     Cancelled,
+    Exceeded(Breach),
 }
 
 /// A process of an attempt, with what it prints.
 pub(super) struct Running<'a> {
     isolation: Isolation,
+    bounds: Bounds,
     tap: Option<Tap<'a>>,
     /// Dropped last: until then the guardian waits.
     _lifeline: Option<Lifeline>,
@@ -138,7 +141,17 @@ impl<'a> Running<'a> {
         };
         let stdout = Pipe::new(child.stdout.take());
         let stderr = Pipe::new(child.stderr.take());
-        Ok(Self { isolation, tap: job.tap, _lifeline: lifeline, child, tree, process, stdout, stderr })
+        Ok(Self {
+            isolation,
+            bounds: job.bounds,
+            tap: job.tap,
+            _lifeline: lifeline,
+            child,
+            tree,
+            process,
+            stdout,
+            stderr,
+        })
     }
 
     /// Waits for its end, and ends it if it must not go on.
@@ -152,16 +165,29 @@ impl<'a> Running<'a> {
     ) -> Ended {
         let mut cause = None;
         let mut killed = false;
+        let mut next = begun;
         let mut deadline = timeout.map(|timeout| begun + timeout);
         let mut buffer = vec![0; CHUNK];
         let ended = loop {
-            let left = deadline.map_or(LOOK, |deadline| deadline.saturating_sub(clock.elapsed()).min(LOOK));
+            let look = if self.bounds.are_watched() { bounds::LOOK } else { LOOK };
+            let left = deadline.map_or(look, |deadline| deadline.saturating_sub(clock.elapsed()).min(look));
             let woken = self.wait(left, cause.is_none().then_some(cancel), &mut buffer);
             if woken.ended {
                 break true;
             }
             let now = clock.elapsed();
             let due = deadline.is_some_and(|deadline| now >= deadline);
+            if cause.is_none() && now >= next {
+                next = now + look;
+                let group = self.tree.group();
+                if let Some(breach) = self.bounds.breach(|_, of| of == group) {
+                    cause = Some(Cause::Exceeded(breach));
+                    self.tree.signal(Signal::KILL);
+                    killed = true;
+                    deadline = Some(now + DEATH);
+                    continue;
+                }
+            }
             match cause {
                 None if woken.idle && self.wants_terminal() => {
                     cause = Some(Cause::WantsTerminal);
@@ -269,6 +295,7 @@ fn end_of(cause: Option<Cause>, status: Option<ExitStatus>) -> End {
         (Some(Cause::TimedOut), _) | (None, None) => End::TimedOut,
         (Some(Cause::WantsTerminal), _) => End::WantsTerminal,
         (Some(Cause::Cancelled), _) => End::Cancelled,
+        (Some(Cause::Exceeded(breach)), _) => End::Exceeded(breach),
         (None, Some(status)) => match (status.code(), status.signal()) {
             (Some(code), _) => End::Exited(code),
             (None, Some(signal)) => End::Signalled(signal),

@@ -49,6 +49,11 @@ impl Tree {
         Self { root, group: first }
     }
 
+    /// The number of the process group.
+    pub(super) fn group(&self) -> i32 {
+        self.group.as_raw_nonzero().get()
+    }
+
     /// Sends a signal to the process group, as long as its leader has not been waited for.
     pub(super) fn signal(&self, signal: Signal) {
         // No such group: they are all dead, which is what was wanted.

@@ -97,7 +97,10 @@ const SHOWN: usize = 200;
 fn shown(value: Option<&Value>, other: Option<&Value>) -> String {
     let text = match value {
         None => "absent".to_owned(),
-        Some(Value::Text(text)) => text.clone(),
+        Some(Value::Text(text)) => match other {
+            Some(Value::Text(other)) => around(text, other),
+            _ => text.clone(),
+        },
         Some(Value::Int(int)) => int.to_string(),
         Some(Value::Flag(flag)) => flag.to_string(),
         Some(Value::Digest(digest)) => format!("b3:{digest}"),
@@ -105,7 +108,8 @@ fn shown(value: Option<&Value>, other: Option<&Value>) -> String {
         Some(Value::List(values)) => {
             let others: &[Value] = if let Some(Value::List(others)) = other { others } else { &[] };
             let same = values.iter().zip(others).take_while(|(a, b)| a == b).count();
-            let rest: Vec<String> = values[same..].iter().map(|value| shown(Some(value), None)).collect();
+            let rest: Vec<String> =
+                values[same..].iter().zip(same..).map(|(value, at)| word(shown(Some(value), others.get(at)))).collect();
             format!("{}{}", if same > 0 { "… " } else { "" }, rest.join(" "))
         }
         Some(Value::Set(values)) => values.iter().map(|value| shown(Some(value), None)).collect::<Vec<_>>().join(" "),
@@ -114,7 +118,11 @@ fn shown(value: Option<&Value>, other: Option<&Value>) -> String {
             let differs =
                 |(name, value): &(&String, &Value)| others.is_none_or(|others| others.get(*name) != Some(*value));
             let members = map.iter().filter(differs);
-            members.map(|(name, value)| format!("{name}={}", shown(Some(value), None))).collect::<Vec<_>>().join(" ")
+            let of = |name: &String| others.and_then(|others| others.get(name));
+            members
+                .map(|(name, value)| format!("{name}={}", shown(Some(value), of(name))))
+                .collect::<Vec<_>>()
+                .join(" ")
         }
         Some(Value::Tree { digest, .. }) => format!("b3:{digest}"),
     };
@@ -122,6 +130,21 @@ fn shown(value: Option<&Value>, other: Option<&Value>) -> String {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,
     }
+}
+
+/// A word of a list, in quotes where it would read as several or as none.
+fn word(text: String) -> String {
+    if text.is_empty() || text.contains(char::is_whitespace) { format!("{text:?}") } else { text }
+}
+
+/// A text from shortly before where it differs from another.
+fn around(text: &str, other: &str) -> String {
+    const LEAD: usize = 40;
+    let same = text.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    if same <= 2 * LEAD || text == other {
+        return text.to_owned();
+    }
+    std::iter::once('…').chain(text.chars().skip(same - LEAD)).collect()
 }
 
 /// The first name whose value differs between two maps.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::base::{Address, Limits, fill_addresses, format_duration};
 use crate::event::Event;
 use crate::exec::CancelToken;
+use crate::exec::bounds::Bounds;
 use crate::exec::capture::{Capture, tail_of};
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
@@ -418,6 +419,7 @@ impl Services {
                 tools: &tools.paths,
                 bin: &tools.bin,
                 shown: &shown,
+                bounds: Bounds::default(),
                 timeout: None,
                 network: Network::Machine,
                 isolation: demand,
@@ -571,6 +573,7 @@ fn how(ended: &Ended) -> String {
         End::Signalled(signal) => format!("was ended by signal {signal}"),
         End::TimedOut | End::Cancelled => "was stopped".to_owned(),
         End::WantsTerminal => "asked the terminal for input and was killed".to_owned(),
+        End::Exceeded(_) => "used too much and was killed".to_owned(),
         End::NotStarted(error) => format!("could not be started ({error})"),
     }
 }

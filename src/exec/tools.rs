@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath};
+use crate::exec::bounds::Bounds;
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job, Network, Ports, View};
@@ -218,7 +219,8 @@ impl<'a> Tools<'a> {
     fn locate(&self, tool: &Tool) -> Result<Located, Failure> {
         match &tool.exec {
             ToolExec::Lookup(exec) => {
-                let path = look_up(&self.ports.environment, exec).map_err(|searched| missing(tool, exec, &searched))?;
+                let path = look_up(&self.ports.environment, exec)
+                    .map_err(|searched| missing(tool, exec, &searched, self.workspace.has_file(exec)))?;
                 Ok(Located { exec: exec.clone(), path, digest: None })
             }
             ToolExec::Workspace(file) => match self.take(tool, file)? {
@@ -313,6 +315,7 @@ impl<'a> Tools<'a> {
             tools: &set.paths,
             bin: &set.bin,
             shown: &shown,
+            bounds: Bounds::default(),
             timeout: Some(FINGERPRINT_TIMEOUT),
             network: Network::Nothing,
             isolation: Isolation::None,
@@ -330,6 +333,7 @@ impl<'a> Tools<'a> {
             }
             End::Signalled(signal) => return refuse(format!("{asked} dies of signal {signal}")),
             End::TimedOut => return refuse(format!("{asked} takes longer than {} s", FINGERPRINT_TIMEOUT.as_secs())),
+            End::Exceeded(_) => return refuse(format!("{asked} uses too much")),
             End::WantsTerminal => return refuse(format!("{asked} asks the terminal for input")),
             End::Cancelled => return refuse(format!("the run was stopped during {asked}")),
             End::NotStarted(error) => return refuse(format!("{asked} cannot be started: {error}")),
@@ -379,16 +383,27 @@ fn in_tool(tool: &Tool, trouble: Trouble) -> Failure {
     Failure::new(FailureClass::ToolMissing, format!("tool `{}`: {text}", tool.name))
 }
 
-fn missing(tool: &Tool, exec: &str, searched: &[PathBuf]) -> Failure {
-    let dirs: Vec<String> = searched.iter().map(|dir| format!("`{}`", dir.display())).collect();
-    let searched = if dirs.is_empty() { "no directory, as `PATH` is empty".to_owned() } else { dirs.join(", ") };
+/// Directories that were searched and are named one by one.
+const FEW: usize = 3;
+
+/// `is_here`: whether the workspace has a file of that name.
+fn missing(tool: &Tool, exec: &str, searched: &[PathBuf], is_here: bool) -> Failure {
+    let dirs: BTreeSet<String> = searched.iter().map(|dir| format!("`{}`", dir.display())).collect();
+    let searched = match dirs.len() {
+        0 => "no directory, as `PATH` is empty".to_owned(),
+        count if count > FEW => format!("the {count} directories of `PATH`"),
+        _ => dirs.into_iter().collect::<Vec<_>>().join(", "),
+    };
+    let help = if is_here {
+        format!("the workspace has a file `{exec}`, which is named with its path: `exec \"./{exec}\"`")
+    } else {
+        format!(
+            "install `{exec}`, or put its directory on `PATH`, or name a file of the workspace: `exec \"./{exec}\"`"
+        )
+    };
     Failure::new(
         FailureClass::ToolMissing,
-        format!(
-            "tool `{}` is missing: there is no executable `{exec}`; searched {searched}\nhelp: install `{exec}`, or \
-             put its directory on `PATH`, or name a file of the workspace at `exec`",
-            tool.name
-        ),
+        format!("tool `{}` is missing: there is no executable `{exec}`; searched {searched}\nhelp: {help}", tool.name),
     )
 }
 

@@ -79,6 +79,11 @@ fn cell<T>(cells: &Cells<T>, key: &str) -> Cell<T> {
 }
 
 impl Workspace {
+    /// Whether there is a file of this name at the root.
+    pub(super) fn has_file(&self, name: &str) -> bool {
+        self.root.join(name).is_file()
+    }
+
     /// The workspace at a path. Folders of `excluded` that lie below it are never looked into.
     pub(super) fn open(
         given: &Path,

@@ -323,6 +323,8 @@ pub struct Work {
     pub retry: Option<RetryDecl>,
     /// What it holds.
     pub holds: Vec<HoldsDecl>,
+    /// What it may use at most, by name.
+    pub limits: Vec<(&'static str, u64)>,
     /// Whether an effect may be done twice, and where it says so.
     pub idempotent: Option<Span>,
     /// Which sample of a record.

@@ -132,6 +132,8 @@ pub struct ActionIr {
     pub retry: Option<crate::lang::ast::RetryDecl>,
     /// Shares of pools.
     pub holds: Vec<(String, u64)>,
+    /// What it may use at most, by name.
+    pub limits: BTreeMap<String, u64>,
     /// Which sample of a record.
     pub take: Option<u64>,
     /// Whether an effect may be done twice.

@@ -73,7 +73,7 @@ pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, PackageId, Program, ProgramPackage};
 pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
-pub use route::{Estimate, Rejected, Route, SecretTerms, TenantTerms, Terms};
+pub use route::{Estimate, PackageTerms, Rejected, Route, SecretTerms, TenantTerms, Terms};
 pub use signer::{SignerDecl, parse_signer};
 pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};

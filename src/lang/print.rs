@@ -275,6 +275,13 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
     if !machine.is_empty() {
         let _ = writeln!(out, "        resources{machine}");
     }
+    if !action.limits.is_empty() {
+        let limit = |(name, most): (&String, &u64)| match name.as_str() {
+            "memory" | "output" => format!(" {name}=\"{most}B\""),
+            _ => format!(" {name}={most}"),
+        };
+        let _ = writeln!(out, "        limits{}", action.limits.iter().map(limit).collect::<String>());
+    }
     if let Some(ms) = action.timeout_ms {
         let _ = writeln!(out, "        timeout \"{ms}ms\"");
     }

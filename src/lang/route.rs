@@ -88,6 +88,27 @@ pub struct Terms {
     /// Secrets that actions are given, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, SecretTerms>,
+    /// Packages of others that the specs rest on, by name, with all that they rest on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, PackageTerms>,
+    /// The root digest of the lock file over these, in hexadecimal; `None`: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+}
+
+/// A package of others, as locked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageTerms {
+    /// The version.
+    pub version: String,
+    /// Where it comes from.
+    pub source: String,
+    /// The digest of its files, in hexadecimal.
+    pub tree: String,
+    /// What it may do, as words of `grant`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<String>,
 }
 
 /// What a tenant grants.
@@ -101,6 +122,12 @@ pub struct TenantTerms {
     pub budget: Option<String>,
     /// Tiers that may be used.
     pub tiers: Vec<String>,
+    /// Levels of trust that a skill may have; `None`: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Vec<String>>,
+    /// Capabilities that may be used; `None`: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Vec<String>>,
     /// Limits, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub quota: BTreeMap<String, u64>,

@@ -212,6 +212,13 @@ static FOR_EACH: Shape = Shape::new(
 ]);
 static CWD: Shape = Shape::new("cwd", "The folder it starts in, below its own.").args(1, 1, Text, Text, "cwd DIR");
 static TOOLS: Shape = Shape::new("tools", "Further tools on its PATH.").args(1, MANY, Named, Named, "tools TOOL…");
+static LIMITS: Shape =
+    Shape::new("limits", "What it may use at most; one that uses more is ended, and fails.").props(&[
+        prop("processes", Int, "processes and threads at once"),
+        prop("memory", Text, "memory of all its processes, as `1GiB`"),
+        prop("output", Text, "bytes of its outputs, and of any file it writes, as `100MiB`"),
+        prop("files", Int, "files of its outputs"),
+    ]);
 static CPU_MEMORY: Shape = Shape::new("resources", "How much of the machine it needs.")
     .props(&[prop("cpu", Int, "processors"), prop("memory", Text, "memory, as `4GiB`")]);
 
@@ -258,6 +265,7 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
         once(&TIMEOUT),
         once(&RETRY),
         once(&CPU_MEMORY),
+        once(&LIMITS),
         many(&HOLDS),
         once(&COPY),
         once(&WRITE),
@@ -303,6 +311,7 @@ static NODE: Shape =
             once(&TIMEOUT),
             once(&RETRY),
             once(&CPU_MEMORY),
+            once(&LIMITS),
             many(&GUARD),
             many(&SERVICE_USES),
         ]);

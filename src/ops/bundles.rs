@@ -17,7 +17,7 @@ use crate::ops::places::SpecPlace;
 use crate::ops::ports::notices;
 use crate::ops::recheck::refuse_held;
 use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, chosen_outputs, run_one};
-use crate::ops::trust::{PolicyErrors, read_policy};
+use crate::ops::trust::{PolicyChoice, PolicyErrors, ReadPolicy, choose_policy};
 use crate::ops::workspace::Workspace;
 use crate::store::{LocalStore, StoreOptions};
 
@@ -32,6 +32,8 @@ pub struct BundleReply {
     pub run: RunReply,
     /// The keys that signed.
     pub keys: Vec<OpenKey>,
+    /// Whose it is.
+    pub tenant: String,
     /// What its maker should know, as sentences: what is missing in the SBOMs, and patterns without an effect.
     pub notes: Vec<String>,
 }
@@ -131,11 +133,17 @@ fn make_once(
         LocalStore::open(&workspace.store, StoreOptions { notify, ..StoreOptions::new(Arc::clone(&context.clock)) })?;
     refuse_held(&planned.plan, &chosen.outputs, report, &store)?;
     let source = request.source.map(|given| source_of(workspace, given, report, &context.environment)).transpose()?;
-    let origin = Origin { tenant: DEFAULT_TENANT.to_owned(), source, date };
+    let tenant = tenant_of(&planned);
+    let origin = Origin { tenant: tenant.clone(), source, date };
     let (spec, notes) = spec(&ir, &planned.plan, request.params, report, &store, origin)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key.signer.as_ref()).collect();
     let built = bundle::build(&spec, &store, &signers, request.dir)?;
-    Ok(Ok(BundleReply { built, run, keys, notes }))
+    Ok(Ok(BundleReply { built, run, keys, tenant, notes }))
+}
+
+/// The tenant that a plan is bound to.
+fn tenant_of(planned: &Planned) -> String {
+    planned.plan.terms.tenant.as_ref().map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name.clone())
 }
 
 /// The keys that sign: those of the bundle, or `default`, which is made on first use.
@@ -163,34 +171,51 @@ pub struct Judged {
     pub policy_sha256: String,
     /// The archive that was judged: the file itself, or what was in it.
     pub archive: PathBuf,
+    /// What its reader should know.
+    pub note: Option<String>,
     /// Holds the files of a bundle in one for as long as they are needed.
     _unpacked: Option<tempfile::TempDir>,
 }
 
-/// Verifies a bundle by a policy, or as this workspace's own. The file is an archive, one compressed, or a
-/// bundle in one file.
-pub fn verify(
-    file: &Path,
-    policy: Option<&Path>,
-    tenant: Option<&str>,
-    own_keys: Option<&Path>,
-) -> Result<Result<Judged, VerifyProblem>, Error> {
-    std::fs::File::open(file).map_err(|error| {
-        Error::usage(format!("there is nothing to verify: cannot open `{}`: {error}", file.display()))
-    })?;
-    let tenant = tenant.unwrap_or(DEFAULT_TENANT);
-    let options = VerifyOptions::new(tenant);
-    let (judge, name, sha256) = match policy {
-        Some(path) => match read_policy(path)? {
-            Ok(policy) => {
-                let text = std::fs::read(path).map_err(Error::io("read", path))?;
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                (policy, name, bundle::sha256_hex(&text))
+/// What to verify, and by what.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifyRequest<'a> {
+    /// An archive, one compressed, or a bundle in one file.
+    pub file: &'a Path,
+    /// The folder into which the archive was extracted, to be judged in its place: the file need not exist then.
+    pub extracted: Option<&'a Path>,
+    /// The policy; without one the bundle must be this workspace's own.
+    pub policy: Option<PolicyChoice<'a>>,
+    /// Whose it must be; `None`: whoever it says, by what the policy demands of them.
+    pub tenant: Option<&'a str>,
+    /// The keys of this workspace.
+    pub own_keys: Option<&'a Path>,
+    /// For where epochs of policies are remembered.
+    pub environment: &'a Environment,
+}
+
+/// Verifies a bundle by a policy, or as this workspace's own.
+pub fn verify(request: &VerifyRequest<'_>) -> Result<Result<Judged, VerifyProblem>, Error> {
+    let file = request.file;
+    if request.extracted.is_none() {
+        // Looked at and not opened: who opens a pipe waits for its writer.
+        std::fs::metadata(file).map_err(|error| {
+            Error::usage(format!("there is nothing to verify: cannot open `{}`: {error}", file.display()))
+        })?;
+    }
+    let options = VerifyOptions { tenant: request.tenant.map(str::to_owned), ..VerifyOptions::any_tenant() };
+    let mut note = None;
+    let (judge, name, sha256) = match &request.policy {
+        Some(choice) => match choose_policy(choice, request.environment)? {
+            Ok((ReadPolicy { policy, files }, forgotten)) => {
+                note = forgotten.map(|why| format!("the epoch of the policy cannot be remembered: {why}"));
+                let name = choice.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                (policy, name, files.get("").cloned().unwrap_or_default())
             }
             Err(errors) => return Ok(Err(VerifyProblem::Policy(errors))),
         },
         None => {
-            let keys = own_keys.map(public_keys).transpose()?.unwrap_or_default();
+            let keys = request.own_keys.map(public_keys).transpose()?.unwrap_or_default();
             if keys.is_empty() {
                 return Err(Error::usage_help(
                     "there is no policy to judge by, and this workspace has no key of its own",
@@ -199,7 +224,7 @@ pub fn verify(
             }
             let ids: Vec<&str> = keys.values().map(PublicKey::keyid).collect();
             let sha256 = bundle::sha256_hex(ids.join("\n").as_bytes());
-            (own_policy(keys, tenant, 1), "the keys of the workspace".to_owned(), sha256)
+            (own_policy(keys, 1), "the keys of the workspace".to_owned(), sha256)
         }
     };
     let (archive, unpacked) = if bundle::is_single(file) {
@@ -208,19 +233,22 @@ pub fn verify(
     } else {
         (file.to_owned(), None)
     };
-    let verdict = bundle::verify(&archive, &judge, &options);
-    let verdict = verdict.map_err(|error| match policy {
-        Some(path) => Error::Policy { place: place_in(path, &error), error },
+    let verdict = match request.extracted {
+        Some(folder) => bundle::verify_extracted(folder, &archive, &judge, &options),
+        None => bundle::verify(&archive, &judge, &options),
+    };
+    let verdict = verdict.map_err(|error| match &request.policy {
+        Some(choice) => Error::Policy { place: place_in(choice.path, &error), error },
         None => error.into(),
     })?;
-    Ok(Ok(Judged { verdict, policy: name, policy_sha256: sha256, archive, _unpacked: unpacked }))
+    Ok(Ok(Judged { verdict, policy: name, policy_sha256: sha256, archive, note, _unpacked: unpacked }))
 }
 
 /// The policy of a workspace about its own bundles. A key that is there under two names counts once.
-pub(super) fn own_policy(keys: BTreeMap<String, PublicKey>, tenant: &str, threshold: usize) -> Policy {
+pub(super) fn own_policy(keys: BTreeMap<String, PublicKey>, threshold: usize) -> Policy {
     let mut seen = BTreeSet::new();
     let keys = keys.into_iter().filter(|(_, key)| seen.insert(key.keyid().to_owned())).collect();
-    Policy::trusting_all(keys, tenant, threshold)
+    Policy::trusting_any(keys, threshold)
 }
 
 /// Verifies a bundle that was just made: all its keys must have signed.
@@ -230,8 +258,8 @@ pub fn verify_made(reply: &BundleReply) -> Result<Verdict, Error> {
         keys.insert(key.name.clone(), PublicKey::of_signer(key.signer.as_ref())?);
     }
     let threshold = keys.len();
-    let policy = own_policy(keys, DEFAULT_TENANT, threshold);
-    Ok(bundle::verify(&reply.built.zip.path, &policy, &VerifyOptions::new(DEFAULT_TENANT))?)
+    let policy = own_policy(keys, threshold);
+    Ok(bundle::verify(&reply.built.zip.path, &policy, &VerifyOptions::new(&reply.tenant))?)
 }
 
 /// Where the archive of a bundle lies once it has been made: its version is the spec's.

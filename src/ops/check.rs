@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use crate::base::RelPath;
 use crate::diag::{Diagnostics, did_you_mean};
-use crate::lang::{Compiled, DeclId, Expansion, expand, print_expansion};
+use crate::lang::{Compiled, DeclId, Expansion, Program, expand, print_expansion};
 use crate::ops::Error;
+use crate::ops::places::plan_places;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, tidy};
-use crate::plan::{Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
+use crate::plan::{Places, Plan, lower, to_dot, to_html, to_json_lines, to_mermaid, to_svg, to_text};
 
 /// Checks the workspace, or the files given instead of its root file.
 pub fn check(locations: &Locations, files: &[PathBuf]) -> Result<Compiled, Error> {
@@ -76,6 +77,13 @@ pub struct Planned {
     pub plan: Arc<Plan>,
 }
 
+impl Planned {
+    /// Where its parts are declared.
+    pub fn places(&self, program: &Program) -> Places {
+        plan_places(program, &self.expansion)
+    }
+}
+
 /// Compiles a graph to its plan. Whatever is found is added to the workspace's diagnostics.
 pub fn plan(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, String>) -> Result<Planned, Error> {
     if workspace.compiled.diagnostics.has_errors() {
@@ -114,14 +122,14 @@ pub enum PlanFormat {
 }
 
 /// A plan as text.
-pub fn write_plan(plan: &Plan, format: PlanFormat) -> String {
+pub fn write_plan(plan: &Plan, places: &Places, format: PlanFormat) -> String {
     match format {
         PlanFormat::Human => to_text(plan),
         PlanFormat::Json => to_json_lines(plan),
         PlanFormat::Dot => to_dot(plan),
         PlanFormat::Mermaid => to_mermaid(plan),
-        PlanFormat::Svg => to_svg(plan),
-        PlanFormat::Html => to_html(plan),
+        PlanFormat::Svg => to_svg(plan, places),
+        PlanFormat::Html => to_html(plan, places),
     }
 }
 

@@ -8,9 +8,10 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::base::{Entry, Environment, RelPath};
 use crate::bundle::{
-    self, BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, Profile, Role, Source, ToolIdentity,
-    ToolUse, read_lock,
+    self, BundleFile, BundleSpec, Component, CycloneDx, DEFAULT_EPOCH, Dependency, GateUse, Profile, Role, Served,
+    Source, SpecPackage, ToolIdentity, ToolUse, Work, read_lock,
 };
+use crate::event::Outcome;
 use crate::exec::RunReport;
 use crate::lang::BundleIr;
 use crate::ops::Error;
@@ -102,10 +103,12 @@ pub(super) fn spec(
     }
     let (components, open) = components(report, store)?;
     notes.extend(open);
+    let tools = tools(plan, report, &origin.tenant);
     let spec = BundleSpec {
         name: ir.name.clone(),
         version: ir.version.clone(),
-        tools: tools(plan, report, &origin.tenant),
+        tools,
+        work: Work { gates: gates(plan, report), served: served(plan) },
         tenant: origin.tenant,
         graph: ir.graph.clone(),
         parameters: params.clone(),
@@ -113,6 +116,19 @@ pub(super) fn spec(
         plan: plan.digest,
         files,
         inputs: report.seen.files.iter().map(|(path, (digest, _))| Dependency::blob(path.as_str(), *digest)).collect(),
+        packages: plan
+            .terms
+            .packages
+            .iter()
+            .map(|(name, package)| SpecPackage {
+                name: name.clone(),
+                version: package.version.clone(),
+                source: package.source.clone(),
+                tree: package.tree.clone(),
+                grants: package.grants.clone(),
+            })
+            .collect(),
+        lock: plan.terms.lock.clone(),
         isolation: weakest(report, store)?,
         source_date_epoch: origin.date,
         components,
@@ -138,12 +154,57 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, Error> {
     Ok(glob.map_err(|error| Error::Internal(error.to_string()))?.compile_matcher())
 }
 
-fn tools(plan: &Plan, report: &RunReport, tenant: &str) -> Vec<ToolUse> {
-    let unnamed = plan.tools.iter().filter(|tool| tool.supplier.is_none());
-    let programs = unnamed.filter_map(|tool| {
-        let identity = report.tools.get(&tool.name)?;
-        identity.fingerprint.is_none().then(|| report.seen.programs.get(&tool.name).cloned())?
+/// The gates of a plan whose actions ended well, by address.
+fn gates(plan: &Plan, report: &RunReport) -> Vec<GateUse> {
+    let passed = plan.actions.iter().filter_map(|action| {
+        let note = action.policy.gate.as_ref()?;
+        let ended = report.action(&action.addr)?;
+        matches!(ended.outcome, Outcome::Ran | Outcome::Cached | Outcome::CutOff).then(|| GateUse {
+            address: action.addr.clone(),
+            kind: note.kind.clone(),
+            name: note.name.clone(),
+        })
     });
+    let mut gates: Vec<GateUse> = passed.collect();
+    gates.sort();
+    gates
+}
+
+/// Who was chosen for what, each once with all it serves.
+fn served(plan: &Plan) -> Vec<Served> {
+    let mut all: Vec<Served> = Vec::new();
+    for route in plan.actions.iter().filter_map(|action| action.route.as_ref()) {
+        let known = all.iter_mut().find(|one| {
+            (&one.agent, &one.capability, &one.chosen, &one.kind, &one.model)
+                == (&route.agent, &route.capability, &route.chosen, &route.kind, &route.model)
+                && (&one.price, &one.tier) == (&route.price, &route.tier)
+        });
+        match known {
+            Some(known) => {
+                known.actions += 1;
+                known.at_most = known.at_most.saturating_add(route.at_most);
+            }
+            None => all.push(Served {
+                agent: route.agent.clone(),
+                actions: 1,
+                // What is paid once in a run is paid with the first.
+                at_most: route.at_most.saturating_add(route.once),
+                capability: route.capability.clone(),
+                chosen: route.chosen.clone(),
+                kind: route.kind.clone(),
+                model: route.model.clone(),
+                price: route.price.clone(),
+                tier: route.tier.clone(),
+            }),
+        }
+    }
+    all.sort();
+    all
+}
+
+fn tools(plan: &Plan, report: &RunReport, tenant: &str) -> Vec<ToolUse> {
+    let unnamed = plan.tools.iter().filter(|tool| tool.supplier.is_none() && report.tools.contains_key(&tool.name));
+    let programs = unnamed.filter_map(|tool| report.seen.programs.get(&tool.name).cloned());
     let packaged = packages_of(Path::new("/"), &programs.collect());
     let used = plan.tools.iter().filter_map(|tool| {
         let identity = report.tools.get(&tool.name)?;

@@ -6,18 +6,20 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobMatcher;
 
-use crate::base::{Digest, RelPath};
-use crate::diag::{Diagnostics, SourceMap, Span};
+use crate::base::{Clock, Digest, RelPath};
+use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::{Compiled, Folder, Locked, ParsedSlices, World, WorldError, compile_for, expand};
 use crate::ops::Error;
+use crate::ops::outlook::{Question, is_used, matcher};
 use crate::ops::package_store::PackageStore;
+use crate::ops::places::plan_places;
 use crate::ops::revision::Repository;
-use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, base_of, find};
+use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, base_of, find, open as open_workspace, settings, settle};
 use crate::plan::{
-    InputSource, PLAN_BYTES, Place, Places, Plan, Review, Side, diff, from_json_lines, lower, review_json,
-    review_markdown, review_sarif, review_text,
+    InputSource, PLAN_BYTES, Places, Plan, Review, Side, ToolExec, diff, from_json_lines, lower, review_html,
+    review_json, review_markdown, review_sarif, review_text,
 };
 
 /// What to compare.
@@ -31,6 +33,8 @@ pub struct DiffRequest {
     pub graph: Option<String>,
     /// Values of parameters.
     pub params: BTreeMap<String, String>,
+    /// Whether to look ahead at what running it will bring about; `None`: where that can be told.
+    pub forecast: Option<bool>,
 }
 
 /// How a difference is written.
@@ -44,6 +48,8 @@ pub enum DiffFormat {
     Markdown,
     /// SARIF 2.1.0.
     Sarif,
+    /// A page.
+    Html,
 }
 
 /// A difference as text. `color` counts only for people.
@@ -53,6 +59,7 @@ pub fn write_diff(review: &Review, format: DiffFormat, full: bool, color: bool) 
         DiffFormat::Json => format!("{}\n", review_json(review, full)),
         DiffFormat::Markdown => review_markdown(review, full),
         DiffFormat::Sarif => review_sarif(review),
+        DiffFormat::Html => review_html(review, full),
     }
 }
 
@@ -68,7 +75,7 @@ pub struct DiffErrors {
 
 /// One side, taken apart.
 enum State {
-    File(Box<Plan>),
+    File(Arc<Plan>),
     Specs(Box<Specs>),
 }
 
@@ -144,7 +151,7 @@ impl World for Mixed<'_> {
 
 /// A plan with its places; or why there is none.
 enum Made {
-    Plan(Box<(Plan, Places)>),
+    Plan(Arc<Plan>, Box<Places>),
     Skipped(String),
     Absent,
 }
@@ -152,14 +159,25 @@ enum Made {
 impl Made {
     fn side(&self) -> Option<Side<'_>> {
         match self {
-            Self::Plan(made) => Some(Side { plan: &made.0, places: &made.1 }),
+            Self::Plan(plan, places) => Some(Side { plan, places }),
+            Self::Skipped(_) | Self::Absent => None,
+        }
+    }
+
+    fn plan(self) -> Option<Arc<Plan>> {
+        match self {
+            Self::Plan(plan, _) => Some(plan),
             Self::Skipped(_) | Self::Absent => None,
         }
     }
 }
 
 /// Compares. The inner error tells what is wrong in the specs of a side.
-pub fn compare(locations: &Locations, request: &DiffRequest) -> Result<Result<Review, DiffErrors>, Error> {
+pub fn compare(
+    locations: &Locations,
+    request: &DiffRequest,
+    clock: &Arc<dyn Clock>,
+) -> Result<Result<Review, DiffErrors>, Error> {
     let mut sides = Vec::new();
     let mut repository = None;
     for name in [&request.before, &request.after] {
@@ -178,33 +196,96 @@ pub fn compare(locations: &Locations, request: &DiffRequest) -> Result<Result<Re
         skipped: Vec::new(),
         cosmetic: Vec::new(),
         inputs: Vec::new(),
+        unforeseen: None,
         prefix: repository.as_ref().map_or(String::new(), |found| found.prefix().to_owned()),
     };
     review.before = shown(&review.before);
     let names = graphs(request, &before, &after)?;
-    let mut patterns = BTreeMap::new();
+    let mut plans = Vec::new();
     for name in &names {
         let (old, new) = (made(&before, name, request), made(&after, name, request));
         if let (Made::Skipped(why), _) | (_, Made::Skipped(why)) = (&old, &new) {
             review.skipped.push((name.clone(), why.clone()));
             continue;
         }
-        if let Some(side) = new.side() {
-            count_patterns(side.plan, &mut patterns);
-        }
         review.graphs.push(diff(old.side(), new.side()));
+        plans.push((old.plan(), new.plan()));
     }
+    let mut changed = None;
     if let (State::Specs(old), State::Specs(new)) = (&before, &after) {
         review.cosmetic = cosmetic(old, new, &review, request);
-        if let Some(repository) = &repository {
-            review.inputs = inputs(repository, old, new, &patterns)?;
+        if let Some(files) = Files::of(locations, &new.compiled, &plans)? {
+            let found = files.changed(old.commit.as_deref(), new.commit.as_deref())?;
+            review.inputs = files.taken(&found);
+            changed = Some(found);
+        }
+    }
+    if request.forecast != Some(false) {
+        let known = plans.iter().filter_map(|(old, _)| old.as_ref()).flat_map(|plan| &plan.tools).collect();
+        let changed = changed.as_deref();
+        let question = Question { locations, clock, known, changed, ask_all: request.forecast == Some(true) };
+        match foretell(&question, after, &plans, &mut review.graphs) {
+            Ok(()) => {}
+            // What was not asked for may be missing.
+            Err(error) if request.forecast.is_none() => review.unforeseen = Some(error.to_string()),
+            Err(error) => return Err(error),
         }
     }
     Ok(Ok(review))
 }
 
+/// Looks ahead at every graph that changed, where the files that its actions take in are at hand.
+fn foretell(
+    question: &Question<'_>,
+    after: State,
+    plans: &[Plans],
+    graphs: &mut [crate::plan::PlanDiff],
+) -> Result<(), Error> {
+    let asked = question.ask_all;
+    let workspace = match after {
+        // Where a plan file comes from is not known: its files may be others than those here.
+        State::File(_) if !asked => return Ok(()),
+        State::File(_) => open_workspace(question.locations)?,
+        State::Specs(specs) => {
+            if let (Some(commit), Some(files)) = (&specs.commit, Files::of(question.locations, &specs.compiled, plans)?)
+            {
+                let others = files.changed(Some(commit), None)?;
+                match others.first() {
+                    Some(first) if asked => {
+                        return Err(Error::usage_help(
+                            format!(
+                                "what it will run cannot be told: `{first}`, which it takes in, is another file here"
+                            ),
+                            "check the revision out, or compare with the working tree: `.`",
+                        ));
+                    }
+                    Some(_) => return Ok(()),
+                    None => {}
+                }
+            }
+            let dir = find(question.locations)?;
+            settle(question.locations, dir.canonicalize().map_err(Error::io("find", &dir))?, specs.compiled)?
+        }
+    };
+    if !asked && !is_used(&workspace) {
+        return Ok(());
+    }
+    for (graph, (_, plan)) in graphs.iter_mut().zip(plans) {
+        if let Some(plan) = plan {
+            graph.outlook = question.answer(&workspace, plan, graph)?;
+        }
+    }
+    Ok(())
+}
+
 fn shown(name: &str) -> String {
-    if name == "." { "working tree".to_owned() } else { name.to_owned() }
+    let is_hash = name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match name {
+        "." => "working tree".to_owned(),
+        // What a service of continuous integration gives.
+        hash if is_hash => hash[..12].to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 fn open(
@@ -214,7 +295,7 @@ fn open(
 ) -> Result<Result<State, DiffErrors>, Error> {
     let file = locations.current.join(name);
     if name != "." && file.is_file() {
-        return Ok(Ok(State::File(Box::new(read_plan(&file)?))));
+        return Ok(Ok(State::File(Arc::new(read_plan(&file)?))));
     }
     let dir = find(locations)?;
     let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
@@ -308,7 +389,7 @@ fn graphs(request: &DiffRequest, before: &State, after: &State) -> Result<BTreeS
 
 fn made(state: &State, graph: &str, request: &DiffRequest) -> Made {
     match state {
-        State::File(plan) if plan.graph == graph => Made::Plan(Box::new((plan.as_ref().clone(), Places::default()))),
+        State::File(plan) if plan.graph == graph => Made::Plan(Arc::clone(plan), Box::default()),
         State::File(_) => Made::Absent,
         State::Specs(specs) => plan_of(&specs.compiled, graph, request),
     }
@@ -329,21 +410,8 @@ fn plan_of(compiled: &Compiled, graph: &str, request: &DiffRequest) -> Made {
         return Made::Skipped(why);
     };
     let plan = lower(program, &expansion);
-    let place = |span: Span| {
-        let file = program.sources.file(span.source);
-        Place { file: file.name.clone(), line: file.line_column(span.start as usize).0 as u32 }
-    };
-    let places = Places {
-        actions: expansion.actions.iter().map(|action| place(action.span)).collect(),
-        tools: expansion
-            .tools
-            .iter()
-            .filter_map(|(name, tool)| Some((name.clone(), place(program.tool_of(tool.of)?.name.span))))
-            .collect(),
-        services: expansion.services.iter().map(|service| (service.name.clone(), place(service.span))).collect(),
-        graph: Some(place(group.name.span)),
-    };
-    Made::Plan(Box::new((plan, places)))
+    let places = plan_places(program, &expansion);
+    Made::Plan(Arc::new(plan), Box::new(places))
 }
 
 /// Spec files whose bytes differ, and that change nothing if they alone are taken back.
@@ -360,13 +428,13 @@ fn cosmetic(old: &Specs, new: &Specs, review: &Review, request: &DiffRequest) ->
         return Vec::new();
     }
     let Ok(root) = RelPath::new(ROOT_FILE) else { return Vec::new() };
-    let plans = |compiled: &Compiled| -> Option<Vec<Plan>> {
+    let plans = |compiled: &Compiled| -> Option<Vec<Arc<Plan>>> {
         let of = |graph: &crate::plan::PlanDiff| match plan_of(compiled, &graph.graph, request) {
-            Made::Plan(made) => Some(Some(made.0)),
+            Made::Plan(plan, _) => Some(Some(plan)),
             Made::Absent => Some(None),
             Made::Skipped(_) => None,
         };
-        let all: Option<Vec<Option<Plan>>> = review.graphs.iter().map(of).collect();
+        let all: Option<Vec<Option<Arc<Plan>>>> = review.graphs.iter().map(of).collect();
         Some(all?.into_iter().flatten().collect())
     };
     let Some(now) = plans(&new.compiled) else { return Vec::new() };
@@ -385,41 +453,62 @@ fn cosmetic(old: &Specs, new: &Specs, review: &Review, request: &DiffRequest) ->
     changed.into_iter().filter(is_cosmetic).map(ToString::to_string).collect()
 }
 
-/// How many actions take in files of a pattern.
-fn count_patterns(plan: &Plan, patterns: &mut BTreeMap<String, usize>) {
-    for action in &plan.actions {
-        for input in &action.spec.inputs {
-            if let InputSource::Workspace { pattern, .. } = &input.source {
-                *patterns.entry(pattern.clone()).or_default() += 1;
-            }
-        }
-    }
+/// The plans of a graph, before and now.
+type Plans = (Option<Arc<Plan>>, Option<Arc<Plan>>);
+
+/// Files of a repository that actions take in, and that tools are.
+struct Files {
+    /// The repository around the folder that patterns are relative to.
+    repository: Repository,
+    /// Patterns, with how many actions have each.
+    patterns: Vec<(GlobMatcher, usize)>,
+    programs: BTreeSet<String>,
 }
 
-/// Files that differ and that actions take in. The pattern of an input is relative to the root of
-/// the workspace.
-fn inputs(
-    repository: &Repository,
-    old: &Specs,
-    new: &Specs,
-    patterns: &BTreeMap<String, usize>,
-) -> Result<Vec<(String, usize)>, Error> {
-    let matchers: Vec<(GlobMatcher, usize)> = patterns
-        .iter()
-        .filter_map(|(pattern, count)| {
-            let glob = GlobBuilder::new(pattern).literal_separator(true).build().ok()?;
-            Some((glob.compile_matcher(), *count))
-        })
-        .collect();
-    let wanted = |path: &str| matchers.iter().any(|(glob, _)| glob.is_match(path));
-    let changed = match (&old.commit, &new.commit) {
-        (Some(before), Some(after)) => repository.changed(before, Some(after), &wanted)?,
-        (Some(commit), None) | (None, Some(commit)) => repository.changed(commit, None, &wanted)?,
-        (None, None) => return Ok(Vec::new()),
-    };
-    let taken = changed.into_iter().filter_map(|path| {
-        let count: usize = matchers.iter().filter(|(glob, _)| glob.is_match(&path)).map(|(_, count)| count).sum();
-        (count > 0).then_some((path, count))
-    });
-    Ok(taken.collect())
+impl Files {
+    /// Those of plans as they are now; `None`: the workspace is in no repository.
+    fn of(locations: &Locations, compiled: &Compiled, plans: &[Plans]) -> Result<Option<Self>, Error> {
+        let dir = find(locations)?;
+        let root = settings(compiled).and_then(|settings| settings.root.as_ref());
+        let root = root.map_or_else(|| dir.clone(), |root| dir.join(&root.value));
+        let root = root.canonicalize().map_err(Error::io("find", &root))?;
+        let Ok(repository) = Repository::around(&root, &locations.environment) else { return Ok(None) };
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut programs = BTreeSet::new();
+        for plan in plans.iter().filter_map(|(_, new)| new.as_ref()) {
+            let services = plan.services.iter().flat_map(|service| &service.spec.inputs);
+            for input in plan.actions.iter().flat_map(|action| &action.spec.inputs).chain(services) {
+                if let InputSource::Workspace { pattern, .. } = &input.source {
+                    *counts.entry(pattern).or_default() += 1;
+                }
+            }
+            programs.extend(plan.tools.iter().filter_map(|tool| match &tool.exec {
+                ToolExec::Workspace(path) => Some(path.to_string()),
+                ToolExec::Lookup(_) => None,
+            }));
+        }
+        let patterns = counts.into_iter().filter_map(|(pattern, count)| Some((matcher(pattern)?, count))).collect();
+        Ok(Some(Self { repository, patterns, programs }))
+    }
+
+    /// Those that differ between two commits, or a commit and the working tree.
+    fn changed(&self, before: Option<&str>, after: Option<&str>) -> Result<Vec<String>, Error> {
+        let wanted =
+            |path: &str| self.programs.contains(path) || self.patterns.iter().any(|(glob, _)| glob.is_match(path));
+        match (before, after) {
+            (Some(before), after) => self.repository.changed(before, after, &wanted),
+            (None, Some(after)) => self.repository.changed(after, None, &wanted),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    /// Each with how many actions take it in.
+    fn taken(&self, changed: &[String]) -> Vec<(String, usize)> {
+        let one = |path: &String| {
+            let count: usize =
+                self.patterns.iter().filter(|(glob, _)| glob.is_match(path)).map(|(_, count)| count).sum();
+            (count > 0).then(|| (path.clone(), count))
+        };
+        changed.iter().filter_map(one).collect()
+    }
 }

@@ -66,6 +66,26 @@ pub enum Error {
         /// The line of the policy.
         place: Option<SpecPlace>,
     },
+    /// A later epoch of the policy was seen.
+    #[error("the policy `{}` is of epoch {epoch}, and epoch {last} of it was seen: it may be an old one put back", policy.display())]
+    PolicyOld {
+        /// The policy.
+        policy: PathBuf,
+        /// Its epoch.
+        epoch: u64,
+        /// The last that was seen.
+        last: u64,
+        /// Where that is remembered.
+        folder: PathBuf,
+    },
+    /// The policy is not signed as it must be.
+    #[error("the policy `{}` is not signed as it must be: {why}", policy.display())]
+    PolicyUnsigned {
+        /// The policy.
+        policy: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// An action failed; the run's report says which.
     #[error("{failed} of the actions failed")]
     Failed {
@@ -81,6 +101,14 @@ pub enum Error {
         name: String,
         /// Where it should be.
         path: PathBuf,
+    },
+    /// A plan file is not signed by whom it must be.
+    #[error("`{}` is not signed as asked for: {why}", path.display())]
+    PlanSignature {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
     },
     /// The report could not be made.
     #[error("the report could not be made: {0}")]
@@ -157,14 +185,16 @@ impl Error {
             Self::Journal(error) => error.kind(),
             Self::Bundle(error) | Self::Policy { error, .. } => error.kind(),
             Self::Failed { kind, .. } => *kind,
-            Self::KeyMissing { .. } => ErrorKind::Signature,
+            Self::KeyMissing { .. } | Self::PolicyUnsigned { .. } | Self::PlanSignature { .. } => ErrorKind::Signature,
             Self::Approval { .. } => ErrorKind::Approval,
             Self::Report(_) => ErrorKind::Report,
             Self::Audit(_) => ErrorKind::Audit,
             Self::Internal(_) => ErrorKind::Internal,
-            Self::NotCached { .. } | Self::NotRecorded { .. } | Self::CheckFailed(_) | Self::Differs { .. } => {
-                ErrorKind::CheckFailed
-            }
+            Self::NotCached { .. }
+            | Self::NotRecorded { .. }
+            | Self::CheckFailed(_)
+            | Self::PolicyOld { .. }
+            | Self::Differs { .. } => ErrorKind::CheckFailed,
             Self::Held { .. } => ErrorKind::Bundle,
             Self::Signal(number) => ErrorKind::Signal(*number),
         }
@@ -181,8 +211,11 @@ impl Error {
             Self::Exec { error, .. } => error.code().to_owned(),
             Self::Journal(_) => "journal".to_owned(),
             Self::Bundle(error) | Self::Policy { error, .. } => error.code().to_string(),
+            Self::PolicyOld { .. } => "policy-old".to_owned(),
+            Self::PolicyUnsigned { .. } => "policy-unsigned".to_owned(),
             Self::Failed { .. } => "action-failed".to_owned(),
             Self::KeyMissing { .. } => "key-missing".to_owned(),
+            Self::PlanSignature { .. } => "plan-signature".to_owned(),
             Self::Approval { .. } => "approval".to_owned(),
             Self::Report(_) => "report".to_owned(),
             Self::Audit(_) => "audit".to_owned(),
@@ -210,6 +243,13 @@ impl Error {
             Self::Usage { help, .. } => help.clone(),
             Self::Lost { .. } => Some("run again: what was lost is made anew".to_owned()),
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
+            Self::PlanSignature { .. } => Some("sign it: `partita plan GRAPH -o FILE --sign KEY`".to_owned()),
+            Self::PolicyOld { folder, .. } => {
+                Some(format!("get the newest; if it is this one, remove `{}`", folder.display()))
+            }
+            Self::PolicyUnsigned { policy, .. } => {
+                Some(format!("sign it: `partita key sign-policy {} --key NAME`", policy.display()))
+            }
             Self::NotCached { .. } => Some("leave out `--require-cached` to run them".to_owned()),
             Self::Differs { .. } => {
                 Some("it is held back from bundles until `--check` finds it the same each time".to_owned())

@@ -22,6 +22,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "Each is told with a code of its own, and `partita log` has what they printed.",
     ),
     ("key-missing", "there is no key of that name", "`partita key generate NAME` makes one."),
+    (
+        "plan-signature",
+        "a plan file is not signed as asked for",
+        "`partita plan GRAPH -o FILE --sign KEY` signs it; the message says what is wrong with the signature.",
+    ),
     ("approval", "people have not consented", "`partita approve GRAPH --key NAME` gives consent."),
     ("report", "a report could not be made", "The message says why."),
     ("audit", "an audit said no", "The findings are above; `--vex` records why one does not apply."),

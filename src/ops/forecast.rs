@@ -1,7 +1,7 @@
 //! What a run would do, for people and programs. Leaves out how it is found out, which is the
 //! executor's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::base::format_duration;
+use crate::base::{format_duration, format_micro_usd};
 use crate::event::NullSink;
 use crate::exec::{ActionForecast, Forecast, Ports, Prospect, Request, forecast as look_ahead};
 use crate::ops::Error;
@@ -20,6 +20,7 @@ use crate::ops::ports::{Keep, notices};
 use crate::ops::run::{RunContext, RunOptions, forced, ledger, resolve_targets, runner};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::Workspace;
+use crate::plan::{ActionId, Plan};
 use crate::store::Cas;
 
 /// The version of the JSON form of a forecast.
@@ -42,18 +43,31 @@ pub fn forecast(
     }
     let planned = plan(workspace, &graph, params)?;
     let chosen = resolve_targets(&planned.plan, targets)?;
+    look(workspace, &planned.plan, &chosen.actions, targets, options, context, &BTreeSet::new())
+}
+
+/// Looks ahead at some actions of a plan; of none given, at all.
+pub(super) fn look(
+    workspace: &Workspace,
+    plan: &Arc<Plan>,
+    actions: &[ActionId],
+    targets: &[String],
+    options: &RunOptions,
+    context: &RunContext,
+    unasked: &BTreeSet<String>,
+) -> Result<Forecast, Error> {
     let sink: Arc<dyn crate::event::Sink> = Arc::new(NullSink);
     let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notices(&sink, &context.clock, ""))?;
     let request = Request {
         target: targets.join(" "),
-        targets: chosen.actions,
+        targets: actions.to_vec(),
         excluded: vec![workspace.store.clone(), workspace.state.clone(), workspace.out.clone()],
         jobs: NonZeroUsize::new(options.jobs),
         isolation: options.isolation,
-        forced: forced(&planned.plan, &options.refresh)?,
-        ledger: ledger(workspace, &planned.plan)?,
+        forced: forced(plan, &options.refresh)?,
+        ledger: ledger(workspace, plan)?,
         cassette: Some(workspace.state.join("cassette")),
-        ..Request::new(Arc::clone(&planned.plan), &workspace.root, "forecast")
+        ..Request::new(Arc::clone(plan), &workspace.root, "forecast")
     };
     let ports = Ports {
         cas: keep.store.clone(),
@@ -66,9 +80,9 @@ pub fn forecast(
         cancel: context.cancel.clone(),
         runner: Arc::new(runner(options.level, &context.environment)),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
-        approver: Arc::new(OnRecord::open(workspace, &planned.plan, &context.environment, &context.clock)),
+        approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
     };
-    let found = look_ahead(&request, &ports).map_err(|error| Error::Exec { error, place: None })?;
+    let found = look_ahead(&request, &ports, unasked).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;
     keep.store.flush()?;
     Ok(found)
@@ -76,7 +90,7 @@ pub fn forecast(
 
 /// A forecast as one JSON document.
 pub fn forecast_json(forecast: &Forecast) -> Json {
-    let (least, most, unknown) = forecast.work_ms();
+    let sum = forecast.expense();
     let one = |action: &ActionForecast| {
         json!({
             "addr": action.addr,
@@ -84,6 +98,7 @@ pub fn forecast_json(forecast: &Forecast) -> Json {
             "reason": action.reason,
             "key": action.key.map(|key| key.to_string()),
             "expected_ms": action.expected_ms,
+            "at_most_micro_usd": action.cost.each,
             "failure": action.failure,
         })
     };
@@ -91,7 +106,8 @@ pub fn forecast_json(forecast: &Forecast) -> Json {
         "forecast": FORECAST_FORMAT,
         "plan": forecast.plan.hex(),
         "counts": counts(forecast).into_iter().map(|(word, n)| (word.to_owned(), json!(n))).collect::<serde_json::Map<_, _>>(),
-        "work": { "least_ms": least, "most_ms": most, "actions_without_history": unknown },
+        "work": { "least_ms": sum.least_ms, "most_ms": sum.most_ms, "actions_without_history": sum.untimed },
+        "cost": { "least_micro_usd": sum.least_usd, "most_micro_usd": sum.most_usd },
         "actions": forecast.actions.iter().map(one).collect::<Vec<_>>(),
     })
 }
@@ -115,7 +131,12 @@ pub fn forecast_text(forecast: &Forecast) -> String {
     let ms = |ms: u64| format_duration(Duration::from_millis(ms));
     let mut out = String::new();
     for action in forecast.actions.iter().filter(|action| action.prospect != Prospect::Hit) {
-        let expected = action.expected_ms.map_or(String::new(), |known| format!(" (about {})", ms(known)));
+        let mut expected: Vec<String> =
+            action.expected_ms.map(|known| format!("about {}", ms(known))).into_iter().collect();
+        if action.cost.each > 0 && action.prospect.executes() {
+            expected.push(format!("at most ${}", format_micro_usd(action.cost.each)));
+        }
+        let expected = if expected.is_empty() { String::new() } else { format!(" ({})", expected.join(", ")) };
         let _ = write!(out, "{:13} {}{expected}", action.prospect.word(), action.addr);
         match (&action.failure, &action.reason) {
             (Some(failure), _) => {
@@ -127,10 +148,16 @@ pub fn forecast_text(forecast: &Forecast) -> String {
             (None, None) => out.push('\n'),
         }
     }
-    let (least, most, unknown) = forecast.work_ms();
+    let sum = forecast.expense();
     let counted: Vec<String> = counts(forecast).into_iter().map(|(word, n)| format!("{n} {word}")).collect();
-    let range = if least == most { ms(least) } else { format!("{} to {}", ms(least), ms(most)) };
-    let unknown = if unknown == 0 { String::new() } else { format!(", and {unknown} never timed") };
-    let _ = writeln!(out, "{} of {}; {range} of work{unknown}", counted.join(", "), forecast.actions.len());
+    let usd = |amount: u64| format!("${}", format_micro_usd(amount));
+    let range = |least: String, most: String| if least == most { most } else { format!("{least} to {most}") };
+    let work = range(ms(sum.least_ms), ms(sum.most_ms));
+    let unknown = if sum.untimed == 0 { String::new() } else { format!(", and {} never timed", sum.untimed) };
+    let _ = write!(out, "{} of {}; {work} of work{unknown}", counted.join(", "), forecast.actions.len());
+    if sum.most_usd > 0 {
+        let _ = write!(out, "; at most {}", range(usd(sum.least_usd), usd(sum.most_usd)));
+    }
+    out.push('\n');
     out
 }

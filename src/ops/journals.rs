@@ -25,18 +25,51 @@ pub fn trace(workspace: &Workspace, runs: &[String]) -> Result<String, Error> {
     Ok(format!("{}\n", json!({"traceEvents": events, "displayTimeUnit": "ms"})))
 }
 
-fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
-    let Some(begun) = journal.first().map(|first| first.at) else { return };
-    let micros = |at: i64| at.saturating_sub(begun) as f64 / 1_000.0;
+/// One attempt of an action, as it lay in time.
+#[derive(Clone, Debug)]
+pub(super) struct Slice {
+    pub(super) addr: String,
+    /// Nanoseconds from the start of the run.
+    pub(super) from: i64,
+    pub(super) to: i64,
+    pub(super) attempt: u32,
+    /// On which line it lies: as few as there were at once.
+    pub(super) line: usize,
+    /// How it ended; a failure for an attempt that was made again.
+    pub(super) end: Result<Ending, String>,
+    pub(super) failure: Option<String>,
+}
+
+/// A journal as it lay in time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Course {
+    pub(super) target: String,
+    /// The plan's digest in hexadecimal.
+    pub(super) plan: String,
+    /// When it began, in nanoseconds since the epoch.
+    pub(super) begun: i64,
+    /// Nanoseconds from the start to the last event.
+    pub(super) length: i64,
+    /// Attempts in the order in which they ended.
+    pub(super) slices: Vec<Slice>,
+    /// What ended without an attempt, with when.
+    pub(super) known: Vec<(String, i64, Ending)>,
+}
+
+pub(super) fn course(journal: &[Envelope]) -> Course {
+    let Some(begun) = journal.first().map(|first| first.at) else { return Course::default() };
+    let mut course = Course { begun, ..Course::default() };
     let mut started: BTreeMap<&str, (i64, u32, usize)> = BTreeMap::new();
     // Which lines are taken; a free one of the lowest number is used next.
     let mut lines: Vec<bool> = Vec::new();
     for envelope in journal {
-        let at = envelope.at;
+        let at = envelope.at.saturating_sub(begun);
+        course.length = course.length.max(at);
         match &envelope.event {
-            Event::RunStarted { target, .. } => out.push(json!({
-                "ph": "M", "name": "process_name", "pid": process, "tid": 0, "args": {"name": format!("run of {target}")},
-            })),
+            Event::RunStarted { target, plan, .. } => {
+                course.target.clone_from(target);
+                course.plan.clone_from(plan);
+            }
             Event::ActionStarted { addr, attempt, .. } => {
                 let line = lines.iter().position(|taken| !taken).unwrap_or(lines.len());
                 if line == lines.len() {
@@ -48,20 +81,27 @@ fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
             Event::ActionRetried { addr, failure, .. } => {
                 if let Some((from, attempt, line)) = started.remove(addr.as_str()) {
                     lines[line] = false;
-                    let args = json!({"attempt": attempt, "failure": failure});
-                    out.push(slice(addr, micros(from), micros(at), process, line, &args));
+                    let (addr, end) = (addr.clone(), Err(failure.clone()));
+                    course.slices.push(Slice {
+                        addr,
+                        from,
+                        to: at,
+                        attempt,
+                        line,
+                        end,
+                        failure: Some(failure.clone()),
+                    });
                 }
             }
-            Event::ActionFinished { addr, outcome, reason, key, .. } => {
-                let args = json!({"outcome": outcome, "reason": reason, "key": key});
-                if let Some((from, _, line)) = started.remove(addr.as_str()) {
-                    lines[line] = false;
-                    out.push(slice(addr, micros(from), micros(at), process, line, &args));
-                } else {
-                    out.push(json!({
-                        "ph": "i", "s": "p", "name": addr, "cat": "known", "ts": micros(at), "pid": process, "tid": 0, "args": args,
-                    }));
-                }
+            Event::ActionFinished { addr, outcome, reason, key, failure, .. } => {
+                let ending = Ending { outcome: *outcome, reason: reason.clone(), key: key.clone() };
+                let Some((from, attempt, line)) = started.remove(addr.as_str()) else {
+                    course.known.push((addr.clone(), at, ending));
+                    continue;
+                };
+                lines[line] = false;
+                let (addr, end, failure) = (addr.clone(), Ok(ending), failure.clone());
+                course.slices.push(Slice { addr, from, to: at, attempt, line, end, failure });
             }
             Event::ActionChecked { .. }
             | Event::ServiceStarted { .. }
@@ -74,13 +114,35 @@ fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
             | Event::RunFinished { .. } => {}
         }
     }
+    course
 }
 
-fn slice(addr: &str, from: f64, to: f64, process: usize, line: usize, args: &Json) -> Json {
-    json!({
-        "ph": "X", "name": addr, "cat": "action", "ts": from, "dur": (to - from).max(0.0), "pid": process,
-        "tid": line + 1, "args": args,
-    })
+fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
+    let course = course(journal);
+    let micros = |at: i64| at as f64 / 1_000.0;
+    let args = |end: &Ending| json!({"outcome": end.outcome, "reason": end.reason, "key": end.key});
+    if !journal.is_empty() {
+        out.push(json!({
+            "ph": "M", "name": "process_name", "pid": process, "tid": 0,
+            "args": {"name": format!("run of {}", course.target)},
+        }));
+    }
+    for slice in &course.slices {
+        let args = match &slice.end {
+            Ok(end) => args(end),
+            Err(failure) => json!({"attempt": slice.attempt, "failure": failure}),
+        };
+        out.push(json!({
+            "ph": "X", "name": slice.addr, "cat": "action", "ts": micros(slice.from),
+            "dur": micros(slice.to.saturating_sub(slice.from).max(0)), "pid": process, "tid": slice.line + 1, "args": args,
+        }));
+    }
+    for (addr, at, end) in &course.known {
+        out.push(json!({
+            "ph": "i", "s": "p", "name": addr, "cat": "known", "ts": micros(*at), "pid": process, "tid": 0,
+            "args": args(end),
+        }));
+    }
 }
 
 /// How an action ended in one run.

@@ -4,12 +4,14 @@
 mod approve;
 mod attest;
 mod audit;
+mod backup;
 mod bundles;
 mod check;
 mod contents;
 mod depends;
 mod diff;
 mod doctor;
+mod epochs;
 mod error;
 mod explain;
 mod fix;
@@ -22,9 +24,11 @@ mod journals;
 mod keys;
 mod machine;
 mod memo;
+mod outlook;
 mod package_store;
 mod packages;
 mod places;
+mod plan_files;
 mod ports;
 mod rebuild;
 mod recheck;
@@ -37,6 +41,7 @@ mod session;
 mod shell;
 mod slices;
 mod testing;
+mod timeline;
 mod tlog;
 mod trust;
 mod utilities;
@@ -51,15 +56,16 @@ pub use crate::exec::{CancelToken, Forecast, Prospect, RunReport, Visit};
 pub use crate::lang::{
     CompletionKind, FileId, Index, Instances, Item, LOCK_FILE, Lock, SignerDecl, Symbol, TokenClass,
 };
-pub use crate::plan::{Isolation, Rekeying};
-pub use crate::store::{GcOptions, LocalStore, RunRow};
+pub use crate::plan::{Isolation, Places, Rekeying};
+pub use crate::store::{GcOptions, Holder, LocalStore, RunRow};
 
 pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
 pub use attest::{Attest, attest_summary, attest_verified};
 pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
+pub use backup::{BackupReply, backup_state, restore_state};
 pub use bundles::{
-    BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, default_dir, find_archive, make, verify,
-    verify_made,
+    BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, VerifyRequest, default_dir, find_archive, make,
+    verify, verify_made,
 };
 pub use check::{PlanFormat, Planned, check, expand_graph, find_graph, init, plan, write_plan};
 pub use depends::{Step, why_depends};
@@ -80,6 +86,7 @@ pub use memo::{MemoAnswer, MemoKey};
 pub use package_store::PackageStore;
 pub use packages::{LockReply, LockRequest, SpecErrors, Vendored, lock, vendor};
 pub use places::{FailedAction, SpecPlace};
+pub use plan_files::{SignedPlan, read_plan_file, sign_plan_file};
 pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};
 pub use recheck::Recheck;
@@ -90,7 +97,8 @@ pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
 pub use session::{Draft, Findings, Session};
 pub use shell::{ShellReply, shell};
 pub use testing::{TestReply, TestRequest, junit, test};
+pub use timeline::timeline;
 pub use tlog::{Logged, tlog_append, tlog_check, tlog_prove};
-pub use trust::{PolicyErrors, read_policy};
+pub use trust::{PolicyChoice, PolicyErrors, read_policy, sign_policy_file};
 pub use utilities::usual_tools;
 pub use workspace::{DiskWorld, Locations, ROOT_FILE, Workspace, find, open, store_dir};

@@ -6,7 +6,8 @@ use std::fmt;
 use crate::base::Digest;
 use crate::diag::{SourceMap, Span};
 use crate::exec::RunReport;
-use crate::lang::Expansion;
+use crate::lang::{Expansion, Program};
+use crate::plan::{Place, Places};
 
 /// A place in a spec, for people and for editors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,31 @@ impl SpecPlace {
         let file = sources.file(span.source);
         let (line, column) = file.line_column(span.start as usize);
         Self { file: sources.shown(span.source).into_owned(), line, column }
+    }
+}
+
+/// Where the parts of a plan are declared.
+pub(super) fn plan_places(program: &Program, expansion: &Expansion) -> Places {
+    let place = |span: Span| {
+        let file = program.sources.file(span.source);
+        Place { file: file.name.clone(), line: file.line_column(span.start as usize).0 as u32 }
+    };
+    let declared = |span: Span| format!("{}:{}", program.sources.file(span.source).name, span.start);
+    Places {
+        actions: expansion.actions.iter().map(|action| place(action.span)).collect(),
+        declarations: expansion.actions.iter().map(|action| declared(action.span)).collect(),
+        tools: expansion
+            .tools
+            .iter()
+            .filter_map(|(name, tool)| Some((name.clone(), place(program.tool_of(tool.of)?.name.span))))
+            .collect(),
+        services: expansion.services.iter().map(|service| (service.name.clone(), place(service.span))).collect(),
+        graph: program
+            .root_graphs()
+            .into_iter()
+            .map(|id| &program.graph(id).group.name)
+            .find(|name| name.value == expansion.graph)
+            .map(|name| place(name.span)),
     }
 }
 

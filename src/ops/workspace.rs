@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::base::{Environment, Limits, RelPath};
 use crate::diag::Levels;
-use crate::lang::{Compiled, Folder, Locked, ParsedSlices, VENDOR, World, WorldError, compile_for};
+use crate::lang::{Compiled, Folder, Locked, ParsedSlices, VENDOR, WorkspaceDecl, World, WorldError, compile_for};
 use crate::ops::Error;
 use crate::ops::package_store::{PackageStore, read_folder};
 use crate::ops::slices::SliceFile;
@@ -95,12 +95,12 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
     let root_file = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
     let mut compiled = world.compile(&[root_file]);
     locations.levels.apply(&mut compiled.diagnostics);
-    let settings = compiled
-        .program
-        .roots
-        .first()
-        .and_then(|file| compiled.program.file(*file).decls.workspace.clone())
-        .unwrap_or_default();
+    settle(locations, dir, compiled)
+}
+
+/// A workspace of compiled specs: where things are, by what the specs, the environment and the request say.
+pub(super) fn settle(locations: &Locations, dir: PathBuf, compiled: Compiled) -> Result<Workspace, Error> {
+    let settings = settings(&compiled).cloned().unwrap_or_default();
     let root = settings.root.as_ref().map_or_else(|| dir.clone(), |name| dir.join(&name.value));
     let root = root.canonicalize().map_err(Error::io("find", &root))?;
     let setting = |name: &Option<crate::lang::Spanned<String>>| name.as_ref().map(|name| root.join(&name.value));
@@ -130,6 +130,12 @@ pub fn open(locations: &Locations) -> Result<Workspace, Error> {
         compiled,
         levels: locations.levels.clone(),
     })
+}
+
+/// What the root file says of the workspace.
+pub(super) fn settings(compiled: &Compiled) -> Option<&WorkspaceDecl> {
+    let root = compiled.program.roots.first()?;
+    compiled.program.file(*root).decls.workspace.as_ref()
 }
 
 /// The store directory without a workspace: as given, or the user's cache directory.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
-pub use crate::lang::{Rejected, Route, SecretTerms, TenantTerms, Terms};
+pub use crate::lang::{PackageTerms, Rejected, Route, SecretTerms, TenantTerms, Terms};
 use crate::plan::{Approval, Automation, GateNote, GateSubject, Predicate};
 
 /// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.
@@ -465,6 +465,8 @@ pub enum ToolExec {
 pub struct Policy {
     /// The longest an attempt may take, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// What it may use at most, by name: `processes` and `files` in numbers, `memory` and `output` in bytes.
+    pub limits: BTreeMap<String, u64>,
     /// When to try again.
     pub retry: Option<Retry>,
     /// What it holds while it runs.

@@ -11,7 +11,7 @@ use crate::plan::diff_privilege::{
     Entry, of_added, of_change, of_graph, of_new_service, of_new_tools, of_service, of_tool,
 };
 use crate::plan::key::{def_digest, service_defs};
-use crate::plan::{ActionId, Class, Plan, Policies, Tool};
+use crate::plan::{ActionId, Class, Outlook, Plan, Policies, Privilege, Tool};
 
 /// A place in a spec.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub struct Place {
 pub struct Places {
     /// Of actions, in the order of the plan.
     pub actions: Vec<Place>,
+    /// Which declaration actions are of, in the order of the plan: the same text for the same node or step.
+    pub declarations: Vec<String>,
     /// Of tools, by their names in the plan.
     pub tools: BTreeMap<String, Place>,
     /// Of services, by their names.
@@ -100,79 +102,6 @@ pub struct Group {
     pub place: Option<Place>,
 }
 
-/// In which way a change widens what a plan may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Privilege {
-    /// An action may use the network, or may use it without a promised digest.
-    Network,
-    /// What an action must fetch is another content.
-    Pin,
-    /// An action whose effects nothing checks does something else.
-    Effect,
-    /// An action may run less isolated.
-    Isolation,
-    /// The plan starts a program it did not start, or takes another for it.
-    Tool,
-    /// A variable of the caller's environment reaches a process.
-    PassEnv,
-    /// An action no longer waits for another that decided whether it may run.
-    Gate,
-    /// What is asked for is served by another tool or agent, or under another price.
-    Route,
-    /// A process is given a secret, or a secret comes from elsewhere.
-    Secret,
-    /// More may be spent, or others own the plan.
-    Budget,
-}
-
-impl Privilege {
-    /// The word in every form of a difference.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Network => "network",
-            Self::Pin => "pin",
-            Self::Effect => "effect",
-            Self::Isolation => "isolation",
-            Self::Tool => "tool",
-            Self::PassEnv => "pass-env",
-            Self::Gate => "gate",
-            Self::Route => "route",
-            Self::Secret => "secret",
-            Self::Budget => "budget",
-        }
-    }
-
-    /// What it means, as a sentence.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Network => "An action may use the network, or use it without a promised digest",
-            Self::Pin => "What an action fetches must have another content than before",
-            Self::Effect => "An action that may use the network freely does something else than before",
-            Self::Isolation => "An action may run less isolated than before",
-            Self::Tool => "A program is started that was not, or another program is taken for it",
-            Self::PassEnv => "A variable of the caller's environment reaches a process",
-            Self::Gate => "An action no longer waits for one that decided whether it may run",
-            Self::Route => "What is asked for is served by another tool or agent than before, or at another price",
-            Self::Secret => "A process is given a secret that it was not, or a secret comes from elsewhere",
-            Self::Budget => "More may be spent than before, or another tenant owns the plan",
-        }
-    }
-
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::Network,
-        Self::Pin,
-        Self::Effect,
-        Self::Isolation,
-        Self::Tool,
-        Self::PassEnv,
-        Self::Gate,
-        Self::Route,
-        Self::Secret,
-        Self::Budget,
-    ];
-}
-
 /// A root cause or an addition that widens what the plan may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Privileged {
@@ -221,8 +150,14 @@ pub struct PlanDiff {
     /// Addresses of actions that only depend on changed ones, in order: they get another static key,
     /// and run unless what they take in comes out equal.
     pub rekeyed: Vec<String>,
+    /// Addresses of actions whose own definition changed or that are new, in order.
+    pub redefined: Vec<String>,
     /// What follows, in numbers.
     pub propagation: Propagation,
+    /// The most a run may cost by routes and prices, before and now, in micro-dollars.
+    pub cost: (u64, u64),
+    /// What running it will bring about, where that was found out.
+    pub outlook: Option<Outlook>,
 }
 
 impl PlanDiff {
@@ -256,6 +191,8 @@ pub struct Review {
     pub cosmetic: Vec<String>,
     /// Files of the workspace whose bytes differ and that actions take in, with how many do.
     pub inputs: Vec<(String, usize)>,
+    /// Why nothing is said of what running it will bring about, where that was to be found out.
+    pub unforeseen: Option<String>,
     /// Where the workspace lies below the top of its repository, with a `/` at the end unless it is
     /// the top: services that show findings want paths from there.
     pub prefix: String,
@@ -363,6 +300,9 @@ impl<'a> Finder<'a> {
             added,
             removed: groups(&gone, &[], old, self.old.places, new),
             rekeyed: self.rekeyed(&pairs, &changed),
+            outlook: None,
+            cost: (old.terms.at_most, new.terms.at_most),
+            redefined: self.addresses(changed.iter().chain(&fresh)),
             propagation: Propagation {
                 redefined: changed.len() + fresh.len(),
                 volatile: new.actions.iter().filter(|action| action.spec.class == Class::Volatile).count(),
@@ -684,7 +624,12 @@ impl<'a> Finder<'a> {
             let (old, new) = (self.old.plan.action(pair.old), self.new.plan.action(pair.new));
             old.skey != new.skey && !redefined.contains(&pair.new)
         };
-        let mut ids: Vec<ActionId> = pairs.iter().filter(follows).map(|pair| pair.new).collect();
+        self.addresses(pairs.iter().filter(follows).map(|pair| &pair.new))
+    }
+
+    /// Addresses of actions as they are now, in order.
+    fn addresses<'b>(&self, ids: impl Iterator<Item = &'b ActionId>) -> Vec<String> {
+        let mut ids: Vec<ActionId> = ids.copied().collect();
         ids.sort_unstable();
         ids.into_iter().map(|id| self.new.plan.action(id).addr.clone()).collect()
     }
@@ -715,6 +660,11 @@ fn field_of(field: &str) -> &'static str {
         "secrets",
         "route",
         "merge",
+        "subjects",
+        "require",
+        "approval",
+        "automation",
+        "gate",
         "after",
         "timeout",
         "retry",

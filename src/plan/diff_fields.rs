@@ -263,6 +263,7 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
     }
     let flag = |policy: &Policy| policy.idempotent.then(|| "yes".to_owned());
     sink.put("idempotent", false, flag(a), flag(b));
+    sink.maps("limits", false, &a.limits, &b.limits, ToString::to_string);
     if a.holds != b.holds {
         let pools = |needs: &[crate::plan::ResourceNeed]| -> BTreeMap<String, u64> {
             needs.iter().map(|need| (need.pool.clone(), need.amount)).collect()
@@ -360,6 +361,8 @@ pub(super) fn graph_changes(old: &Plan, new: &Plan) -> Vec<Change> {
             facts.insert("name".to_owned(), tenant.name.clone());
             facts.insert("tiers".to_owned(), tenant.tiers.join(" "));
             facts.insert("weight".to_owned(), tenant.weight.to_string());
+            facts.extend(tenant.trust.iter().map(|all| ("trust".to_owned(), all.join(" "))));
+            facts.extend(tenant.capabilities.iter().map(|all| ("capabilities".to_owned(), all.join(" "))));
             facts.extend(tenant.budget.iter().map(|budget| ("budget".to_owned(), budget.clone())));
             facts.extend(tenant.quota.iter().map(|(name, limit)| (name.clone(), limit.to_string())));
         }
@@ -372,6 +375,13 @@ pub(super) fn graph_changes(old: &Plan, new: &Plan) -> Vec<Change> {
     sink.maps("secret", false, &old.terms.secrets, &new.terms.secrets, |secret| {
         format!("{} {}", secret.from, secret.key)
     });
+    sink.maps("package", false, &old.terms.packages, &new.terms.packages, |package| {
+        let grants =
+            if package.grants.is_empty() { String::new() } else { format!(", may {}", package.grants.join(" ")) };
+        let tree: String = package.tree.chars().take(10).collect();
+        format!("{} {} b3:{tree}{grants}", package.version, package.source)
+    });
+    sink.put("lock", false, old.terms.lock.clone(), new.terms.lock.clone());
     let (a, b) = (&old.policies, &new.policies);
     sink.put("schedule", false, Some(a.schedule.word().to_owned()), Some(b.schedule.word().to_owned()));
     let cancel = |policies: &crate::plan::Policies| policies.cancel.map(|cancel| cancel.word().to_owned());

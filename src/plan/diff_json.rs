@@ -6,8 +6,9 @@
 use serde_json::{Value as Json, json};
 
 use crate::base::Digest;
-use crate::plan::diff::{Change, Group, Place, PlanDiff, Privilege, Review, Root, Subject};
+use crate::plan::diff::{Change, Group, Place, PlanDiff, Review, Root, Subject};
 use crate::plan::diff_show::{change_line, members, movement, safe, subject};
+use crate::plan::{Outlook, Privilege};
 
 /// The version of the JSON form of a difference.
 pub const DIFF_FORMAT: u32 = 1;
@@ -26,6 +27,7 @@ pub fn review_json(review: &Review, full: bool) -> Json {
         "graphs": review.graphs.iter().map(|graph| graph_json(graph, full)).collect::<Vec<_>>(),
         "skipped": review.skipped.iter().map(|(graph, why)| json!({"graph": graph, "why": why})).collect::<Vec<_>>(),
         "cosmetic": review.cosmetic,
+        "unforeseen": review.unforeseen,
         "inputs": review.inputs.iter().map(|(file, count)| json!({"path": file, "actions": count})).collect::<Vec<_>>(),
     })
 }
@@ -80,6 +82,23 @@ fn graph_json(graph: &PlanDiff, full: bool) -> Json {
             "redefined": graph.propagation.redefined,
             "volatile": graph.propagation.volatile,
         },
+        "cost": { "before_micro_usd": graph.cost.0, "after_micro_usd": graph.cost.1 },
+        "forecast": graph.outlook.as_ref().map(outlook_json),
+    })
+}
+
+fn outlook_json(outlook: &Outlook) -> Json {
+    json!({
+        "text": outlook.sentence(),
+        "total": outlook.total,
+        "run": outlook.run,
+        "may_run": outlook.may_run,
+        "anyway": outlook.anyway,
+        "gated": outlook.gated,
+        "fail": outlook.fail,
+        "work": {"least_ms": outlook.least_ms, "most_ms": outlook.most_ms, "actions_without_history": outlook.untimed},
+        "cost": {"least_micro_usd": outlook.least_usd, "most_micro_usd": outlook.most_usd},
+        "unasked": outlook.unasked,
     })
 }
 

@@ -2,12 +2,14 @@
 //! the caller's environment, order that decides. Reductions are changes, but not privileged ones.
 //! Leaves out everything else about a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lang::Terms;
-use crate::plan::diff::{Change, Privilege};
+use crate::base::parse_micro_usd;
+use crate::lang::{PackageTerms, Terms};
+use crate::plan::diff::Change;
 use crate::plan::diff_fields::program;
-use crate::plan::{Action, ActionKind, Class, Plan, Service, Tool};
+use crate::plan::diff_gates::of_decision;
+use crate::plan::{Action, ActionKind, Class, Plan, Privilege, Service, Tool};
 
 /// An action on both sides, with what its privileges depend on.
 pub(super) struct Entry<'a> {
@@ -72,6 +74,7 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
     if changes.iter().any(|change| change.field == "idempotent" && change.after.is_some()) {
         ways.push((Privilege::Effect, "may be done twice".to_owned()));
     }
+    ways.extend(of_decision(entry.old, entry.new, changes));
     for change in changes {
         let field = change.field.as_str();
         let none = || "none".to_owned();
@@ -92,6 +95,14 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
             && change.after.is_none()
         {
             let decides = |plan: &Plan| plan.find(addr).is_some_and(|id| plan.action(id).spec.outputs.is_empty());
+            // A level that is lowered waits for more, by another name.
+            let lowered = addr.strip_suffix("/guard/assist").is_some_and(|node| {
+                let field = format!("after.{node}/guard/manual");
+                changes.iter().any(|change| change.field == field && change.after.is_some())
+            });
+            if lowered {
+                continue;
+            }
             if !new.class.is_cached() || decides(entry.old_plan) || decides(entry.new_plan) {
                 ways.push((Privilege::Gate, format!("no longer waits for `{addr}`")));
             }
@@ -133,13 +144,78 @@ pub(super) fn of_graph(old: &Terms, new: &Terms, changes: &[Change]) -> Ways {
         let raised = match field {
             "budget" => old.budget.is_some() && new.budget.is_none_or(|new| old.budget.is_some_and(|old| new > old)),
             "cost" => new.at_most > old.at_most,
-            _ => field.starts_with("tenant."),
+            _ => false,
         };
         if raised {
             ways.push((Privilege::Budget, format!("{field} {before} -> {after}")));
+        } else if let Some(way) = field.strip_prefix("tenant.").and_then(|term| of_tenant(term, change)) {
+            ways.push((way, format!("{field} {before} -> {after}")));
+        } else if let Some(name) = field.strip_prefix("package.") {
+            ways.extend(of_package(name, old.packages.get(name), new.packages.get(name)));
         } else if let (Some(name), true) = (field.strip_prefix("secret."), change.after.is_some()) {
             ways.push((Privilege::Secret, format!("`{name}` from {before} -> {after}")));
         }
+    }
+    ways
+}
+
+/// Whether a term of the tenant widens what its runs may do, and in which way.
+fn of_tenant(term: &str, change: &Change) -> Option<Privilege> {
+    let (before, after) = (change.before.as_deref(), change.after.as_deref());
+    let words = |text: Option<&str>| -> BTreeSet<String> {
+        text.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+    };
+    match term {
+        // Those of another are other terms altogether.
+        "name" => Some(Privilege::Budget),
+        // What is not said is not bounded.
+        "trust" | "capabilities" => {
+            let is_more = before.is_some() && (after.is_none() || !words(after).is_subset(&words(before)));
+            is_more.then_some(Privilege::Trust)
+        }
+        "tiers" => (!words(after).is_subset(&words(before))).then_some(Privilege::Trust),
+        "budget" => {
+            let amount = |text: &str| -> Option<(u64, String)> {
+                let (amount, rest) = text.strip_prefix('$')?.split_once(' ')?;
+                Some((parse_micro_usd(amount)?, rest.to_owned()))
+            };
+            let lowered = match (before.map(amount), after.map(amount)) {
+                (None, Some(_)) => true,
+                (Some(Some((old, a))), Some(Some((new, b)))) => a == b && new < old,
+                _ => false,
+            };
+            (!lowered).then_some(Privilege::Budget)
+        }
+        // A limit, or a share: what is not said is no limit.
+        _ => {
+            let number = |text: Option<&str>| text.map_or(Some(u64::MAX), |text| text.parse().ok());
+            let lowered = number(before).zip(number(after)).is_some_and(|(before, after)| after < before);
+            (!lowered).then_some(Privilege::Budget)
+        }
+    }
+}
+
+/// The ways in which a package of others is more than it was.
+fn of_package(name: &str, old: Option<&PackageTerms>, new: Option<&PackageTerms>) -> Ways {
+    let Some(new) = new else { return Ways::new() };
+    let Some(old) = old else {
+        let grants = if new.grants.is_empty() { "nothing".to_owned() } else { new.grants.join(", ") };
+        let text = format!("`{name}` {} from {}, new, granted {grants}", new.version, new.source);
+        return vec![(Privilege::Package, text)];
+    };
+    let mut ways = Ways::new();
+    if old.source != new.source {
+        ways.push((Privilege::Package, format!("`{name}` from {} -> {}", old.source, new.source)));
+    }
+    if old.tree != new.tree {
+        let short = |tree: &str| tree.chars().take(10).collect::<String>();
+        let (before, after) = (short(&old.tree), short(&new.tree));
+        let text = format!("`{name}` {} -> {}, content b3:{before} -> b3:{after}", old.version, new.version);
+        ways.push((Privilege::Package, text));
+    }
+    let more: Vec<&str> = new.grants.iter().filter(|grant| !old.grants.contains(grant)).map(String::as_str).collect();
+    if !more.is_empty() {
+        ways.push((Privilege::Package, format!("`{name}` is granted {}", more.join(", "))));
     }
     ways
 }

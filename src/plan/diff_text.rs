@@ -3,11 +3,14 @@
 
 use std::fmt::Write;
 
+use crate::plan::Outlook;
 use crate::plan::diff::{Change, PlanDiff, Privileged, Review, Subject};
 use crate::plan::diff_show::{change_line, counted, members, movement, places, propagation, safe, subject, values};
 
 /// Lines of fields under a cause, unless all was asked for.
 const FIELDS: usize = 3;
+/// Forecasts of graphs that do not differ, unless all was asked for.
+const FORETOLD: usize = 2;
 /// Files and graphs named in one line, unless all was asked for.
 const NAMED: usize = 5;
 
@@ -60,6 +63,9 @@ pub fn review_text(review: &Review, full: bool, color: bool) -> String {
             }
         }
         let _ = writeln!(out, "  {}", propagation(graph));
+        if let Some(outlook) = &graph.outlook {
+            let _ = writeln!(out, "  forecast: {}", paint("1", &safe(&outlook.sentence())));
+        }
         if full {
             for addr in &graph.rekeyed {
                 let _ = writeln!(out, "    below: {}", safe(addr));
@@ -80,11 +86,11 @@ fn shown(changes: &[Change], full: bool) -> usize {
     if full || changes.len() <= FIELDS { changes.len() } else { FIELDS - 1 }
 }
 
-fn privileged(review: &Review) -> impl Iterator<Item = (&PlanDiff, &Privileged)> {
+pub(super) fn privileged(review: &Review) -> impl Iterator<Item = (&PlanDiff, &Privileged)> {
     review.graphs.iter().flat_map(|graph| graph.privileged.iter().map(move |item| (graph, item)))
 }
 
-fn who(graph: &PlanDiff, item: &Privileged) -> String {
+pub(super) fn who(graph: &PlanDiff, item: &Privileged) -> String {
     match item.subject {
         // The address of an action says which graph it is of.
         Subject::Action => members(&item.members),
@@ -94,7 +100,18 @@ fn who(graph: &PlanDiff, item: &Privileged) -> String {
     }
 }
 
-fn verdict(review: &Review) -> String {
+/// The words of a change, each once.
+pub(super) fn words(item: &Privileged) -> Vec<&'static str> {
+    let mut words: Vec<&str> = Vec::new();
+    for (way, _) in &item.ways {
+        if !words.contains(&way.word()) {
+            words.push(way.word());
+        }
+    }
+    words
+}
+
+pub(super) fn verdict(review: &Review) -> String {
     if review.is_empty() {
         return "no change of any plan".to_owned();
     }
@@ -105,7 +122,7 @@ fn verdict(review: &Review) -> String {
     format!("{}, {privileged}", counted(review.causes(), "cause"))
 }
 
-fn standing(graph: &PlanDiff) -> String {
+pub(super) fn standing(graph: &PlanDiff) -> String {
     match (graph.before, graph.after) {
         (Some(before), Some(after)) => format!("b3:{} -> b3:{}", before.short(), after.short()),
         (None, Some(after)) => format!("new, b3:{}", after.short()),
@@ -122,7 +139,7 @@ fn named(names: &[String], full: bool) -> String {
 }
 
 /// What is said of the whole.
-fn footer(review: &Review, full: bool) -> Vec<String> {
+pub(super) fn footer(review: &Review, full: bool) -> Vec<String> {
     let mut lines = Vec::new();
     let same: Vec<String> =
         review.graphs.iter().filter(|graph| graph.is_empty()).map(|graph| safe(&graph.graph)).collect();
@@ -143,6 +160,20 @@ fn footer(review: &Review, full: bool) -> Vec<String> {
             named(&files, full)
         ));
     }
+    // Of graphs that do not differ, those that run anew do so because of files they take in.
+    let busy = |graph: &&PlanDiff| graph.is_empty() && graph.outlook.as_ref().is_some_and(|found| !found.is_idle());
+    let busy: Vec<&PlanDiff> = review.graphs.iter().filter(busy).collect();
+    let shown = if full { busy.len() } else { busy.len().min(FORETOLD) };
+    for graph in &busy[..shown] {
+        let sentence = graph.outlook.as_ref().map(Outlook::sentence).unwrap_or_default();
+        lines.push(format!("forecast of {}: {}", safe(&graph.graph), safe(&sentence)));
+    }
+    if busy.len() > shown {
+        lines.push(format!("and forecasts of {} more (--full)", counted(busy.len() - shown, "graph")));
+    }
+    if let Some(why) = &review.unforeseen {
+        lines.push(format!("no forecast: {}", safe(why)));
+    }
     if !review.skipped.is_empty() {
         let skipped: Vec<String> =
             review.skipped.iter().map(|(graph, why)| format!("{} ({})", safe(graph), safe(why))).collect();
@@ -160,7 +191,7 @@ pub fn review_markdown(review: &Review, full: bool) -> String {
         out.push_str("\n> [!WARNING]\n> It widens what the plans may do.\n\n");
         out.push_str("| what | who | how | where |\n| --- | --- | --- | --- |\n");
         for (graph, item) in privileged(review) {
-            let words: Vec<&str> = item.ways.iter().map(|(way, _)| way.word()).collect();
+            let words = words(item);
             let texts: Vec<String> = item.ways.iter().map(|(_, text)| escape(text)).collect();
             let place = places(item.before.as_ref(), item.after.as_ref());
             let place = if place.is_empty() { String::new() } else { code(&place) };
@@ -175,6 +206,9 @@ pub fn review_markdown(review: &Review, full: bool) -> String {
     }
     for graph in review.graphs.iter().filter(|graph| !graph.is_empty()) {
         let _ = writeln!(out, "\n#### Graph {}\n\n{}: {}.", code(&graph.graph), standing(graph), propagation(graph));
+        if let Some(outlook) = &graph.outlook {
+            let _ = writeln!(out, "\n**Forecast**: {}.", escape(&outlook.sentence()));
+        }
         for root in &graph.roots {
             let place = places(root.before.as_ref(), root.after.as_ref());
             let _ = write!(out, "\n<details><summary>{}", html(&subject(root)));

@@ -169,6 +169,9 @@ fn action(plan: &Plan, action: &Action) -> Json {
     if let Some(take) = spec.take {
         line["take"] = json!(take);
     }
+    if !action.policy.limits.is_empty() {
+        line["limits"] = json!(action.policy.limits);
+    }
     if action.policy.idempotent {
         line["idempotent"] = json!(true);
     }

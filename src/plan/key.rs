@@ -437,21 +437,34 @@ fn route(route: &Route) -> Value {
 /// The terms of a plan in its digest.
 fn terms(terms: &Terms) -> Value {
     let tenant = terms.tenant.iter().map(|tenant| {
-        Value::List(vec![
+        let mut parts = vec![
             Value::text(&tenant.name),
             Value::List(tenant.budget.iter().map(Value::text).collect()),
             Value::texts(&tenant.tiers),
             Value::Map(tenant.quota.iter().map(|(name, limit)| (name.clone(), Value::Int(*limit))).collect()),
             Value::Int(tenant.weight),
-        ])
+        ];
+        let named = |name: &str, all: &Vec<String>| Value::List(vec![Value::text(name), Value::texts(all)]);
+        parts.extend(tenant.trust.iter().map(|all| named("trust", all)));
+        parts.extend(tenant.capabilities.iter().map(|all| named("capabilities", all)));
+        Value::List(parts)
     });
     let secrets = terms.secrets.iter().map(|(name, secret)| (name.clone(), Value::texts([&secret.from, &secret.key])));
-    Value::List(vec![
+    let mut parts = vec![
         Value::List(tenant.collect()),
         Value::List(terms.budget.iter().map(|budget| Value::Int(*budget)).collect()),
         Value::Int(terms.at_most),
         Value::Map(secrets.collect()),
-    ])
+    ];
+    if !terms.packages.is_empty() || terms.lock.is_some() {
+        let packages = terms.packages.iter().map(|(name, package)| {
+            let facts = Value::texts([&package.version, &package.source, &package.tree]);
+            (name.clone(), Value::List(vec![facts, Value::texts(&package.grants)]))
+        });
+        parts.push(Value::Map(packages.collect()));
+        parts.push(Value::text(terms.lock.as_deref().unwrap_or("")));
+    }
+    Value::List(parts)
 }
 
 /// What of a policy is approved: fields by name, none for what is not said.
@@ -460,6 +473,10 @@ fn policy(policy: &Policy, fields: &mut BTreeMap<String, Value>) {
     if !policy.holds.is_empty() {
         let holds = policy.holds.iter().map(|need| (need.pool.clone(), Value::Int(need.amount)));
         put("holds", Value::Map(holds.collect()));
+    }
+    if !policy.limits.is_empty() {
+        let limits = policy.limits.iter().map(|(name, most)| (name.clone(), Value::Int(*most)));
+        put("limits", Value::Map(limits.collect()));
     }
     if let Some(ms) = policy.timeout_ms {
         put("timeout_ms", Value::Int(ms));

@@ -167,6 +167,7 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
         },
         policy: Policy {
             timeout_ms: ir.timeout_ms,
+            limits: ir.limits.clone(),
             retry: ir.retry.as_ref().map(retry),
             holds,
             gate: ir.gate.as_ref().map(note),

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::plan::{Action, ActionKind, Class, Plan, topological};
+use crate::plan::page::{code, html, page, tile};
+use crate::plan::{Action, ActionKind, Class, Places, Plan, topological};
 
 /// Actions that are drawn one by one; of a larger plan, those alike are drawn as one.
 const ALONE: usize = 24;
@@ -33,76 +34,83 @@ struct Picture {
     cells: Vec<Cell>,
     /// Between boxes, with how many edges it stands for and whether it is of the longest way.
     edges: BTreeMap<(usize, usize), (usize, bool)>,
+    /// Actions of the longest way.
+    longest: usize,
 }
 
 /// A plan as SVG.
-pub fn to_svg(plan: &Plan) -> String {
-    draw(&Picture::of(plan))
+pub fn to_svg(plan: &Plan, places: &Places) -> String {
+    draw(&Picture::of(plan, places))
 }
 
 /// A plan as an HTML page: the picture, what the colours mean, and all actions.
-pub fn to_html(plan: &Plan) -> String {
-    let picture = Picture::of(plan);
+pub fn to_html(plan: &Plan, places: &Places) -> String {
+    let picture = Picture::of(plan, places);
     let layers = picture.cells.iter().map(|cell| cell.layer + 1).max().unwrap_or(0);
-    let mut rows = String::new();
-    for action in &plan.actions {
-        let _ = writeln!(
-            rows,
-            "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escape(&action.addr),
-            action.spec.kind.versioned(),
-            action.spec.class.word(),
-            action.dependencies().len()
-        );
-    }
-    let mut services = String::new();
+    let longest = picture.longest;
+    let mut out = format!(
+        "<p class=\"kicker\">Plan</p>\n<h1>Graph {}</h1>\n<ul class=\"tiles\">\n{}{}{}{}</ul>\n\
+         <p class=\"soft\">Plan <code>b3:{}</code>.</p>\n{LEGEND}<figure>\n{}</figure>\n",
+        code(&plan.graph),
+        tile(false, &plan.actions.len().to_string(), "actions"),
+        tile(false, &layers.to_string(), "layers"),
+        tile(false, &longest.to_string(), "actions on the longest way"),
+        tile(false, &plan.tools.len().to_string(), "tools"),
+        plan.digest,
+        draw(&picture),
+    );
     for service in &plan.services {
         let users = plan.actions.iter().filter(|action| action.spec.services.contains(&service.name)).count();
         let _ = writeln!(
-            services,
-            "<p>Service <code>{}</code> runs while {users} actions run that use it; ready: {}.</p>",
-            escape(&service.name),
-            escape(&service.ready.describe())
+            out,
+            "<p>Service {} runs while {users} actions run that use it; ready: {}.</p>",
+            code(&service.name),
+            html(&service.ready.describe())
         );
     }
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n<title>{title}</title>\n<style>\n:root {{ color-scheme: light dark }}\n\
-         body {{ font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem; background: #fff; color: #1c2024 }}\n\
-         figure {{ overflow: auto; max-height: 80vh; margin: 1rem 0; border: 1px solid #d0d5da; border-radius: 6px }}\n\
-         td, th {{ text-align: left; padding: .1rem 1rem .1rem 0 }}\n\
-         @media (prefers-color-scheme: dark) {{ body {{ background: #15181b; color: #e4e7ea }} \
-         figure {{ border-color: #3a4046 }} }}\n</style>\n<h1>Graph <code>{graph}</code></h1>\n\
-         <p>{count} actions in {layers} layers; plan <code>b3:{digest}</code>. A box with a number stands for \
-         actions of one declaration. Blue: network, by a promised digest. Orange: volatile. Dashed: done \
-         in-process. Thick: the longest way.</p>\n<figure>\n{svg}</figure>\n{services}<details><summary>All actions</summary>\n\
-         <table>\n<tr><th>address</th><th>kind</th><th>class</th><th>depends on</th></tr>\n{rows}</table>\n\
-         </details>\n</html>\n",
-        title = escape(&format!("Plan of {}", plan.graph)),
-        graph = escape(&plan.graph),
-        count = plan.actions.len(),
-        digest = plan.digest,
-        svg = draw(&picture),
-    )
+    out.push_str(
+        "<details><summary>All actions</summary><div>\n<table class=\"stack\">\n<thead><tr><th>address</th>\
+         <th>kind</th><th>class</th><th>depends on</th><th>declared</th></tr></thead>\n<tbody>\n",
+    );
+    for (id, action) in plan.iter() {
+        let place =
+            places.actions.get(id.index()).map_or(String::new(), |place| format!("{}:{}", place.file, place.line));
+        let _ = writeln!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"soft\">{}</td></tr>",
+            code(&action.addr),
+            action.spec.kind.versioned(),
+            action.spec.class.word(),
+            action.dependencies().len(),
+            html(&place)
+        );
+    }
+    out.push_str("</tbody>\n</table>\n</div></details>\n");
+    page(&format!("Plan of {}", plan.graph), "body{max-width:none}\nfigure{max-width:max-content}\n", &out)
 }
 
+const LEGEND: &str = "<p class=\"soft\">From left to right: what is on the right takes in what is on the left. A box with a \
+    number stands for actions of one declaration: instances of a node, or uses of a recipe or a template. Blue: network, by a \
+    promised digest or recorded. Orange: volatile, or an effect. Dashed: done in-process. Thick red: the longest way.</p>\n";
+
 impl Picture {
-    fn of(plan: &Plan) -> Self {
+    fn of(plan: &Plan, places: &Places) -> Self {
         let (layers, marked) = layers(plan);
         let mut alike: BTreeMap<(usize, String), Vec<usize>> = BTreeMap::new();
         for (index, action) in plan.actions.iter().enumerate() {
-            alike.entry((layers[index], pattern(action))).or_default().push(index);
+            let declaration = places.declarations.get(index).cloned().unwrap_or_else(|| shape(action));
+            alike.entry((layers[index], declaration)).or_default().push(index);
         }
         let mut cells: Vec<Cell> = Vec::new();
         let mut cell_of = vec![0; plan.actions.len()];
-        for ((layer, pattern), members) in alike {
+        for ((layer, _), members) in alike {
             let together = plan.actions.len() > ALONE && members.len() >= ALIKE;
             let groups: Vec<Vec<usize>> =
                 if together { vec![members] } else { members.into_iter().map(|index| vec![index]).collect() };
             for members in groups {
                 let first = &plan.actions[members[0]];
-                let short = first.addr.strip_prefix(&format!("{}/", plan.graph)).unwrap_or(&first.addr);
-                let label = if members.len() > 1 { pattern.clone() } else { short.to_owned() };
+                let addresses: Vec<&str> = members.iter().map(|index| plan.actions[*index].addr.as_str()).collect();
+                let label = common(&addresses, &plan.graph);
                 let mut title = format!("{}\n{}", first.addr, first.spec.kind.versioned());
                 if !first.spec.services.is_empty() {
                     let _ = write!(title, "\nuses {}", first.spec.services.join(", "));
@@ -135,7 +143,7 @@ impl Picture {
                     && layers[producer.index()] + 1 == layers[index];
             }
         }
-        let mut picture = Self { cells, edges };
+        let mut picture = Self { cells, edges, longest: marked.len() };
         picture.arrange();
         picture
     }
@@ -196,15 +204,44 @@ fn layers(plan: &Plan) -> (Vec<usize>, BTreeSet<usize>) {
     (layers, marked)
 }
 
-/// What actions of one declaration have in common: node and step, with `*` between.
-fn pattern(action: &Action) -> String {
+/// What actions of one declaration have in common where places are not known: node and step.
+fn shape(action: &Action) -> String {
     let parts: Vec<&str> = action.addr.split('/').skip(1).collect();
     match parts.as_slice() {
-        [node] => (*node).to_owned(),
+        [node, _, .., step] => format!("{node}/*/{step}/{}", parts.len()),
         [node, _] => format!("{node}/*"),
-        [node, .., step] => format!("{node}/*/{step}"),
-        [] => action.addr.clone(),
+        _ => action.addr.clone(),
     }
+}
+
+/// What addresses have in common, segment by segment, with `*` for what they have not; without the graph.
+fn common(addresses: &[&str], graph: &str) -> String {
+    let split = |addr: &&str| -> Vec<String> {
+        let rest = addr.strip_prefix(graph).and_then(|rest| rest.strip_prefix('/')).unwrap_or(addr);
+        rest.split('/').map(str::to_owned).collect()
+    };
+    let mut all = addresses.iter().map(split);
+    let Some(mut label) = all.next() else { return String::new() };
+    for other in all {
+        if other.len() == label.len() {
+            for (part, found) in label.iter_mut().zip(&other) {
+                if part != found {
+                    *part = "*".to_owned();
+                }
+            }
+        } else {
+            // They lie at different depths: only the ends can be alike.
+            let same = |a: &String, b: &String| a == b && a != "*";
+            let head = label.iter().zip(&other).take_while(|(a, b)| same(a, b)).count();
+            let rest = label.len().min(other.len()) - head;
+            let tail = label.iter().rev().zip(other.iter().rev()).take(rest).take_while(|(a, b)| same(a, b)).count();
+            let mut parts = label[..head].to_vec();
+            parts.push("*".to_owned());
+            parts.extend_from_slice(&label[label.len() - tail..]);
+            label = parts;
+        }
+    }
+    label.join("/")
 }
 
 fn draw(picture: &Picture) -> String {
@@ -241,8 +278,8 @@ fn draw(picture: &Picture) -> String {
             "<path class=\"{class}\" d=\"M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}\"><title>{} -&gt; {}{}</title></path>",
             x1 + bend,
             x2.saturating_sub(bend),
-            escape(&a.label),
-            escape(&b.label),
+            html(&a.label),
+            html(&b.label),
             if *count > 1 { format!(" ({count})") } else { String::new() }
         );
     }
@@ -260,10 +297,10 @@ fn draw(picture: &Picture) -> String {
             out,
             "<g><title>{}</title><rect class=\"{class}{own}{long}\" x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" \
              height=\"{HEIGHT}\" rx=\"5\"/><text class=\"text\" x=\"{}\" y=\"{}\">{}</text></g>",
-            escape(&cell.title),
+            html(&cell.title),
             x + 8,
             y + HEIGHT / 2 + 4,
-            escape(&shortened(&format!("{count}{}", cell.label)))
+            html(&shortened(&format!("{count}{}", cell.label)))
         );
     }
     out.push_str("</svg>\n");
@@ -280,20 +317,4 @@ fn shortened(label: &str) -> String {
     let head: String = label.chars().take(9).collect();
     let tail: String = label.chars().skip(count - (FITS - 10)).collect();
     format!("{head}…{tail}")
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            // Characters that XML does not allow at all.
-            c if c.is_control() && c != '\n' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }

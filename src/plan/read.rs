@@ -68,6 +68,9 @@ impl ReadError {
     }
 }
 
+/// What may be limited.
+const LIMITS: [&str; 4] = ["files", "memory", "output", "processes"];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -139,6 +142,8 @@ struct ActionLine {
     outputs: Vec<OutputLine>,
     after: Vec<String>,
     timeout_ms: Option<u64>,
+    #[serde(default, deserialize_with = "unique")]
+    limits: BTreeMap<String, u64>,
     retry: Option<String>,
     #[serde(deserialize_with = "unique")]
     holds: BTreeMap<String, u64>,
@@ -558,6 +563,7 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
     });
     let policy = Policy {
         timeout_ms: line.timeout_ms,
+        limits: read_limits(line.limits)?,
         retry,
         holds,
         gate,
@@ -565,6 +571,13 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         idempotent: line.idempotent,
     };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after, route: line.route })
+}
+
+fn read_limits(limits: BTreeMap<String, u64>) -> Result<BTreeMap<String, u64>, String> {
+    match limits.iter().find(|(name, most)| !LIMITS.contains(&name.as_str()) || **most == 0) {
+        Some((name, most)) => Err(format!("`{name}` of {most} is no limit")),
+        None => Ok(limits),
+    }
 }
 
 fn read_policies(line: PoliciesLine) -> Result<Policies, String> {

@@ -88,6 +88,7 @@ pub fn to_text(plan: &Plan) -> String {
         if let Some(ms) = action.policy.timeout_ms {
             policy.push(format!("timeout {}", format_duration(std::time::Duration::from_millis(ms))));
         }
+        policy.extend(action.policy.limits.iter().map(|(name, most)| format!("at most {most} {name}")));
         policy.extend(action.policy.retry.as_ref().map(|retry| format!("retry {}", retry.describe())));
         policy.extend(action.policy.holds.iter().map(|need| format!("holds {} of {}", need.amount, need.pool)));
         policy.extend(action.policy.automation.map(|level| format!("automation {}", level.word())));
@@ -102,6 +103,12 @@ pub fn to_text(plan: &Plan) -> String {
 /// Who owns the plan, what it may cost, and where secrets are.
 fn terms(out: &mut String, plan: &Plan) {
     let terms = &plan.terms;
+    for (name, package) in &terms.packages {
+        let grants =
+            if package.grants.is_empty() { String::new() } else { format!(", may {}", package.grants.join(" ")) };
+        let _ =
+            writeln!(out, "package {name} {} from {}, b3:{}{grants}", package.version, package.source, package.tree);
+    }
     if let Some(tenant) = &terms.tenant {
         let budget = tenant.budget.as_ref().map_or(String::new(), |budget| format!(", budget {budget}"));
         let _ = writeln!(out, "tenant {}{budget}, tiers {}", tenant.name, tenant.tiers.join(" "));

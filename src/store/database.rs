@@ -100,6 +100,15 @@ pub(super) fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connecti
     Ok(connection)
 }
 
+/// Copies a database whole into a new file, while others read and write it.
+pub fn copy_database(from: &Path, to: &Path) -> Result<(), Error> {
+    let copy = || {
+        let connection = connect(from, OpenFlags::empty())?;
+        connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])
+    };
+    copy().map(|_| ()).map_err(index_error(from))
+}
+
 /// Renames a database and its logs to `<to>`, `<to>-wal`, `<to>-shm`. Only while no one has it open.
 pub(super) fn set_aside(path: &Path, to: &Path) -> Result<(), Error> {
     for suffix in ["", "-wal", "-shm"] {

@@ -4,9 +4,10 @@
 //! ```text
 //! CACHEDIR.TAG            so that backups leave the store out (bford.info/cachedir)
 //! format                  the number of this layout
-//! lock                    held shared by every open store, exclusively by a collection
+//! lock                    held shared by every open store
 //! cas/ab/<64 digits>      objects; a final name implies complete bytes
-//! tmp/s-<random>/         one folder per open store, locked while it lives
+//! tmp/s-<random>/         one folder per open store, locked while it lives; in it `lease`, what it relies on
+//! trash/                  what a collection is about to delete; only while one is under way
 //! quarantine/             what turned out not to hold the bytes its name says
 //! ballast                 room that is given up when the disk is full, so that a collection can start
 //! index.sqlite            claims
@@ -26,6 +27,7 @@ use walkdir::WalkDir;
 
 use crate::base::Digest;
 use crate::store::Error;
+use crate::store::lease::Leases;
 
 /// The number of the layout that this version reads and writes.
 pub(super) const FORMAT: u32 = 1;
@@ -54,6 +56,7 @@ const KNOWN: &[&str] = &[
     "lock",
     "quarantine",
     "tmp",
+    "trash",
 ];
 
 /// Makes an error of the store from one of the system.
@@ -97,6 +100,7 @@ pub(super) struct Layout {
     root_fd: OwnedFd,
     cas: OwnedFd,
     lock: File,
+    leases: Leases,
     session: Session,
 }
 
@@ -131,7 +135,7 @@ impl Layout {
         flock(&lock, FlockOperation::LockShared).map_err(|error| io_error("lock the store", &lock_path, error))?;
         let cas = open_dir(&root.join("cas"))?;
         let session = Session::create(&root.join("tmp"))?;
-        let layout = Self { root, root_fd, cas, lock, session };
+        let layout = Self { root, root_fd, cas, lock, leases: Leases::default(), session };
         layout.sweep_sessions()?;
         Ok(layout)
     }
@@ -151,6 +155,11 @@ impl Layout {
         &self.cas
     }
 
+    /// What this store relies on.
+    pub(super) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// This store's own folder for what is unfinished.
     pub(super) fn session(&self) -> &Session {
         &self.session
@@ -164,7 +173,11 @@ impl Layout {
     /// The size of an object with a final name; `None` if there is none. An empty file under the
     /// name of something that is not empty is what a power cut leaves, and counts as absent.
     pub(super) fn object_size(&self, digest: Digest) -> Option<u64> {
-        let stat = rustix::fs::statat(&self.cas, ObjectName::of(digest).as_c_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let stat = || rustix::fs::statat(&self.cas, ObjectName::of(digest).as_c_str(), AtFlags::SYMLINK_NOFOLLOW);
+        let stat = match stat() {
+            Err(Errno::NOENT) if self.take_back(digest) => stat().ok()?,
+            other => other.ok()?,
+        };
         let size = u64::try_from(stat.st_size).ok()?;
         (size > 0 || is_digest_of_nothing(digest)).then_some(size)
     }
@@ -255,11 +268,11 @@ impl Layout {
         Ok(removed)
     }
 
-    /// Removes whatever in `tmp/` is not this store's own. Only while alone.
+    /// Removes whatever in `tmp/` belongs to no living store.
     pub(super) fn clear_tmp(&self) -> Result<u64, Error> {
-        let mut removed = 0;
+        let mut removed = self.sweep_sessions()?;
         for entry in list(&self.root.join("tmp"))? {
-            if entry.path() != self.session.path {
+            if !entry.file_name().to_string_lossy().starts_with("s-") {
                 remove_tree(entry.path())?;
                 removed += 1;
             }

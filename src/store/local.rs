@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::base::{ActionKey, Clock, Digest, Domain, Hasher, Tree};
+use crate::base::{ActionKey, Clock, Digest, Domain, Entry, Hasher, Tree};
 use crate::event::Event;
 use crate::store::codec::sameness;
 use crate::store::commit::{Committer, Unnamed};
 use crate::store::index::Index;
 use crate::store::layout::{Layout, io_error, keep_ballast, release_ballast};
+use crate::store::lease::Relied;
 use crate::store::read::{BIG, Reader, read_up_to};
 use crate::store::{Cas, Claim, Claims, Error, Found};
 
@@ -64,7 +65,7 @@ pub struct LocalStore {
 
 impl LocalStore {
     /// Opens the store in `dir`; makes one if the directory is missing or empty. Removes what dead
-    /// processes left unfinished. Waits while another process collects garbage.
+    /// processes left unfinished.
     ///
     /// # Errors
     /// [`Error::NotAStore`], [`Error::Newer`], [`Error::Network`], and what the system says.
@@ -106,8 +107,32 @@ impl LocalStore {
         self.layout.object_size(digest) == Some(size) || self.committer.blob_size(digest).is_some()
     }
 
-    fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+    fn lookup_now(&self, key: ActionKey) -> Result<Vec<Claim>, Error> {
+        // In this order: what waits is committed before it stops waiting.
+        let (forgotten, mut claims) = self.committer.claims(key);
+        if forgotten {
+            return Ok(claims);
+        }
+        let rows = self.index.lookup(key)?;
+        let now = self.options.clock.now().0;
+        if rows.iter().any(|row| now.saturating_sub(row.last_used) > USED_STEP) {
+            self.committer.used(key);
+        }
+        if claims.is_empty() {
+            claims.extend(rows.into_iter().filter_map(|row| row.claim));
+            return Ok(claims);
+        }
+        let waiting: Vec<_> = claims.iter().map(sameness).collect();
+        let older = rows.into_iter().filter_map(|row| row.claim);
+        claims.extend(older.filter(|claim| !waiting.contains(&sameness(claim))));
+        // Stable: of claims made at one moment, the one recorded later stays first.
+        claims.sort_by_key(|claim| std::cmp::Reverse(claim.created));
+        Ok(claims)
+    }
+
+    fn put(&self, digest: Digest, bytes: &[u8], tree: bool) -> Result<(), Error> {
         self.committer.sound()?;
+        self.layout.lease(&[Relied { digest, tree }])?;
         let size = bytes.len() as u64;
         if self.is_kept(digest, size) {
             return Ok(());
@@ -144,6 +169,7 @@ impl LocalStore {
             }
         }
         let digest = hasher.finish();
+        self.layout.lease(&[Relied { digest, tree: false }])?;
         if self.is_kept(digest, size) {
             self.layout.session().discard(&name);
         } else {
@@ -174,7 +200,7 @@ impl LocalStore {
 impl Cas for LocalStore {
     fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of_blob(bytes);
-        self.put(digest, bytes)?;
+        self.put(digest, bytes, false)?;
         Ok(digest)
     }
 
@@ -190,14 +216,14 @@ impl Cas for LocalStore {
             return self.put_big(&open_regular(path)?.0, path);
         }
         let digest = Digest::of_blob(&bytes);
-        self.put(digest, &bytes)?;
+        self.put(digest, &bytes, false)?;
         Ok((digest, bytes.len() as u64))
     }
 
     fn put_tree(&self, tree: &Tree) -> Result<Digest, Error> {
         let bytes = tree.encode();
         let digest = Digest::derive(Domain::Tree, &bytes);
-        self.put(digest, &bytes)?;
+        self.put(digest, &bytes, true)?;
         Ok(digest)
     }
 
@@ -250,25 +276,20 @@ impl Cas for LocalStore {
 
 impl Claims for LocalStore {
     fn lookup(&self, key: ActionKey) -> Result<Vec<Claim>, Error> {
-        // In this order: what waits is committed before it stops waiting.
-        let (forgotten, mut claims) = self.committer.claims(key);
-        if forgotten {
-            return Ok(claims);
+        let claims = self.lookup_now(key)?;
+        let mut named: Vec<Relied> = Vec::new();
+        for claim in &claims {
+            named.extend(claim.logs.map(|digest| Relied { digest, tree: false }));
+            named.extend(claim.outputs.iter().filter_map(|output| match &output.entry {
+                Entry::File { digest, .. } => Some(Relied { digest: *digest, tree: false }),
+                Entry::Dir { digest } => Some(Relied { digest: *digest, tree: true }),
+                Entry::Symlink { .. } => None,
+            }));
         }
-        let rows = self.index.lookup(key)?;
-        let now = self.options.clock.now().0;
-        if rows.iter().any(|row| now.saturating_sub(row.last_used) > USED_STEP) {
-            self.committer.used(key);
+        // Where that cannot be noted, as on a full disk, what a collection takes is made anew.
+        if let Err(error) = self.layout.lease(&named) {
+            tracing::warn!(%error, "what is in use was not noted");
         }
-        if claims.is_empty() {
-            claims.extend(rows.into_iter().filter_map(|row| row.claim));
-            return Ok(claims);
-        }
-        let waiting: Vec<_> = claims.iter().map(sameness).collect();
-        let older = rows.into_iter().filter_map(|row| row.claim);
-        claims.extend(older.filter(|claim| !waiting.contains(&sameness(claim))));
-        // Stable: of claims made at one moment, the one recorded later stays first.
-        claims.sort_by_key(|claim| std::cmp::Reverse(claim.created));
         Ok(claims)
     }
 

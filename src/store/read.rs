@@ -259,7 +259,13 @@ impl Reader {
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let failed = |error: io::Error| io_error("open", &self.layout.object_path(digest), error);
-        match rustix::fs::openat(self.layout.cas(), ObjectName::of(digest).as_c_str(), flags, Mode::empty()) {
+        let name = ObjectName::of(digest);
+        let open = || rustix::fs::openat(self.layout.cas(), name.as_c_str(), flags, Mode::empty());
+        let opened = match open() {
+            Err(Errno::NOENT) if self.layout.take_back(digest) => open(),
+            other => other,
+        };
+        match opened {
             Ok(fd) => {
                 let file = File::from(fd);
                 let meta = file.metadata().map_err(failed)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::{Digest, Entry, Tree};
 use crate::event::Event;
 use crate::store::layout::{io_error, keep_ballast, list, remove_tree};
+use crate::store::lease::Relied;
 use crate::store::local::is_for_want_of_room;
 use crate::store::{Cas, Claim, Error, Found, LocalStore};
 
@@ -170,23 +171,30 @@ impl LocalStore {
     }
 
     /// Collects garbage: drops claims by age and size, then every object that no claim and no root
-    /// reaches any more, then what dead processes left.
+    /// reaches any more, then what dead processes left. Other stores may be open on the directory and in use: what
+    /// they rely on stays. What this one put and nothing names does not.
     ///
     /// # Errors
-    /// [`Error::Busy`] when another store is open on the directory, in this process or another:
-    /// what it has put and not yet claimed would look like garbage.
+    /// [`Error::Busy`] when another collection is under way.
     pub fn gc(&self, options: &GcOptions) -> Result<GcReport, Error> {
         self.committer.flush(true)?;
-        let collected = self.layout.while_alone(|| self.collect(options))?;
+        let collected = self.layout.while_collecting(|| self.collect(options))?;
         collected.ok_or_else(|| Error::Busy { path: self.layout.root().to_owned() })
     }
 
     fn collect(&self, options: &GcOptions) -> Result<GcReport, Error> {
         let now = self.options.clock.now();
+        if !options.dry_run {
+            self.layout.take_all_back()?;
+        }
+        // In this order: an object that comes later is not looked at; a store that ends after its note was read is
+        // heeded; one that ended before has left its rows.
         let inventory = self.inventory()?;
+        let leased = self.layout.leased()?;
         let size_of = |digest: &Digest| inventory.objects.get(digest).copied().unwrap_or_default();
 
-        let roots: Vec<_> = options.roots.iter().map(|root| (*root, Kind::Unknown)).collect();
+        let mut roots: Vec<_> = options.roots.iter().map(|root| (*root, Kind::Unknown)).collect();
+        roots.extend(leased.iter().map(named_by_lease));
         let rooted = self.closure(&roots, &BTreeSet::new())?;
         // What stays, and of it what is known to lack nothing below.
         let mut kept = rooted.reached;
@@ -196,7 +204,9 @@ impl LocalStore {
         let mut doomed = Vec::new();
         let oldest = options.max_age.map(|age| now.0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
         let mut full = false;
+        let mut youngest = 0;
         for row in self.index.all()? {
+            youngest = youngest.max(row.id);
             let fresh = oldest.is_none_or(|oldest| row.last_used >= oldest);
             let closure = match &row.claim {
                 Some(claim) if fresh && !full => self.closure(&named_by(claim), &whole)?,
@@ -240,14 +250,21 @@ impl LocalStore {
             deleted?;
         }
         for (digest, _) in &garbage {
-            let path = self.layout.object_path(*digest);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io_error("remove", &path, error));
-                }
-                _ => {}
-            }
+            self.layout.discard(*digest)?;
         }
+        // What was needed meanwhile is taken back by being looked at; again notes first, then rows.
+        let mut needed: Vec<_> = self.layout.leased()?.iter().map(named_by_lease).collect();
+        loop {
+            let rows = self.index.rows_after(youngest, 256)?;
+            let Some(last) = rows.last() else { break };
+            youngest = last.id;
+            needed.extend(rows.iter().filter_map(|row| row.claim.as_ref()).flat_map(named_by));
+        }
+        self.closure(&needed, &BTreeSet::new())?;
+        let (objects, bytes) = self.layout.empty_trash()?;
+        report.kept_objects += report.objects.saturating_sub(objects);
+        report.kept_bytes += report.bytes.saturating_sub(bytes);
+        (report.objects, report.bytes) = (objects, bytes);
         for path in &old {
             remove_tree(path)?;
         }
@@ -357,6 +374,10 @@ fn named_by_entry(entry: &Entry) -> Option<(Digest, Kind)> {
         Entry::Dir { digest } => Some((*digest, Kind::Tree)),
         Entry::Symlink { .. } => None,
     }
+}
+
+fn named_by_lease(relied: &Relied) -> (Digest, Kind) {
+    (relied.digest, if relied.tree { Kind::Tree } else { Kind::Blob })
 }
 
 fn named_by_tree(tree: &Tree) -> impl Iterator<Item = (Digest, Kind)> + '_ {

@@ -7,6 +7,8 @@ mod agree;
 mod archives;
 mod bytes;
 mod chain;
+mod memory;
+mod policies;
 mod profile;
 mod support;
 mod tools;

@@ -4,6 +4,11 @@
 mod cases;
 mod generate;
 mod history;
+mod outlook;
+mod pages;
+mod past;
+mod privilege;
+mod recipes;
 mod revisions;
 
 use std::collections::BTreeSet;
@@ -27,6 +32,7 @@ fn review(found: PlanDiff) -> Review {
         skipped: Vec::new(),
         cosmetic: Vec::new(),
         inputs: Vec::new(),
+        unforeseen: None,
         prefix: String::new(),
     }
 }

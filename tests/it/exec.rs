@@ -6,6 +6,7 @@ mod caching;
 mod healing;
 mod inputs;
 mod journal;
+mod oracle;
 mod outputs;
 mod parallel;
 mod processes;

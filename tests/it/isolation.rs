@@ -4,6 +4,7 @@
 
 mod escapes;
 mod levels;
+mod limits;
 mod network;
 mod shell;
 mod survivors;

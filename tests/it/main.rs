@@ -8,6 +8,7 @@
     reason = "clearer in tests, where speed and odd names do not matter"
 )]
 
+mod approve;
 mod badinput;
 mod book;
 mod bundle;
@@ -28,6 +29,7 @@ mod language;
 mod lsp;
 mod memo;
 mod mistakes;
+mod mutations;
 mod packages;
 mod reference;
 mod rekey;

@@ -7,6 +7,7 @@ mod faults;
 mod history;
 mod model;
 mod sharing;
+mod together;
 mod upkeep;
 
 use std::path::{Path, PathBuf};

@@ -87,7 +87,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("unicode_normalization", &["base", "lang", "bundle"]),
     ("uuid", &["bundle", "ops"]),
     ("walkdir", &["store", "exec", "bundle", "ops"]),
-    ("tar", &["exec"]),
+    ("tar", &["exec", "ops"]),
     ("zip", &["bundle", "exec"]),
     ("zstd", &["bundle"]),
 ];

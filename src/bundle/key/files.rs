@@ -20,9 +20,14 @@ const KEY_FILE_BYTES: u64 = 64 * 1024;
 impl PublicKey {
     /// Reads a PEM file.
     pub fn from_pem_file(path: &Path) -> Result<Self, Error> {
+        Self::read_pem_file(path).map(|(key, _)| key)
+    }
+
+    /// Reads a PEM file, and returns the text too.
+    pub fn read_pem_file(path: &Path) -> Result<(Self, String), Error> {
         let file = File::open(path).map_err(Error::key_file("open", path))?;
         let text = read_text(file, path, "public key")?;
-        Self::from_pem(&text, &path.display().to_string())
+        Ok((Self::from_pem(&text, &path.display().to_string())?, text))
     }
 }
 

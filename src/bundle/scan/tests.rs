@@ -83,7 +83,7 @@ impl Sink for Kept {
 
 fn read(bytes: &[u8]) -> Result<Vec<FileFacts>, Refusal> {
     let mut kept = Kept::default();
-    let found = scan(bytes, &VerifyLimits::default(), &mut kept).unwrap();
+    let found = scan_rest(bytes, &VerifyLimits::default(), &mut kept, true).unwrap();
     assert_eq!(found.size, bytes.len() as u64, "the rest is hashed too");
     assert_eq!(found.sha256, <[u8; 32]>::from(Sha256::digest(bytes)));
     let layout = found.layout?;

@@ -121,3 +121,21 @@ fn folders_are_walked_into() {
     assert_eq!(ask(&level), Reason::InputChanged { path: "src/y.c".into() });
     assert_eq!(ask(&|_| None), Reason::InputChanged { path: "src".into() });
 }
+
+#[test]
+fn two_values_that_differ_never_look_the_same() {
+    let text = |text: &str| Value::text(text);
+    let list = |words: &[&str]| Value::List(words.iter().map(|word| text(word)).collect());
+    let long = |end: &str| text(&format!("{}{end}{}", "a".repeat(500), "b".repeat(500)));
+    let map = |value: Value| Value::Map([("k".to_owned(), value)].into());
+    for (before, after) in [
+        (list(&["one", "two"]), list(&["one two"])),
+        (list(&[""]), list(&[])),
+        (list(&["a", "b c"]), list(&["a", "b", "c"])),
+        (long("x"), long("y")),
+        (Value::List(vec![long("x")]), Value::List(vec![long("y")])),
+        (map(long("x")), map(long("y"))),
+    ] {
+        assert_ne!(shown(Some(&before), Some(&after)), shown(Some(&after), Some(&before)), "{before:?}");
+    }
+}

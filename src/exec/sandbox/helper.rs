@@ -256,6 +256,7 @@ fn confine(control: &OwnedFd) -> Result<(), Broken> {
 fn confine_self(task: &Task, sockets: Sockets, read: Vec<Vec<u8>>) -> Result<(), Broken> {
     limit(Resource::Core, 0);
     limit(Resource::Fsize, FILE_BYTES);
+    inner::bound_each(&task.bounds);
     let what = "confine files by Landlock";
     let mut fence = step(what, Fence::new(task.ports.as_deref()))?;
     for path in read.into_iter().map(path_of) {

@@ -16,6 +16,7 @@ use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, pidfd_open, waitpid};
 
+use crate::exec::bounds::{self, Bounds, Breach};
 use crate::exec::sandbox::fence::Fence;
 use crate::exec::sandbox::seccomp::Filter;
 use crate::exec::sandbox::template::{Broken, MACHINE_PROC, SCRATCH, step};
@@ -27,6 +28,11 @@ pub(super) const BUILD: &str = "/build";
 const EMPTY: &str = "/run";
 /// Processes and threads that an action may have at once.
 const PROCESSES: u64 = 8192;
+/// The lowest bound that the kernel takes with room to spare.
+const FEWEST: u64 = 512;
+/// Memory that one process may have beyond the bound of all, before it is refused more: the bound is looked
+/// after a few times a second.
+const SLACK: u64 = 256 << 20;
 /// How often to look after orphans while the program runs.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -46,6 +52,8 @@ pub(super) struct Task {
     pub(super) ports: Option<Vec<u16>>,
     /// What standard input is.
     pub(super) input: Input,
+    /// What it may use at most.
+    pub(super) bounds: Bounds,
 }
 
 /// What standard input is.
@@ -77,6 +85,9 @@ impl Task {
         let ports: Vec<[u8; 2]> = self.ports.iter().flatten().map(|port| port.to_le_bytes()).collect();
         parcel.number(u64::from(self.ports.is_some())).list(ports.iter().map(<[u8; 2]>::as_slice));
         parcel.number(self.input as u64);
+        for most in [self.bounds.processes, self.bounds.memory, self.bounds.file_bytes] {
+            parcel.number(most.unwrap_or(u64::MAX));
+        }
         parcel
     }
 
@@ -100,8 +111,10 @@ impl Task {
             1 => Input::Stream,
             _ => Input::Terminal,
         };
+        let mut bound = || Ok::<_, Error>(Some(reader.number()?).filter(|most| *most < u64::MAX));
+        let bounds = Bounds { processes: bound()?, memory: bound()?, file_bytes: bound()? };
         let program = has_program.then(|| program.into());
-        Ok(Self { attempt, program, argv0, args, env, cwd, ports: has_ports.then_some(ports), input })
+        Ok(Self { attempt, program, argv0, args, env, cwd, ports: has_ports.then_some(ports), input, bounds })
     }
 
     /// The command that starts it.
@@ -144,12 +157,19 @@ pub(super) fn run(mut given: Given<'_>) -> isize {
         }
         Ok(Some(task)) => match start(&task, &mut given) {
             Ok(pid) => {
-                let status = wait(pid, job);
+                let ended = wait(pid, job, &task.bounds);
                 end_all();
+                let (status, breach) = match ended {
+                    Ended::Status(status) => (Some(status), None),
+                    Ended::Breach(breach) => (None, Some(breach)),
+                    Ended::Unwanted => (None, None),
+                };
+                let exceeded = breach.map(Frame::Exceeded);
                 let frame = match (status.and_then(|status| status.code()), status.and_then(|s| s.signal())) {
                     (Some(code), _) => Frame::Exited(code),
                     (None, signal) => Frame::Signalled(signal.unwrap_or(9)),
                 };
+                let frame = exceeded.unwrap_or(frame);
                 // A runner that is gone needs no answer.
                 let _ = frame.send(job, &[]);
             }
@@ -184,10 +204,13 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
     step("leave the machine's `/proc`", mount_bind(EMPTY, MACHINE_PROC))?;
     // Since Linux 6.14 this bounds the processes of the namespace; before, it is the machine's, which
     // root could change from here. There the limit of the user has to do.
+    // The kernel keeps the first 300 numbers, so a lower bound is looked after by this process.
     let own_bound = counts_processes_of_namespaces();
-    if !own_bound || std::fs::write("/proc/sys/kernel/pid_max", PROCESSES.to_string()).is_err() {
-        limit(Resource::Nproc, PROCESSES);
+    let most = task.bounds.processes.map_or(PROCESSES, |most| most.saturating_mul(2).clamp(FEWEST, PROCESSES));
+    if !own_bound || std::fs::write("/proc/sys/kernel/pid_max", most.to_string()).is_err() {
+        limit(Resource::Nproc, most);
     }
+    bound_each(&task.bounds);
     if let Some((whom, number)) = given.fresh_net {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let space = step("find the network namespace", rustix::fs::open("/proc/self/ns/net", flags, Mode::empty()))?;
@@ -235,6 +258,16 @@ pub(super) fn give_up() -> Result<(), Broken> {
     step("give up capabilities", set_capabilities(None, sets))
 }
 
+/// Bounds what each process may have.
+pub(super) fn bound_each(bounds: &Bounds) {
+    if let Some(most) = bounds.file_bytes {
+        limit(Resource::Fsize, most);
+    }
+    if let Some(most) = bounds.memory {
+        limit(Resource::Data, most.saturating_mul(2).max(most.saturating_add(SLACK)));
+    }
+}
+
 /// Sets a limit on this process and what it starts.
 pub(super) fn limit(resource: Resource, most: u64) {
     let old = rustix::process::getrlimit(resource);
@@ -278,19 +311,30 @@ fn start(task: &Task, given: &mut Given<'_>) -> std::io::Result<Pid> {
     Ok(Pid::from_child(&child))
 }
 
-/// Waits for the program, and meanwhile for every orphan.
-fn wait(program: Pid, job: BorrowedFd<'_>) -> Option<ExitStatus> {
-    let process = pidfd_open(program, PidfdFlags::empty()).ok()?;
+/// How waiting ended.
+enum Ended {
+    Status(ExitStatus),
+    /// Something was used too much of.
+    Breach(Breach),
+    /// Nobody wants to know any more.
+    Unwanted,
+}
+
+/// Waits for the program, and meanwhile for every orphan; and looks after what all of them use.
+fn wait(program: Pid, job: BorrowedFd<'_>, bounds: &Bounds) -> Ended {
+    let Ok(process) = pidfd_open(program, PidfdFlags::empty()) else { return Ended::Unwanted };
+    let look =
+        if bounds.are_watched() { Timespec { tv_sec: 0, tv_nsec: bounds::LOOK.subsec_nanos().into() } } else { LOOK };
     loop {
         let mut fds = [PollFd::new(&process, PollFlags::IN), PollFd::from_borrowed_fd(job, PollFlags::IN)];
-        let woken = poll(&mut fds, Some(&LOOK));
+        let woken = poll(&mut fds, Some(&look));
         if woken.is_ok() && !fds[1].revents().is_empty() {
             let mut message = [0; 8];
             match receive(job, &mut message) {
                 // The runner is gone, and nobody wants the result.
                 Ok((0, _)) | Err(_) => {
                     end_all();
-                    return None;
+                    return Ended::Unwanted;
                 }
                 Ok(_) => {
                     signal_all(Signal::TERM);
@@ -300,7 +344,11 @@ fn wait(program: Pid, job: BorrowedFd<'_>) -> Option<ExitStatus> {
             }
         }
         if let Some(status) = reap(program) {
-            return Some(status);
+            return Ended::Status(status);
+        }
+        // All but this one, which is the first of the namespace.
+        if let Some(breach) = bounds.breach(|pid, _| pid != 1) {
+            return Ended::Breach(breach);
         }
     }
 }

@@ -196,6 +196,7 @@ fn task_of(job: &Job<'_>) -> Task {
     };
     Task {
         ports,
+        bounds: job.bounds,
         argv0: job.argv0.into(),
         args: job.args.iter().map(OsString::from).collect(),
         env: job.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -332,6 +333,7 @@ impl<'a> Sandboxed<'a> {
             (Some(_), _) => End::TimedOut,
             (None, Some(Frame::Exited(code))) => End::Exited(code),
             (None, Some(Frame::Signalled(signal))) => End::Signalled(signal),
+            (None, Some(Frame::Exceeded(breach))) => End::Exceeded(breach),
             // Its first process was killed by somebody, and all of it with that.
             (None, None) if self.process.is_some() => End::Signalled(Signal::KILL.as_raw()),
             (None, other) => End::NotStarted(trouble(other)),

@@ -17,6 +17,7 @@ use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize,
 
 use crate::base::Clock;
 use crate::exec::CancelToken;
+use crate::exec::bounds::Bounds;
 use crate::exec::ports::Job;
 use crate::exec::process::CHUNK;
 use crate::exec::reaper::Tree;
@@ -91,6 +92,8 @@ impl SandboxRunner {
         task.program = Some(find(job, name, visit.isolation)?);
         task.argv0 = name.into();
         task.args = visit.visitor.iter().skip(1).map(OsString::from).collect();
+        // A limit is for what runs unattended.
+        task.bounds = Bounds::default();
         task.input = if streams.terminal.is_some() { Input::Terminal } else { Input::Stream };
         if let (Some(_), Some(kind)) = (&streams.terminal, terminal) {
             task.env.push(("TERM".into(), kind.clone()));

@@ -17,6 +17,8 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
+use crate::exec::bounds::Breach;
+
 /// Bytes of a message; the kernel takes about six times as many.
 const CHUNK: usize = 32 * 1024;
 /// Bytes of a parcel. Arguments and variables have the kernel's bounds, which are lower.
@@ -160,8 +162,8 @@ pub(super) enum Frame {
     NotStarted(i32),
     /// The sandbox could not be made: what was tried, and the error of the system.
     Broken(String, i32),
-    /// The action tried to use a path that it does not have: what it tried, and the path.
-    Tried(u8, String),
+    /// The action used too much of something, and was killed.
+    Exceeded(Breach),
 }
 
 impl Frame {
@@ -175,7 +177,8 @@ impl Frame {
             Self::Signalled(signal) => (b'S', *signal, ""),
             Self::NotStarted(error) => (b'N', *error, ""),
             Self::Broken(what, error) => (b'X', *error, what.as_str()),
-            Self::Tried(how, path) => (b'T', i32::from(*how), path.as_str()),
+            Self::Exceeded(Breach::Processes) => (b'L', 0, ""),
+            Self::Exceeded(Breach::Memory) => (b'L', 1, ""),
         };
         let mut bytes = vec![kind];
         bytes.extend_from_slice(&number.to_le_bytes());
@@ -200,7 +203,7 @@ impl Frame {
             b'S' => Self::Signalled(number),
             b'N' => Self::NotStarted(number),
             b'X' => Self::Broken(text, number),
-            b'T' => Self::Tried(number as u8, text),
+            b'L' => Self::Exceeded(if number == 0 { Breach::Processes } else { Breach::Memory }),
             _ => return Err(malformed()),
         };
         Ok(Some((frame, fds.into_iter().next())))

@@ -89,7 +89,7 @@ impl Decoder<'_> {
         found
     }
 
-    fn size(&mut self, node: &Node, name: &str) -> Option<u64> {
+    pub(super) fn size(&mut self, node: &Node, name: &str) -> Option<u64> {
         let given = prop_name(node, name)?;
         let found = parse_size_bytes(&given.value);
         if found.is_none() {
@@ -98,7 +98,7 @@ impl Decoder<'_> {
         found
     }
 
-    fn count(&mut self, node: &Node, name: &str) -> Option<u64> {
+    pub(super) fn count(&mut self, node: &Node, name: &str) -> Option<u64> {
         self.natural(prop(node, name)?, 1)
     }
 

@@ -49,6 +49,7 @@ impl Decoder<'_> {
             timeout: self.timeout(node),
             retry: self.retry(node),
             holds: Vec::new(),
+            limits: Vec::new(),
             idempotent: prop(node, "idempotent").filter(|_| is_true(node, "idempotent")).map(|value| value.span),
             take: prop(node, "take").and_then(|value| self.expr(value)),
             outputs_known: self.intact(node, "output"),
@@ -105,6 +106,14 @@ impl Decoder<'_> {
                     }
                 }
                 "resources" => self.machine_holds(child, &mut work),
+                "limits" => {
+                    for name in ["processes", "files"] {
+                        work.limits.extend(self.count(child, name).map(|most| (name, most)));
+                    }
+                    for name in ["memory", "output"] {
+                        work.limits.extend(self.size(child, name).map(|most| (name, most)));
+                    }
+                }
                 _ => {}
             }
         }

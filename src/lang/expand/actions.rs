@@ -270,6 +270,10 @@ impl<'a> Expander<'a, '_> {
                 holds.insert(one_at_a_time(&pattern.value), 1);
             }
         }
+        let mut limits = BTreeMap::new();
+        for work in outer.into_iter().chain([work]) {
+            limits.extend(work.limits.iter().map(|(name, most)| ((*name).to_owned(), *most)));
+        }
         let ir = ActionIr {
             addr: site.addr,
             body,
@@ -283,6 +287,7 @@ impl<'a> Expander<'a, '_> {
             timeout_ms,
             retry,
             holds: holds.into_iter().collect(),
+            limits,
             take,
             idempotent: work.idempotent.is_some(),
             services: Vec::new(),

@@ -407,6 +407,7 @@ impl<'a> Expander<'a, '_> {
             tools: Vec::new(),
             cwd: None,
             timeout_ms: None,
+            limits: BTreeMap::new(),
             retry: None,
             holds: Vec::new(),
             take: None,

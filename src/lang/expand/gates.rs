@@ -347,6 +347,7 @@ fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
         tools: Vec::new(),
         cwd: None,
         timeout_ms: None,
+        limits: BTreeMap::new(),
         retry: None,
         holds: Vec::new(),
         take: None,

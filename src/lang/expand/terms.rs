@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::format_micro_usd;
-use crate::lang::ast::GraphDecl;
+use crate::lang::Lock;
+use crate::lang::ast::{GraphDecl, Name};
 use crate::lang::ir::ActionIr;
 use crate::lang::program::{DeclId, Program};
-use crate::lang::route::{SecretTerms, TenantTerms, Terms};
+use crate::lang::route::{PackageTerms, SecretTerms, TenantTerms, Terms};
 
 pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl, actions: &[ActionIr]) -> Terms {
     let mut at_most = 0_u64;
@@ -49,7 +50,36 @@ pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl
             .allow_tier
             .as_ref()
             .map_or_else(|| vec!["primary".to_owned()], |tiers| tiers.iter().map(|tier| tier.value.clone()).collect());
-        TenantTerms { name: decl.name.value.clone(), budget, tiers, quota, weight: decl.weight }
+        let names = |all: &Option<Vec<Name>>| {
+            let mut names: Vec<String> = all.as_ref()?.iter().map(|name| name.value.clone()).collect();
+            names.sort_unstable();
+            names.dedup();
+            Some(names)
+        };
+        let (trust, capabilities) = (names(&decl.trust), names(&decl.allow_capability));
+        TenantTerms { name: decl.name.value.clone(), budget, tiers, trust, capabilities, quota, weight: decl.weight }
     });
-    Terms { tenant, budget: graph.budget.as_ref().map(|money| money.value), at_most, secrets }
+    let (packages, lock) = packages(program);
+    let budget = graph.budget.as_ref().map(|money| money.value);
+    Terms { tenant, budget, at_most, secrets, packages, lock }
+}
+
+/// Packages of others that the program rests on, and the digest that stands for all of them.
+fn packages(program: &Program) -> (BTreeMap<String, PackageTerms>, Option<String>) {
+    let locked = program.packages.iter().filter_map(|package| Some((package, package.locked.as_ref()?)));
+    let mut lock = Lock::default();
+    let mut packages = BTreeMap::new();
+    for (package, locked) in locked {
+        lock.packages.push(locked.clone());
+        let terms = PackageTerms {
+            version: locked.version.to_string(),
+            source: locked.source.to_string(),
+            tree: locked.tree.hex(),
+            grants: package.granted.iter().map(|power| power.word().to_owned()).collect(),
+        };
+        packages.insert(locked.name.clone(), terms);
+    }
+    lock.packages.sort();
+    let root = (!lock.packages.is_empty()).then(|| lock.root().hex());
+    (packages, root)
 }

@@ -9,8 +9,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Value, json};
 
-use crate::base::{format_bytes, format_duration};
-use crate::bundle::{Inspected, InspectedTool, Status, read_files};
+use crate::base::{format_bytes, format_duration, format_micro_usd};
+use crate::bundle::{Inspected, InspectedTool, Served, Status, read_files};
 use crate::ops::Error;
 use crate::ops::audit::AuditReply;
 use crate::ops::report::ReportData;
@@ -101,7 +101,7 @@ fn context(data: &ReportData<'_>) -> Value {
         .iter()
         .map(|check| {
             let (class, note) = match &check.status {
-                Status::Passed(note) => ("good", note.replace('`', "")),
+                Status::Passed(note) => ("good", shortened(&note.replace('`', ""))),
                 Status::Refused(refusal) => ("bad", refusal.to_string().replace('`', "")),
                 Status::Skipped => ("skipped", "not reached".to_owned()),
             };
@@ -152,7 +152,8 @@ fn context(data: &ReportData<'_>) -> Value {
         "tools": tools,
         "machine": inspected.tools.iter().filter(|tool| !is_described(tool)).map(|tool| &tool.name).collect::<Vec<_>>(),
         "run": data.steps.map(run),
-        "gates": gates(data.steps),
+        "gates": gates(data),
+        "served": served(data),
         "level": manifest.level,
         "parts": data.parts,
         "scores": scores(data.parts),
@@ -175,6 +176,21 @@ fn date(started: &str) -> String {
         (Some(day), Some(time)) => format!("{day} at {time} UTC"),
         _ => started.to_owned(),
     }
+}
+
+/// A text with digests cut to what tells them apart: they stand whole elsewhere on the page.
+fn shortened(text: &str) -> String {
+    let word = |word: &str| {
+        let digits = word.rsplit(':').next().unwrap_or(word);
+        let is_digest = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_digest { format!("{}\u{2026}", &word[..word.len() - 48]) } else { word.to_owned() }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The last part of a path, for where there is little room.
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn sentence(text: &str) -> String {
@@ -233,24 +249,43 @@ fn run(steps: &Steps) -> Value {
     })
 }
 
-/// The gates among the steps of a run: actions at `NODE/guard/GATE`.
-fn gates(steps: Option<&Steps>) -> Value {
-    let found: Vec<Value> = steps
-        .map_or(&[][..], |steps| &steps.steps)
-        .iter()
-        .filter_map(|step| {
-            let (node, gate) = step.addr.split_once("/guard/")?;
-            let (class, word) = match step.outcome.as_str() {
-                "ran" | "cached" | "cut-off" => ("good", "passed"),
-                "failed" => ("bad", "failed"),
-                _ => ("skipped", "not reached"),
-            };
-            let why = step.failure.as_deref().and_then(|text| text.lines().next()).unwrap_or_default();
-            Some(json!({"node": node, "gate": gate, "class": class, "word": word, "why": why}))
-        })
-        .collect();
+/// The gates of the run, and those that the provenance says were passed.
+fn gates(data: &ReportData<'_>) -> Value {
+    let kinds: BTreeMap<&str, &str> =
+        data.inspected.work.gates.iter().map(|gate| (gate.address.as_str(), gate.kind.as_str())).collect();
+    let shown = |address: &str, outcome: &str, failure: Option<&str>| {
+        let (node, gate) = address.split_once("/guard/")?;
+        let (class, word) = match outcome {
+            "ran" | "cached" | "cut-off" => ("good", "passed"),
+            "failed" => ("bad", "failed"),
+            _ => ("skipped", "not reached"),
+        };
+        let why = failure.and_then(|text| text.lines().next()).unwrap_or_default();
+        let kind = kinds.get(address).copied().unwrap_or_default();
+        Some(json!({"node": node, "gate": gate, "kind": kind, "class": class, "word": word, "why": why}))
+    };
+    let found: Vec<Value> = match data.steps {
+        Some(steps) => {
+            steps.steps.iter().filter_map(|step| shown(&step.addr, &step.outcome, step.failure.as_deref())).collect()
+        }
+        None => kinds.keys().filter_map(|address| shown(address, "ran", None)).collect(),
+    };
     let passed = found.iter().filter(|gate| gate["class"] == "good").count();
     json!({"all": found, "passed": passed, "ok": passed == found.len()})
+}
+
+/// Who was chosen for what, by the plan.
+fn served(data: &ReportData<'_>) -> Vec<Value> {
+    let dollars = |micro: u64| format!("${}", format_micro_usd(micro));
+    let row = |one: &Served| {
+        let asked = one.capability.as_deref().or(one.agent.as_deref()).unwrap_or_default();
+        let model = one.model.as_ref().map_or_else(String::new, |model| format!(", {model}"));
+        json!({
+            "asked": asked, "by": format!("{} {}{model}", one.kind, one.chosen), "tier": one.tier,
+            "actions": one.actions, "price": one.price, "at_most": dollars(one.at_most),
+        })
+    };
+    data.inspected.work.served.iter().map(row).collect()
 }
 
 /// What the summary shows of tests and measurements: a title, a line, and a class, each.
@@ -259,18 +294,18 @@ fn scores(parts: &Value) -> Vec<Value> {
     let mut scores = Vec::new();
     for part in rows_of("tests") {
         if let Some(title) = part["title"].as_str().filter(|title| !title.is_empty() && *title != "Results") {
-            scores.push(json!({"title": title, "line": part["path"], "class": part["rows"][0]["class"]}));
+            scores.push(json!({"title": title, "line": last(part["path"].as_str().unwrap_or_default()), "class": part["rows"][0]["class"]}));
         }
     }
     for part in rows_of("performance") {
         let row = &part["rows"][0];
         if let (Some(name), Some(value)) = (row["name"].as_str(), row["value"].as_str()) {
-            scores.push(json!({"title": value, "line": format!("{name}, {}", part["path"].as_str().unwrap_or_default()), "class": row["class"]}));
+            scores.push(json!({"title": value, "line": format!("{name}, {}", last(part["path"].as_str().unwrap_or_default())), "class": row["class"]}));
         }
     }
     for part in rows_of("security") {
         if let Some(title) = part["title"].as_str().filter(|title| !title.is_empty() && *title != "Found") {
-            scores.push(json!({"title": title, "line": part["path"], "class": part["rows"][0]["class"]}));
+            scores.push(json!({"title": title, "line": last(part["path"].as_str().unwrap_or_default()), "class": part["rows"][0]["class"]}));
         }
     }
     scores

@@ -307,3 +307,28 @@ fn extracted_folders_hold_exactly_what_was_signed() {
         assert_eq!(verdict.accepted(), expected.is_empty());
     }
 }
+
+#[test]
+fn files_of_any_size_and_kind_get_an_answer() {
+    // A file may claim any size without taking any room: it is not read to its end.
+    let huge = |path: &Path| std::fs::File::options().write(true).open(path).unwrap().set_len(1 << 42).unwrap();
+    let made = Made::tiny();
+    let folder = tempfile::tempdir().unwrap();
+    extract(&made, folder.path());
+    huge(&folder.path().join("out/a"));
+    let options = VerifyOptions::new("acme");
+    let verdict = verify_extracted(folder.path(), made.zip(), &trusting(), &options).unwrap();
+    assert_eq!(verdict.refusals().map(|(_, refusal)| refusal.code).collect::<Vec<_>>(), [Code::B0705]);
+    huge(made.zip());
+    let verdict = made.verify();
+    assert_eq!(verdict.refusals().map(|(_, refusal)| refusal.code).collect::<Vec<_>>(), [Code::B0601]);
+    huge(&made.built.intoto.path);
+    assert_eq!(made.verify().refusals().next().unwrap().1.code, Code::B0401);
+    // Nobody waits for a writer that may never come.
+    let made = Made::tiny();
+    std::fs::remove_file(made.zip()).unwrap();
+    let pipe = super::tools::command("mkfifo").arg(made.zip()).status();
+    if pipe.is_ok_and(|status| status.success()) {
+        assert_eq!(verify(made.zip(), &trusting(), &options).unwrap_err().code(), Code::B0302);
+    }
+}

@@ -9,7 +9,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use partita::base::{Digest, RelPath, Tree};
 use partita::bundle::{
     Built, BundleFile, BundleSpec, Component, DEFAULT_EPOCH, Dependency, Envelope, PAYLOAD_TYPE, Policy, PrivateKey,
-    Profile, Signer, Source, ToolIdentity, ToolUse, Verdict, VerifyOptions, build, side_files, verify,
+    Profile, Signer, Source, ToolIdentity, ToolUse, Verdict, VerifyOptions, Work, build, side_files, verify,
 };
 use partita::plan::Isolation;
 use partita::store::{Cas, Error, Found};
@@ -118,10 +118,13 @@ pub(crate) fn spec_of(cas: &Blobs, files: &[(&str, &[u8], bool)]) -> BundleSpec 
         files: files.collect(),
         tools: Vec::new(),
         inputs: Vec::new(),
+        packages: Vec::new(),
+        lock: None,
         isolation: Isolation::Full,
         source_date_epoch: DEFAULT_EPOCH,
         components: Vec::new(),
         profile: Profile::default(),
+        work: Work::default(),
     }
 }
 

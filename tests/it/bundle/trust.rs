@@ -263,6 +263,13 @@ fn keys_cannot_be_confused() {
         envelope["payload"] = json!(BASE64.encode(text.as_bytes()));
     };
     assert_eq!(changed(&edited), wrong);
+    // The same payload in another text: two texts put together, each with its padding.
+    let other_text = |envelope: &mut Value| {
+        let payload = payload(envelope);
+        let at = payload.len() / 2 / 3 * 3 + 1;
+        envelope["payload"] = json!(BASE64.encode(&payload[..at]) + &BASE64.encode(&payload[at..]));
+    };
+    assert_eq!(changed(&other_text), [("signatures", Code::B0401)]);
     assert_eq!(changed(&|envelope| envelope["more"] = json!(1)), [("envelopes", Code::B0401)]);
 }
 

@@ -176,3 +176,41 @@ fn fmt_writes_the_canonical_form_and_only_that() {
     assert_eq!(workspace.read("broken.kdl"), "graph g {\n");
     assert_eq!(workspace.read("a.kdl"), formatted);
 }
+
+#[test]
+fn a_plan_file_is_signed_on_request_and_checked_byte_by_byte() {
+    let workspace = sample();
+    for name in ["ana", "eve"] {
+        workspace.run(&["key", "generate", name]).ok();
+    }
+    workspace
+        .run(&["plan", "report", "-o", "r.plan", "--sign", "ana"])
+        .ok()
+        .says("signed by `ana`")
+        .says("r.plan.sig.json");
+    let envelope: Value = serde_json::from_str(&workspace.read("r.plan.sig.json")).expect("an envelope is JSON");
+    assert_eq!(envelope["payloadType"], "application/vnd.in-toto+json");
+    let pem = workspace.state().join("keys/ana.pub.pem");
+    let pem = pem.to_str().expect("it is UTF-8");
+    // The plan is shown as from its graph, but for places.
+    let shown = workspace.run(&["plan", "report"]).ok().stdout;
+    for key in ["ana", pem] {
+        assert_eq!(workspace.run(&["plan", "r.plan", "--signed-by", key]).ok().stdout, shown);
+    }
+    assert_eq!(workspace.run(&["plan", "r.plan", "--format", "json"]).ok().stdout, workspace.read("r.plan"));
+    workspace.run(&["plan", "r.plan", "--signed-by", "eve"]).expect(22).says("it was signed by another key");
+    // The same plan written in other bytes is another file, and so is another plan.
+    let text = workspace.read("r.plan");
+    workspace.write("r.plan", text.replacen("{\"actions\":3", "{ \"actions\":3", 1));
+    assert_ne!(workspace.read("r.plan"), text);
+    workspace.run(&["plan", "r.plan", "--signed-by", "ana"]).expect(22).says("it is about another file");
+    workspace.run(&["plan", "report", "-o", "r.plan", "-p", "lang=de"]).ok();
+    workspace.run(&["plan", "r.plan", "--signed-by", "ana"]).expect(22).says("it is about another file");
+    workspace.write("r.plan", &text);
+    workspace.run(&["plan", "r.plan", "--signed-by", "ana"]).ok();
+    workspace.remove("r.plan.sig.json");
+    workspace.run(&["plan", "r.plan", "--signed-by", "ana"]).expect(22).says("there is no `");
+    workspace.run(&["plan", "report", "--sign", "ana"]).expect(2);
+    workspace.run(&["plan", "report", "--signed-by", "ana"]).expect(2).says("is not a plan file");
+    workspace.run(&["plan", "report", "-o", "x.svg", "--format", "svg", "--sign", "ana"]).expect(2).says("as json");
+}

@@ -260,6 +260,16 @@ fn a_command_that_is_not_found_leads_to_tools() {
 }
 
 #[test]
+fn a_script_of_the_workspace_is_named_with_its_path() {
+    let spec =
+        "partita edition=1\ntool mine { exec mine.sh; uses sh; }\ngraph g {\n    node a { run mine; output o }\n}\n";
+    let workspace = Workspace::with_spec(spec).script("mine.sh", "#!/bin/sh\necho x > o\n");
+    workspace.run(&["run", "g"]).expect(32).says("which is named with its path: `exec \"./mine.sh\"`");
+    workspace.write("partita.kdl", spec.replace("exec mine.sh", "exec \"./mine.sh\""));
+    workspace.run(&["run", "g"]).ok();
+}
+
+#[test]
 fn a_tool_that_is_a_script_of_a_version_manager_is_told_apart() {
     let workspace = Workspace::with_spec(
         "partita edition=1\ntool mine { exec mine fingerprint=\"--version\" }\ngraph g {\n    node a { run mine; output o }\n}\n",

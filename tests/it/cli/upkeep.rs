@@ -84,3 +84,47 @@ fn doctor_looks_at_what_runs_need() {
     // Without a workspace it looks at the rest.
     Workspace::new().run(&["doctor"]).ok().prints("store");
 }
+
+#[test]
+fn what_keeps_an_object_is_told() {
+    let workspace = sample();
+    let report = workspace.run(&["run", "report", "--format", "json"]).ok().json();
+    let action = &report["actions"][0];
+    let digest = action["outputs"][0]["digest"].as_str().expect("a digest is text");
+    let addr = action["addr"].as_str().expect("an address is text");
+    let kept = workspace.run(&["store", "why", &digest[..10]]).ok();
+    kept.prints(&format!("b3:{digest}")).prints(&format!("of {addr}, made by run "));
+    let kept = workspace.run(&["store", "why", digest, "--format", "json"]).ok().json();
+    assert_eq!(kept["kept_by"][0]["key"], action["key"]);
+    workspace.run(&["store", "why", "0000"]).expect(2).says("there is no object `0000` in the store");
+}
+
+#[test]
+fn state_is_saved_and_brought_back() {
+    let workspace = sample();
+    workspace.run(&["deliver", "report"]).ok();
+    let runs = workspace.run(&["runs"]).ok().stdout;
+    let keys = workspace.run(&["key", "show"]).ok().stdout;
+    let file = workspace.around().join("state.tar");
+    let file = file.to_str().expect("it is UTF-8");
+    workspace.run(&["state", "backup", file]).ok().prints("saved ");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).expect("it is there").permissions());
+    assert_eq!(mode & 0o777, 0o600, "keys are in it");
+    workspace.run(&["state", "restore", file]).expect(2).says("is not empty");
+    workspace.drop_state();
+    workspace.run(&["state", "restore", file]).ok().prints("brought back ");
+    assert_eq!(workspace.run(&["runs"]).ok().stdout, runs);
+    assert_eq!(workspace.run(&["key", "show"]).ok().stdout, keys);
+    let why = workspace.run(&["run", "report", "--format", "json"]).ok().json();
+    assert!(why["actions"].as_array().expect("a list").iter().all(|action| action["reason"]["code"] == "same-key"));
+    // Foreign, cut short and hostile files change nothing.
+    workspace.drop_state();
+    let bytes = std::fs::read(file).expect("it is there");
+    for (name, bytes) in [("cut", &bytes[..bytes.len() / 2]), ("foreign", b"no archive".as_slice()), ("empty", b"")] {
+        let bad = workspace.around().join(name);
+        std::fs::write(&bad, bytes).expect("a file can be written");
+        let bad = bad.to_str().expect("it is UTF-8");
+        workspace.run(&["state", "restore", bad]).expect(2).says("is no backup of a state directory");
+        assert!(!workspace.state().join("history.sqlite").exists());
+    }
+}

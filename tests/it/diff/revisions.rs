@@ -49,6 +49,15 @@ fn a_workspace_below_the_top_is_read_at_its_place() {
     git(&workspace, &["commit", "-q", "-m", "sub"]);
     let run = |args: &[&str]| workspace.partita(args).folder(&root.join("sub")).run();
     run(&["diff", "HEAD", ".", "--exit-code"]).ok();
+    workspace.write("sub/in/x", "1\n");
+    workspace
+        .write("sub/partita.kdl", "partita edition=1\ngraph s {\n node a { input \"in/**\"; write x; output o; }\n}\n");
+    git(&workspace, &["add", "-A"]);
+    git(&workspace, &["commit", "-q", "-m", "in"]);
+    workspace.write("sub/in/x", "2\n");
+    run(&["diff", "HEAD", "."]).ok().prints("1 input file changed, each taken in by up to 1 action: in/x");
+    git(&workspace, &["checkout", "-q", "HEAD~1", "--", "."]);
+    git(&workspace, &["reset", "-q", "--hard", "HEAD~1"]);
     // Before its first spec it has no graph.
     run(&["diff", "HEAD~1", "HEAD", "--exit-code"]).expect(5).prints("graph s: new");
     let sarif = run(&["diff", "HEAD~1", "HEAD", "--format", "sarif"]).ok().json();

@@ -55,10 +55,7 @@ fn a_file_that_is_no_input_is_named_with_the_line_that_should_declare_it() {
 fn a_program_that_is_no_tool_is_named() {
     for level in ["full", "landlock", "none"] {
         let Some(outcome) = run(level, "g/starts") else { continue };
-        outcome
-            .says("--> partita.kdl:7:10")
-            .says("help: `python3` is a program of this machine")
-            .says("`tools python3`");
+        outcome.says("--> partita.kdl:7:10").says("help: ").says("`tools python3`");
     }
 }
 

@@ -31,7 +31,14 @@ fn lines(ws: &Workspace, programs: &[&str], text: &str) -> Option<String> {
     }
     let bash = tool("bash")?;
     let text = format!("set -euo pipefail\nZ={ZIP}\n{text}");
-    Some(ws.command(&bash, &["-c", &text]).pass("PARTITA_NODE_MODULES").run().ok().stdout)
+    Some(
+        ws.command(&bash, &["-c", &text])
+            .pass("PARTITA_NODE_MODULES")
+            .env("PARTITA_ISOLATION", "none")
+            .run()
+            .ok()
+            .stdout,
+    )
 }
 
 /// Whether Python has the packages of requirements.txt.

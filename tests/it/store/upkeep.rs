@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use partita::base::{Digest, Entry};
-use partita::store::{Cas, Claims, Error, Found, GcOptions, LocalStore};
+use partita::store::{Cas, Claims, Error, Found, GcOptions, Holder, LocalStore};
 
 use super::{Bench, claim, file, flip, folder, key, names, replace};
 
@@ -136,20 +136,69 @@ fn the_least_used_claims_make_room() {
 }
 
 #[test]
-fn no_garbage_is_collected_while_another_store_is_open() {
+fn what_another_open_store_relies_on_stays() {
     let bench = Bench::new();
-    let (store, _) = three(&bench);
+    let (store, outputs) = three(&bench);
+    let garbage = store.put_bytes(b"nobody's").unwrap();
+    store.flush().unwrap();
     let other = bench.open();
+    // It put one, found one that was garbage, and was given a result that is too old to stay.
     let loose = other.put_bytes(b"not claimed yet").unwrap();
+    let found = store.put_bytes(b"found").unwrap();
+    store.flush().unwrap();
+    assert_eq!(other.put_bytes(b"found").unwrap(), found);
+    assert_eq!(other.lookup(key(1)).unwrap().len(), 1);
     other.flush().unwrap();
-    let error = store.gc(&GcOptions::default()).unwrap_err();
-    assert!(matches!(error, Error::Busy { .. }), "{error}");
-    assert!(other.contains(loose));
-    // The refusal left the lock as it was: now the other is refused.
-    assert!(matches!(other.gc(&GcOptions::default()), Err(Error::Busy { .. })));
+    let report = store.gc(&GcOptions { max_bytes: Some(0), ..GcOptions::default() }).unwrap();
+    assert_eq!((report.claims, report.kept_claims), (3, 0));
+    assert!(other.contains(loose) && other.contains(found) && !other.contains(garbage));
+    assert!(matches!(other.get_tree(digest_of(&outputs[0])).unwrap(), Found::Whole(_)));
+    assert!(other.contains(Digest::of_blob(&[b's'; 100])), "what lies in its folder stays with it");
+    assert!(!store.contains(digest_of(&outputs[1])));
+    // It says so.
+    assert_eq!(store.why(loose).unwrap(), [Holder::Lease]);
     drop(other);
+    assert_eq!(store.why(loose).unwrap(), []);
     store.gc(&GcOptions::default()).unwrap();
-    assert!(!store.contains(loose));
+    assert!(!store.contains(loose) && !store.contains(found));
+    assert!(store.verify().unwrap().is_sound());
+}
+
+#[test]
+fn a_collection_that_was_killed_loses_nothing() {
+    let bench = Bench::new();
+    let (store, outputs) = three(&bench);
+    let moved = digest_of(&outputs[1]);
+    std::fs::create_dir(bench.at().join("trash")).unwrap();
+    let aside = bench.at().join("trash").join(moved.hex());
+    std::fs::rename(bench.object(moved), &aside).unwrap();
+    assert!(matches!(store.get_tree(moved).unwrap(), Found::Whole(_)), "whoever needs it takes it back");
+    assert!(!aside.exists());
+    std::fs::rename(bench.object(moved), &aside).unwrap();
+    let report = store.gc(&GcOptions::default()).unwrap();
+    assert_eq!((report.claims, report.kept_claims, report.objects), (0, 3, 0));
+    assert!(store.contains(moved) && !bench.at().join("trash").exists());
+    // Two at once: the second does not wait.
+    let other = bench.open();
+    let lock = std::fs::File::open(bench.at().join("cas")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert!(matches!(other.gc(&GcOptions::default()), Err(Error::Busy { .. })));
+}
+
+#[test]
+fn why_names_results_and_the_path_in_them() {
+    let bench = Bench::new();
+    let (store, outputs) = three(&bench);
+    let shared = Digest::of_blob(&[b's'; 100]);
+    let holders = store.why(shared).unwrap();
+    assert_eq!(holders.len(), 2, "{holders:?}");
+    assert!(holders.iter().all(|holder| matches!(holder, Holder::Claim { place, .. } if place.contains('/'))));
+    let top = store.why(digest_of(&outputs[2])).unwrap();
+    assert!(matches!(top.as_slice(), [Holder::Claim { place, .. }] if !place.contains('/')), "{top:?}");
+    assert_eq!(store.find(&shared.hex()[..12]).unwrap(), Some(shared));
+    assert_eq!(store.find(&format!("b3:{shared}")).unwrap(), Some(shared));
+    assert_eq!(store.find(&shared.hex()[..7]).unwrap(), None);
+    assert_eq!(store.why(Digest::of_blob(b"unknown")).unwrap(), []);
 }
 
 #[test]

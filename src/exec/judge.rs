@@ -1,0 +1,137 @@
+//! How an attempt is judged by the way its process ended, and what a failure says: what happened, the end of
+//! what was printed, and what to declare. Leaves out running it, and its outputs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::base::{format_bytes, format_duration};
+use crate::exec::bounds::{Bounds, Breach};
+use crate::exec::capture::{tail_of, tails_of};
+use crate::exec::error::{Failure, FailureClass, Trouble};
+use crate::exec::ports::{End, Ended};
+use crate::exec::process::is_for_want_of_resources;
+use crate::exec::undeclared::{self, Seen};
+
+/// Whether a process ended well.
+/// `bound`: what it was given, and whether that is the run's.
+pub(super) fn judge(
+    ended: &Ended,
+    argv0: &str,
+    program: &Path,
+    bound: Option<(Duration, bool)>,
+    bounds: Bounds,
+) -> Result<(), Trouble> {
+    let fail = |class, what: String| {
+        let tail = tails_of(&ended.stdout, &ended.stderr);
+        let text = if tail.is_empty() { what } else { format!("{what}\n{tail}") };
+        Err(Failure::new(class, text).into())
+    };
+    if ended.survivors > 0 {
+        let count = ended.survivors;
+        return fail(FailureClass::Unkillable, format!("`{argv0}` left {count} processes that cannot be killed"));
+    }
+    match &ended.end {
+        End::Exited(0) => Ok(()),
+        End::Exited(code) => {
+            fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")).map_err(|trouble| {
+                match trouble {
+                    Trouble::Fail(failure) if *code == NOT_FOUND => {
+                        let help = not_found(&ended.stderr);
+                        Trouble::Fail(Failure { text: format!("{}\nhelp: {help}", failure.text), ..failure })
+                    }
+                    other => other,
+                }
+            })
+        }
+        End::Signalled(signal) if *signal == Signal::XFSZ.as_raw() => {
+            let most = bounds.file_bytes.map_or_else(|| "what one may have".to_owned(), format_bytes);
+            fail(FailureClass::Limit, format!("`{argv0}` wrote a file of more than {most} and was killed"))
+        }
+        End::Exceeded(Breach::Memory) => {
+            let most = format_bytes(bounds.memory.unwrap_or_default());
+            fail(FailureClass::Limit, format!("`{argv0}` used more memory than its limit of {most} and was killed"))
+        }
+        End::Exceeded(Breach::Processes) => {
+            let most = bounds.processes.unwrap_or_default();
+            let what = format!("`{argv0}` had more processes and threads than its limit of {most} and was killed");
+            fail(FailureClass::Limit, what)
+        }
+        End::Signalled(signal) => {
+            fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
+        }
+        End::TimedOut => {
+            let (limit, of_run) = bound.unwrap_or_default();
+            let limit = format_duration(limit);
+            let whose =
+                if of_run { "was still running at the timeout of the run," } else { "took longer than its timeout of" };
+            let comma = if of_run { "," } else { "" };
+            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit}{comma} and was killed"))
+        }
+        End::WantsTerminal => {
+            let what = format!(
+                "`{argv0}` asked the terminal for input and was killed: actions have no terminal; give what it asks \
+                 for in a file or a variable"
+            );
+            fail(FailureClass::Terminal, what)
+        }
+        End::Cancelled => Err(Trouble::Cancelled),
+        End::NotStarted(error) => {
+            let resources = is_for_want_of_resources(error);
+            let what = format!("cannot start `{}`: {error}", program.display());
+            fail(FailureClass::Start { resources }, what)
+        }
+    }
+}
+
+/// Whether a failure says already to name the tool that a line is about.
+fn is_told(text: &str, line: &str) -> bool {
+    let name = line.split("as `tools ").nth(1).and_then(|rest| rest.split('`').next());
+    name.is_some_and(|name| text.contains(&format!("`tools {name}`")))
+}
+
+/// Adds what the process missed for want of a declaration, as far as it said so.
+pub(super) fn with_help(trouble: Trouble, addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Trouble {
+    let Trouble::Fail(mut failure) = trouble else { return trouble };
+    if matches!(failure.class, FailureClass::Exit(_) | FailureClass::Signal(_)) {
+        for line in undeclared::help(addr, stderr, seen) {
+            if is_told(&failure.text, &line) {
+                continue;
+            }
+            failure.text.push('\n');
+            failure.text.push_str(&line);
+        }
+    }
+    Trouble::Fail(failure)
+}
+
+/// The status by which shells and `env` say that there is no such command.
+const NOT_FOUND: i32 = 127;
+
+/// What to write where a command was not found. Shells end the line with the name and `not found`.
+fn not_found(stderr: &[u8]) -> String {
+    let said = tail_of(stderr);
+    let named = said.lines().rev().find_map(|line| {
+        let before = line.strip_suffix("not found")?.trim_end().trim_end_matches("command").trim_end();
+        let name = before.strip_suffix(':')?.rsplit(": ").next()?.trim();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+        (!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned())
+    });
+    let only = "`PATH` holds the tools that the action names, with those they use, and no others";
+    match named {
+        Some(name) => format!("{only}: write `tools {name}` in it, and declare `tool {name} {{ exec {name} }}`"),
+        None => format!("{only}: name what is missing by `tools`, and declare it by `tool`"),
+    }
+}
+
+/// Adds the end of what it printed to a failure about outputs: it often tells why.
+pub(super) fn with_tail(trouble: Trouble, ended: &Ended) -> Trouble {
+    let tail = tails_of(&ended.stdout, &ended.stderr);
+    match trouble {
+        Trouble::Fail(failure) if !tail.is_empty() => {
+            Trouble::Fail(Failure { text: format!("{}\n{tail}", failure.text), ..failure })
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Stands in for a service that is too dear for the map.
+exit 1
