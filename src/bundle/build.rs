@@ -114,6 +114,19 @@ pub fn build_archive(spec: &BundleSpec, cas: &dyn Cas, out_dir: &Path) -> Result
     Ok(BuiltFile { path, size, sha256 })
 }
 
+/// The CycloneDX document of a bundle that is not made yet: of its files, its tools and its packages alone.
+pub fn inventory(spec: &BundleSpec, cas: &dyn Cas) -> Result<Vec<u8>, Error> {
+    spec.check()?;
+    let mut files = Vec::new();
+    for (path, file) in &spec.files {
+        let name = payload_path(path);
+        let mut hashes = Hashes::known(file.size, file.digest);
+        stream(cas, &name, *file, &mut |bytes| hashes.update(bytes))?;
+        files.push(hashes.finish(name, file.exec).0);
+    }
+    Ok(cyclonedx_document(spec, &files))
+}
+
 fn signer_ids(signers: &[&dyn Signer]) -> Result<Vec<String>, Error> {
     let keyids: Vec<String> = signers.iter().map(|signer| signer.keyid()).collect();
     if keyids.is_empty() {

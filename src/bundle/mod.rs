@@ -54,7 +54,7 @@ pub use audit::{
     Audit, AuditFinding, Compared, Coverage, Database, Severity, Vex, VexStatus, audit, hash_database, load_database,
     vex_document,
 };
-pub use build::{Built, BuiltFile, build, build_archive, proof_file, side_files};
+pub use build::{Built, BuiltFile, build, build_archive, inventory, proof_file, side_files};
 pub use code::Code;
 pub use compare::{Change, Parts};
 pub use content::sha256_hex;

@@ -29,7 +29,10 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
         Command::Check { files } => specs::check(&locations, files, output),
         Command::Fmt { files, check, diff } => specs::fmt(&locations, files, *check, *diff, output),
         Command::Fix(args) => specs::fix(&locations, args, output),
-        Command::Test { filter, update, junit } => specs::test(&locations, filter, *update, junit.as_deref(), output),
+        Command::Test { filter, update, junit } => {
+            let context = context(cli, &locations, output)?;
+            specs::test(&locations, filter, *update, junit.as_deref(), &context, output)
+        }
         Command::Lock { check, update } => packages::lock(&locations, *check, update.as_deref(), output),
         Command::Vendor => packages::vendor(&locations, output),
         Command::Expand { graph } => with_workspace(&locations, output, |workspace| {

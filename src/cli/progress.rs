@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::base::{Clock, SystemClock, format_duration};
+use crate::base::{Clock, SystemClock, format_duration, format_micro_usd};
 use crate::cli::view::{Frame, View, paint};
 use crate::event::{Cause, Check, Difference, Envelope, Event, Outcome, Sink, Verdict};
 use crate::ops::describe;
@@ -80,17 +80,18 @@ fn line(view: &View, event: &Event, color: bool) -> Option<String> {
             let delay = format_duration(Duration::from_millis(*delay_ms));
             Some(format!("{} {addr}: attempt {attempt} failed ({first}); again in {delay}", paint("33", "retry")))
         }
-        Event::ActionFinished { addr, outcome, reason, duration_ms, failure, .. } => {
+        Event::ActionFinished { addr, outcome, reason, duration_ms, failure, spent, .. } => {
+            let spent = spent.map_or(String::new(), |spent| format!(", ${}", format_micro_usd(spent.micro_usd)));
             let count = format!("[{}/{}]", view.done(), view.total());
             let duration = format_duration(Duration::from_millis(*duration_ms));
             match outcome {
                 Outcome::Ran => {
-                    Some(format!("{count} {} {addr} ({duration}): {}", paint("32", "ran"), describe(reason)))
+                    Some(format!("{count} {} {addr} ({duration}{spent}): {}", paint("32", "ran"), describe(reason)))
                 }
                 Outcome::Failed => {
                     let text = failure.as_deref().unwrap_or("no reason was given");
                     let text = text.replace('\n', "\n    ");
-                    Some(format!("{count} {} {addr} ({duration})\n    {text}", paint("1;31", "failed")))
+                    Some(format!("{count} {} {addr} ({duration}{spent})\n    {text}", paint("1;31", "failed")))
                 }
                 Outcome::Skipped if failure.is_some() => {
                     let text = failure.as_deref().unwrap_or_default().replace('\n', "\n    ");
@@ -227,6 +228,7 @@ mod tests {
             usual_ms: None,
             failure: Some("exit status 3\nlast words".into()),
             logs: None,
+            spent: None,
         }
     }
 

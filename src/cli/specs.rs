@@ -10,7 +10,7 @@ use crate::cli::args::FixArgs;
 use crate::cli::commands::Status8;
 use crate::cli::output::Output;
 use crate::diag::Severity;
-use crate::ops::{self, Error, FixRequest, Locations, TestRequest};
+use crate::ops::{self, Error, FixRequest, Locations, RunContext, TestRequest};
 
 pub(super) fn init(locations: &Locations, dir: &Path, output: &Output) -> Status8 {
     let file = ops::init(locations, dir)?;
@@ -117,9 +117,10 @@ pub(super) fn test(
     filter: &str,
     update: bool,
     junit: Option<&Path>,
+    context: &RunContext,
     output: &Output,
 ) -> Status8 {
-    let reply = ops::test(locations, &TestRequest { filter: filter.to_owned(), update })?;
+    let reply = ops::test(locations, &TestRequest { filter: filter.to_owned(), update }, context)?;
     let sources = &reply.compiled.program.sources;
     output.diagnostics(&reply.diagnostics, sources);
     if reply.compiled.diagnostics.has_errors() {

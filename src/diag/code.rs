@@ -81,7 +81,6 @@ codes! {
     P0108 Error "a value of the wrong kind";
     P0109 Error "unknown type annotation";
     P0110 Error "the edition is newer than this compiler";
-    P0111 Error "a declaration that this version reserves but does not yet run";
     P0201 Error "a name cannot be found";
     P0202 Error "a name is defined twice";
     P0203 Error "a name is of another kind than is needed";

@@ -223,6 +223,9 @@ pub enum Event {
         failure: Option<String>,
         /// Where the output of the process is kept: digests of stdout and stderr.
         logs: Option<[String; 2]>,
+        /// What its attempts spent on models, where it asked any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spent: Option<Spent>,
     },
     /// An action was made again, to see whether it comes out the same.
     ActionChecked {
@@ -267,4 +270,27 @@ pub enum Event {
         /// Milliseconds.
         duration_ms: u64,
     },
+}
+
+/// What was spent on models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Spent {
+    /// Tokens that were given.
+    pub input_tokens: u64,
+    /// Tokens that were made.
+    pub output_tokens: u64,
+    /// What they cost, in micro-dollars.
+    pub micro_usd: u64,
+}
+
+impl Spent {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            micro_usd: self.micro_usd.saturating_add(other.micro_usd),
+        }
+    }
 }

@@ -55,14 +55,23 @@ impl Staged {
     }
 }
 
-/// Does a built-in action. `None`: the kind is none of them.
+/// The document of an inventory as the action's only output.
+pub(super) fn keep_document(
+    spec: &ActionSpec,
+    document: Result<Vec<u8>, Trouble>,
+    staged: &Staged,
+) -> Result<Vec<ClaimOutput>, Trouble> {
+    keep(spec, &document?, staged)
+}
+
+/// Does a built-in action that needs nothing but what is staged. `None`: the kind is none of them.
 pub(super) fn run(
     spec: &ActionSpec,
     note: Option<&GateNote>,
     staged: &Staged,
 ) -> Option<Result<Vec<ClaimOutput>, Trouble>> {
     let done = match &spec.kind {
-        ActionKind::Exec { .. } | ActionKind::Approval(_) => return None,
+        ActionKind::Exec { .. } | ActionKind::Approval(_) | ActionKind::Sbom(_) | ActionKind::Http(_) => return None,
         ActionKind::Gate { subjects, require } => judge(subjects, require, note, staged).map(|()| Vec::new()),
         ActionKind::Copy { from } => copy(spec, from, staged),
         ActionKind::Write { text } => keep(spec, text.as_bytes(), staged),

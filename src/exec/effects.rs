@@ -2,15 +2,18 @@
 //! taken up again does not do them twice; records in a cassette, so that the loss of the store does not
 //! ask again. Leaves out where these lie.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{ActionKey, Digest, Domain, Entry};
+use crate::base::{ActionKey, Digest, Domain, Entry, Timestamp};
+use crate::exec::Request;
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::levels::Levels;
 use crate::exec::outputs::{Most, collect};
-use crate::plan::Action;
+use crate::exec::report::ActionReport;
+use crate::plan::{Action, ActionId, Class, Plan};
 use crate::store::{Cas, ClaimOutput, EffectRow, EffectState, Found, materialize};
 
 /// The variable that tells a process which doing of an effect it is: the same for all attempts of it.
@@ -75,6 +78,27 @@ pub(super) fn standing(
         ))
         .into()),
     }
+}
+
+/// Closes the effects of a run that ended well: the next run does them anew.
+pub(super) fn settle(
+    request: &Request,
+    plan: &Plan,
+    reports: &BTreeMap<u32, ActionReport>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(ledger) = &request.ledger else { return Ok(()) };
+    for (id, report) in reports {
+        if plan.action(ActionId(*id)).spec.class != Class::Effect {
+            continue;
+        }
+        if let Some(key) = report.key
+            && let Some(row) = ledger.last(key)?
+        {
+            ledger.set(key, row.sequence, EffectState::Settled, None, now.0)?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Serialize, Deserialize)]

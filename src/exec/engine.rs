@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
-use crate::event::{Event, Reason};
+use crate::event::{Event, Reason, Spent};
 use crate::exec::bounds::Bounds;
 use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
@@ -27,7 +27,7 @@ use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
 use crate::exec::tools::{Tools, Toolset, environment, search_path};
 use crate::exec::undeclared::Seen;
 use crate::exec::workspace::Workspace;
-use crate::exec::{Request, reason};
+use crate::exec::{Request, gate, http, reason, sbom};
 use crate::plan::{
     Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
     service_digest,
@@ -39,7 +39,7 @@ pub(super) struct Engine<'a> {
     pub(super) plan: &'a Plan,
     pub(super) request: &'a Request,
     pub(super) ports: &'a Ports,
-    levels: Arc<Levels>,
+    pub(super) levels: Arc<Levels>,
     workspace: &'a Workspace,
     tools: Tools<'a>,
     attempts: &'a Attempts,
@@ -48,7 +48,7 @@ pub(super) struct Engine<'a> {
     empty_log: OnceLock<Digest>,
     services: Services,
     /// When the time of the run is up.
-    deadline: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
     /// Services as they are keyed: found once, so that what runs is what was looked up.
     serving: Mutex<BTreeMap<String, Arc<Serving>>>,
 }
@@ -121,7 +121,9 @@ pub(super) struct Attempted {
     pub(super) duration: Duration,
     pub(super) isolation: Isolation,
     /// Which doing of an effect it was.
-    effect: Option<u64>,
+    pub(super) effect: Option<u64>,
+    /// What it spent on models.
+    pub(super) spent: Option<Spent>,
 }
 
 impl<'a> Engine<'a> {
@@ -220,7 +222,10 @@ impl<'a> Engine<'a> {
         }
         let inputs = inputs::merge(self.plan, &action.spec, &produced, self.workspace, &self.levels)?;
         let tools = self.toolset(action)?;
-        let identities = tools.as_ref().map(|tools| tools.identities.clone()).unwrap_or_default();
+        let identities = match &action.spec.kind {
+            ActionKind::Sbom(_) => self.tools.identities_of(&action.spec.tools)?,
+            _ => tools.as_ref().map(|tools| tools.identities.clone()).unwrap_or_default(),
+        };
         let mut services = BTreeMap::new();
         for name in &action.spec.services {
             services.insert(name.clone(), self.serving(name)?.digest);
@@ -374,14 +379,23 @@ impl<'a> Engine<'a> {
                 let usual = Surroundings { attempts: self.attempts, conditions: None };
                 self.execute(id, tool, args, prepared, &usual, tell)
             }
+            ActionKind::Http(ask) => http::attempt(self, action, ask, &prepared.inputs),
             _ => {
                 let staged = Staged {
                     cas: Arc::clone(&self.ports.cas),
                     levels: Arc::clone(&self.levels),
                     root: Arc::clone(&prepared.inputs),
                 };
-                let result = builtin::run(&action.spec, action.policy.gate.as_ref(), &staged)
-                    .unwrap_or_else(|| Err(Error::Plan(format!("`{}` is of no known kind", action.addr)).into()));
+                let result = match &action.spec.kind {
+                    ActionKind::Sbom(sbom) => {
+                        let tools = self.tools.identities_of(&action.spec.tools).map_err(Trouble::from);
+                        let made = tools
+                            .and_then(|tools| sbom::document(sbom, self.plan, &tools, &staged, &*self.ports.inventory));
+                        builtin::keep_document(&action.spec, made, &staged)
+                    }
+                    _ => builtin::run(&action.spec, action.policy.gate.as_ref(), &staged)
+                        .unwrap_or_else(|| Err(Error::Plan(format!("`{}` is of no known kind", action.addr)).into())),
+                };
                 let result = result.and_then(|outputs| self.measured(outputs));
                 // In-process and on staged inputs alone: nothing could be more isolated.
                 Attempted {
@@ -390,6 +404,7 @@ impl<'a> Engine<'a> {
                     duration: clock.elapsed().saturating_sub(begun),
                     isolation: Isolation::Full,
                     effect: None,
+                    spent: None,
                 }
             }
         };
@@ -442,7 +457,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn measured(&self, outputs: Vec<ClaimOutput>) -> Result<(Vec<ClaimOutput>, Vec<u64>), Trouble> {
+    pub(super) fn measured(&self, outputs: Vec<ClaimOutput>) -> Result<(Vec<ClaimOutput>, Vec<u64>), Trouble> {
         let sizes = outputs.iter().map(|output| self.levels.measure(&output.entry)).collect::<Result<_, _>>()?;
         Ok((outputs, sizes))
     }
@@ -497,7 +512,7 @@ impl<'a> Engine<'a> {
         Ok(*self.empty_log.get_or_init(|| digest))
     }
 
-    fn keep_log(&self, log: &[u8]) -> Result<Digest, Trouble> {
+    pub(super) fn keep_log(&self, log: &[u8]) -> Result<Digest, Trouble> {
         if log.is_empty() { self.empty_log() } else { Ok(self.ports.cas.put_bytes(log)?) }
     }
 
@@ -518,6 +533,7 @@ impl<'a> Engine<'a> {
             duration: Duration::ZERO,
             isolation: Isolation::None,
             effect: None,
+            spent: None,
         };
         let mut attempt = match surroundings.attempts.take() {
             Ok(attempt) => attempt,
@@ -643,6 +659,7 @@ impl<'a> Engine<'a> {
                 .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
         });
+        let result = result.map_err(|trouble| gate::no(trouble, action.policy.gate.as_ref()));
         // Whatever goes wrong once a service it uses is gone is most likely a consequence.
         let result = result.map_err(|trouble| match trouble {
             Trouble::Fail(_) => self.services.blame(self.plan, action, tell).unwrap_or(trouble),
@@ -651,7 +668,7 @@ impl<'a> Engine<'a> {
         if let Ok((_, sizes)) = &result {
             attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));
         }
-        Attempted { result, logs: Some(logs), duration, isolation, effect }
+        Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
     }
 
     /// Writes into the ledger that an effect begins. Gives which doing of it that is.

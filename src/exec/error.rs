@@ -41,6 +41,11 @@ pub enum FailureClass {
     Content,
     /// It may have happened, and nobody knows.
     Unknown,
+    /// An API did not answer as it should.
+    Http {
+        /// For a cause that may be gone the next time: it is too busy, or was not reached.
+        transient: bool,
+    },
     /// Its record is not in the cassette, and only what is may be given.
     NotRecorded,
     /// A service it uses did not become ready, or did not live.
@@ -73,6 +78,7 @@ impl FailureClass {
             Self::Approval => "approval",
             Self::Unknown => "unknown",
             Self::NotRecorded => "not-recorded",
+            Self::Http { .. } => "http",
         }
     }
 
@@ -97,6 +103,7 @@ impl FailureClass {
             Self::Approval => "E0217",
             Self::Unknown => "E0214",
             Self::NotRecorded => "E0215",
+            Self::Http { .. } => "E0218",
         }
     }
 
@@ -104,11 +111,19 @@ impl FailureClass {
     pub fn is_retried(self, on: RetryOn) -> bool {
         /// `EX_TEMPFAIL` of `sysexits.h`: the command asks to be tried again.
         const EX_TEMPFAIL: i32 = 75;
-        let transient = matches!(self, Self::Exit(EX_TEMPFAIL) | Self::Signal(_) | Self::Start { resources: true });
+        let transient = matches!(
+            self,
+            Self::Exit(EX_TEMPFAIL)
+                | Self::Signal(_)
+                | Self::Start { resources: true }
+                | Self::Http { transient: true }
+        );
         match on {
             RetryOn::Transient => transient,
             RetryOn::Timeout => transient || self == Self::Timeout,
-            RetryOn::Any => matches!(self, Self::Exit(_) | Self::Signal(_) | Self::Timeout | Self::Start { .. }),
+            RetryOn::Any => {
+                matches!(self, Self::Exit(_) | Self::Signal(_) | Self::Timeout | Self::Start { .. } | Self::Http { .. })
+            }
         }
     }
 }

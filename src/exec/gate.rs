@@ -48,6 +48,14 @@ pub(super) fn judge(
             told.push(format!("  and {more} more"));
         }
     }
+    let asked = note.is_some_and(|note| note.kind == "agent");
+    if asked {
+        // A verdict is what it must be even where it says yes: an agent that answers anything has not judged.
+        told.extend(judge.verdict()?.map_err(|why| {
+            let name = note.map_or("", |note| note.name.as_str());
+            crate::exec::builtin::content(format!("the verdict that gate `{name}` was given is none: {why}"))
+        })?);
+    }
     let Some(first) = first else { return Ok(()) };
     let name = note.map_or("", |note| note.name.as_str());
     let message = note.and_then(|note| note.messages.get(first)?.clone());
@@ -58,6 +66,29 @@ pub(super) fn judge(
     Err(Trouble::Fail(Failure { clause, ..Failure::new(FailureClass::Gate(concern), text) }))
 }
 
+/// As [`says_no`], of an action that is a gate.
+pub(super) fn no(trouble: Trouble, note: Option<&GateNote>) -> Trouble {
+    match (trouble, note) {
+        (Trouble::Fail(failure), Some(note)) => Trouble::Fail(says_no(failure, note)),
+        (other, _) => other,
+    }
+}
+
+/// The failure of a command that is a gate: a status that is not 0 is its no.
+fn says_no(failure: Failure, note: &GateNote) -> Failure {
+    /// `EX_TEMPFAIL` of `sysexits.h`: it could not say.
+    const EX_TEMPFAIL: i32 = 75;
+    match failure.class {
+        FailureClass::Exit(status) if status != EX_TEMPFAIL => {
+            let message = note.messages.first().and_then(Option::as_deref);
+            let message = message.map_or(String::new(), |message| format!("{message}\n"));
+            let text = format!("gate `{}` says no: {message}{}", note.name, failure.text);
+            Failure { class: FailureClass::Gate(note.concern), text, clause: Some(0) }
+        }
+        _ => failure,
+    }
+}
+
 struct Judge<'a> {
     subjects: &'a [GateSubject],
     staged: &'a Staged,
@@ -65,6 +96,16 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// The reasons of a verdict, as lines. The inner error: it is not what a verdict must be.
+    fn verdict(&mut self) -> Result<Result<Vec<String>, String>, Trouble> {
+        let Some(subject) = self.subjects.iter().find(|subject| subject.name == "verdict") else {
+            return Ok(Err("there is none".to_owned()));
+        };
+        let Some(at) = subject.at.first() else { return Ok(Err("there is none".to_owned())) };
+        let text = self.staged.text(at)?;
+        Ok(reasons(&text))
+    }
+
     fn answer(&mut self, predicate: &Predicate) -> Result<Answer, Trouble> {
         match predicate {
             Predicate::Test { path, op, value } => self.test(path, *op, value),
@@ -155,6 +196,22 @@ impl Judge<'_> {
     }
 }
 
+/// The reasons of a verdict: an object with `pass`, `#true` or not, and `reasons`, a list of texts, of which one that
+/// says no has at least one.
+fn reasons(text: &str) -> Result<Vec<String>, String> {
+    let json: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let pass = json.get("pass").and_then(serde_json::Value::as_bool);
+    let pass = pass.ok_or_else(|| "its `pass` is neither true nor false".to_owned())?;
+    let listed = json.get("reasons").and_then(serde_json::Value::as_array);
+    let listed = listed.ok_or_else(|| "its `reasons` are no list".to_owned())?;
+    let texts: Option<Vec<&str>> = listed.iter().map(serde_json::Value::as_str).collect();
+    let texts = texts.ok_or_else(|| "one of its `reasons` is no text".to_owned())?;
+    if !pass && texts.is_empty() {
+        return Err("it says no, and no reason".to_owned());
+    }
+    Ok(texts.into_iter().take(TOLD).map(|reason| format!("  reason:   {}", reason.trim().replace('\n', " "))).collect())
+}
+
 /// Whether a value compares as is asked. An error: it cannot be compared.
 fn compare(found: &Found, op: GateOp, value: &GateValue) -> Result<bool, String> {
     let wanted = match value {
@@ -240,6 +297,24 @@ mod tests {
         assert_eq!(compare(&text("12"), GateOp::Gt, &wanted), Ok(true));
         assert!(compare(&text("many"), GateOp::Gt, &wanted).is_err());
         assert!(compare(&Found::Flag(true), GateOp::Gt, &wanted).is_err());
+    }
+
+    #[test]
+    fn a_verdict_says_what_and_why() {
+        assert_eq!(reasons(r#"{"pass": true, "reasons": []}"#), Ok(Vec::new()));
+        assert_eq!(
+            reasons(r#"{"pass": false, "reasons": ["a\nb"], "score": 3}"#),
+            Ok(vec!["  reason:   a b".to_owned()])
+        );
+        for (text, why) in [
+            (r#"{"pass": false, "reasons": []}"#, "it says no, and no reason"),
+            (r#"{"pass": "yes", "reasons": []}"#, "its `pass` is neither true nor false"),
+            (r#"{"pass": true}"#, "its `reasons` are no list"),
+            (r#"{"pass": true, "reasons": [1]}"#, "one of its `reasons` is no text"),
+        ] {
+            assert_eq!(reasons(text), Err(why.to_owned()));
+        }
+        assert!(reasons("yes").is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod forecast;
 mod gate;
 mod glob;
 mod guard;
+mod http;
 mod hygiene;
 mod inputs;
 mod judge;
@@ -34,6 +35,7 @@ mod report;
 mod retry;
 mod run;
 mod sandbox;
+mod sbom;
 mod sched;
 mod scrub;
 mod services;
@@ -56,8 +58,8 @@ pub use parallel::{
     run_parallel,
 };
 pub use ports::{
-    Approver, Baseline, End, Ended, FileMeta, History, HistoryRow, Job, Network, NoSecrets, Nobody, Ports, Runner,
-    Secrets, Snapshots, Standing, Stream, Tap, View,
+    Approver, Baseline, Contents, End, Ended, FileMeta, History, HistoryRow, Inventory, Job, Network, NoInventory,
+    NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View,
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};

@@ -1,5 +1,5 @@
-//! What the executor needs from outside: history, snapshots of files, a runner of processes, and
-//! people's consent.
+//! What the executor needs from outside: history, snapshots of files, a runner of processes,
+//! people's consent, and inventories of bundles.
 //! Leaves out the store's own ports, which are in `store`.
 
 use std::collections::BTreeMap;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{ActionKey, Clock, Digest, Environment, Timestamp};
+use crate::base::{ActionKey, Clock, Digest, Environment, RelPath, Timestamp};
 use crate::event::{Outcome, Reason, Sink};
 use crate::exec::CancelToken;
 use crate::exec::bounds::{Bounds, Breach};
-use crate::plan::{Consent, Isolation, SecretTerms};
+use crate::plan::{Consent, Isolation, Sbom, SecretTerms, Tool, ToolIdentity};
 use crate::store::{Cas, Claims};
 
 /// An earlier result to compare with.
@@ -260,6 +260,53 @@ impl Secrets for NoSecrets {
     }
 }
 
+/// A file of a bundle, as an inventory lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether it may be executed.
+    pub exec: bool,
+}
+
+/// What an inventory of a bundle is made from.
+#[derive(Debug)]
+pub struct Contents<'a> {
+    /// The bundle.
+    pub sbom: &'a Sbom,
+    /// Its files, by their paths in it.
+    pub files: BTreeMap<RelPath, Packed>,
+    /// The texts of the lock files that went in, by their paths.
+    pub locks: BTreeMap<RelPath, String>,
+    /// The tools that made it, with what they turned out to be.
+    pub tools: Vec<(&'a Tool, &'a ToolIdentity)>,
+}
+
+/// Makes inventories of bundles.
+pub trait Inventory: Send + Sync {
+    /// Whether a file of this name is a lock file whose packages are listed.
+    fn is_lock(&self, name: &str) -> bool;
+
+    /// The document. A pure function of what is given and of the bytes in the store; the error is for people.
+    fn document(&self, contents: &Contents<'_>, cas: &dyn Cas) -> Result<Vec<u8>, String>;
+}
+
+/// Where no bundle is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoInventory;
+
+impl Inventory for NoInventory {
+    fn is_lock(&self, _name: &str) -> bool {
+        false
+    }
+
+    fn document(&self, _contents: &Contents<'_>, _cas: &dyn Cas) -> Result<Vec<u8>, String> {
+        Err("no inventories are made here".to_owned())
+    }
+}
+
 /// What is on record of an approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -315,4 +362,6 @@ pub struct Ports {
     pub secrets: Arc<dyn Secrets>,
     /// Knows what people have consented to.
     pub approver: Arc<dyn Approver>,
+    /// Makes inventories of bundles.
+    pub inventory: Arc<dyn Inventory>,
 }

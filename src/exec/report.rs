@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use crate::base::{ActionKey, Digest, Entry, ErrorKind, RelPath, Timestamp};
-use crate::event::{Check, Counts, Outcome, Reason, Verdict};
+use crate::event::{Check, Counts, Outcome, Reason, Spent, Verdict};
 use crate::exec::{Failure, FileMeta};
 use crate::plan::{OutputKind, ToolIdentity};
 
@@ -56,6 +56,8 @@ pub struct ActionReport {
     pub failure: Option<Failure>,
     /// Digests of what the process printed on standard output and standard error.
     pub logs: Option<[Digest; 2]>,
+    /// What its attempts spent on models in this run.
+    pub spent: Option<Spent>,
     /// What came of making it again, if that was asked for.
     pub check: Option<Check>,
 }
@@ -154,6 +156,11 @@ impl RunReport {
         checks.filter(|check| check.verdict == verdict).count() as u64
     }
 
+    /// What the run spent on models, if it asked any.
+    pub fn spent(&self) -> Option<Spent> {
+        self.actions.iter().filter_map(|action| action.spent).reduce(Spent::plus)
+    }
+
     /// The action at an address.
     pub fn action(&self, addr: &str) -> Option<&ActionReport> {
         let found = self.actions.binary_search_by(|action| action.addr.as_str().cmp(addr));
@@ -177,6 +184,9 @@ impl RunReport {
             "cancelled": self.cancelled,
             "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
         });
+        if let Some(spent) = self.spent() {
+            report["spent"] = json!(spent);
+        }
         if !self.services.is_empty() {
             report["services"] = self.services.iter().map(service_json).collect();
         }
@@ -195,6 +205,14 @@ fn service_json(service: &ServiceReport) -> Json {
 }
 
 fn action_json(action: &ActionReport) -> Json {
+    let mut line = without_spending(action);
+    if let Some(spent) = action.spent {
+        line["spent"] = json!(spent);
+    }
+    line
+}
+
+fn without_spending(action: &ActionReport) -> Json {
     let outputs = action.outputs.iter().map(|output| {
         json!({
             "name": output.name,

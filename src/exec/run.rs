@@ -13,7 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Timestamp};
-use crate::event::{Check, Envelope, Event, Outcome, Reason, Verdict};
+use crate::event::{Check, Envelope, Event, Outcome, Reason, Spent, Verdict};
+use crate::exec::effects;
 use crate::exec::engine::{Attempted, Engine, Hit, Prepared, Resolution};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::hygiene::Hygiene;
@@ -27,8 +28,8 @@ use crate::exec::sched::{Left, Lost as LostForGood, Next, Scheduler, Skips, Task
 use crate::exec::services::Services;
 use crate::exec::stage::{Attempts, remove};
 use crate::exec::workspace::Workspace;
-use crate::plan::{Action, ActionId, ActionKind, Automation, Cancel, Class, Consent, Isolation, Plan};
-use crate::store::{ClaimOutput, EffectState, Ledger};
+use crate::plan::{Action, ActionId, ActionKind, Automation, Cancel, Consent, Isolation, Plan};
+use crate::store::{ClaimOutput, Ledger};
 
 /// Bytes of stack of a worker: rendering a template recurses.
 const STACK_BYTES: usize = 8 << 20;
@@ -160,6 +161,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
             scheduler,
             prepared: BTreeMap::new(),
             reports: BTreeMap::new(),
+            spent: BTreeMap::new(),
             error: None,
             panic: None,
             idle: 0,
@@ -184,7 +186,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let duration_ms = ports.clock.elapsed().saturating_sub(begun).as_millis() as u64;
     let counts = count(&shared.reports);
     if counts.failed == 0 && counts.skipped == 0 && shared.error.is_none() {
-        settle(&request, &plan, &shared.reports, ports.clock.now())?;
+        effects::settle(&request, &plan, &shared.reports, ports.clock.now())?;
     }
     let finished = Event::RunFinished { counts, duration_ms };
     let seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -246,6 +248,8 @@ struct Shared {
     /// Resolved actions that wait for their turn or for another attempt.
     prepared: BTreeMap<u32, Arc<Prepared>>,
     reports: BTreeMap<u32, ActionReport>,
+    /// What attempts spent on models, by action.
+    spent: BTreeMap<u32, Spent>,
     error: Option<Error>,
     panic: Option<Box<dyn std::any::Any + Send>>,
     idle: usize,
@@ -435,6 +439,7 @@ impl Run<'_> {
                     outputs: Vec::new(),
                     failure: None,
                     logs: None,
+                    spent: None,
                     check: None,
                 };
                 self.succeed(id, report);
@@ -467,6 +472,7 @@ impl Run<'_> {
             outputs: outputs_of(action, hit.claim.outputs, hit.sizes),
             failure: None,
             logs: Some(hit.claim.logs),
+            spent: None,
             check,
         };
         self.succeed(id, report);
@@ -508,7 +514,7 @@ impl Run<'_> {
         }
         let action = engine.plan.action(id);
         let is_free = action.policy.holds.is_empty() && engine.plan.concurrency.is_none();
-        if is_free && !matches!(action.spec.kind, ActionKind::Exec { .. }) {
+        if is_free && !matches!(action.spec.kind, ActionKind::Exec { .. } | ActionKind::Http(_)) {
             // Nothing to wait for, and done sooner than queued.
             self.attempt(id, prepared, 1);
             return;
@@ -558,7 +564,11 @@ impl Run<'_> {
         let reason = prepared.reason.clone();
         let usual_ms = self.usual_ms(id);
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason, usual_ms });
-        let Attempted { result, logs, duration, .. } = self.engine.attempt(id, &prepared, &|event| self.emit(event));
+        let tell = |event| self.emit(event);
+        let Attempted { result, logs, duration, spent, .. } = self.engine.attempt(id, &prepared, &tell);
+        if let Some(spent) = spent {
+            self.lock().spent.entry(id.0).and_modify(|all| *all = all.plus(spent)).or_insert(spent);
+        }
         let duration_ms = duration.as_millis() as u64;
         match &result {
             Ok(_) => self.count(action, None),
@@ -585,6 +595,7 @@ impl Run<'_> {
                     outputs: outputs_of(action, outputs, sizes),
                     failure: None,
                     logs,
+                    spent: self.lock().spent.get(&id.0).copied(),
                     check,
                 };
                 self.succeed(id, report);
@@ -698,6 +709,7 @@ impl Run<'_> {
             outputs: Vec::new(),
             failure,
             logs,
+            spent: self.lock().spent.get(&id.0).copied(),
             check: None,
         };
         self.emit(finished(&report, self.usual_ms(id)));
@@ -726,6 +738,7 @@ impl Run<'_> {
                 outputs: Vec::new(),
                 failure: None,
                 logs: None,
+                spent: None,
                 check: None,
             };
             self.emit(finished(&report, self.usual_ms(id)));
@@ -757,22 +770,6 @@ impl Run<'_> {
     }
 }
 
-/// Closes the effects of a run that ended well: the next run does them anew.
-fn settle(request: &Request, plan: &Plan, reports: &BTreeMap<u32, ActionReport>, now: Timestamp) -> Result<(), Error> {
-    let Some(ledger) = &request.ledger else { return Ok(()) };
-    for (id, report) in reports {
-        if plan.action(ActionId(*id)).spec.class != Class::Effect {
-            continue;
-        }
-        if let Some(key) = report.key
-            && let Some(row) = ledger.last(key)?
-        {
-            ledger.set(key, row.sequence, EffectState::Settled, None, now.0)?;
-        }
-    }
-    Ok(())
-}
-
 /// Attempts made, milliseconds of the last, and its logs.
 type Tried = (u32, u64, Option<[Digest; 2]>);
 
@@ -786,6 +783,7 @@ fn finished(report: &ActionReport, usual_ms: Option<u64>) -> Event {
         usual_ms,
         failure: report.failure.as_ref().map(|failure| failure.text.clone()),
         logs: report.logs.map(|logs| logs.map(|digest| digest.hex())),
+        spent: report.spent,
     }
 }
 

@@ -132,6 +132,16 @@ impl<'a> Tools<'a> {
         cell(&self.sets, &names.to_vec()).get_or_init(|| self.make_set(names).map(Arc::new)).clone()
     }
 
+    /// What the tools of these names are, with all that they use. None is going to be started, so that several may
+    /// go by one name.
+    pub(super) fn identities_of(&self, names: &[String]) -> Result<BTreeMap<String, ToolIdentity>, Failure> {
+        let identity = |name: String| {
+            let found = cell(&self.identified, &name).get_or_init(|| self.identify(&name)).clone()?;
+            Ok((name, found))
+        };
+        self.closure(names)?.into_iter().map(identity).collect()
+    }
+
     fn make_set(&self, names: &[String]) -> Result<Toolset, Failure> {
         let closure = self.closure(names)?;
         let mut set = self.lay_out(&closure)?;

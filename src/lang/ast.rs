@@ -17,9 +17,10 @@ pub use domain::{
     NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
     SkillTrustDecl, TenantDecl,
 };
+pub(crate) use domain::{HeaderDecl, HttpDecl};
 
 pub(crate) use test::TestDecl;
-pub(crate) use test::{ExpectDecl, Expected, Values};
+pub(crate) use test::{ExpectDecl, Expected, MockContent, MockDecl, Values};
 
 /// A name with its place.
 pub(crate) type Name = Spanned<String>;
@@ -417,6 +418,8 @@ pub struct RecipeDecl {
     pub returns: Vec<ReturnsDecl>,
     /// Its steps.
     pub steps: Vec<StepDecl>,
+    /// Gates that judge what it returns.
+    pub gates: Vec<GateDecl>,
     /// How much of it starts by itself, where the node says nothing.
     pub automation: Option<Name>,
     /// Whether all its parameters were understood.
@@ -647,6 +650,8 @@ pub struct BundleDecl {
     pub keys: Vec<Name>,
     /// The SLSA build level that its provenance must be good for.
     pub provenance_level: Option<Spanned<u64>>,
+    /// What its inventory is in a graph: a node that says nothing.
+    pub inventory: Box<NodeDecl>,
     /// The whole declaration.
     pub span: Span,
 }

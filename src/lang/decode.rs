@@ -13,7 +13,7 @@ mod work;
 pub(crate) use work::parse_digest;
 
 use crate::base::Digest;
-use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
     AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GrantDecl, GraphDecl, Group, ImportDecl, Name, NameRef, NodeDecl,
     Op, PackageDecl, RecipeDecl, ReturnsDecl, SourceDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
@@ -162,7 +162,19 @@ impl Decoder<'_> {
             );
         }
         let automation = self.automation(node);
-        Some(RecipeDecl { name, params, returns, steps, automation, params_known, returns_known, span: node.span })
+        let mut recipe = RecipeDecl {
+            name,
+            params,
+            returns,
+            steps,
+            gates: Vec::new(),
+            automation,
+            params_known,
+            returns_known,
+            span: node.span,
+        };
+        recipe.gates = children(node, "gate").filter_map(|node| self.recipe_gate(node, &recipe)).collect();
+        Some(recipe)
     }
 
     fn step(&mut self, node: &Node) -> Option<StepDecl> {
@@ -418,6 +430,15 @@ impl Decoder<'_> {
                         "`for-each` over an output, whose content is known only at run time",
                     )
                     .with_help("lists are literals, `let` or parameters"),
+                );
+            }
+            Expr::Text(text) if text.as_literal().is_some_and(|name| !name.contains(char::is_whitespace)) => {
+                let (name, start) = (text.as_literal().unwrap_or_default(), text.span.start as usize);
+                let before = Span::new(text.span.source, start, start);
+                self.push(
+                    Diagnostic::new(Code::P0301, text.span, "`for-each` needs a list, and this is a text")
+                        .with_help(format!("write `in=(var){name}`"))
+                        .with_fix(Applicability::MachineApplicable, before, "(var)"),
                 );
             }
             other => {

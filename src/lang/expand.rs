@@ -9,6 +9,7 @@ mod params;
 mod policy;
 mod redundant;
 mod refs;
+mod sbom;
 mod services;
 mod terms;
 mod tools;
@@ -30,6 +31,7 @@ use crate::lang::route::owner;
 
 pub(crate) use asks::leak;
 pub use bundle::expand_bundle;
+pub(crate) use sbom::{OUTPUT as INVENTORY, no_inventory};
 
 /// Templates that may stand inside each other: far more than anyone can follow, and little enough
 /// for the stack.
@@ -108,6 +110,8 @@ struct Pending<'a> {
     env: Arc<Env>,
     /// The actions that decide whether its own start, with the places of their guards.
     gates: Vec<(usize, Span)>,
+    /// The actions that decide whether what it leaves may be used, with the places of their declarations.
+    closing: Vec<(usize, Span)>,
     services: Arc<[String]>,
 }
 
@@ -128,6 +132,8 @@ struct PendingAction<'a> {
     request: Option<usize>,
     /// Whether it was made for another action of its instance: the node's inputs are not its own.
     derived: bool,
+    /// Whether it decides, or helps to, whether the actions of its instance start: it does not wait for that.
+    decides: bool,
     /// For one that decides: what it reads, until that is wired.
     subjects: Option<Vec<gates::PendingSubject>>,
 }
@@ -156,8 +162,12 @@ struct Expander<'a, 'd> {
     actions: Vec<PendingAction<'a>>,
     by_addr: BTreeMap<String, usize>,
     by_node: BTreeMap<String, Vec<usize>>,
+    /// The graph.
+    graph: DeclId,
     /// The file of the graph.
     home: FileId,
+    /// The instances that are inventories of bundles, by the bundle's name.
+    inventories: BTreeMap<String, Option<usize>>,
     /// Constants by file.
     constants: BTreeMap<FileId, Arc<Env>>,
     /// Defaults of parameters, evaluated, by the place of the parameter.
@@ -202,7 +212,9 @@ impl<'a, 'd> Expander<'a, 'd> {
             actions: Vec::new(),
             by_addr: BTreeMap::new(),
             by_node: BTreeMap::new(),
+            graph: id,
             home: id.file,
+            inventories: BTreeMap::new(),
             constants: BTreeMap::new(),
             defaults: BTreeMap::new(),
             checked: BTreeMap::new(),
@@ -244,6 +256,10 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
         expander.check_automation();
         expander.make_services(graph, &env);
+        expander.finish_inventories();
+        if expander.exhausted {
+            return None;
+        }
         expander.finish(graph, params)
     }
 
@@ -392,10 +408,26 @@ impl<'a, 'd> Expander<'a, 'd> {
             }
             self.by_node.entry(base.clone()).or_default().push(index);
             let recipe = node.recipe.as_ref().map(|name| name.value.clone());
-            let ir =
-                InstanceIr { addr, keys, actions: Vec::new(), outputs: BTreeMap::new(), recipe, span: node.name.span };
+            let ir = InstanceIr {
+                addr,
+                keys,
+                actions: Vec::new(),
+                outputs: BTreeMap::new(),
+                bundle: None,
+                recipe,
+                span: node.name.span,
+            };
             let services = Arc::clone(&services);
-            self.instances.push(Pending { ir, placed, file, node, env: own, gates: Vec::new(), services });
+            self.instances.push(Pending {
+                ir,
+                placed,
+                file,
+                node,
+                env: own,
+                gates: Vec::new(),
+                closing: Vec::new(),
+                services,
+            });
         }
     }
 

@@ -29,6 +29,8 @@ pub struct GateDecl {
     pub message: Option<String>,
     /// The command, for a gate that is one.
     pub work: Work,
+    /// The verdict of the agent, for a gate that asks one: what its requirements are about besides its parameters.
+    pub verdict: Option<Param>,
     /// Who must approve.
     pub approvers: Option<ApproversDecl>,
     /// How long an approval is good for, in milliseconds.
@@ -235,6 +237,9 @@ pub struct ApprovalIr {
     /// Whether it must be named.
     pub by_name: bool,
 }
+
+/// What a verdict is called, and the file it is left in.
+pub(crate) const VERDICT: (&str, &str) = ("verdict", "verdict.json");
 
 /// A text that stands for itself where a value is due.
 pub(crate) fn literal(expr: &Expr) -> Option<&str> {

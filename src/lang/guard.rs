@@ -56,6 +56,23 @@ fn too_large(source: SourceId, bytes: usize) -> Diagnostic {
         .with_help("split it, or move data to a file that a node takes as `input`")
 }
 
+/// The word without quotes in which a `/*` stands, such as `src/*.c`; `None` if it begins or follows nothing.
+pub(super) fn path_with_comment(text: &str, at: usize) -> Option<Range<usize>> {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '(' | ')' | '{' | '}' | '=' | ';' | '\\');
+    let start = text[..at].char_indices().rev().find(|(_, c)| ends(*c)).map_or(0, |(i, c)| i + c.len_utf8());
+    let end = text[at..].find(ends).map_or(text.len(), |length| at + length);
+    (start < at).then_some(start..end)
+}
+
+/// The diagnostic for a pattern without quotes, in which `/*` opens a comment.
+pub(super) fn glob(source: SourceId, text: &str, word: Range<usize>) -> Diagnostic {
+    let (span, word) = (Span::new(source, word.start, word.end), &text[word]);
+    Diagnostic::new(Code::P0007, span, format!("`{word}` must be quoted: its `/*` opens a comment"))
+        .with_label("a comment begins within this")
+        .with_help(format!("quote it: `\"{word}\"`"))
+        .with_fix(Applicability::MachineApplicable, span, format!("\"{word}\""))
+}
+
 /// The range of `/- kdl-version 1` at the start of a text.
 fn old_version_marker(text: &str) -> Option<Range<usize>> {
     let start = if text.starts_with('\u{FEFF}') { 3 } else { 0 };
@@ -371,6 +388,12 @@ impl<'a> Scan<'a> {
             _ => return true,
         };
         let span = self.span(token.start, token.start + 2);
+        if token.fault == Some(Fault::UnclosedToEnd)
+            && let Some(word) = path_with_comment(self.text, token.start)
+        {
+            self.report(glob(self.source, self.text, word));
+            return false;
+        }
         self.report(
             Diagnostic::new(Code::P0007, span, message).with_label(label).with_help("use `//` on each line instead"),
         );

@@ -99,6 +99,8 @@ pub struct InstanceIr {
     pub actions: Vec<usize>,
     /// Outputs by the name others use: the action and its output.
     pub outputs: BTreeMap<String, (usize, String)>,
+    /// The bundle it is the inventory of: it is no node then, and no pattern matches it.
+    pub bundle: Option<String>,
     /// The recipe it applies, for `expand`.
     pub recipe: Option<String>,
     /// The node.
@@ -183,6 +185,56 @@ pub enum BodyIr {
     Gate(Vec<SubjectIr>, Vec<PredicateIr>),
     /// Waits for people.
     Approval(ApprovalIr),
+    /// Makes the inventory of a bundle.
+    Sbom(SbomIr),
+    /// Asks an API.
+    Http(HttpIr),
+}
+
+/// What an API is asked.
+#[derive(Clone, Debug)]
+pub struct HttpIr {
+    /// Where.
+    pub url: String,
+    /// How it is spoken to, as a word of the plan.
+    pub vendor: String,
+    /// The model.
+    pub model: String,
+    /// Headers.
+    pub headers: BTreeMap<String, String>,
+    /// What stands before the secret in a header.
+    pub schemes: BTreeMap<String, String>,
+    /// The template of the body.
+    pub body: Option<String>,
+    /// Where the answer is.
+    pub answer: Option<String>,
+    /// Where the numbers of tokens are.
+    pub usage: Option<[String; 2]>,
+    /// How many tokens.
+    pub tokens: Option<u64>,
+    /// How many turns.
+    pub turns: u64,
+    /// What tokens cost.
+    pub price: Option<crate::lang::ast::PriceDecl>,
+    /// The staged request.
+    pub request: RelPath,
+}
+
+/// The inventory of a bundle.
+#[derive(Clone, Debug)]
+pub struct SbomIr {
+    /// The bundle.
+    pub bundle: String,
+    /// Its version.
+    pub version: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// The version of CycloneDX.
+    pub format: String,
+    /// The paths in the bundle, each with where it is staged.
+    pub files: Vec<(RelPath, RelPath)>,
+    /// Patterns of paths in the bundle that are left out.
+    pub excludes: Vec<String>,
 }
 
 /// A variable of a rendered template.

@@ -59,8 +59,8 @@ pub use index::{
     SymbolId, TokenClass, TokenSpan,
 };
 pub use ir::{
-    ActionIr, BodyIr, BundleIr, Expansion, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
-    ServiceIr, ToolIr, ToolOf,
+    ActionIr, BodyIr, BundleIr, Expansion, HttpIr, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
+    SbomIr, ServiceIr, ToolIr, ToolOf,
 };
 pub use kdl1::upgrade;
 pub use load::load;
@@ -77,6 +77,6 @@ pub use route::{Estimate, PackageTerms, Rejected, Route, SecretTerms, TenantTerm
 pub use signer::{SignerDecl, parse_signer};
 pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
-pub use testing::{TestOutcome, TestRun, run_tests};
+pub use testing::{Mock, TestOutcome, TestRun, Trial, TrialExpect, TrialWhat, run_tests, test_failure};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
 pub use world::{MemoryWorld, World, WorldError};

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::diag::{Applicability, Code, Diagnostic, SourceId, Span, did_you_mean};
+use crate::lang::guard::{glob, path_with_comment};
 use crate::lang::lex::{Fault, Lexer, Token, TokenKind, char_at, is_newline, is_space};
 use crate::lang::lex_string::{StringFault, fault_within};
 use crate::lang::parse_word::{self, WordKind};
@@ -133,6 +134,11 @@ impl Check<'_> {
         let glued = self.glued.take();
         match token.kind {
             TokenKind::Space => {}
+            // A pattern such as `src/**/*.c` without quotes is no comment between two words.
+            TokenKind::BlockComment if glued.is_some() && self.goes_on(token.end) => {
+                let word = path_with_comment(self.text, token.start).unwrap_or(token.start..token.end);
+                return Err(glob(self.source, self.text, word).into());
+            }
             TokenKind::Bom | TokenKind::BlockComment | TokenKind::LineComment => self.blank(token.start..token.end),
             TokenKind::EscapedNewline => {
                 self.blank(token.start..token.end);
@@ -167,6 +173,11 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a word goes on at an offset.
+    fn goes_on(&self, at: usize) -> bool {
+        self.text[at..].starts_with(|c: char| c == '*' || c == '/' || c == '.' || c.is_alphanumeric())
     }
 
     /// Whether neither an annotation nor a property is half written.
@@ -409,8 +420,25 @@ impl Check<'_> {
                 .with_help("make it KDL 2, where a raw string is `#\"…\"#` and `true` is `#true`: `partita fix --kdl1`")
                 .into();
         }
+        let first = before.text(self.text);
+        if before.kind == TokenKind::Quoted && token.kind == TokenKind::Word {
+            return self.ended_early(before, token, first.rfind("{{") > first.rfind("}}"));
+        }
         let what = if is_string { "this string" } else { "this value" };
         self.missing_space(token.start..token.end, what)
+    }
+
+    /// A quote within a string, which ends it.
+    fn ended_early(&self, before: Token, token: Token, in_hole: bool) -> Box<Diagnostic> {
+        let found = self
+            .fail(Code::P0013, before.end - 1..before.end, "this `\"` ends the string")
+            .with_label("the string ends here")
+            .with_secondary(self.span(token.start..token.end), "and this goes on without a space");
+        if in_hole {
+            found.with_help("within `{{ … }}` use single quotes: `{{ names | join ',' }}`").into()
+        } else {
+            found.with_help("a quote within a string is `\\\"`; or begin it by `#\"` and end it by `\"#`").into()
+        }
     }
 
     /// Whether a datum is text; an error if it is none.
@@ -472,6 +500,14 @@ impl Check<'_> {
             return Ok(());
         }
         let at = token.start..token.end;
+        if word == "#" {
+            return Err(self
+                .fail(Code::P0013, at.clone(), "`#` does not begin a comment")
+                .with_label("not expected here")
+                .with_help("comments begin with `//`")
+                .with_fix(Applicability::MachineApplicable, self.span(at), "//")
+                .into());
+        }
         let mut found = self
             .fail(Code::P0013, at.clone(), format!("`{word}` is not a keyword"))
             .with_label("unknown keyword")

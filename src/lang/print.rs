@@ -234,6 +234,8 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
                 let _ = writeln!(out, "        // reads {} as {} at {}", subject.name, subject.reads, at.join(" "));
             }
         }
+        // It is named by whoever looks at it.
+        BodyIr::Sbom(_) | BodyIr::Http(_) => {}
         BodyIr::Approval(approval) => {
             let _ = writeln!(out, "        // waits for {} of {}", approval.min, quote(&approval.group));
         }

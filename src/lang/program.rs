@@ -461,6 +461,8 @@ impl Program {
         if let Some(found) = suggestion.as_ref().and_then(|name| self.lookup(file, kind, name)) {
             diagnostic = diagnostic.with_suggestion(suggestion.as_deref());
             diagnostic = diagnostic.with_secondary(self.name_span(kind, found), "defined here");
+        } else if let Some(help) = of_a_script(kind, &name.value) {
+            diagnostic = diagnostic.with_help(help);
         } else if let Some(import) = behind_some_import(kind, &name.value) {
             diagnostic = diagnostic.with_help(format!("`{import}` has one: add `import \"{import}\" as=…`"));
         } else if kind == DeclKind::Tool {
@@ -519,6 +521,30 @@ impl Program {
     pub fn name_span(&self, kind: DeclKind, id: DeclId) -> Span {
         names_of(&self.file(id.file).decls, kind)[id.index].span
     }
+}
+
+/// How to run what looks like a file or a command line rather than the name of a tool.
+fn of_a_script(kind: DeclKind, name: &str) -> Option<String> {
+    if kind != DeclKind::Tool {
+        return None;
+    }
+    if name.contains(char::is_whitespace) {
+        return Some(
+            "a tool and its arguments are words of their own: `run TOOL ARG…`; for a shell `run sh -c \"…\"`"
+                .to_owned(),
+        );
+    }
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let (stem, extension) = file.split_once('.').unwrap_or((file, ""));
+    let script = matches!(extension, "sh" | "bash" | "py" | "js" | "rb" | "pl");
+    if !script && !name.contains('/') {
+        return None;
+    }
+    let path = if name.contains('/') { name.to_owned() } else { format!("./{name}") };
+    let stem = if stem.is_empty() { "NAME" } else { stem };
+    Some(format!(
+        "a file of the workspace is declared as a tool: `tool {stem} {{ exec \"{path}\" }}`, then `run {stem}`"
+    ))
 }
 
 /// The file of the standard library that declares a name.

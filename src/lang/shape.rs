@@ -302,8 +302,69 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
                 .with_help(shape.doc.trim_end_matches('.')),
         );
     }
+    check_bare(node, shape, diagnostics);
+    if let ("timeout" | "deadline" | "expires", Some(Value { kind: Kind::Int(number), note: None, span, .. })) =
+        (shape.name, node.args.first())
+    {
+        diagnostics.push(
+            Diagnostic::new(Code::P0108, *span, format!("`{number}` is no duration: its unit is missing"))
+                .with_help(format!("write it with its unit: `\"{number}s\"`, `\"{number}m\"`"))
+                .with_fix(Applicability::MaybeIncorrect, *span, format!("\"{number}s\"")),
+        );
+        return;
+    }
     for (index, value) in node.args.iter().enumerate().take(args.max) {
         check_value(value, if index == 0 { args.first } else { args.rest }, diagnostics);
+    }
+}
+
+/// Words that mean something to a shell.
+const SHELL: &[&str] = &[">", ">>", "<", "|", "||", "&", "&&", "2>", "2>&1"];
+
+/// Reports bare words that only other languages would read as they are meant: `'…'`, `>`, `a, b`.
+fn check_bare(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
+    let bare = |value: &Value| match &value.kind {
+        Kind::Text(text) if value.text_start == value.span.start && value.note.is_none() => Some(text.clone()),
+        _ => None,
+    };
+    let words: Vec<Option<String>> = node.args.iter().map(bare).collect();
+    for (index, word) in words.iter().enumerate() {
+        let (Some(word), span) = (word, node.args[index].span) else { continue };
+        if word.starts_with('\'') {
+            let last = (index..words.len()).find(|at| {
+                words[*at].as_ref().is_some_and(|word| word.ends_with('\'') && (*at > index || word.len() > 1))
+            });
+            let whole = last.map_or(span, |last| span.to(node.args[last].span));
+            let (from, to) = (whole.start as usize, whole.end as usize);
+            let quote = |at: usize| Edit { span: Span::new(span.source, at, at + 1), text: "\"".to_owned() };
+            // Between them there may be no quotes.
+            let safe = last.is_some_and(|last| words[index..=last].iter().all(Option::is_some));
+            let fix = Fix { applicability: Applicability::MachineApplicable, edits: vec![quote(from), quote(to - 1)] };
+            diagnostics.push(
+                Diagnostic::new(Code::P0108, whole, "`'` is no quotation mark here")
+                    .with_label("read as bare words")
+                    .with_help("strings stand in double quotes: `\"…\"`")
+                    .with_fixes(if safe { vec![fix] } else { Vec::new() }),
+            );
+            return;
+        }
+        if matches!(shape.name, "run" | "arg") && SHELL.contains(&word.as_str()) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0108, span, format!("`{word}` is for a shell, and no shell reads these words"))
+                    .with_help("give a shell one text: `run sh -c \"… > file\"`")
+                    .with_help(format!("if the tool is to be given it, quote it: `\"{word}\"`")),
+            );
+            return;
+        }
+        if word.len() > 1 && word.ends_with(',') && index + 1 < words.len() {
+            let comma = Span::new(span.source, span.end as usize - 1, span.end as usize);
+            diagnostics.push(
+                Diagnostic::new(Code::P0108, comma, "values are separated by spaces alone")
+                    .with_label("belongs to the value before it")
+                    .with_help(format!("remove it, or quote the value: `\"{word}\"`"))
+                    .with_fix(Applicability::MachineApplicable, comma, ""),
+            );
+        }
     }
 }
 
@@ -470,6 +531,11 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
             "group" if parent == "`tenant`" => {
                 "move it to the top of the file, where its people have keys: `group NAME { member PERSON key=\"…\" }`"
             }
+            "tool" => {
+                "a node says `run TOOL ARG…`, and `tools TOOL` for what that starts; a tool is declared at the top of a file"
+            }
+            "timeout" | "retry" if parent == "`graph`" => "for all its nodes it stands in `defaults { … }`",
+            "export" => "a package says what it exports: `package NAME version=… { export … }`",
             _ => "move it",
         };
         return Diagnostic::new(
@@ -479,9 +545,38 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
         )
         .with_help(help);
     }
-    Diagnostic::new(Code::P0101, node.name.span, format!("unknown node `{name}` in {parent}"))
+    let unknown = Diagnostic::new(Code::P0101, node.name.span, format!("unknown node `{name}` in {parent}"));
+    if let Some(help) = foreign(name, parent) {
+        return unknown.with_help(help);
+    }
+    unknown
         .with_suggestion(did_you_mean(name, accepts.iter().map(|child| child.shape.name)))
         .with_help(format!("{parent} accepts: {}", known.join(", ")))
+}
+
+/// What a word of other languages, or one that is a property, is here.
+fn foreign(name: &str, parent: &str) -> Option<String> {
+    let work = matches!(parent, "`node`" | "`step`");
+    Some(match name {
+        "needs" | "requires" | "depends-on" | "depends_on" | "dependencies" | "deps" | "edge" => {
+            "order comes from what is taken: `input PLACE from=(ref)node.output`; `after NODE` is for order alone"
+                .to_owned()
+        }
+        "cmd" | "command" | "commands" | "script" | "shell" | "bash" if work => {
+            "a node says `run TOOL ARG…`; for a shell `run sh -c \"…\"`".to_owned()
+        }
+        "env-file" | "environment" | "envs" if work => "variables are given one by one: `env NAME=VALUE`".to_owned(),
+        "for" | "foreach" | "matrix" | "loop" if work => {
+            "one instance for each element of a list: `for-each NAME in=(var)LIST`".to_owned()
+        }
+        "if" if work => "instances exist only where a condition holds: `when VARIABLE eq VALUE`".to_owned(),
+        "class" | "automation" | "recipe" | "capability" | "agent" | "skill" | "take" | "idempotent" | "complexity"
+            if work =>
+        {
+            format!("it is a property: `{} NAME {name}=…`", parent.trim_matches('`'))
+        }
+        _ => return None,
+    })
 }
 
 /// Where a node of this name may stand.

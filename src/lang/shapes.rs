@@ -184,8 +184,11 @@ static OUTPUT: Shape =
         prop("type", Name, "`artifact.file` (default) or `artifact.dir`"),
         prop("digest", Text, "for `class=fixed`: the digest it must have"),
     ]);
-static ENV: Shape = Shape::new("env", "Variables of the environment, besides the fixed ones.").open(Any);
-static WITH: Shape = Shape::new("with", "Arguments of the recipe or the capability.").open(Any);
+static ENV: Shape = Shape::new("env", "Variables of the environment, besides the fixed ones.")
+    .args(0, 0, Any, Any, "env NAME=VALUE…")
+    .open(Any);
+static WITH: Shape =
+    Shape::new("with", "Arguments of the recipe or the capability.").args(0, 0, Any, Any, "with NAME=VALUE…").open(Any);
 static AFTER: Shape = Shape::new("after", "Nodes that must have succeeded before: order alone.")
     .args(1, MANY, Text, Text, "after NODE…")
     .props(&[prop("optional", Bool, "whether matching nothing is fine")]);
@@ -194,12 +197,13 @@ static HOLDS: Shape = Shape::new("holds", "A share of a resource, held while it 
     .props(&[prop("amount", Int, "how much, 1 if not given")]);
 static TIMEOUT: Shape =
     Shape::new("timeout", "The longest an attempt may take.").args(1, 1, Text, Text, "timeout \"20m\"");
-static RETRY: Shape = Shape::new("retry", "When to try again.").props(&[
-    needed("max", Number, "how many times after the first"),
-    prop("on", Name, "`transient` (default), `timeout` or `any`"),
-    prop("backoff", Text, "how long to wait, 1s if not given"),
-    prop("strategy", Name, "`exponential` (default) or `fixed`"),
-]);
+static RETRY: Shape =
+    Shape::new("retry", "When to try again.").args(0, 0, Any, Any, "retry max=N on=transient backoff=\"5s\"").props(&[
+        needed("max", Number, "how many times after the first"),
+        prop("on", Name, "`transient` (default), `timeout` or `any`"),
+        prop("backoff", Text, "how long to wait, 1s if not given"),
+        prop("strategy", Name, "`exponential` (default) or `fixed`"),
+    ]);
 static FOR_EACH: Shape = Shape::new(
     "for-each",
     "One instance for each element of a list, or for each entry of a map: `for-each KEY VALUE …`.",
@@ -275,7 +279,7 @@ static STEP: Shape = Shape::new("step", "One action of a recipe.")
 static RECIPE: Shape = Shape::new("recipe", "A total function: typed parameters in, typed artifacts out.")
     .args(1, 1, Name, Name, "recipe NAME")
     .props(&[prop("automation", Name, AUTOMATION)])
-    .children(&[many(&PARAM), many(&RETURNS), many(&STEP)]);
+    .children(&[many(&PARAM), many(&RETURNS), many(&STEP), many(&GATE)]);
 
 static NODE: Shape =
     Shape::new("node", "A node of a graph: it names a recipe, asks for a capability, or says itself what to run.")
@@ -451,10 +455,14 @@ static GATE: Shape =
         .props(&[
             needed("kind", Name, "`file`, `content`, `artifact`, `check`, `metric`, `command`, `agent` or `approval`"),
             prop("else", Name, "what is said if it does not hold"),
+            prop("agent", Name, "of `kind=agent`: who gives a verdict"),
+            prop("skill", Name, "of `kind=agent`: which of the agent's skills"),
+            prop("complexity", Number, "of `kind=agent`: how hard it is, 1 to 10"),
             prop("doc", Name, "one line for people"),
         ])
         .children(&[
             many(&PARAM),
+            many(&WITH),
             many(&REQUIRE),
             many(&SECTION),
             once(&RUN),
@@ -481,10 +489,10 @@ static GIVEN: Shape = Shape::new("given", "The graph a test is about, and values
     .values();
 static EXPECT: Shape = Shape::new(
     "expect",
-    "What must hold: so many nodes at a pattern, a way or none between nodes, the type of an output, or a diagnostic, \
-     of which the block changes values.",
+    "What must hold: so many nodes at a pattern, a way or none between nodes, the type of an output, a diagnostic, \
+     of which the block changes values, the most a run may cost; and of a run with mocks its status and what is left.",
 )
-.args(1, 3, Name, Name, "expect nodes|path|no-path|type|diagnostic …")
+.args(1, 4, Name, Any, "expect nodes|path|no-path|type|diagnostic|cost|status|output …")
 .props(&[
     prop("count", Number, "how many nodes there are"),
     prop("min", Number, "how many nodes there are at least"),
@@ -495,9 +503,21 @@ static EXPECT: Shape = Shape::new(
 .values();
 static EXPECT_PLAN: Shape = Shape::new("expect-plan", "The plan must be as it was kept in a file beside the spec.")
     .args(1, 1, Name, Name, "expect-plan \"FILE.kdl\"");
-static TEST: Shape = Shape::new("test", "Checks on the compiled result, without execution: see `partita test`.")
-    .args(1, 1, Name, Name, "test NAME")
-    .children(&[once(&GIVEN), many(&EXPECT), many(&EXPECT_PLAN)]);
+static MOCK_OUTPUT: Shape = Shape::new("output", "What is left under a name: a text, or a file beside the spec.")
+    .args(1, 2, Name, Name, "output NAME \"TEXT\"")
+    .props(&[prop("file", Name, "the file that holds it, instead of a text")]);
+static MOCK: Shape =
+    Shape::new("mock", "What a tool or an agent leaves when the test runs the graph, instead of being started.")
+        .args(2, 2, Name, Name, "mock tool|agent NAME { output NAME \"TEXT\" }")
+        .props(&[
+            prop("at", Name, "only at this node or pattern"),
+            prop("status", Number, "the status it ends with, 0 if not given"),
+        ])
+        .children(&[many(&MOCK_OUTPUT)]);
+static TEST: Shape =
+    Shape::new("test", "Checks on the compiled result, or on a run with recorded outputs: see `partita test`.")
+        .args(1, 1, Name, Name, "test NAME")
+        .children(&[once(&GIVEN), many(&MOCK), many(&EXPECT), many(&EXPECT_PLAN)]);
 
 /// What may stand at the top of a file.
 pub(crate) static TOP: &[Child] = &[

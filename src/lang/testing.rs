@@ -1,11 +1,14 @@
 //! Runs `test` blocks: expands their graphs and compares what came out with what is expected. Nothing is
-//! executed, and nothing is written: kept plans that should be written anew are given back.
+//! executed, and nothing is written: kept plans that should be written anew are given back, and so is what it takes
+//! a run to tell.
+
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::base::RelPath;
+use crate::base::{RelPath, format_micro_usd};
 use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
-use crate::lang::ast::{ExpectDecl, Expected, NodeDecl, TestDecl, Values};
+use crate::lang::ast::{ExpectDecl, Expected, NodeDecl, Op, TestDecl, Values};
 use crate::lang::eval::address_matches;
 use crate::lang::expand::expand_values;
 use crate::lang::ir::{Expansion, InputIr};
@@ -31,6 +34,69 @@ pub struct TestOutcome {
     pub expectations: usize,
     /// What does not hold.
     pub failures: Vec<Diagnostic>,
+    /// What has to be run for the rest of what is expected.
+    pub trial: Option<Trial>,
+}
+
+/// A graph to be run with recorded outputs, and what is expected of that.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The graph with its values.
+    pub expansion: Expansion,
+    /// What stands in.
+    pub mocks: Vec<Mock>,
+    /// What must come of it.
+    pub expects: Vec<TrialExpect>,
+    /// The test's name.
+    pub span: Span,
+}
+
+/// What stands in for a tool or an agent.
+#[derive(Clone, Debug)]
+pub struct Mock {
+    /// The indices of the actions of the expansion.
+    pub actions: Vec<usize>,
+    /// The status it ends with.
+    pub status: u8,
+    /// What it leaves, by name.
+    pub outputs: BTreeMap<String, Vec<u8>>,
+}
+
+/// What is expected of a run.
+#[derive(Clone, Debug)]
+pub struct TrialExpect {
+    /// What.
+    pub what: TrialWhat,
+    /// Where it is said.
+    pub span: Span,
+}
+
+/// What is expected of a run.
+#[derive(Clone, Debug)]
+pub enum TrialWhat {
+    /// The status it ends with.
+    Status(i128),
+    /// What an output holds: the action's index, the output, a comparison and a text.
+    Output(usize, String, Op, String),
+}
+
+impl TrialWhat {
+    /// Whether a text is as expected; of a status, always.
+    pub fn holds(&self, text: &str) -> bool {
+        let Self::Output(_, _, op, wanted) = self else { return true };
+        match op {
+            Op::Eq => text == wanted,
+            Op::Ne => text != wanted,
+            Op::Contains => text.contains(wanted.as_str()),
+            Op::Matches => regex::Regex::new(wanted).is_ok_and(|regex| regex.is_match(text)),
+            Op::Lt | Op::Le | Op::Gt | Op::Ge => false,
+        }
+    }
+}
+
+/// A failure of a test.
+pub fn test_failure(span: Span, what: String) -> Diagnostic {
+    failed(span, what)
 }
 
 /// Tests that were run.
@@ -55,13 +121,14 @@ pub fn run_tests(world: &dyn World, program: &Program, filter: &str, update: boo
             }
             let mut own = Diagnostics::default();
             let tester = Tester { world, program, file, test, update };
-            tester.run(&mut own, &mut run.plans);
+            let trial = tester.run(&mut own, &mut run.plans);
             program.allow(&mut own);
             run.tests.push(TestOutcome {
                 name: test.name.value.clone(),
                 file: program.file(file).path.clone(),
                 expectations: test.expects.len(),
                 failures: own.sorted().into_iter().filter(|item| item.severity == Severity::Error).cloned().collect(),
+                trial,
             });
             run.diagnostics.extend(own);
         }
@@ -78,8 +145,8 @@ struct Tester<'a> {
 }
 
 impl Tester<'_> {
-    fn run(&self, failures: &mut Diagnostics, plans: &mut BTreeMap<RelPath, String>) {
-        let Some(graph) = self.program.lookup(self.file, DeclKind::Graph, &self.test.graph.value) else { return };
+    fn run(&self, failures: &mut Diagnostics, plans: &mut BTreeMap<RelPath, String>) -> Option<Trial> {
+        let graph = self.program.lookup(self.file, DeclKind::Graph, &self.test.graph.value)?;
         let held = self.test.expects.iter().any(|expect| !matches!(expect.what, Expected::Diagnostic { .. }));
         let mut found = Diagnostics::default();
         let expansion =
@@ -93,11 +160,12 @@ impl Tester<'_> {
                     self.check(expect, graph, None, failures, plans);
                 }
             }
-            return;
+            return None;
         };
         for expect in &self.test.expects {
             self.check(expect, graph, Some(expansion), failures, plans);
         }
+        self.trial(expansion, failures)
     }
 
     /// The one failure of a test whose graph has no plan with its values.
@@ -144,6 +212,9 @@ impl Tester<'_> {
             (Expected::Type { output, ty }, Some(expansion)) => {
                 self.types(expansion, expect.span, &output.value, &ty.value)
             }
+            (Expected::Cost { op, usd }, Some(expansion)) => cost(expansion, expect.span, *op, usd.value),
+            // Told of a run, if there is one.
+            (Expected::Status { .. } | Expected::Output { .. }, Some(_)) => None,
             (Expected::Plan { file }, Some(expansion)) => self.plan(expansion, expect.span, &file.value, plans),
         };
         if let Some(failure) = failure {
@@ -274,6 +345,43 @@ impl Tester<'_> {
     }
 }
 
+/// Whether the most that a run costs is as expected.
+fn cost(expansion: &Expansion, span: Span, op: Op, wanted: u64) -> Option<Diagnostic> {
+    let most = expansion.terms.at_most;
+    let holds = match op {
+        Op::Eq => most == wanted,
+        Op::Ne => most != wanted,
+        Op::Lt => most < wanted,
+        Op::Le => most <= wanted,
+        Op::Gt => most > wanted,
+        Op::Ge => most >= wanted,
+        Op::Contains | Op::Matches => false,
+    };
+    if holds {
+        return None;
+    }
+    let usd = format_micro_usd;
+    let mut dear: Vec<(u64, &str)> = expansion
+        .actions
+        .iter()
+        .filter_map(|action| {
+            let route = action.route.as_ref()?;
+            Some((route.at_most.saturating_add(route.once), short(expansion, &action.addr)))
+        })
+        .filter(|(cost, _)| *cost > 0)
+        .collect();
+    dear.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    let shown: Vec<String> = dear.iter().map(|(cost, addr)| format!("{addr} ${}", usd(*cost))).collect();
+    let names: Vec<&str> = shown.iter().map(String::as_str).collect();
+    let help =
+        if names.is_empty() { "nothing in it costs".to_owned() } else { format!("what costs: {}", list(&names)) };
+    Some(
+        failed(span, format!("a run of `{}` costs at most ${}", expansion.graph, usd(most)))
+            .with_label(format!("expected {} ${}", op.word(), usd(wanted)))
+            .with_help(help),
+    )
+}
+
 fn failed(span: Span, what: String) -> Diagnostic {
     Diagnostic::new(Code::P0901, span, format!("test expectation failed: {what}"))
 }
@@ -309,7 +417,9 @@ fn no_node(expansion: &Expansion, span: Span, pattern: &str) -> Diagnostic {
 }
 
 fn nodes(expansion: &Expansion, span: Span, pattern: &str, bounds: [(&str, Option<i128>); 3]) -> Option<Diagnostic> {
-    let found = instances(expansion, pattern);
+    let mut found = instances(expansion, pattern);
+    // The inventory of a bundle is no node.
+    found.retain(|index| expansion.instances[*index].bundle.is_none());
     let number = found.len() as i128;
     let broken = bounds.iter().find_map(|(word, bound)| {
         let bound = (*bound)?;

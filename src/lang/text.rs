@@ -208,6 +208,21 @@ fn parse_hole(inside: &str, place: &dyn Fn(usize, usize) -> Span, diagnostics: &
             ("join", Some(separator)) => Filter::Join(separator),
             ("join", None) => Filter::Join(String::new()),
             ("default", Some(value)) => Filter::Default(value),
+            ("default", None) => {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0310, span, "`default` needs a value")
+                        .with_help(format!("write `{{{{ {path_text} | default 'none' }}}}`")),
+                );
+                return None;
+            }
+            _ if FILTERS.iter().any(|filter| name.strip_prefix(filter).is_some_and(|rest| rest.starts_with('('))) => {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0310, span, "filters take their argument after a space")
+                        .with_label("without parentheses")
+                        .with_help("write `join ','`, `default 'none'`"),
+                );
+                return None;
+            }
             _ => {
                 diagnostics.push(
                     Diagnostic::new(Code::P0310, span, format!("filter `{piece}` is not allowed in specs"))

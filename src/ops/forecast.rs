@@ -16,6 +16,7 @@ use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::plan;
 use crate::ops::history::describe;
+use crate::ops::inventory::Inventories;
 use crate::ops::ports::{Keep, notices};
 use crate::ops::run::{RunContext, RunOptions, forced, ledger, resolve_targets, runner};
 use crate::ops::secrets::MachineSecrets;
@@ -81,6 +82,7 @@ pub(super) fn look(
         runner: Arc::new(runner(options.level, &context.environment)),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
+        inventory: Arc::new(Inventories),
     };
     let found = look_ahead(&request, &ports, unasked).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;

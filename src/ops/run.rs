@@ -14,6 +14,7 @@ use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
 use crate::ops::history::show_alive;
+use crate::ops::inventory::Inventories;
 use crate::ops::memo::{MemoKey, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
@@ -292,6 +293,7 @@ fn run_once(
         runner: Arc::new(runner(options.level, &context.environment)),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
+        inventory: Arc::new(Inventories),
     };
     let report = execute(request, ports).map_err(|error| {
         let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);

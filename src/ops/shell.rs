@@ -130,6 +130,7 @@ pub fn shell(
         runner: visitors.clone(),
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, &planned.plan, &context.environment, &context.clock)),
+        inventory: Arc::new(crate::ops::inventory::Inventories),
     };
     let sources = &workspace.compiled.program.sources;
     let report = execute(request, ports).map_err(|error| {

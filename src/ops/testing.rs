@@ -1,4 +1,4 @@
-//! Tests of specs: runs `test` blocks, keeps plans anew when asked, and writes a JUnit report. Leaves out
+//! Tests of specs: runs `test` blocks, with mocks where they ask for a run, keeps plans anew when asked, and writes a JUnit report. Leaves out
 //! how an expectation is judged.
 
 use std::fmt::Write;
@@ -7,8 +7,9 @@ use crate::diag::{Diagnostics, SourceMap};
 use crate::lang::{Compiled, TestOutcome, run_tests};
 use crate::ops::Error;
 use crate::ops::check::chosen;
-use crate::ops::run::write_atomically;
-use crate::ops::workspace::Locations;
+use crate::ops::run::{RunContext, write_atomically};
+use crate::ops::trial::run_trial;
+use crate::ops::workspace::{Locations, open};
 
 /// Which tests, and how.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +40,7 @@ impl TestReply {
 }
 
 /// Runs the tests of the workspace. That the specs have errors is no error here: nothing is run then.
-pub fn test(locations: &Locations, request: &TestRequest) -> Result<TestReply, Error> {
+pub fn test(locations: &Locations, request: &TestRequest, context: &RunContext) -> Result<TestReply, Error> {
     let (world, roots) = chosen(locations, &[])?;
     let mut compiled = world.compile(&roots);
     locations.levels.apply(&mut compiled.diagnostics);
@@ -47,7 +48,17 @@ pub fn test(locations: &Locations, request: &TestRequest) -> Result<TestReply, E
         let diagnostics = compiled.diagnostics.clone();
         return Ok(TestReply { tests: Vec::new(), written: Vec::new(), diagnostics, compiled });
     }
-    let run = run_tests(&world, &compiled.program, &request.filter, request.update);
+    let mut run = run_tests(&world, &compiled.program, &request.filter, request.update);
+    if run.tests.iter().any(|test| test.trial.is_some()) {
+        let workspace = open(locations)?;
+        for test in &mut run.tests {
+            let Some(trial) = test.trial.take() else { continue };
+            for failure in run_trial(&workspace, &compiled.program, &trial, context)? {
+                run.diagnostics.push(failure.clone());
+                test.failures.push(failure);
+            }
+        }
+    }
     if run.tests.is_empty() && !request.filter.is_empty() {
         return Err(Error::usage_help(
             format!("no test has `{}` in its name", request.filter),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 pub use crate::lang::{PackageTerms, Rejected, Route, SecretTerms, TenantTerms, Terms};
-use crate::plan::{Approval, Automation, GateNote, GateSubject, Predicate};
+use crate::plan::{Approval, Automation, GateNote, GateSubject, HttpAsk, Predicate, Price, Sbom};
 
 /// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -257,6 +257,8 @@ pub enum ActionKind {
         /// What else it is told: a JSON object as text.
         facts: String,
     },
+    /// Asks an API that serves an agent; done in-process.
+    Http(HttpAsk),
     /// Looks whether something holds of what other actions left; done in-process.
     Gate {
         /// What is looked at, sorted by name.
@@ -264,6 +266,9 @@ pub enum ActionKind {
         /// What must hold, all of it.
         require: Vec<Predicate>,
     },
+    /// Makes the inventory of a bundle from what will go into it; done in-process. Its tools are not started:
+    /// they are those that made what goes in.
+    Sbom(Sbom),
     /// Waits for people. It has no key of its own: what they said is looked up in every run.
     Approval(Approval),
 }
@@ -278,7 +283,9 @@ impl ActionKind {
             Self::Render { .. } => "render/1",
             Self::MergeJson { .. } => "merge-json/1",
             Self::Request { .. } => "request/1",
+            Self::Http(_) => "http/1",
             Self::Gate { .. } => "gate/1",
+            Self::Sbom(_) => "sbom/1",
             Self::Approval(_) => "approval/1",
         }
     }
@@ -477,6 +484,8 @@ pub struct Policy {
     pub automation: Option<Automation>,
     /// Of an effect: whether doing it twice does no harm.
     pub idempotent: bool,
+    /// What tokens cost, of one that asks an API.
+    pub price: Option<Price>,
 }
 
 /// When and how often to try again.

@@ -172,6 +172,15 @@ fn body(context: &Context<'_>, old: &ActionKind, new: &ActionKind, sink: &mut Si
             let shown = |all: &[Predicate]| all.iter().map(Predicate::shown).collect::<Vec<_>>();
             sink.lists("require", &shown(old), &shown(new), "; ");
         }
+        (ActionKind::Http(old), ActionKind::Http(new)) => {
+            sink.put("url", true, Some(old.url.clone()), Some(new.url.clone()));
+            sink.put("model", true, Some(old.model.clone()), Some(new.model.clone()));
+            sink.maps("headers", true, &old.headers, &new.headers, |value| quoted(value));
+            sink.put("http", true, Some(old.shown()), Some(new.shown()));
+        }
+        (ActionKind::Sbom(old), ActionKind::Sbom(new)) => {
+            sink.put("sbom", true, Some(old.shown()), Some(new.shown()));
+        }
         (ActionKind::Approval(old), ActionKind::Approval(new)) => {
             sink.put("approval", true, Some(old.shown()), Some(new.shown()));
         }
@@ -261,6 +270,12 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
         let describe = |retry: &Option<crate::plan::Retry>| retry.as_ref().map(crate::plan::Retry::describe);
         sink.put("retry", false, describe(&a.retry), describe(&b.retry));
     }
+    let price = |policy: &Policy| {
+        let price = policy.price?;
+        let usd = format_micro_usd;
+        Some(format!("${} given, ${} made, for {} tokens", usd(price.input), usd(price.output), price.tokens))
+    };
+    sink.put("price", false, price(a), price(b));
     let flag = |policy: &Policy| policy.idempotent.then(|| "yes".to_owned());
     sink.put("idempotent", false, flag(a), flag(b));
     sink.maps("limits", false, &a.limits, &b.limits, ToString::to_string);
@@ -418,6 +433,8 @@ fn brief(kind: &ActionKind) -> String {
         ActionKind::Request { prompt, .. } => format!("{} bytes", prompt.as_ref().map_or(0, String::len)),
         ActionKind::MergeJson { from } => from.iter().map(crate::base::RelPath::as_str).collect::<Vec<_>>().join(" "),
         ActionKind::Gate { require, .. } => require.iter().map(Predicate::shown).collect::<Vec<_>>().join("; "),
+        ActionKind::Http(ask) => ask.shown(),
+        ActionKind::Sbom(sbom) => sbom.shown(),
         ActionKind::Approval(approval) => approval.shown(),
     };
     format!("{} {what}", kind.versioned())

@@ -78,6 +78,11 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
     for change in changes {
         let field = change.field.as_str();
         let none = || "none".to_owned();
+        if field == "url" {
+            let (before, after) =
+                (change.before.clone().unwrap_or_else(none), change.after.clone().unwrap_or_else(none));
+            ways.push((Privilege::Network, format!("asks {before} -> {after}")));
+        }
         if field == "route" {
             let (before, after) =
                 (change.before.clone().unwrap_or_else(none), change.after.clone().unwrap_or_else(none));

@@ -106,6 +106,27 @@ fn body(kind: &ActionKind) -> Json {
             "subjects": subjects.iter().map(subject).collect::<Vec<_>>(),
             "require": require.iter().map(predicate).collect::<Vec<_>>(),
         }),
+        ActionKind::Http(ask) => json!({"http": {
+            "url": ask.url,
+            "vendor": ask.vendor.word(),
+            "model": ask.model,
+            "headers": ask.headers,
+            "schemes": ask.schemes,
+            "body": ask.body,
+            "answer": ask.answer,
+            "usage": ask.usage,
+            "tokens": ask.tokens,
+            "turns": ask.turns,
+            "request": ask.request.as_str(),
+        }}),
+        ActionKind::Sbom(sbom) => json!({"sbom": {
+            "bundle": sbom.bundle,
+            "version": sbom.version,
+            "tenant": sbom.tenant,
+            "format": sbom.format,
+            "files": sbom.files.iter().map(|file| json!({"to": file.to.as_str(), "at": file.at.as_str()})).collect::<Vec<_>>(),
+            "excludes": sbom.excludes,
+        }}),
         ActionKind::Approval(asked) => json!({"approval": approval(asked)}),
     }
 }
@@ -174,6 +195,9 @@ fn action(plan: &Plan, action: &Action) -> Json {
     }
     if action.policy.idempotent {
         line["idempotent"] = json!(true);
+    }
+    if let Some(price) = action.policy.price {
+        line["price"] = json!({"input": price.input, "output": price.output, "tokens": price.tokens});
     }
     line
 }

@@ -26,6 +26,8 @@
 //! | 30 | subjects | of `gate`: name, how it is read, where it lies | the same |
 //! | 31 | require | of `gate` | the same |
 //! | 32 | approval | of `approval` | has none: it is never looked up by a key |
+//! | 33 | sbom | of `sbom`: bundle, version, owner, format, what goes in | the same |
+//! | 34 | http | of `http`: where, as whom, in which form, within which limits | the same |
 //! | 40 | ports | of a service: names and schemes | the same |
 //! | 41 | ready | of a service: how to tell that it is | the same |
 //!
@@ -97,7 +99,8 @@ pub fn service_digest(service: &Service, resolved: &Resolved) -> Digest {
 }
 
 fn resolved_walk(spec: &ActionSpec, resolved: &Resolved, sink: &mut dyn FieldSink) {
-    let tools = resolved.tools.values().map(|tool| (tool.name.clone(), Value::Digest(tool.digest))).collect();
+    let known = |plan_name: &String, tool: &ToolIdentity| tool_key(spec, plan_name, &tool.name);
+    let tools = resolved.tools.iter().map(|(name, tool)| (known(name, tool), Value::Digest(tool.digest))).collect();
     let program = |tool: &str| resolved.tools.get(tool).map_or_else(|| tool.to_owned(), |found| found.name.clone());
     let varying = Varying {
         platform: Some(platform()),
@@ -106,6 +109,12 @@ fn resolved_walk(spec: &ActionSpec, resolved: &Resolved, sink: &mut dyn FieldSin
         services: &resolved.services,
     };
     walk(spec, &program, varying, sink);
+}
+
+/// What a tool is known by in a key: its name on `PATH`, of which an action that starts tools has one of each. An
+/// inventory starts none, and may list two of one name.
+fn tool_key(spec: &ActionSpec, plan_name: &str, program: &str) -> String {
+    if matches!(spec.kind, ActionKind::Sbom(_)) { plan_name.to_owned() } else { program.to_owned() }
 }
 
 /// What a service has besides a process.
@@ -204,7 +213,7 @@ fn def_walk(
     let declared = all
         .iter()
         .filter_map(|name| tools.get(name))
-        .map(|tool| (tool.program().to_owned(), declared_identity(tool)))
+        .map(|tool| (tool_key(spec, &tool.name, tool.program()), declared_identity(tool)))
         .collect();
     let (inputs, tools) = (Value::Set(inputs), Value::Map(declared));
     walk(spec, &program, Varying { platform: None, inputs, tools, services }, sink);
@@ -300,6 +309,8 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
             sink.field(31, "require", &Value::List(require.iter().map(Predicate::keyed).collect()));
         }
         ActionKind::Approval(approval) => sink.field(32, "approval", &approval.keyed()),
+        ActionKind::Sbom(sbom) => sink.field(33, "sbom", &sbom.keyed()),
+        ActionKind::Http(ask) => sink.field(34, "http", &ask.keyed()),
     }
 }
 
@@ -496,6 +507,9 @@ fn policy(policy: &Policy, fields: &mut BTreeMap<String, Value>) {
     }
     if policy.idempotent {
         put("idempotent", Value::Flag(true));
+    }
+    if let Some(price) = policy.price {
+        put("price", Value::List(vec![Value::Int(price.input), Value::Int(price.output), Value::Int(price.tokens)]));
     }
     if let Some(automation) = policy.automation {
         put("automation", Value::text(automation.word()));

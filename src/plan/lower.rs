@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use crate::base::{Digest, RelPath};
 use crate::lang::{
-    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, InputIr, MemberIr, PoliciesDecl, PredicateIr, ProbeIr,
-    Program, RenderIr, RetryDecl, ServiceIr, SubjectIr, ValueIr,
+    ActionIr, ApprovalIr, BodyIr, Expansion, GateNoteIr, HttpIr, InputIr, MemberIr, PoliciesDecl, PredicateIr, ProbeIr,
+    Program, RenderIr, RetryDecl, SbomIr, ServiceIr, SubjectIr, ValueIr,
 };
 use crate::plan::key::{def_digest, plan_digest, producer_identity, service_def, service_defs, static_key};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
-    GateNote, GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies,
-    Policy, Port, Predicate, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Schedule, Service, Tool,
-    ToolExec,
+    GateNote, GateOp, GateSubject, GateValue, HttpAsk, Input, InputSource, Isolation, Output, OutputKind, Plan,
+    Policies, Policy, Port, Predicate, Price, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Sbom, SbomFile,
+    Schedule, Service, Tool, ToolExec, Vendor,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -134,6 +134,8 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
             ActionKind::Gate { subjects, require: require.iter().map(predicate).collect() }
         }
         BodyIr::Approval(ir) => ActionKind::Approval(approval(ir)),
+        BodyIr::Sbom(ir) => ActionKind::Sbom(sbom(ir)),
+        BodyIr::Http(ir) => ActionKind::Http(http(ir)),
     };
     let mut inputs: Vec<Input> = ir.inputs.iter().map(input).collect();
     inputs.sort();
@@ -176,6 +178,12 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
                 .as_deref()
                 .and_then(|word| Automation::ALL.into_iter().find(|level| level.word() == word)),
             idempotent: ir.idempotent,
+            price: match &ir.body {
+                BodyIr::Http(HttpIr { price: Some(price), .. }) => {
+                    Some(Price { input: price.input, output: price.output, tokens: price.tokens })
+                }
+                _ => None,
+            },
         },
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),
@@ -227,6 +235,36 @@ fn approval(ir: &ApprovalIr) -> Approval {
         distinct: ir.distinct,
         expires_ms: ir.expires_ms,
         by_name: ir.by_name,
+    }
+}
+
+fn http(ir: &HttpIr) -> HttpAsk {
+    HttpAsk {
+        url: ir.url.clone(),
+        vendor: Vendor::ALL.into_iter().find(|known| known.word() == ir.vendor).unwrap_or(Vendor::Custom),
+        model: ir.model.clone(),
+        headers: ir.headers.clone(),
+        schemes: ir.schemes.clone(),
+        body: ir.body.clone(),
+        answer: ir.answer.clone(),
+        usage: ir.usage.clone(),
+        tokens: ir.tokens,
+        turns: ir.turns,
+        request: ir.request.clone(),
+    }
+}
+
+fn sbom(ir: &SbomIr) -> Sbom {
+    let mut files: Vec<SbomFile> =
+        ir.files.iter().map(|(to, at)| SbomFile { to: to.clone(), at: at.clone() }).collect();
+    files.sort();
+    Sbom {
+        bundle: ir.bundle.clone(),
+        version: ir.version.clone(),
+        tenant: ir.tenant.clone(),
+        format: ir.format.clone(),
+        files,
+        excludes: ir.excludes.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ mod diff_show;
 mod diff_text;
 mod file;
 mod gate;
+mod http;
 mod key;
 mod lower;
 mod outlook;
@@ -20,6 +21,7 @@ mod privilege;
 mod read;
 mod rekey;
 mod render;
+mod sbom;
 
 pub use action::{
     Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, Output,
@@ -34,6 +36,7 @@ pub use file::{PLAN_FORMAT, to_json_lines};
 pub use gate::{
     Approval, Approver, Automation, Concern, Consent, GateNote, GateOp, GateSubject, GateValue, Predicate, Reads,
 };
+pub use http::{HttpAsk, Price, Vendor};
 pub use key::{Resolved, ToolIdentity, action_key, action_manifest, def_manifest, platform, service_digest};
 pub use lower::{lower, seal, topological};
 pub use outlook::Outlook;
@@ -43,3 +46,4 @@ pub use privilege::Privilege;
 pub use read::{PLAN_BYTES, ReadError, from_json_lines};
 pub use rekey::{Rekeyed, Rekeying, SchemaStep};
 pub use render::{to_dot, to_mermaid, to_text};
+pub use sbom::{Sbom, SbomFile};

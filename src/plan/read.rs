@@ -3,6 +3,8 @@
 //! not know is refused, because what cannot be seen cannot be compared. Leaves out the writing: see
 //! `file`.
 
+mod http;
+mod sbom;
 mod services;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ use serde_json::value::RawValue;
 
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::lang::{Route, Terms};
+use crate::plan::read::http::{HttpBody, PriceLine};
+use crate::plan::read::sbom::SbomBody;
 use crate::plan::read::services::{ServiceLine, check_services, read_service};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
@@ -153,6 +157,8 @@ struct ActionLine {
     secrets: BTreeMap<String, String>,
     #[serde(default)]
     route: Option<Route>,
+    #[serde(default)]
+    price: Option<PriceLine>,
 }
 
 #[derive(Deserialize)]
@@ -569,6 +575,7 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         gate,
         automation: automation.transpose()?,
         idempotent: line.idempotent,
+        price: line.price.map(PriceLine::read).transpose()?,
     };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after, route: line.route })
 }
@@ -646,6 +653,8 @@ fn read_body(kind: &str, body: &str) -> Result<ActionKind, String> {
             }
             ActionKind::Gate { subjects, require: require.into_iter().map(read_predicate).collect::<Result<_, _>>()? }
         }
+        "http/1" => ActionKind::Http(parsed::<HttpBody>(kind, body)?.read()?),
+        "sbom/1" => ActionKind::Sbom(parsed::<SbomBody>(kind, body)?.read()?),
         "approval/1" => {
             let line = parsed::<ApprovalBody>(kind, body)?.approval;
             let member = |line: MemberLine| Approver { name: line.name, key: line.key, email: line.email };

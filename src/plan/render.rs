@@ -164,6 +164,8 @@ fn body(kind: &ActionKind) -> String {
         ActionKind::Gate { require, .. } => {
             format!("requires {}", require.iter().map(Predicate::shown).collect::<Vec<_>>().join("; "))
         }
+        ActionKind::Http(ask) => ask.shown(),
+        ActionKind::Sbom(sbom) => format!("inventory of {}", sbom.shown()),
         ActionKind::Approval(approval) => format!("waits for {}", approval.shown()),
     }
 }

@@ -17,7 +17,7 @@ fn names() -> Vec<String> {
 #[test]
 fn there_are_examples_and_each_has_its_documents() {
     let names = names();
-    for expected in ["hello", "lua", "routing", "services", "site"] {
+    for expected in ["gates", "hello", "lua", "packages", "routing", "services", "site"] {
         assert!(names.iter().any(|name| name == expected), "{names:?}");
     }
     for name in names {
@@ -74,6 +74,47 @@ fn hello_behaves_as_its_document_says() {
     hello.remove("out");
     assert_eq!(hello.run(&["run", "hello"]).ok().counts(), [0, 2, 0, 0, 0]);
     assert_eq!(hello.read("out/hello/shout/shout.txt"), "HELLO, WORLD\n");
+}
+
+#[test]
+fn gates_behave_as_their_document_says() {
+    let gates = Workspace::copy_of("examples/gates");
+    assert_eq!(gates.run(&["run", "gates"]).ok().counts(), [10, 0, 0, 0, 0]);
+    let changes = gates.read("notes/changes.md");
+    gates.write("notes/changes.md", changes.replace("## Known", "Known"));
+    gates.run(&["run", "gates"]).expect(12).says("gate `complete` says no").says("skipped gates/release");
+    gates.write("notes/changes.md", changes);
+    let lock = gates.read("package-lock.json");
+    gates.write("package-lock.json", lock.replace("kleur", "left-pad"));
+    gates.run(&["run", "gates"]).expect(15).says("left-pad is in it");
+    gates.write("package-lock.json", lock);
+    let spec = gates.read("partita.kdl");
+    gates.write("partita.kdl", spec.replace("    include notes", "    include release\n    include notes"));
+    gates.run(&["check"]).expect(3).says("error[P0501]").says("`gates/gates` needs `gates/release`");
+    let consent = "gate consent kind=approval {\n    approvers everybody\n}\ngraph gates {";
+    let asked =
+        spec.replace("graph gates {", consent).replace("guard reviewed", "guard consent\n        guard reviewed");
+    gates.write("partita.kdl", asked);
+    gates.run(&["run", "gates"]).expect(4);
+    gates.run(&["key", "generate", "default"]).ok();
+    gates.run(&["approve", "gates"]).ok();
+    gates.run(&["run", "gates"]).ok();
+}
+
+#[test]
+fn packages_behave_as_their_document_says() {
+    let packages = Workspace::copy_of("examples/packages");
+    packages.run(&["lock", "--check"]).ok();
+    packages.run(&["run", "packages"]).ok();
+    let spec = packages.read("partita.kdl");
+    packages.write("partita.kdl", spec.replace("cat in/*.txt", "echo {{ words.salutation }}; cat in/*.txt"));
+    packages.run(&["check"]).expect(3).says("salutation");
+    packages.write("partita.kdl", spec.replace("version=\"1.2\"", "version=\"1.3\""));
+    packages.run(&["check"]).expect(3).says("error[P0209]");
+    packages.write("partita.kdl", &spec);
+    packages.append("vendored/words/partita.kdl", "\n// A word.\n");
+    packages.run(&["check"]).ok();
+    packages.run(&["check", "--locked"]).expect(3).says("error[P0207]");
 }
 
 #[test]
@@ -137,7 +178,7 @@ fn routing_behaves_as_its_document_says() {
     const KEY: &[u8] = b"not-a-real-key-7f3a";
     let routing = Workspace::copy_of("examples/routing");
     let plan = routing.run(&["plan", "routing"]).ok();
-    plan.prints("not ghostwriter: its provider is an API").prints("(max-usd)").prints("route text.translation");
+    plan.prints("not ghostwriter: it may cost $0.02").prints("(max-usd)").prints("route text.translation");
     assert_eq!(routing.run(&["run", "routing", "routing/summary"]).ok().counts(), [5, 0, 0, 0, 0]);
     assert_eq!(routing.read("out/routing/summary/summary.txt"), "In short: A plan is read before it is run.\n");
     let german = routing.read("out/routing/german/out/translated.txt");

@@ -1,15 +1,17 @@
 //! The guard against text from strangers, from the outside: bombs are answered with their code, and
-//! random texts are read as the `kdl` crate reads them, or refused.
+//! random texts are read as the `kdl` crate reads them, or refused. A bounded number in every run;
+//! `PARTITA_FUZZ_SECONDS=900` goes on for so long, and prints how many there were.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+use partita::base::Environment;
 use partita::diag::{Code, Diagnostics, SourceId};
 use partita::lang::{self, Kind, Node, Value};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, proptest};
 use proptest::sample::select;
-use proptest::test_runner::TestCaseError;
+use proptest::test_runner::{TestCaseError, TestRunner};
 
 const SOURCE: SourceId = SourceId(0);
 
@@ -288,6 +290,29 @@ proptest! {
     fn long_soups_never_abort(text in soup(60)) {
         parse(&text);
     }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it goes on for as long as asked")]
+#[expect(clippy::print_stderr, reason = "that is what it was asked for")]
+fn texts_are_read_as_kdl_reads_them_for_as_long_as_asked() {
+    let asked = Environment::of_process();
+    let seconds: Option<u64> = asked.raw("PARTITA_FUZZ_SECONDS").and_then(|value| value.to_str()?.parse().ok());
+    let Some(seconds) = seconds else { return };
+    let begun = Instant::now();
+    let cases = 2_000;
+    let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
+    let mut rounds = 0_u64;
+    let both = |text: &str| agrees(text).and_then(|()| formats(text));
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let mut failed = |failure| panic!("{failure}");
+        runner.run(&soup(9), |text| both(&text)).unwrap_or_else(&mut failed);
+        runner.run(&valid(), |text| both(&text)).unwrap_or_else(&mut failed);
+        // The crate alone may take minutes for these: they are answered, and that is all.
+        runner.run(&soup(60), |text| Ok(drop(parse(&text)))).unwrap_or_else(&mut failed);
+        rounds += 1;
+    }
+    eprintln!("{} texts in {:?}", rounds * 3 * u64::from(cases), begun.elapsed());
 }
 
 /// Far more than any of these takes, far less than what the parser alone would.

@@ -8,6 +8,7 @@
     reason = "clearer in tests, where speed and odd names do not matter"
 )]
 
+mod acceptance;
 mod approve;
 mod badinput;
 mod book;

@@ -64,6 +64,90 @@ fn answers_are_data() {
     assert!(broken.stderr.contains("P0308"), "{}", broken.stderr);
 }
 
+/// A graph that nobody could run as it is: its tool is nowhere, and its agent would be asked.
+const MOCKED: &str = r#"partita edition=1
+tool measure tier=secondary { exec no-such-program; effects net; provides speed; cost usd="0.02" }
+capability speed {
+    accepts url type=string
+    returns report type=artifact.json
+    candidate measure
+}
+provider local kind=command { exec "tools/agent.sh" }
+skill sum-up {
+    prompt text="Sum up: {{ report }}" {
+        var report type=artifact.json
+    }
+}
+agent writer provider=local { uses sum-up }
+gate fast kind=metric {
+    param report type=artifact.json
+    require report.score ge "0.9" else="too slow"
+}
+tenant acme { allow-tier primary secondary }
+graph g tenant=acme {
+    node speed capability=speed {
+        with url="https://example.org"
+    }
+    node words agent=writer {
+        with report=(ref)speed.report
+        output words path="out/words.txt" type=artifact.text
+    }
+    node publish {
+        guard fast report=(ref)speed.report
+        input "words.txt" from=(ref)words.words
+        run sh -c "tr a-z A-Z < words.txt > log"
+        output log
+    }
+}
+test "fast enough" {
+    given g
+    mock tool measure { output report file="recorded/report.json" }
+    mock agent writer { output words "well done" }
+    expect cost le "0.02"
+    expect status 0
+    expect output publish.log eq "WELL DONE"
+    expect output publish.log matches "^WELL"
+}
+"#;
+
+#[test]
+fn recorded_outputs_stand_in_for_tools_and_agents() {
+    let workspace = Workspace::new();
+    workspace.write("partita.kdl", MOCKED);
+    workspace.run(&["test"]).expect(7).says("`recorded/report.json` could not be read").says("record it there");
+    workspace.write("recorded/report.json", "{\"score\": 0.95}\n");
+    workspace.run(&["test"]).ok().says("1 test: 1 passed");
+    assert!(!workspace.store().exists(), "what was recorded is no result");
+    workspace.write("recorded/report.json", "{\"score\": 0.5}\n");
+    let slow = workspace.run(&["test"]).expect(7);
+    slow.says("the run ended with status 11").says("expected 0").says("too slow").says("left no `log`");
+    workspace.write("recorded/report.json", "{\"score\": 0.95}\n");
+    for (from, to, said) in [
+        ("expect cost le \"0.02\"", "expect cost lt \"0.02\"", "a run of `g` costs at most $0.02"),
+        ("well done", "done well", "`log` of `g/publish` was \"DONE WELL\""),
+        ("mock agent writer", "mock agent writer status=3", "`words` exited with status 3"),
+        (
+            "mock agent writer { output words \"well done\" }",
+            "",
+            "`words` is of class `record`, and nothing stands in for it",
+        ),
+        ("output words \"well done\"", "output word \"well done\"", "what stands in leaves no `words`"),
+        ("mock agent writer", "mock agent writer at=speed", "nothing is done by agent `writer` here"),
+    ] {
+        workspace.write("partita.kdl", MOCKED.replace(from, to));
+        let outcome = workspace.run(&["test"]).expect(7);
+        if said.contains("exited with status") {
+            outcome.says("the run ended with status 1");
+        } else {
+            outcome.says(said);
+        }
+    }
+    // Where nothing asks for a run, nothing is run, and nothing needs to stand in.
+    let only = MOCKED.split("    mock tool").next().expect("it has a beginning").to_owned();
+    workspace.write("partita.kdl", only + "    expect cost eq \"0.02\"\n}\n");
+    workspace.run(&["test"]).ok();
+}
+
 /// Whether Python has what judges reports.
 #[expect(clippy::disallowed_methods, reason = "a test of other people's programs starts them itself")]
 fn judged(kind: &str, file: &std::path::Path) -> Option<String> {

@@ -85,6 +85,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing", &["*"]),
     ("tracing_subscriber", &["cli"]),
     ("unicode_normalization", &["base", "lang", "bundle"]),
+    ("ureq", &["exec"]),
     ("uuid", &["bundle", "ops"]),
     ("walkdir", &["store", "exec", "bundle", "ops"]),
     ("tar", &["exec", "ops"]),

@@ -213,6 +213,36 @@ pub struct ProviderDecl {
     pub price: Option<PriceDecl>,
     /// Secrets it needs.
     pub secrets: Vec<NeedDecl>,
+    /// How it is spoken to: of `kind=http`.
+    pub http: HttpDecl,
+}
+
+/// How an API is spoken to.
+#[derive(Clone, Debug, Default)]
+pub struct HttpDecl {
+    /// The vendor whose way it is.
+    pub vendor: Option<Name>,
+    /// Headers.
+    pub headers: Vec<HeaderDecl>,
+    /// The template of the body.
+    pub body: Option<Name>,
+    /// Where the answer is.
+    pub answer: Option<Name>,
+    /// Where the numbers of tokens are.
+    pub usage: Option<[Name; 2]>,
+}
+
+/// `header`.
+#[derive(Clone, Debug)]
+pub struct HeaderDecl {
+    /// The name.
+    pub name: Name,
+    /// The value, where it is a text.
+    pub text: Option<String>,
+    /// The secret it is instead.
+    pub secret: Option<Name>,
+    /// What stands before the secret.
+    pub scheme: Option<String>,
 }
 
 /// `price`: micro-dollars for so many tokens.

@@ -10,7 +10,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, Name, Op, Param};
 use crate::lang::check::work::{Place, check_segment, check_work};
 use crate::lang::check::{Scope, check_params, unique};
-use crate::lang::gate::{Fact, GateDecl, PeopleDecl, facts, literal};
+use crate::lang::gate::{Fact, GateDecl, PeopleDecl, VERDICT, facts, literal};
 use crate::lang::program::{DeclKind, FileId, Lost, Program};
 use crate::lang::ty::Ty;
 
@@ -32,11 +32,24 @@ pub(super) fn check_gate(
     check_segment(&name, "gate", diagnostics);
     check_params(&gate.params, constants, diagnostics);
     let scope = constants.with_params(&gate.params, gate.params_known);
-    if gate.work.body.is_some() {
+    if gate.work.body.is_some() || gate.work.ask.is_some() {
         check_work(&Place { program, file, pools: &[] }, &gate.work, &scope, diagnostics);
     }
     let by_name: BTreeMap<&str, &Param> =
-        gate.params.iter().rev().map(|param| (param.name.value.as_str(), param)).collect();
+        gate.params.iter().chain(&gate.verdict).rev().map(|param| (param.name.value.as_str(), param)).collect();
+    if let (Some(verdict), Some(param)) =
+        (&gate.verdict, gate.params.iter().find(|param| param.name.value == VERDICT.0))
+    {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0202,
+                param.name.span,
+                "`verdict` is what the agent leaves, and cannot be a parameter",
+            )
+            .with_secondary(verdict.name.span, "the gate asks an agent")
+            .with_help("rename the parameter"),
+        );
+    }
     let asked = Asked { gate, by_name, scope: &scope };
     let mut tests = Vec::new();
     for require in &gate.require {

@@ -9,10 +9,11 @@ use crate::lang::check::scope::{no_port, some};
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
 use crate::lang::check::{Asked, Callee, Scope, asked, check_arguments, check_params, leaves, unique};
+use crate::lang::expand::{INVENTORY, no_inventory};
 use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::text::Text;
-use crate::lang::ty::{Constraints, NameKind, Ty};
+use crate::lang::ty::{ArtifactKind, Constraints, NameKind, Ty};
 
 /// Checks a graph: its own settings, then the group of its nodes.
 pub(super) fn check_graph(
@@ -50,6 +51,8 @@ struct Nodes<'a> {
     file: FileId,
     group: &'a Group,
     services: &'a [ServiceDecl],
+    /// The graph, where they are its own and not a template's.
+    graph: Option<&'a GraphDecl>,
     by_name: BTreeMap<&'a str, &'a NodeDecl>,
     aliases: BTreeSet<&'a str>,
     /// The outputs of recipes and nodes asked for so far, with their types.
@@ -90,6 +93,7 @@ pub(super) fn check_group(
         file,
         group,
         services,
+        graph,
         by_name: group.nodes.iter().map(|node| (node.name.value.as_str(), node)).collect(),
         aliases: group.uses.iter().map(|decl| decl.alias.value.as_str()).collect(),
         outputs: BTreeMap::new(),
@@ -403,6 +407,9 @@ impl<'a> Nodes<'a> {
             return;
         }
         let Some(node) = self.by_name.get(head).copied() else {
+            if self.check_inventory(text, head, output, wanted, diagnostics) {
+                return;
+            }
             let names: Vec<&str> = self.group.nodes.iter().map(|node| node.name.value.as_str()).collect();
             let suggestion = did_you_mean(head, names.iter().take(COMPARED).copied());
             if self.group.nodes_known || suggestion.is_some() {
@@ -435,6 +442,37 @@ impl<'a> Nodes<'a> {
                 );
             }
         }
+    }
+
+    /// Checks a reference to the inventory of a bundle; whether it is one.
+    fn check_inventory(
+        &self,
+        text: &Text,
+        name: &str,
+        output: &str,
+        wanted: Option<&Ty>,
+        diagnostics: &mut Diagnostics,
+    ) -> bool {
+        let Some(graph) = self.graph else { return false };
+        let program = self.program;
+        let Some(id) = program.lookup(self.file, DeclKind::Bundle, name) else { return false };
+        let bundle = program.bundle(id);
+        let made = Ty::Artifact(ArtifactKind::Sbom);
+        let from = program.lookup(id.file, DeclKind::Graph, &bundle.from.value).map(|id| program.graph(id));
+        let foreign = from.filter(|from| !std::ptr::eq(*from, graph)).map(|from| from.group.name.value.as_str());
+        if foreign.is_some() || output != INVENTORY {
+            diagnostics.push(no_inventory(text.span, name, output, bundle.name.span, foreign));
+        } else if let Some(wanted) = wanted
+            && matches!(wanted, Ty::Artifact(_))
+            && !made.fits(wanted)
+        {
+            diagnostics.push(
+                Diagnostic::new(Code::P0301, text.span, format!("expected `{wanted}`, found `{made}`"))
+                    .with_secondary(bundle.name.span, "the bundle whose inventory it is")
+                    .with_help("declare the parameter as `type=artifact.sbom`"),
+            );
+        }
+        true
     }
 
     /// The outputs of a node by name, with their types. `None` where some are not known before values

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
-use crate::lang::ast::{Expected, Param, TestDecl};
+use crate::lang::ast::{Expected, MockContent, Param, TestDecl};
 use crate::lang::check::scope::some;
 use crate::lang::check::{Scope, check_values, unique};
 use crate::lang::program::{COMPARED, DeclKind, FileId, Program};
@@ -48,6 +49,21 @@ fn check_test(program: &Program, file: FileId, test: &TestDecl, constants: &Scop
     for (name, values) in &test.values {
         if let Some(param) = params.get(name.value.as_str()) {
             check_values(values, &param.ty, &param.constraints, constants, Some(param), diagnostics);
+        }
+    }
+    for mock in &test.mocks {
+        let kind = if mock.agent { DeclKind::Agent } else { DeclKind::Tool };
+        program.resolve(file, kind, &mock.name, diagnostics);
+        unique(mock.outputs.iter().map(|(name, _)| name), "output", diagnostics);
+        for (_, content) in &mock.outputs {
+            if let MockContent::File(name) = content
+                && let Err(error) = RelPath::new(&name.value)
+            {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0507, name.span, error.to_string())
+                        .with_help("recorded outputs lie in the workspace, relative to the spec"),
+                );
+            }
         }
     }
     let held = test.expects.iter().any(|expect| !matches!(expect.what, Expected::Diagnostic { .. }));

@@ -32,6 +32,7 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         for decl in &decls.recipes {
             let mut own = Uses::default();
             decl.steps.iter().for_each(|step| own.work(&step.work));
+            decl.gates.iter().for_each(|gate| own.gate(gate));
             own.params(&decl.params);
             report_params(&decl.params, &own, shown, diagnostics);
             all.extend(own);
@@ -73,6 +74,9 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         decls.graphs.iter().filter_map(|graph| graph.tenant.as_ref()).for_each(|name| all.name(DeclKind::Tenant, name));
         decls.bundles.iter().for_each(|bundle| all.bundle(bundle));
         decls.tests.iter().flat_map(|test| &test.values).for_each(|(_, values)| all.exprs(values));
+        for mock in decls.tests.iter().flat_map(|test| &test.mocks) {
+            all.name(if mock.agent { DeclKind::Agent } else { DeclKind::Tool }, &mock.name);
+        }
         for name in decls.package.iter().flat_map(|package| &package.exports) {
             for kind in DeclKind::ALL {
                 all.name(*kind, name);

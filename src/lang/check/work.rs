@@ -8,6 +8,7 @@ use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, InputDecl, Name, NameRef, RecipeDecl, RenderVar, Work};
 use crate::lang::check::domain::check_ask;
+use crate::lang::check::gate::check_gate;
 use crate::lang::check::scope::{not_texts, some};
 use crate::lang::check::service::misplaced_address;
 use crate::lang::check::{Scope, check_params, leaves, tool, unique};
@@ -73,6 +74,10 @@ pub(super) fn check_recipe(
                 check_step_ref(&place, recipe, &steps, index, text, diagnostics);
             }
         }
+    }
+    unique(recipe.gates.iter().map(|gate| &gate.name), "gate", diagnostics);
+    for gate in &recipe.gates {
+        check_gate(program, file, gate, &scope, diagnostics);
     }
     unique(recipe.returns.iter().map(|returns| &returns.name), "artifact", diagnostics);
     for returns in &recipe.returns {
@@ -174,6 +179,11 @@ pub(crate) fn not_a_reference(span: Span, text: &str) -> Diagnostic {
 
 /// The diagnostic for an output that a node does not have. `text` ends with its name.
 pub(crate) fn no_output(span: Span, text: &str, output: &str, node: &str, known: &[&str]) -> Diagnostic {
+    if output.is_empty() {
+        let which = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", some(known)) };
+        return Diagnostic::new(Code::P0401, span, format!("an output of `{node}` is missing after the point"))
+            .with_help(which);
+    }
     let help = if known.is_empty() { "it has no outputs".to_owned() } else { format!("it has: {}", some(known)) };
     Diagnostic::new(Code::P0401, span, format!("output `{output}` is not produced by `{node}`"))
         .with_suggestion_in(text, text.len() - output.len()..text.len(), did_you_mean(output, known.iter().copied()))

@@ -3,7 +3,7 @@
 use globset::GlobBuilder;
 
 use crate::diag::{Code, Diagnostic, did_you_mean};
-use crate::lang::ast::{BundleDecl, IncludeDecl, Name};
+use crate::lang::ast::{BundleDecl, IncludeDecl, Name, NodeDecl};
 use crate::lang::decode::{Decoder, child, children, first_name, names_of_children, prop, prop_name};
 use crate::lang::ir::ROLES;
 use crate::lang::{Node, Spanned};
@@ -60,6 +60,19 @@ impl Decoder<'_> {
         let version = self.prop_text(node, "version");
         let level = prop(node, "level").and_then(|value| self.natural(value, 0));
         let keys = children(node, "sign").filter_map(|node| prop_name(node, "key")).collect();
+        let inventory = NodeDecl {
+            name: name.clone(),
+            recipe: None,
+            with: Vec::new(),
+            for_each: Vec::new(),
+            when: Vec::new(),
+            after: Vec::new(),
+            guards: Vec::new(),
+            automation: None,
+            services: Vec::new(),
+            work: self.work(node),
+            span: node.span,
+        };
         Some(BundleDecl {
             name,
             from: prop_name(node, "from")?,
@@ -70,6 +83,7 @@ impl Decoder<'_> {
             cyclonedx,
             keys,
             provenance_level,
+            inventory: Box::new(inventory),
             span: node.span,
         })
     }

@@ -4,15 +4,20 @@
 use crate::base::{Digest, parse_duration_ms, parse_micro_usd, parse_size_bytes};
 use crate::diag::{Applicability, Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{
-    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, HowDecl, LimitsDecl, Money, Name,
-    NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, ReturnsDecl, SecretDecl,
-    SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl,
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, Expr, HeaderDecl, HowDecl,
+    HttpDecl, LimitsDecl, Money, Name, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl,
+    QuotaDecl, ReturnsDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl,
 };
 use crate::lang::decode::{Decoder, child, children, first_name, name_of, names_of_children, prop, prop_name};
 use crate::lang::{Kind, Node, Spanned, Value};
 
 /// The tiers of those who serve.
 pub(crate) const TIERS: &[&str] = &["primary", "secondary"];
+
+/// Vendors whose way of speaking is known.
+const VENDORS: &[&str] = &["anthropic", "openai"];
+/// Headers that requests have by themselves.
+const OWN_HEADERS: &[&str] = &["content-length", "content-type", "host", "transfer-encoding", "connection"];
 
 /// The levels of trust in a skill, best first.
 pub(crate) const TRUST: &[&str] = &["vetted", "community", "experimental"];
@@ -53,7 +58,7 @@ impl Decoder<'_> {
     }
 
     /// An integer within bounds.
-    fn bounded(&mut self, value: &Value, least: u64, most: u64) -> Option<u64> {
+    pub(super) fn bounded(&mut self, value: &Value, least: u64, most: u64) -> Option<u64> {
         let Kind::Int(int) = value.kind else { return None };
         let found = u64::try_from(int).ok().filter(|number| (least..=most).contains(number));
         if found.is_none() {
@@ -341,8 +346,115 @@ impl Decoder<'_> {
                     .with_help("write it whole: `url \"https://…\"`"),
             );
         }
-        let secrets = self.needs(node);
-        Some(ProviderDecl { name, kind, command, url, model: model.map(|name| name.value), price, secrets })
+        let mut secrets = self.needs(node);
+        let http = self.http(node, kind);
+        let headers = http
+            .headers
+            .iter()
+            .filter_map(|header| Some(NeedDecl { secret: header.secret.clone()?, env: header.name.value.clone() }));
+        secrets.extend(headers);
+        Some(ProviderDecl { name, kind, command, url, model: model.map(|name| name.value), price, secrets, http })
+    }
+
+    /// How an API is spoken to. Reports what does not go together.
+    fn http(&mut self, node: &Node, kind: ProviderKind) -> HttpDecl {
+        let vendor = self.word_of(node, "vendor", "a vendor", VENDORS);
+        let only = ["header", "body", "answer", "usage"].into_iter().find_map(|word| Some((word, child(node, word)?)));
+        let given = prop(node, "vendor").map(|value| ("vendor", value.span));
+        if kind == ProviderKind::Command {
+            if let Some((word, span)) = given.or(only.map(|(word, child)| (word, child.name.span))) {
+                self.push(
+                    Diagnostic::new(Code::P0107, span, format!("`{word}` is of providers of kind http"))
+                        .with_help("a program is given what it needs by `needs-secret` and in `request.json`"),
+                );
+            }
+            return HttpDecl::default();
+        }
+        if let Some(need) = child(node, "needs-secret") {
+            self.push(
+                Diagnostic::new(Code::P0107, need.name.span, "an API is given secrets in headers")
+                    .with_help("write `header NAME (secret)KEY`, with `scheme=Bearer` where one is due"),
+            );
+        }
+        let body = child(node, "body").and_then(first_name);
+        if let (Some(vendor), Some(body)) = (&vendor, &body) {
+            self.push(
+                Diagnostic::new(Code::P0106, body.span, "the way to speak to it is said twice")
+                    .with_secondary(vendor.span, "a vendor has a body of its own")
+                    .with_help("keep one of the two"),
+            );
+        }
+        if vendor.is_none() && body.is_none() && given.is_none() && self.sound(node) {
+            let span = node.args.first().map_or(node.name.span, |name| name.span);
+            self.push(
+                Diagnostic::new(Code::P0104, span, "nothing says how this API is spoken to")
+                    .with_help(format!("add `vendor=NAME`, one of: {}", VENDORS.join(", ")))
+                    .with_help("or say it yourself: `body #\"{…}\"#` and `answer \"/…\"`"),
+            );
+        }
+        let answer = child(node, "answer").and_then(first_name);
+        if let (Some(body), None) = (&body, &answer)
+            && self.sound(node)
+        {
+            self.push(
+                Diagnostic::new(Code::P0104, body.span, "nothing says where the answer is in what comes back")
+                    .with_help("add a JSON pointer: `answer \"/output/text\"`"),
+            );
+        }
+        let usage =
+            child(node, "usage").and_then(|usage| Some([prop_name(usage, "input")?, prop_name(usage, "output")?]));
+        for pointer in answer.iter().chain(usage.iter().flatten()) {
+            if !pointer.value.is_empty() && !pointer.value.starts_with('/') {
+                self.push(
+                    Diagnostic::new(Code::P0301, pointer.span, format!("`{}` is not a JSON pointer", pointer.value))
+                        .with_help("a pointer begins with `/`, and numbers elements from 0: `/choices/0/text`"),
+                );
+            }
+        }
+        let headers = children(node, "header").filter_map(|node| self.header(node)).collect();
+        HttpDecl { vendor, headers, body, answer, usage }
+    }
+
+    fn header(&mut self, node: &Node) -> Option<HeaderDecl> {
+        let mut name = first_name(node)?;
+        name.value.make_ascii_lowercase();
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.value.is_empty() || !name.value.chars().all(token) || OWN_HEADERS.contains(&name.value.as_str()) {
+            self.push(
+                Diagnostic::new(Code::P0301, name.span, format!("`{}` cannot be a header here", name.value))
+                    .with_help("letters, digits and `-`; length, type and host of a request are not the author's"),
+            );
+            return None;
+        }
+        let value = node.args.get(1)?;
+        let scheme = prop_name(node, "scheme");
+        match self.expr(value)? {
+            Expr::Secret(secret) => {
+                Some(HeaderDecl { name, text: None, secret: Some(secret), scheme: scheme.map(|name| name.value) })
+            }
+            Expr::Text(text)
+                if text.as_literal().is_some_and(|text| text.chars().all(|c| (' '..='~').contains(&c))) =>
+            {
+                if let Some(scheme) = scheme {
+                    self.push(
+                        Diagnostic::new(
+                            Code::P0107,
+                            scheme.span,
+                            "`scheme` stands before a secret, and this is a text",
+                        )
+                        .with_help("write it into the text"),
+                    );
+                }
+                Some(HeaderDecl { name, text: text.as_literal().map(str::to_owned), secret: None, scheme: None })
+            }
+            other => {
+                self.push(
+                    Diagnostic::new(Code::P0301, other.span(), "a header is a plain text or a secret")
+                        .with_help("write `header NAME \"TEXT\"` or `header NAME (secret)KEY`"),
+                );
+                None
+            }
+        }
     }
 
     pub(super) fn agent(&mut self, node: &Node) -> Option<AgentDecl> {

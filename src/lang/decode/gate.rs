@@ -3,10 +3,11 @@
 
 use crate::base::parse_duration_ms;
 use crate::diag::{Code, Diagnostic, did_you_mean};
-use crate::lang::ast::{Expr, Name};
+use crate::lang::ast::{Expr, Name, OutputDecl, Param, RecipeDecl};
 use crate::lang::decode::{Decoder, child, children, first_name, is_true, names_of_children, prop, prop_name};
-use crate::lang::gate::{ApproversDecl, GateDecl, GuardDecl, KINDS, MemberDecl, PeopleDecl, RequireDecl};
+use crate::lang::gate::{ApproversDecl, GateDecl, GuardDecl, KINDS, MemberDecl, PeopleDecl, RequireDecl, VERDICT};
 use crate::lang::text::Text;
+use crate::lang::ty::{ArtifactKind, Constraints, Ty};
 use crate::lang::{Node, Spanned};
 
 /// Which children belong to which kinds of gate.
@@ -20,6 +21,10 @@ const OF_KIND: &[(&str, &[&str])] = &[
     ("cwd", &["command"]),
     ("approvers", &["approval"]),
     ("expires", &["approval"]),
+    ("with", &["agent"]),
+    ("timeout", &["command", "agent"]),
+    ("retry", &["command", "agent"]),
+    ("resources", &["command"]),
     ("param", &["file", "content", "artifact", "check", "metric", "agent", "command"]),
 ];
 
@@ -35,17 +40,6 @@ impl Decoder<'_> {
             );
             return None;
         }
-        if kind.value == "agent" {
-            self.push(
-                Diagnostic::new(
-                    Code::P0111,
-                    kind.span,
-                    "gates of kind `agent` belong to the language, but this version does not run them yet",
-                )
-                .with_help("let a node ask the agent, and judge its verdict by a gate of kind `check`"),
-            );
-            return None;
-        }
         self.of_the_kind(node, &kind);
         let params_known = self.intact(node, "param");
         let params = self.params(node);
@@ -53,8 +47,27 @@ impl Decoder<'_> {
         let judges = !matches!(kind.value.as_str(), "command" | "approval");
         let require = children(node, "require").filter(|_| judges).filter_map(|node| self.require(node)).collect();
         let sections = names_of_children(node, "section");
-        let work = self.work(node);
+        let mut work = self.work(node);
+        let is_agent = kind.value == "agent";
+        if !is_agent {
+            work.ask = None;
+        }
+        let verdict = is_agent.then(|| {
+            let name = Name { value: VERDICT.0.to_owned(), span: kind.span };
+            let ty = Ty::Artifact(ArtifactKind::Json);
+            work.outputs.push(OutputDecl {
+                name: Text::literal(VERDICT.0, kind.span),
+                path: Some(Text::literal(VERDICT.1, kind.span)),
+                ty: ty.clone(),
+                digest: None,
+                span: kind.span,
+            });
+            Param { name, ty, default: None, constraints: Constraints::default() }
+        });
         let (missing, help) = match kind.value.as_str() {
+            "agent" => {
+                (work.ask.is_none(), "say who is asked: `agent=NAME`, and `with VAR=(var)PARAM` what its skill needs")
+            }
             "command" => (child(node, "run").is_none(), "say what decides: `run TOOL ARG…`; status 0 is yes"),
             "approval" => (child(node, "approvers").is_none(), "say who approves: `approvers GROUP min=1`"),
             "content" => {
@@ -66,6 +79,7 @@ impl Decoder<'_> {
         if missing && self.sound(node) {
             let what = match kind.value.as_str() {
                 "command" => "`run`",
+                "agent" => "`agent`",
                 "approval" => "`approvers`",
                 _ => "`require`",
             };
@@ -91,6 +105,7 @@ impl Decoder<'_> {
             sections,
             message,
             work,
+            verdict,
             approvers,
             expires_ms,
             span: node.span,
@@ -99,6 +114,15 @@ impl Decoder<'_> {
 
     /// Reports what a gate of its kind cannot say.
     fn of_the_kind(&mut self, node: &Node, kind: &Name) {
+        for word in ["agent", "skill", "complexity"] {
+            if let Some(value) = prop(node, word).filter(|_| kind.value != "agent") {
+                self.push(
+                    Diagnostic::new(Code::P0107, value.span, format!("`{word}=` belongs in gates of kind agent"))
+                        .with_secondary(kind.span, "the kind of this gate")
+                        .with_help("change the kind, or remove it"),
+                );
+            }
+        }
         for (word, kinds) in OF_KIND {
             if let Some(child) = child(node, word)
                 && !kinds.contains(&kind.value.as_str())
@@ -115,6 +139,36 @@ impl Decoder<'_> {
                 );
             }
         }
+    }
+
+    /// A gate of a recipe: it judges what the recipe returns and is given, by its names there.
+    pub(super) fn recipe_gate(&mut self, node: &Node, recipe: &RecipeDecl) -> Option<GateDecl> {
+        let mut gate = self.gate(node)?;
+        if let Some(param) = child(node, "param") {
+            self.push(
+                Diagnostic::new(
+                    Code::P0107,
+                    param.name.span,
+                    "a gate of a recipe has no parameters: it judges what the recipe returns, by its name",
+                )
+                .with_secondary(recipe.name.span, "the recipe")
+                .with_help("remove it, or declare the gate outside and apply it by `guard`"),
+            );
+        }
+        let returned = recipe.returns.iter().map(|returns| (&returns.name, &returns.ty));
+        let given = recipe.params.iter().map(|param| (&param.name, &param.ty));
+        gate.params = returned
+            .chain(given)
+            .filter(|(_, ty)| matches!(ty, Ty::Artifact(_) | Ty::Poison))
+            .map(|(name, ty)| Param {
+                name: name.clone(),
+                ty: ty.clone(),
+                default: None,
+                constraints: Constraints::default(),
+            })
+            .collect();
+        gate.params_known = recipe.params_known && recipe.returns_known;
+        Some(gate)
     }
 
     fn require(&mut self, node: &Node) -> Option<RequireDecl> {

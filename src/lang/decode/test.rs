@@ -1,10 +1,11 @@
 //! `test` blocks to their declarations. Leaves out names.
 
+use crate::base::parse_micro_usd;
 use crate::diag::{Code, Diagnostic, Span, did_you_mean};
-use crate::lang::ast::{ExpectDecl, Expected, Expr, Name, TestDecl};
-use crate::lang::decode::{Decoder, child, first_name, name_of, prop, prop_name};
+use crate::lang::ast::{ExpectDecl, Expected, Expr, MockContent, MockDecl, Name, Op, TestDecl};
+use crate::lang::decode::{Decoder, child, children, first_name, name_of, prop, prop_name};
 use crate::lang::ty::Ty;
-use crate::lang::{Kind, Node, Spanned};
+use crate::lang::{Kind, Node, Spanned, Value};
 
 /// The words after `expect`, each with how it is written.
 const FORMS: &[(&str, &str)] = &[
@@ -13,6 +14,9 @@ const FORMS: &[(&str, &str)] = &[
     ("no-path", "expect no-path from=NODE to=NODE"),
     ("type", "expect type NODE.OUTPUT TYPE"),
     ("diagnostic", "expect diagnostic CODE { PARAM VALUE… }"),
+    ("cost", "expect cost le \"DOLLARS\""),
+    ("status", "expect status N"),
+    ("output", "expect output NODE.OUTPUT contains \"TEXT\""),
 ];
 
 impl Decoder<'_> {
@@ -43,7 +47,19 @@ impl Decoder<'_> {
                     .with_help(format!("say what must hold, as `{}`", FORMS[0].1)),
             );
         }
-        Some(TestDecl { name, graph: first_name(given)?, values: self.values(given), expects })
+        let mocks: Vec<MockDecl> = children(node, "mock").filter_map(|node| self.mock(node)).collect();
+        let of_run = expects.iter().find(|expect| expect.what.of_run());
+        if let (Some(mock), None) = (child(node, "mock"), of_run)
+            && self.sound(node)
+        {
+            self.push(
+                Diagnostic::new(Code::P0104, mock.name.span, "something stands in, and nothing is asked of a run")
+                    .with_help(
+                        "say what must come of it: `expect status 0`, or `expect output NODE.OUTPUT contains \"TEXT\"`",
+                    ),
+            );
+        }
+        Some(TestDecl { name, graph: first_name(given)?, values: self.values(given), mocks, expects })
     }
 
     /// Values for parameters: one child each.
@@ -54,6 +70,56 @@ impl Decoder<'_> {
             values.push((child.name.clone(), given));
         }
         values
+    }
+
+    fn op(&mut self, value: &Value) -> Option<Op> {
+        let word = name_of(value)?;
+        let found = Op::ALL.iter().find(|(known, _)| *known == word.value).map(|(_, op)| *op);
+        if found.is_none() {
+            self.push(
+                Diagnostic::new(Code::P0305, word.span, format!("`{}` is not a comparison", word.value))
+                    .with_help("costs are compared by `eq ne lt le gt ge`, outputs by `eq ne contains matches`"),
+            );
+        }
+        found
+    }
+
+    /// What stands in for a tool or an agent.
+    fn mock(&mut self, node: &Node) -> Option<MockDecl> {
+        let kind = self.word_at(node, "what is mocked", &["tool", "agent"])?;
+        let name = name_of(node.args.get(1)?)?;
+        let status = match prop(node, "status") {
+            Some(value) => self.bounded(value, 0, 255)? as u8,
+            None => 0,
+        };
+        let mut outputs = Vec::new();
+        for child in children(node, "output") {
+            let Some(output) = first_name(child) else { continue };
+            let text = child.args.get(1).and_then(name_of).map(|text| MockContent::Text(text.value));
+            let file = prop_name(child, "file").map(MockContent::File);
+            match (text, file) {
+                (Some(content), None) | (None, Some(content)) => outputs.push((output, content)),
+                _ => self.push(
+                    Diagnostic::new(Code::P0104, output.span, "what is left is a text or a file, one of the two")
+                        .with_help("write `output NAME \"TEXT\"` or `output NAME file=\"FILE\"`"),
+                ),
+            }
+        }
+        Some(MockDecl { agent: kind.value == "agent", name, at: prop_name(node, "at"), status, outputs })
+    }
+
+    /// The first word of a node, one of a closed set.
+    fn word_at(&mut self, node: &Node, what: &str, known: &[&str]) -> Option<Name> {
+        let word = first_name(node)?;
+        if known.contains(&word.value.as_str()) {
+            return Some(word);
+        }
+        self.push(
+            Diagnostic::new(Code::P0305, word.span, format!("`{}` is not {what}", word.value))
+                .with_suggestion(did_you_mean(&word.value, known.iter().copied()))
+                .with_help(format!("known: {}", known.join(", "))),
+        );
+        None
     }
 
     fn expect(&mut self, node: &Node) -> Option<Expected> {
@@ -70,7 +136,9 @@ impl Decoder<'_> {
         let (args, props, block): (usize, &[&str], bool) = match *word {
             "nodes" => (2, &["count", "min", "max"], false),
             "path" | "no-path" => (1, &["from", "to"], false),
-            "type" => (3, &[], false),
+            "type" | "cost" => (3, &[], false),
+            "status" => (2, &[], false),
+            "output" => (4, &[], false),
             _ => (2, &[], true),
         };
         let extra = node.props.iter().find(|property| !props.contains(&property.name.value.as_str()));
@@ -88,6 +156,14 @@ impl Decoder<'_> {
             );
             return None;
         }
+        let number = node.args.iter().skip(1).find(|value| !matches!(value.kind, Kind::Text(_)));
+        if let Some(value) = number.filter(|_| *word != "status") {
+            self.push(
+                Diagnostic::new(Code::P0108, value.span, "expected a text")
+                    .with_help(format!("put it in quotes; it is written `{usage}`")),
+            );
+            return None;
+        }
         let int = |name| match prop(node, name) {
             Some(value) => match value.kind {
                 Kind::Int(int) => Some(Spanned { value: int, span: value.span }),
@@ -101,6 +177,30 @@ impl Decoder<'_> {
                 count: int("count"),
                 min: int("min"),
                 max: int("max"),
+            }),
+            "cost" => {
+                let op = self.op(&node.args[1])?;
+                let usd = name_of(&node.args[2])?;
+                let Some(value) = parse_micro_usd(&usd.value) else {
+                    self.bad_unit(usd.span, &usd.value, "amount of money", "`\"1.50\"`");
+                    return None;
+                };
+                Some(Expected::Cost { op, usd: Spanned { value, span: usd.span } })
+            }
+            "status" => {
+                let Kind::Int(value) = node.args[1].kind else {
+                    self.push(
+                        Diagnostic::new(Code::P0301, node.args[1].span, "a status is a whole number")
+                            .with_help("0 is done; 12 a gate that says no; 4 an approval that is missing"),
+                    );
+                    return None;
+                };
+                Some(Expected::Status { status: Spanned { value, span: node.args[1].span } })
+            }
+            "output" => Some(Expected::Output {
+                output: name_of(&node.args[1])?,
+                op: self.op(&node.args[2]).filter(|op| matches!(op, Op::Eq | Op::Ne | Op::Contains | Op::Matches))?,
+                value: name_of(&node.args[3])?,
             }),
             "type" => {
                 let written = name_of(&node.args[2])?;

@@ -62,10 +62,11 @@ impl<'a> Expander<'a, '_> {
                             handed: Vec::new(),
                             request: None,
                             derived: false,
+                            decides: false,
                             subjects: None,
                         });
                         if let Some(ask) = &node.work.ask {
-                            self.asks.push(PendingAsk { action: first, file, work: &node.work, ask });
+                            self.asks.push(PendingAsk { action: first, file, work: &node.work, ask, verdict: false });
                         }
                     }
                 }
@@ -127,7 +128,7 @@ impl<'a> Expander<'a, '_> {
             let steps = Some(Arc::clone(&steps));
             let after = BTreeMap::new();
             if let Some(ask) = &work.ask {
-                self.asks.push(PendingAsk { action: self.actions.len(), file, work, ask });
+                self.asks.push(PendingAsk { action: self.actions.len(), file, work, ask, verdict: false });
             }
             self.actions.push(PendingAction {
                 ir,
@@ -140,10 +141,12 @@ impl<'a> Expander<'a, '_> {
                 handed: Vec::new(),
                 request: None,
                 derived: false,
+                decides: false,
                 subjects: None,
             });
         }
         self.instances[instance].ir.outputs = outputs;
+        self.closing_gates(recipe, file, env, placed, instance, graph);
     }
 
     /// One action without inputs. `outer` is the node around a recipe, whose policies apply.

@@ -8,12 +8,16 @@ use serde_json::{Value as Json, json};
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lang::ast::{AskDecl, Expr, HowDecl, NeedDecl, OutputDecl, Param, RecipeDecl, Work};
+use crate::lang::ast::{
+    AskDecl, Expr, HeaderDecl, HowDecl, LimitsDecl, Name, NeedDecl, OutputDecl, Param, ProviderDecl, ProviderKind,
+    RecipeDecl, Work,
+};
 use crate::lang::check::{Asked, asked, leaves};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::actions::path;
 use crate::lang::expand::{Expander, PendingAction};
-use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
+use crate::lang::gate::VERDICT;
+use crate::lang::ir::{ActionIr, BodyIr, HttpIr, OutputIr, RenderIr};
 use crate::lang::program::{DeclId, DeclKind, FileId};
 use crate::lang::route::{self, Asking, Route, Server};
 use crate::lang::text::Text;
@@ -26,6 +30,8 @@ pub(super) struct PendingAsk<'a> {
     pub(super) file: FileId,
     pub(super) work: &'a Work,
     pub(super) ask: &'a AskDecl,
+    /// Whether it is for the verdict of a gate.
+    pub(super) verdict: bool,
 }
 
 /// An artifact that an ask hands on.
@@ -354,6 +360,9 @@ impl<'a> Expander<'a, '_> {
         if let Some(complexity) = asking.complexity {
             put("complexity", json!(complexity));
         }
+        if pending.verdict {
+            put("schema", json!({ VERDICT.0: verdict_schema() }));
+        }
         if let Some(tools) = &decl.allow_tool {
             put("tools", json!(tools.iter().map(|name| &name.value).collect::<Vec<_>>()));
         }
@@ -364,25 +373,32 @@ impl<'a> Expander<'a, '_> {
         let facts = facts.to_string();
         let bytes = prompt.as_ref().map_or(0, String::len) + 2 * facts.len() + 1024;
         self.spend(bytes, pending.ask.at, &asking.addr)?;
-        let name = self.plan_provider(provider)?;
         let request = RelPath::new("request.json").ok()?;
+        let body = match program.provider(provider).kind {
+            ProviderKind::Http => self.http(pending, program.provider(provider), &decl.limits, &request)?,
+            ProviderKind::Command => {
+                BodyIr::Exec { tool: self.plan_provider(provider)?, args: vec![request.to_string()] }
+            }
+        };
         let index = self.actions.len();
-        let (instance, steps, env) = {
+        let (instance, steps, env, decides) = {
             let action = &mut self.actions[pending.action];
             action.handed.clone_from(&handed);
             action.request = Some(index);
             let ir = &mut action.ir;
-            ir.body = BodyIr::Exec { tool: name.clone(), args: vec![request.to_string()] };
-            ir.tools.push(name);
-            ir.tools.sort();
-            ir.tools.dedup();
+            if let BodyIr::Exec { tool, .. } = &body {
+                ir.tools.push(tool.clone());
+                ir.tools.sort();
+                ir.tools.dedup();
+            }
+            ir.body = body;
             ir.secrets.extend(secrets);
             pending.work.class.as_ref().map_or("record", |class| class.value.as_str()).clone_into(&mut ir.class);
             ir.timeout_ms = match (ir.timeout_ms, decl.limits.wall_ms) {
                 (Some(own), Some(wall)) => Some(own.min(wall)),
                 (own, wall) => own.or(wall),
             };
-            (action.instance, action.steps.clone(), Arc::clone(&action.env))
+            (action.instance, action.steps.clone(), Arc::clone(&action.env), action.decides)
         };
         let reads = |handed: &Handed| {
             let used =
@@ -430,10 +446,74 @@ impl<'a> Expander<'a, '_> {
             handed,
             request: None,
             derived: true,
+            decides,
             subjects: None,
         });
         self.instances[instance].ir.actions.push(index);
         Some(())
+    }
+
+    /// What an API is asked.
+    fn http(
+        &mut self,
+        pending: &PendingAsk<'a>,
+        provider: &ProviderDecl,
+        limits: &LimitsDecl,
+        request: &RelPath,
+    ) -> Option<BodyIr> {
+        let ir = &self.actions[pending.action].ir;
+        if let Some(output) = ir.outputs.iter().find(|output| output.dir) {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::P0301,
+                    pending.ask.at,
+                    format!("an API answers with texts, and `{}` is a folder", output.name),
+                )
+                .with_secondary(output.span, "declared here")
+                .with_help("ask for files, or name an agent behind a program"),
+            );
+            return None;
+        }
+        if let Some(output) = ir.outputs.iter().find(|output| output.path.as_str().ends_with(".png")) {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::P0301,
+                    pending.ask.at,
+                    format!("an API answers with texts, and `{}` is a picture", output.name),
+                )
+                .with_secondary(output.span, "declared here")
+                .with_help("name an agent behind a program"),
+            );
+            return None;
+        }
+        let route = ir.route.as_ref();
+        let model = route.and_then(|route| route.model.clone()).or_else(|| provider.model.clone())?;
+        let vendor = provider.http.vendor.as_ref().map_or("custom", |name| name.value.as_str());
+        let base = provider.url.as_ref()?.value.trim_end_matches('/');
+        let url = match vendor {
+            "anthropic" => format!("{base}/messages"),
+            "openai" => format!("{base}/chat/completions"),
+            _ => provider.url.as_ref()?.value.clone(),
+        };
+        let text = |name: &Option<Name>| name.as_ref().map(|name| name.value.clone());
+        let headers = &provider.http.headers;
+        let pairs = |of: &dyn Fn(&HeaderDecl) -> Option<String>| -> BTreeMap<String, String> {
+            headers.iter().filter_map(|header| Some((header.name.value.clone(), of(header)?))).collect()
+        };
+        Some(BodyIr::Http(HttpIr {
+            url,
+            vendor: vendor.to_owned(),
+            model,
+            headers: pairs(&|header| header.text.clone()),
+            schemes: pairs(&|header| header.scheme.clone()),
+            body: text(&provider.http.body),
+            answer: text(&provider.http.answer),
+            usage: provider.http.usage.as_ref().map(|pair| [pair[0].value.clone(), pair[1].value.clone()]),
+            tokens: limits.tokens,
+            turns: limits.turns.unwrap_or(1).max(1),
+            price: provider.price,
+            request: request.clone(),
+        }))
     }
 
     /// The name of a provider's program in the plan.
@@ -483,6 +563,18 @@ impl<'a> Expander<'a, '_> {
         self.diagnostics.push(diagnostic);
         None
     }
+}
+
+/// What the verdict of a gate must be, as a JSON Schema.
+fn verdict_schema() -> Json {
+    json!({
+        "type": "object",
+        "properties": {
+            "pass": { "type": "boolean", "description": "whether what the gate stands for holds" },
+            "reasons": { "type": "array", "items": { "type": "string" }, "description": "why, one sentence each" },
+        },
+        "required": ["pass", "reasons"],
+    })
 }
 
 /// The diagnostic for a secret that would come to stand in a place.

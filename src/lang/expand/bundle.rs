@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
+use crate::lang::ast::BundleDecl;
 use crate::lang::check::{check_version, no_output};
-use crate::lang::eval::{Evaluator, address_matches};
+use crate::lang::eval::{Env, Evaluator, address_matches};
 use crate::lang::expand::{COMPARISONS, constants};
-use crate::lang::ir::{BundleIr, Expansion, IncludeIr, InstanceIr};
+use crate::lang::ir::{BundleIr, Expansion, IncludeIr, InstanceIr, OutputIr};
 use crate::lang::program::{DeclId, Program};
 
 /// Resolves what goes into a bundle. `None` if something is wrong, which has then been reported.
@@ -19,16 +20,64 @@ pub fn expand_bundle(
 ) -> Option<BundleIr> {
     let decl = program.bundle(id);
     let env = constants(program, id.file, diagnostics);
+    let instances: Vec<&InstanceIr> = expansion.instances.iter().collect();
+    let outputs = |action: usize| expansion.actions[action].outputs.as_slice();
+    let nodes = Nodes { graph: &expansion.graph, instances: &instances, outputs: &outputs };
+    let includes = includes(decl, &env, &nodes, diagnostics);
+    let version = version(decl, &env, diagnostics);
+    let mut keys: Vec<String> = Vec::new();
+    for key in &decl.keys {
+        if !keys.contains(&key.value) {
+            keys.push(key.value.clone());
+        }
+    }
+    Some(BundleIr {
+        name: decl.name.value.clone(),
+        graph: expansion.graph.clone(),
+        version: version?,
+        includes: includes?,
+        excludes: decl.excludes.iter().map(|pattern| pattern.value.clone()).collect(),
+        level: decl.level,
+        cyclonedx: decl.cyclonedx.clone(),
+        keys,
+    })
+}
+
+/// What a bundle may be made from.
+pub(super) struct Nodes<'a, 'o> {
+    /// The name of the graph.
+    pub(super) graph: &'a str,
+    /// Its instances, sorted by address.
+    pub(super) instances: &'a [&'a InstanceIr],
+    /// The outputs of an action.
+    pub(super) outputs: &'a dyn Fn(usize) -> &'o [OutputIr],
+}
+
+/// The version of a bundle.
+pub(super) fn version(decl: &BundleDecl, env: &Env, diagnostics: &mut Diagnostics) -> Option<String> {
+    let Some(text) = &decl.version else { return Some("0.0.0".to_owned()) };
+    let version = Evaluator::new(env, 0).text(text, diagnostics)?;
+    check_version(&version, text.span, diagnostics).then_some(version)
+}
+
+/// What goes into a bundle, sorted by its paths. `None` if something is wrong, which has been reported.
+pub(super) fn includes(
+    decl: &BundleDecl,
+    env: &Env,
+    nodes: &Nodes<'_, '_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<IncludeIr>> {
     let mut compared = 0;
     let mut includes = Vec::new();
     let mut taken: BTreeMap<RelPath, Span> = BTreeMap::new();
     let mut fine = true;
     for include in &decl.includes {
-        let pattern = format!("{}/{}", expansion.graph, include.node.value);
+        let pattern = format!("{}/{}", nodes.graph, include.node.value);
         let literal = pattern.split('*').next().unwrap_or_default().trim_end_matches('/');
-        let from = expansion.instances.partition_point(|instance| instance.addr.as_str() < literal);
-        let near: Vec<&InstanceIr> =
-            expansion.instances[from..].iter().take_while(|instance| instance.addr.starts_with(literal)).collect();
+        let from = nodes.instances.partition_point(|instance| instance.addr.as_str() < literal);
+        let near = nodes.instances[from..].iter().copied().take_while(|instance| instance.addr.starts_with(literal));
+        // The inventory of a bundle is no node.
+        let near: Vec<&InstanceIr> = near.filter(|instance| instance.bundle.is_none()).collect();
         compared += near.len();
         if compared > COMPARISONS {
             diagnostics.push(
@@ -52,7 +101,7 @@ pub fn expand_bundle(
                 Diagnostic::new(
                     Code::P0502,
                     include.node.span,
-                    format!("`{}` matches no node of graph `{}`", include.node.value, expansion.graph),
+                    format!("`{}` matches no node of graph `{}`", include.node.value, nodes.graph),
                 )
                 .with_help("`*` stands for one segment of an address, `**` for any number"),
             );
@@ -85,10 +134,10 @@ pub fn expand_bundle(
                 fine = false;
                 continue;
             };
-            let Some(ir) = expansion.actions[*action].outputs.iter().find(|ir| ir.name == *name) else { continue };
+            let Some(ir) = (nodes.outputs)(*action).iter().find(|ir| ir.name == *name) else { continue };
             let text = match &include.to {
                 Some(to) => {
-                    let evaluator = Evaluator { instance: Some(&instance.keys), ..Evaluator::new(&env, 0) };
+                    let evaluator = Evaluator { instance: Some(&instance.keys), ..Evaluator::new(env, 0) };
                     match evaluator.text(to, diagnostics) {
                         // A place that ends in `/` is a folder; the output keeps its name in it.
                         Some(text) if text.ends_with('/') && !ir.dir => format!("{text}{}", ir.path.name()),
@@ -139,30 +188,7 @@ pub fn expand_bundle(
         }
     }
     includes.sort_by(|a, b| a.to.cmp(&b.to));
-    let version = match &decl.version {
-        Some(text) => {
-            let version = Evaluator::new(&env, 0).text(text, diagnostics)?;
-            fine &= check_version(&version, text.span, diagnostics);
-            version
-        }
-        None => "0.0.0".to_owned(),
-    };
-    let mut keys: Vec<String> = Vec::new();
-    for key in &decl.keys {
-        if !keys.contains(&key.value) {
-            keys.push(key.value.clone());
-        }
-    }
-    fine.then(|| BundleIr {
-        name: decl.name.value.clone(),
-        graph: expansion.graph.clone(),
-        version,
-        includes,
-        excludes: decl.excludes.iter().map(|pattern| pattern.value.clone()).collect(),
-        level: decl.level,
-        cyclonedx: decl.cyclonedx.clone(),
-        keys,
-    })
+    fine.then_some(includes)
 }
 
 /// The address of the node an instance is of: without its keys.

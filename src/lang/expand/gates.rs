@@ -1,21 +1,22 @@
 //! Guards of nodes as actions of their own: what they read, what must hold, whom they wait for; and the
-//! consent that levels of automation ask for. Leaves out how anything is judged.
+//! consent that levels of automation ask for; gates of recipes. Leaves out how anything is judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{Decimal, RelPath, parse_duration_ms, parse_size_bytes};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::lang::ast::{Cond, Expr, GraphDecl, Name, NodeDecl, Op, Work};
+use crate::lang::ast::{Cond, Expr, GraphDecl, Name, NodeDecl, Op, RecipeDecl, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::actions::Site;
+use crate::lang::expand::asks::PendingAsk;
 use crate::lang::expand::{Expander, PendingAction, leak};
 use crate::lang::gate::{
-    ApprovalIr, Fact, GateDecl, GateNoteIr, MemberDecl, MemberIr, PredicateIr, SubjectIr, ValueIr, facts, reads,
-    text_of,
+    ApprovalIr, Fact, GateDecl, GateNoteIr, MemberDecl, MemberIr, PredicateIr, SubjectIr, VERDICT, ValueIr, facts,
+    reads, text_of,
 };
 use crate::lang::ir::{ActionIr, BodyIr, InputIr};
-use crate::lang::program::{DeclId, DeclKind};
+use crate::lang::program::{DeclKind, FileId};
 use crate::lang::ty::{ArtifactKind, Ty};
 
 /// The group of those who may consent where none is named.
@@ -25,9 +26,16 @@ const ANYBODY: &str = "anybody";
 pub(super) struct PendingSubject {
     name: String,
     reads: &'static str,
-    text: String,
-    group: usize,
+    of: Of,
     span: Span,
+}
+
+/// What a gate reads.
+enum Of {
+    /// What a reference names, relative to a group.
+    Text(String, usize),
+    /// The verdict of an action.
+    Action(usize),
 }
 
 impl<'a> Expander<'a, '_> {
@@ -50,21 +58,118 @@ impl<'a> Expander<'a, '_> {
             let home = self.constants(id.file);
             let vars = self.bind_all(&gate.params, &guard.with, &env, &home, placed);
             let inner = Env::inside(&home, vars.clone());
-            let made = match gate.kind.value.as_str() {
-                "command" => self.command_gate(&at, id, &inner, placed, instance, graph),
-                "approval" => self.approval_gate(&at, id, node),
-                _ => self.predicate_gate(&at, gate, &vars, &inner, placed),
-            };
-            let Some((mut ir, subjects)) = made else { continue };
-            ir.span = guard.gate.span;
-            let mut note = note(gate, gate.name.value.clone());
-            if let BodyIr::Gate(_, require) = &mut ir.body {
-                in_order(require, &mut note);
-            }
-            ir.gate = Some(note);
-            self.push_gate(ir, subjects, &gate.work, inner, placed, instance, guard.gate.span);
+            self.gate(&at, gate, id.file, &vars, inner, placed, instance, guard.gate.span, graph, true);
         }
         self.consent(instance, node, &addr, env, placed);
+    }
+
+    /// Adds the gates of a recipe that an instance applies: they judge what it returned.
+    pub(super) fn closing_gates(
+        &mut self,
+        recipe: &'a RecipeDecl,
+        file: FileId,
+        env: &Arc<Env>,
+        placed: usize,
+        instance: usize,
+        graph: &GraphDecl,
+    ) {
+        if recipe.gates.is_empty() {
+            return;
+        }
+        let addr = self.instances[instance].ir.addr.clone();
+        let within = addr.strip_prefix(&self.placed[placed].prefix).unwrap_or(&addr).trim_start_matches('/').to_owned();
+        for gate in &recipe.gates {
+            if self.exhausted {
+                return;
+            }
+            let mut vars = BTreeMap::new();
+            for param in &gate.params {
+                let name = &param.name.value;
+                if recipe.returns.iter().any(|returns| returns.name.value == *name) {
+                    vars.insert(name.clone(), Val::Ref(format!("{within}.{name}"), placed, param.name.span));
+                } else if let Some(value) = env.get(name) {
+                    vars.insert(name.clone(), value.clone());
+                }
+            }
+            let inner = Env::inside(env, vars.clone());
+            let at = format!("{addr}/gate/{}", gate.name.value);
+            self.gate(&at, gate, file, &vars, inner, placed, instance, gate.name.span, graph, false);
+        }
+    }
+
+    /// Adds a gate of an instance. `before`: whether it decides if the instance starts, or if what it left
+    /// may be used.
+    #[expect(clippy::too_many_arguments, reason = "the gate's and the instance's sides of one application")]
+    fn gate(
+        &mut self,
+        at: &str,
+        gate: &'a GateDecl,
+        file: FileId,
+        vars: &BTreeMap<String, Val>,
+        env: Arc<Env>,
+        placed: usize,
+        instance: usize,
+        span: Span,
+        graph: &GraphDecl,
+        before: bool,
+    ) {
+        let made = match gate.kind.value.as_str() {
+            "command" => {
+                let site =
+                    Site { addr: at.to_owned(), file, env: &env, placed, instance: Some(instance), recipe: None };
+                self.action(site, &gate.work, None, graph).map(|ir| (ir, Vec::new()))
+            }
+            "approval" => self.approval_gate(at, gate, file),
+            "agent" => {
+                let verdict = self.verdict(at, gate, file, &env, placed, instance, graph, before);
+                verdict.and_then(|verdict| self.predicate_gate(at, gate, vars, &env, placed, Some(verdict), false))
+            }
+            _ => self.predicate_gate(at, gate, vars, &env, placed, None, before),
+        };
+        let Some((mut ir, subjects)) = made else { return };
+        ir.span = span;
+        let mut note = note(gate, gate.name.value.clone());
+        if let BodyIr::Gate(_, require) = &mut ir.body {
+            in_order(require, &mut note);
+        }
+        ir.gate = Some(note);
+        self.push_gate(ir, subjects, &gate.work, env, placed, instance, span, before);
+    }
+
+    /// Adds the action that asks an agent for a verdict.
+    #[expect(clippy::too_many_arguments, reason = "as for the gate itself")]
+    fn verdict(
+        &mut self,
+        at: &str,
+        gate: &'a GateDecl,
+        file: FileId,
+        env: &Arc<Env>,
+        placed: usize,
+        instance: usize,
+        graph: &GraphDecl,
+        before: bool,
+    ) -> Option<usize> {
+        let ask = gate.work.ask.as_ref()?;
+        let addr = format!("{at}/{}", VERDICT.0);
+        let site = Site { addr, file, env, placed, instance: Some(instance), recipe: None };
+        let ir = self.action(site, &gate.work, None, graph)?;
+        let action = self.actions.len();
+        self.asks.push(PendingAsk { action, file, work: &gate.work, ask, verdict: true });
+        self.actions.push(PendingAction {
+            ir,
+            work: &gate.work,
+            env: Arc::clone(env),
+            placed,
+            instance,
+            steps: None,
+            after: BTreeMap::new(),
+            handed: Vec::new(),
+            request: None,
+            derived: false,
+            decides: before,
+            subjects: None,
+        });
+        Some(action)
     }
 
     /// The consent that the level of automation asks for.
@@ -94,7 +199,7 @@ impl<'a> Expander<'a, '_> {
             messages: vec![None],
             places: vec![level.span],
         });
-        self.push_gate(ir, Vec::new(), &node.work, env, placed, instance, level.span);
+        self.push_gate(ir, Vec::new(), &node.work, env, placed, instance, level.span, true);
     }
 
     /// How much of an instance starts by itself: what its node says, or else its recipe.
@@ -118,12 +223,14 @@ impl<'a> Expander<'a, '_> {
         placed: usize,
         instance: usize,
         span: Span,
+        before: bool,
     ) {
         if self.spend(ir.addr.len() + 256, span, &ir.addr).is_none() {
             return;
         }
         let index = self.actions.len();
-        self.instances[instance].gates.push((index, span));
+        let pending = &mut self.instances[instance];
+        if before { &mut pending.gates } else { &mut pending.closing }.push((index, span));
         let after = BTreeMap::new();
         self.actions.push(PendingAction {
             ir,
@@ -136,28 +243,14 @@ impl<'a> Expander<'a, '_> {
             handed: Vec::new(),
             request: None,
             derived: false,
+            decides: before,
             subjects: Some(subjects),
         });
     }
 
-    fn command_gate(
-        &mut self,
-        at: &str,
-        id: DeclId,
-        env: &Arc<Env>,
-        placed: usize,
-        instance: usize,
-        graph: &GraphDecl,
-    ) -> Option<(ActionIr, Vec<PendingSubject>)> {
-        let gate = self.program.gate(id);
-        let site = Site { addr: at.to_owned(), file: id.file, env, placed, instance: Some(instance), recipe: None };
-        Some((self.action(site, &gate.work, None, graph)?, Vec::new()))
-    }
-
-    fn approval_gate(&mut self, at: &str, id: DeclId, node: &NodeDecl) -> Option<(ActionIr, Vec<PendingSubject>)> {
-        let gate = self.program.gate(id);
+    fn approval_gate(&mut self, at: &str, gate: &GateDecl, file: FileId) -> Option<(ActionIr, Vec<PendingSubject>)> {
         let approvers = gate.approvers.as_ref()?;
-        let people = self.program.lookup(id.file, DeclKind::People, &approvers.group.value);
+        let people = self.program.lookup(file, DeclKind::People, &approvers.group.value);
         let members = people.map(|id| {
             let member = |member: &MemberDecl| MemberIr {
                 name: member.name.value.clone(),
@@ -174,9 +267,10 @@ impl<'a> Expander<'a, '_> {
             expires_ms: gate.expires_ms,
             by_name: false,
         };
-        Some((bare(at.to_owned(), BodyIr::Approval(approval), node.span), Vec::new()))
+        Some((bare(at.to_owned(), BodyIr::Approval(approval), gate.name.span), Vec::new()))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "as for the gate itself")]
     fn predicate_gate(
         &mut self,
         at: &str,
@@ -184,22 +278,38 @@ impl<'a> Expander<'a, '_> {
         vars: &BTreeMap<String, Val>,
         env: &Arc<Env>,
         placed: usize,
+        verdict: Option<usize>,
+        all: bool,
     ) -> Option<(ActionIr, Vec<PendingSubject>)> {
         let mut subjects = Vec::new();
         let mut kinds = BTreeMap::new();
+        let mut require = Vec::new();
+        if let Some(action) = verdict {
+            kinds.insert(VERDICT.0, ArtifactKind::Json);
+            subjects.push(PendingSubject {
+                name: VERDICT.0.to_owned(),
+                reads: reads(ArtifactKind::Json),
+                of: Of::Action(action),
+                span: gate.name.span,
+            });
+            require.push(PredicateIr::Test(format!("{}.pass", VERDICT.0), Op::Eq, ValueIr::Flag(true)));
+        }
+        let asked = heads(gate);
         for param in &gate.params {
             let Ty::Artifact(kind) = param.ty else { continue };
             kinds.insert(param.name.value.as_str(), kind);
+            // What no requirement is about need not be there, unless a guard hands it over.
             let Some(Val::Ref(text, group, span)) = vars.get(&param.name.value) else { continue };
+            if !all && !asked.contains(param.name.value.as_str()) {
+                continue;
+            }
             subjects.push(PendingSubject {
                 name: param.name.value.clone(),
                 reads: reads(kind),
-                text: text.clone(),
-                group: *group,
+                of: Of::Text(text.clone(), *group),
                 span: *span,
             });
         }
-        let mut require = Vec::new();
         for decl in &gate.require {
             require.push(self.predicate(&decl.condition, &kinds, env, placed)?);
         }
@@ -281,24 +391,24 @@ impl<'a> Expander<'a, '_> {
         let mut wired = Vec::new();
         let mut inputs = Vec::new();
         for subject in subjects {
-            let Some(targets) = self.targets(&subject.text, subject.group, subject.span, false) else { continue };
+            let targets = match &subject.of {
+                Of::Text(text, group) => match self.targets(text, *group, subject.span, false) {
+                    Some(targets) => targets.into_iter().map(|target| (target.action, target.output)).collect(),
+                    None => continue,
+                },
+                Of::Action(action) => vec![(*action, VERDICT.0.to_owned())],
+            };
             let several = targets.len() > 1;
             let mut at = Vec::new();
-            for (number, target) in targets.into_iter().enumerate() {
+            for (number, (action, output)) in targets.into_iter().enumerate() {
                 let place =
                     if several { format!("in/{}/{number:06}", subject.name) } else { format!("in/{}", subject.name) };
-                if self.spend(place.len() + target.output.len() + 96, subject.span, &place).is_none() {
+                if self.spend(place.len() + output.len() + 96, subject.span, &place).is_none() {
                     return;
                 }
                 let Ok(dest) = RelPath::new(&place) else { continue };
                 at.push(dest.clone());
-                inputs.push(InputIr::Output {
-                    dest: Some(dest),
-                    action: target.action,
-                    output: target.output,
-                    select: None,
-                    span: subject.span,
-                });
+                inputs.push(InputIr::Output { dest: Some(dest), action, output, select: None, span: subject.span });
             }
             wired.push(SubjectIr { name: subject.name, reads: subject.reads, at });
         }
@@ -334,8 +444,8 @@ fn sort(predicate: &mut PredicateIr) {
     }
 }
 
-/// An action that only decides.
-fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
+/// An action that only decides, or is made up by the compiler.
+pub(super) fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
     ActionIr {
         addr,
         body,
@@ -366,6 +476,10 @@ fn note(gate: &GateDecl, name: String) -> GateNoteIr {
     let or_general = |message: &Option<String>| message.clone().or_else(|| gate.message.clone());
     let mut messages: Vec<Option<String>> = gate.require.iter().map(|decl| or_general(&decl.message)).collect();
     let mut places: Vec<Span> = gate.require.iter().map(|decl| decl.span).collect();
+    if gate.verdict.is_some() {
+        messages.insert(0, gate.message.clone());
+        places.insert(0, gate.name.span);
+    }
     for section in &gate.sections {
         messages.push(gate.message.clone());
         places.push(text_of(section).span());
@@ -385,6 +499,23 @@ fn note(gate: &GateDecl, name: String) -> GateNoteIr {
         "artifact"
     };
     GateNoteIr { name, kind: gate.kind.value.clone(), concern, messages, places }
+}
+
+/// The artifacts that requirements of a gate are about.
+fn heads(gate: &GateDecl) -> BTreeSet<&str> {
+    fn of<'c>(condition: &'c Cond, found: &mut BTreeSet<&'c str>) {
+        match condition {
+            Cond::Triple(path, ..) => drop(found.insert(path.value.split('.').next().unwrap_or_default())),
+            Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().for_each(|inner| of(inner, found)),
+        }
+    }
+    let mut found = BTreeSet::new();
+    gate.require.iter().for_each(|decl| of(&decl.condition, &mut found));
+    if !gate.sections.is_empty() {
+        let artifact = gate.params.iter().find(|param| matches!(param.ty, Ty::Artifact(_)));
+        found.extend(artifact.map(|param| param.name.value.as_str()));
+    }
+    found
 }
 
 /// Whether a condition asks how severe something is.

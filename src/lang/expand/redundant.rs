@@ -41,7 +41,8 @@ impl Expander<'_, '_> {
                 InputIr::Workspace { .. } => None,
             });
             of.push(inputs.chain(pending.after.iter().map(|(to, span)| (*to, Some(*span)))).collect());
-            for (to, span) in &pending.after {
+            // What follows from inputs, guards and services is nobody's `after`.
+            for (to, span) in pending.after.iter().filter(|(_, span)| self.wholes.contains_key(span)) {
                 groups.entry(*span).or_default().push(Order { from, to: *to, first: true });
             }
         }

@@ -66,7 +66,12 @@ impl Expander<'_, '_> {
             self.diagnostics.push(not_a_reference(span, text));
             return None;
         };
-        let found = self.instances_at(placed, path, span);
+        let mut found = self.instances_at(placed, path, span);
+        if found.is_empty() && placed == 0 {
+            if let Some(inventory) = self.inventory(path, span) {
+                found = Arc::new([inventory?]);
+            }
+        }
         if found.is_empty() {
             if optional && (path.contains('*') || self.declared(path, placed).is_some()) {
                 return Some(Vec::new());

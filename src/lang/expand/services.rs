@@ -53,6 +53,11 @@ impl<'a> Expander<'a, '_> {
                     InputIr::Workspace { .. } => None,
                 })
                 .collect();
+            let closing = waits.iter().flat_map(|(action, span)| {
+                let of = &self.instances[self.actions[*action].instance];
+                of.closing.iter().map(|(gate, _)| (*gate, *span))
+            });
+            let waits: Vec<_> = waits.iter().copied().chain(closing).collect();
             if !waits.is_empty() {
                 for action in self.actions.iter_mut().filter(|action| action.ir.services.contains(&ir.name)) {
                     action.after.extend(waits.iter().copied());

@@ -27,6 +27,7 @@ const SHOWN: usize = 6;
 impl Expander<'_, '_> {
     /// Wires inputs and order.
     pub(super) fn wire(&mut self) {
+        // Inventories of bundles are added while it goes on, and are wired as they are made.
         for index in 0..self.actions.len() {
             let work = self.actions[index].work;
             if matches!(self.actions[index].ir.body, BodyIr::Gate(..) | BodyIr::Approval(_)) {
@@ -175,14 +176,28 @@ impl Expander<'_, '_> {
             }
         }
         // Gates wait for what the node waits for, and the node's own work for its gates.
-        let gates = &self.instances[instance].gates;
-        if !gates.iter().any(|(gate, _)| *gate == index) {
-            for (gate, span) in gates {
+        if !self.actions[index].decides {
+            for (gate, span) in &self.instances[instance].gates {
                 after.entry(*gate).or_insert(*span);
             }
         }
+        self.wait_for_closing(index, &mut after);
         self.actions[index].ir.after = after.keys().copied().collect();
         self.actions[index].after = after;
+    }
+
+    /// Has an action wait for the gates of those whose outputs it takes in.
+    pub(super) fn wait_for_closing(&self, index: usize, after: &mut BTreeMap<usize, Span>) {
+        let own = self.actions[index].instance;
+        for input in &self.actions[index].ir.inputs {
+            let InputIr::Output { action, span, .. } = input else { continue };
+            let of = self.actions[*action].instance;
+            if of != own {
+                for (gate, _) in &self.instances[of].closing {
+                    after.entry(*gate).or_insert(*span);
+                }
+            }
+        }
     }
 
     /// Adds what one declaration of an input stands for. `None` if something is wrong with it, which

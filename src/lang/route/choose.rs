@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::format_micro_usd;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
-use crate::lang::ast::{AgentDecl, CostPer, Money, PriceDecl, ProviderKind, TenantDecl, ToolDecl};
+use crate::lang::ast::{AgentDecl, CostPer, Money, PriceDecl, TenantDecl, ToolDecl};
 use crate::lang::check::{holds, lookup_candidate, skill_of};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::route::{Estimate, Rejected, Route};
@@ -420,9 +420,6 @@ impl Router<'_> {
                 let provider = program.lookup(id.file, DeclKind::Provider, &agent.provider.value);
                 let provider = provider.map(|id| program.provider(id));
                 needs.extend(provider.into_iter().flat_map(|p| &p.secrets).map(|need| need.secret.value.as_str()));
-                if provider.is_none_or(|provider| provider.kind == ProviderKind::Http) {
-                    return Some(("http", "its provider is an API, which this version does not call yet".to_owned()));
-                }
                 if let (Some(skill), Some((_, tenant))) = (skill, self.tenant)
                     && let Some(levels) = &tenant.trust
                 {

@@ -4,7 +4,7 @@
 use crate::lang::shape::{Prop, Shape, many, needed, once, prop};
 use crate::lang::shapes::{ARG, ENV, EXEC, MANY, PASS_ENV, RETURNS, USES, parameter};
 
-use crate::lang::shape::Takes::{Name, Number, Text};
+use crate::lang::shape::Takes::{Any, Name, Number, Text};
 
 static TENANT_BUDGET: Shape = Shape::new("budget", "What its runs may cost together.").props(&[
     needed("usd", Name, "dollars, as `\"120.00\"`"),
@@ -97,6 +97,27 @@ pub(super) static CAPABILITY: Shape = Shape::new("capability", "A typed interfac
     .children(&[many(&ACCEPTS), many(&RETURNS), many(&CANDIDATE)]);
 
 static URL: Shape = Shape::new("url", "The address of the API.").args(1, 1, Name, Name, "url \"https://…\"");
+static HEADER: Shape = Shape::new("header", "A header of requests to the API: a text, or a secret of the tenant.")
+    .args(2, 2, Name, Any, "header NAME (secret)KEY")
+    .props(&[prop("scheme", Name, "what stands before a secret: `header authorization (secret)key scheme=Bearer`")]);
+static BODY: Shape = Shape::new(
+    "body",
+    "The template of what is sent, JSON with `{{ model }}`, `{{ system }}`, `{{ prompt }}`, `{{ messages }}` and `{{ max_tokens }}`, each \
+     already as JSON.",
+)
+.args(1, 1, Name, Name, "body #\"{…}\"#");
+static ANSWER: Shape = Shape::new("answer", "Where the answer is in what comes back: a JSON pointer.").args(
+    1,
+    1,
+    Name,
+    Name,
+    "answer \"/output/text\"",
+);
+static USAGE: Shape =
+    Shape::new("usage", "Where the numbers of tokens are in what comes back: JSON pointers.").props(&[
+        needed("input", Name, "of what was given, as `\"/usage/in\"`"),
+        needed("output", Name, "of what was made"),
+    ]);
 static PRICE: Shape = Shape::new("price", "What tokens cost.").props(&[
     needed("input", Name, "dollars for what it is given"),
     needed("output", Name, "dollars for what it makes"),
@@ -107,9 +128,21 @@ pub(super) static PROVIDER: Shape = Shape::new("provider", "How an agent is reac
     .props(&[
         needed("kind", Name, "`command`: a program; `http`: an API"),
         prop("model", Name, "the model, as the provider calls it"),
+        prop("vendor", Name, "of `kind=http`: how it is spoken to, `anthropic` or `openai`; without it, by `body`"),
         prop("supplier", Name, "who supplies it, for the SBOM"),
     ])
-    .children(&[once(&EXEC), many(&USES), many(&PASS_ENV), once(&URL), once(&PRICE), many(&NEEDS_SECRET)]);
+    .children(&[
+        once(&EXEC),
+        many(&USES),
+        many(&PASS_ENV),
+        once(&URL),
+        once(&PRICE),
+        many(&NEEDS_SECRET),
+        many(&HEADER),
+        once(&BODY),
+        once(&ANSWER),
+        once(&USAGE),
+    ]);
 
 static ALLOW_TOOL: Shape =
     Shape::new("allow-tool", "Tools it may use; without it, any.").args(1, MANY, Name, Name, "allow-tool TOOL…");

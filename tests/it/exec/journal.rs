@@ -24,6 +24,7 @@ fn finished(seq: u64) -> Envelope {
         usual_ms: None,
         failure: None,
         logs: None,
+        spent: None,
     };
     envelope(seq, event)
 }

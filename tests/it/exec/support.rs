@@ -323,6 +323,7 @@ impl World {
             runner: self.runner.clone(),
             secrets: self.secrets.clone(),
             approver: Arc::new(partita::exec::Nobody),
+            inventory: Arc::new(partita::exec::NoInventory),
         }
     }
 
