@@ -13,8 +13,8 @@ use crate::lang::text::Text;
 use crate::lang::ty::{Constraints, Ty};
 
 pub use domain::{
-    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
-    Money, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, HowDecl, LimitsDecl, Money,
+    NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
     SkillTrustDecl, TenantDecl,
 };
 pub(crate) use domain::{HeaderDecl, HttpDecl};
@@ -40,6 +40,8 @@ pub enum Expr {
     Ref(Text),
     /// `(secret)x`.
     Secret(Name),
+    /// The named values of a map or a record, with the place of the names.
+    Fields(Vec<(Name, Vec<Expr>)>, Span),
 }
 
 impl Expr {
@@ -47,8 +49,26 @@ impl Expr {
     pub fn span(&self) -> Span {
         match self {
             Self::Text(text) | Self::Ref(text) => text.span,
-            Self::Int(_, span) | Self::Bool(_, span) => *span,
+            Self::Int(_, span) | Self::Bool(_, span) | Self::Fields(_, span) => *span,
             Self::Var(name) | Self::Secret(name) => name.span,
+        }
+    }
+}
+
+/// A name in a name position, or the variable that holds one.
+#[derive(Clone, Debug)]
+pub enum NameRef {
+    /// The name.
+    Bare(Name),
+    /// `(var)x`.
+    Var(Name),
+}
+
+impl NameRef {
+    /// What is written, whichever it is.
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Bare(name) | Self::Var(name) => name,
         }
     }
 }
@@ -127,8 +147,19 @@ pub struct LetDecl {
     pub name: Name,
     /// The type.
     pub ty: Ty,
-    /// The value: one for a scalar.
+    /// The value: one for a scalar, a map or a record.
     pub values: Vec<Expr>,
+}
+
+/// `record`.
+#[derive(Clone, Debug)]
+pub struct RecordDecl {
+    /// The name.
+    pub name: Name,
+    /// Its fields.
+    pub fields: Vec<Param>,
+    /// Whether all its fields were understood.
+    pub fields_known: bool,
 }
 
 /// `tool`.
@@ -163,6 +194,8 @@ pub struct Param {
     pub default: Option<Vec<Expr>>,
     /// Constraints.
     pub constraints: Constraints,
+    /// What it is to people: a parameter or a field.
+    pub word: &'static str,
 }
 
 /// `returns`.
@@ -180,7 +213,7 @@ pub enum Body {
     /// Starts a tool.
     Exec {
         /// The tool.
-        tool: Name,
+        tool: NameRef,
         /// Its arguments.
         args: Vec<Expr>,
     },
@@ -282,7 +315,7 @@ pub struct Work {
     /// Environment.
     pub env: Vec<(Name, Expr)>,
     /// Further tools.
-    pub tools: Vec<Name>,
+    pub tools: Vec<NameRef>,
     /// Where it starts.
     pub cwd: Option<Text>,
     /// Longest attempt.
@@ -400,9 +433,13 @@ pub struct RecipeDecl {
 /// `for-each`.
 #[derive(Clone, Debug)]
 pub struct ForEach {
-    /// The variable.
+    /// The variable; of a map, that of the key.
     pub var: Name,
-    /// The list.
+    /// Of a map, the variable of the value.
+    pub value: Option<Name>,
+    /// Of a list of records, the field that names the instance.
+    pub key: Option<Name>,
+    /// The list or map.
     pub list: Expr,
     /// Whether an empty list is fine.
     pub optional: bool,
@@ -611,6 +648,8 @@ pub struct BundleDecl {
     pub cyclonedx: Option<String>,
     /// The keys that sign.
     pub keys: Vec<Name>,
+    /// The SLSA build level that its provenance must be good for.
+    pub provenance_level: Option<Spanned<u64>>,
     /// What its inventory is in a graph: a node that says nothing.
     pub inventory: Box<NodeDecl>,
     /// The whole declaration.
@@ -630,6 +669,8 @@ pub struct FileDecls {
     pub imports: Vec<ImportDecl>,
     /// Constants.
     pub lets: Vec<LetDecl>,
+    /// Records.
+    pub records: Vec<RecordDecl>,
     /// Tools.
     pub tools: Vec<ToolDecl>,
     /// Recipes.

@@ -21,11 +21,9 @@ use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::ty::{Constraints, Ty};
 
-use scope::some;
-
 pub(crate) use bundle::check_version;
 pub(crate) use domain::{Asked, asked, holds, leaves, lookup_candidate, skill_of};
-pub(crate) use scope::{Scope, check_values};
+pub(crate) use scope::{Scope, check_values, some};
 pub(crate) use service::misplaced_address;
 pub(crate) use supplier::check_suppliers;
 pub(crate) use unused::check_unused;
@@ -65,6 +63,11 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
                 .with_help("move it to the root file, or remove it"),
         );
     }
+    let names = Scope::names_of(program, file);
+    for record in &decls.records {
+        unique(record.fields.iter().map(|field| &field.name), "field", diagnostics);
+        check_defaults(&record.fields, &names, diagnostics);
+    }
     if let Some(level) = decls.workspace.as_ref().and_then(|workspace| workspace.require_isolation.as_ref())
         && !ISOLATIONS.contains(&level.value.as_str())
     {
@@ -75,7 +78,7 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
         );
     }
     for decl in &decls.lets {
-        check_values(&decl.values, &decl.ty, &Constraints::default(), &Scope::default(), None, diagnostics);
+        check_values(&decl.values, &decl.ty, &Constraints::default(), &names, None, diagnostics);
     }
     for decl in &decls.tools {
         if decl.exec.value.contains('/') && !decl.exec.value.starts_with('/') && program.is_outside(file) {
@@ -115,6 +118,10 @@ fn check_file(program: &Program, file: FileId, diagnostics: &mut Diagnostics) {
 /// Checks parameters: distinct names and defaults that satisfy their own types.
 pub(crate) fn check_params(params: &[Param], scope: &Scope, diagnostics: &mut Diagnostics) {
     unique(params.iter().map(|param| &param.name), "parameter", diagnostics);
+    check_defaults(params, scope, diagnostics);
+}
+
+fn check_defaults(params: &[Param], scope: &Scope, diagnostics: &mut Diagnostics) {
     for param in params {
         let Some(default) = &param.default else { continue };
         let mut found = Diagnostics::default();
@@ -122,7 +129,7 @@ pub(crate) fn check_params(params: &[Param], scope: &Scope, diagnostics: &mut Di
         // The same breach, but the author of the declaration is to blame, not a caller.
         for item in found.sorted() {
             let mut item = item.clone();
-            if matches!(item.code, Code::P0301 | Code::P0304 | Code::P0305 | Code::P0306) {
+            if matches!(item.code, Code::P0301 | Code::P0304 | Code::P0305 | Code::P0306 | Code::P0307) {
                 item.message = format!(
                     "the default of `{}` does not satisfy its own declaration: {}",
                     param.name.value, item.message
@@ -187,14 +194,12 @@ pub(crate) fn check_arguments(
         given.insert(&name.value, param);
         match param {
             Some(param) => {
-                if let (Ty::List(_), Expr::Text(_) | Expr::Int(..) | Expr::Bool(..)) = (&param.ty, value) {
+                if let (true, Expr::Text(_) | Expr::Int(..) | Expr::Bool(..)) = (param.ty.is_compound(), value) {
                     diagnostics.push(
                         Diagnostic::new(Code::P0301, value.span(), format!("expected `{}`, found one value", param.ty))
                             .with_label("given here")
                             .with_secondary(param.name.span, "the parameter is declared here")
-                            .with_help(
-                                "name a list, as `(var)files`, declared by `let files type=list<string> { - a; - b }`",
-                            ),
+                            .with_help(scope::name_one(&param.ty)),
                     );
                     continue;
                 }
@@ -260,13 +265,15 @@ pub(crate) fn check_arguments(
         if missing.len() == 1 { "" } else { "s" },
         callee_name.value
     );
-    let mut diagnostic = Diagnostic::new(Code::P0302, at.span, message);
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    let mut diagnostic = Diagnostic::new(Code::P0302, at.span, message).with_label(format!("{list} {verb} not given"));
     let mut given = Vec::new();
     for param in missing.iter().take(NAMED) {
         diagnostic = diagnostic.with_secondary(param.name.span, "declared here, without a default");
         let value = match &param.ty {
             Ty::Artifact(_) => "(ref)node.output",
             Ty::List(_) => "(var)list",
+            Ty::Map(_) | Ty::Record(_) => "(var)NAME",
             _ => "…",
         };
         given.push(format!("{}={value}", param.name.value));

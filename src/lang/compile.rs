@@ -11,6 +11,7 @@ use crate::lang::ir::Expansion;
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
 use crate::lang::prompt::check_prompts;
+use crate::lang::reach::check_reach;
 use crate::lang::world::World;
 
 /// A compiled set of specs, with everything there is to say about it.
@@ -97,12 +98,21 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
         }
         let Some(expansion) = expand(&program, id, &BTreeMap::new(), &mut diagnostics) else { continue };
         instances.add(&expansion);
+        let (mut bundles, mut all) = (Vec::new(), true);
         for bundle in program.root_bundles() {
             let decl = program.bundle(bundle);
-            let of_this = program.lookup(bundle.file, DeclKind::Graph, &decl.from.value) == Some(id);
-            if of_this && !diagnostics.has_error_within(decl.span) {
-                expand_bundle(&program, bundle, &expansion, &mut diagnostics);
+            if program.lookup(bundle.file, DeclKind::Graph, &decl.from.value) != Some(id) {
+                continue;
             }
+            let sound = !diagnostics.has_error_within(decl.span);
+            let ir = sound.then(|| expand_bundle(&program, bundle, &expansion, &mut diagnostics)).flatten();
+            match ir {
+                Some(ir) => bundles.push((ir, decl.name.span)),
+                None => all = false,
+            }
+        }
+        if all {
+            check_reach(&expansion, &bundles, &mut diagnostics);
         }
     }
     if diagnostics.has_errors() {

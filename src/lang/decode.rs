@@ -7,6 +7,7 @@ mod domain;
 mod gate;
 mod service;
 mod test;
+mod value;
 mod work;
 
 pub(crate) use work::parse_digest;
@@ -14,14 +15,13 @@ pub(crate) use work::parse_digest;
 use crate::base::Digest;
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
-    AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GrantDecl, GraphDecl, Group, ImportDecl, LetDecl, Name, NodeDecl,
-    Op, PackageDecl, Param, RecipeDecl, ReturnsDecl, SourceDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
+    AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GrantDecl, GraphDecl, Group, ImportDecl, Name, NameRef, NodeDecl,
+    Op, PackageDecl, RecipeDecl, ReturnsDecl, SourceDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
 };
 use crate::lang::package::Version;
 use crate::lang::shape::may_stand;
 use crate::lang::shapes::TOP;
 use crate::lang::text::Text;
-use crate::lang::ty::{Constraints, Ty};
 use crate::lang::{Kind, Node, Spanned, Value};
 
 /// Decodes the nodes of a file.
@@ -43,6 +43,7 @@ pub(crate) fn decode(nodes: &[Node], diagnostics: &mut Diagnostics) -> FileDecls
         }
         match name {
             "let" => file.lets.extend(decoder.constant(node)),
+            "record" => file.records.extend(decoder.record(node)),
             "tool" => file.tools.extend(decoder.tool(node)),
             "recipe" => file.recipes.extend(decoder.recipe(node)),
             "template" => file.templates.extend(decoder.group(node)),
@@ -123,42 +124,6 @@ impl Decoder<'_> {
         Some(PackageDecl { name, version, exports, span: node.name.span })
     }
 
-    fn constant(&mut self, node: &Node) -> Option<LetDecl> {
-        let ty = self.ty(node);
-        if let Ty::Enum | Ty::Artifact(_) = ty {
-            let span = prop(node, "type").map_or(node.name.span, |value| value.span);
-            let help =
-                if ty == Ty::Enum { "write `type=string`" } else { "artifacts come from nodes: `(ref)node.output`" };
-            self.push(
-                Diagnostic::new(Code::P0301, span, format!("a constant cannot be of type `{ty}`")).with_help(help),
-            );
-            return Some(LetDecl { name: first_name(node)?, ty: Ty::Poison, values: Vec::new() });
-        }
-        let sound = self.sound(node);
-        let mut values: Vec<Expr> = node.args.iter().skip(1).filter_map(|value| self.expr(value)).collect();
-        let given = values.len();
-        values.extend(self.dashes(node));
-        let list = matches!(ty, Ty::List(_));
-        if sound && ty != Ty::Poison && (!list && values.len() != 1 || list && given > 0) {
-            let help = if list {
-                "write its elements as `-` children: `{ - a; - b }`"
-            } else {
-                "write its value after the name"
-            };
-            let found = if list { "a value in the same line".to_owned() } else { format!("{} values", values.len()) };
-            self.push(
-                Diagnostic::new(
-                    Code::P0301,
-                    node.name.span.to(first_name(node)?.span),
-                    format!("a constant of type `{ty}` with {found}"),
-                )
-                .with_help(help),
-            );
-            return Some(LetDecl { name: first_name(node)?, ty, values: Vec::new() });
-        }
-        Some(LetDecl { name: first_name(node)?, ty, values })
-    }
-
     fn tool(&mut self, node: &Node) -> Option<ToolDecl> {
         let name = first_name(node)?;
         let exec = child(node, "exec");
@@ -180,89 +145,6 @@ impl Decoder<'_> {
             offer: self.offer(node),
             name,
         })
-    }
-
-    fn params(&mut self, node: &Node) -> Vec<Param> {
-        children(node, "param").filter_map(|node| self.param(node)).collect()
-    }
-
-    fn param(&mut self, node: &Node) -> Option<Param> {
-        let name = first_name(node)?;
-        let ty = self.ty(node);
-        let int = |prop_name| match prop(node, prop_name).map(|value| &value.kind) {
-            Some(Kind::Int(int)) => Some(*int),
-            _ => None,
-        };
-        self.constraints_fit(node, &name, &ty);
-        let one_of: Vec<String> = names_of_children(node, "one-of").into_iter().map(|name| name.value).collect();
-        let closed = |ty: &Ty| matches!(ty, Ty::Enum) || matches!(ty, Ty::List(inner) if **inner == Ty::Enum);
-        if closed(&ty) && one_of.is_empty() && self.sound(node) {
-            self.push(
-                Diagnostic::new(Code::P0104, name.span, format!("`{}` of type `enum` needs `one-of`", name.value))
-                    .with_help("list its values in the block: `{ one-of debug release }`"),
-            );
-            // Its default would be reported as none of no values.
-            return Some(Param {
-                name,
-                ty: Ty::Poison,
-                default: Some(Vec::new()),
-                constraints: Constraints::default(),
-            });
-        }
-        let matches = prop_name(node, "matches").and_then(|pattern| match regex::Regex::new(&pattern.value) {
-            Ok(regex) => Some(regex),
-            Err(error) => {
-                let reason =
-                    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                self.push(
-                    Diagnostic::new(
-                        Code::P0301,
-                        pattern.span,
-                        format!("`{}` is not a regular expression", pattern.value),
-                    )
-                    .with_help(reason),
-                );
-                None
-            }
-        });
-        let default = match (prop(node, "default"), child(node, "default")) {
-            (Some(value), _) => self.expr(value).map(|value| vec![value]),
-            (None, Some(node)) => Some(node.args.iter().filter_map(|value| self.expr(value)).collect()),
-            (None, None) => None,
-        };
-        let constraints = Constraints {
-            min: int("min"),
-            max: int("max"),
-            min_length: int("min-length"),
-            max_length: int("max-length"),
-            matches,
-            one_of,
-            distinct: is_true(node, "distinct"),
-        };
-        Some(Param { name, ty, default, constraints })
-    }
-
-    /// Reports a constraint that says nothing about values of the parameter's type.
-    fn constraints_fit(&mut self, node: &Node, name: &Name, ty: &Ty) {
-        let scalar = if let Ty::List(inner) = ty { inner } else { ty };
-        for (words, fits, what) in [
-            (["min", "max"].as_slice(), *scalar == Ty::Int, "an integer"),
-            (&["min-length", "max-length", "matches"], scalar.textual(), "a text"),
-            (&["distinct"], matches!(ty, Ty::List(_)), "a list"),
-        ] {
-            let given = words.iter().find_map(|word| node.props.iter().find(|property| property.name.value == **word));
-            if let (Some(given), false, true) = (given, fits, *scalar != Ty::Poison) {
-                let word = &given.name.value;
-                self.push(
-                    Diagnostic::new(
-                        Code::P0301,
-                        given.name.span,
-                        format!("`{word}` constrains {what}, and `{}` is of type `{ty}`", name.value),
-                    )
-                    .with_help(format!("remove `{word}`, or change the type")),
-                );
-            }
-        }
     }
 
     fn recipe(&mut self, node: &Node) -> Option<RecipeDecl> {
@@ -320,10 +202,10 @@ impl Decoder<'_> {
             let at = ask.at;
             self.of_the_ask(node, at);
             work.body = None;
-        } else if let Some(tool) = prop_name(node, "tool") {
+        } else if let Some(tool) = prop(node, "tool").and_then(ref_of) {
             let args =
                 children(node, "arg").flat_map(|arg| arg.args.iter()).filter_map(|value| self.expr(value)).collect();
-            self.one_body(&mut work, tool.span, Body::Exec { tool, args });
+            self.one_body(&mut work, tool.name().span, Body::Exec { tool, args });
         } else if let (Some(arg), None) = (child(node, "arg"), prop(node, "tool")) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("step `{}` has arguments but no tool", name.value))
@@ -566,7 +448,9 @@ impl Decoder<'_> {
                 );
             }
         }
-        Some(ForEach { var: first_name(node)?, list, optional: is_true(node, "optional") })
+        let value = node.args.get(1).and_then(name_of);
+        let key = prop_name(node, "key");
+        Some(ForEach { var: first_name(node)?, value, key, list, optional: is_true(node, "optional") })
     }
 
     fn condition(&mut self, node: &Node) -> Option<Cond> {
@@ -633,21 +517,6 @@ impl Decoder<'_> {
         );
     }
 
-    /// The type as written; poison where it has been reported as missing or wrong.
-    fn ty(&mut self, node: &Node) -> Ty {
-        let Some(written) = prop_name(node, "type") else { return Ty::Poison };
-        let ty = Ty::parse(&written.value);
-        if ty.is_none() {
-            let names = Ty::names();
-            self.push(
-                Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))
-                    .with_suggestion(did_you_mean(&written.value, names.iter().map(String::as_str)))
-                    .with_help(format!("types: {}", names.join(", "))),
-            );
-        }
-        ty.unwrap_or(Ty::Poison)
-    }
-
     /// Whether nothing is wrong with a node so far. Where something is, what seems to be missing may
     /// only be misspelt.
     fn sound(&self, node: &Node) -> bool {
@@ -671,10 +540,6 @@ impl Decoder<'_> {
                 "use" => prop_name(child, "as").is_some(),
                 other => may_stand(&node.name.value, other, TOP),
             })
-    }
-
-    fn dashes(&mut self, node: &Node) -> Vec<Expr> {
-        children(node, "-").flat_map(|dash| dash.args.iter()).filter_map(|value| self.expr(value)).collect()
     }
 
     fn first_text(&mut self, node: &Node) -> Option<Text> {
@@ -745,6 +610,14 @@ fn name_of(value: &Value) -> Option<Name> {
     match &value.kind {
         Kind::Text(text) if plain => Some(Spanned { value: text.clone(), span: value.span }),
         _ => None,
+    }
+}
+
+/// A name, or the variable that holds one.
+fn ref_of(value: &Value) -> Option<NameRef> {
+    match (&value.kind, value.note.as_ref().map(|note| note.value.as_str())) {
+        (Kind::Text(text), Some("var")) => Some(NameRef::Var(Spanned { value: text.clone(), span: value.span })),
+        _ => name_of(value).map(NameRef::Bare),
     }
 }
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Limits, RelPath, addresses, slug};
-use crate::diag::{Code, Diagnostic, Diagnostics, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, Op};
-use crate::lang::check::misplaced_address;
+use crate::lang::check::{misplaced_address, some};
 use crate::lang::expand::leak;
+use crate::lang::program::{DeclId, FileId};
 use crate::lang::text::{Filter, Part, Text};
 
 /// The value of a variable.
@@ -27,16 +28,22 @@ pub(crate) enum Val {
     Ref(String, usize, Span),
     /// A secret by name, with the place where it was given. Its value is not known here.
     Secret(String, Span),
+    /// The named values of a map or a record, shared.
+    Fields(Arc<BTreeMap<String, Val>>),
+    /// A declaration, with its name as written where it was given.
+    Decl(String, DeclId),
+    /// A node or pattern of nodes, as written, and the group it was written in.
+    Node(String, usize),
 }
 
 impl Val {
     /// The value as text, where it has one.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
-            Self::Text(text) => Some(text.clone()),
+            Self::Text(text) | Self::Decl(text, _) | Self::Node(text, _) => Some(text.clone()),
             Self::Int(int) => Some(int.to_string()),
             Self::Bool(flag) => Some(flag.to_string()),
-            Self::List(_) | Self::Ref(..) | Self::Secret(..) => None,
+            Self::List(_) | Self::Ref(..) | Self::Secret(..) | Self::Fields(_) => None,
         }
     }
 }
@@ -46,23 +53,64 @@ impl Val {
 pub(crate) struct Env {
     vars: BTreeMap<String, Val>,
     outer: Option<Arc<Env>>,
+    /// Of an outermost scope: the file whose constants these are.
+    file: Option<FileId>,
 }
 
 impl Env {
     /// A scope inside another.
     pub(crate) fn inside(outer: &Arc<Env>, vars: BTreeMap<String, Val>) -> Arc<Self> {
-        Arc::new(Self { vars, outer: Some(Arc::clone(outer)) })
+        Arc::new(Self { vars, outer: Some(Arc::clone(outer)), file: None })
     }
 
-    /// An outermost scope.
-    pub(crate) fn outermost(vars: BTreeMap<String, Val>) -> Arc<Self> {
-        Arc::new(Self { vars, outer: None })
+    /// An outermost scope: the constants of a file.
+    pub(crate) fn outermost(file: FileId, vars: BTreeMap<String, Val>) -> Arc<Self> {
+        Arc::new(Self { vars, outer: None, file: Some(file) })
     }
 
-    /// The value of a variable.
+    /// The file that names are looked up in.
+    pub(crate) fn file(&self) -> Option<FileId> {
+        self.file.or_else(|| self.outer.as_ref()?.file())
+    }
+
+    /// The value of a variable, or of what it holds under a name: `x.field`.
     pub(crate) fn get(&self, name: &str) -> Option<&Val> {
-        self.vars.get(name).or_else(|| self.outer.as_ref()?.get(name))
+        let (whole, rest) = self.whole(name)?;
+        inside(whole, rest).ok()
     }
+
+    /// The variable that a dotted name begins with, and what follows: see `heads`.
+    fn whole<'n>(&self, name: &'n str) -> Option<(&Val, &'n str)> {
+        let own = heads(name).find_map(|(head, rest)| {
+            let found = self.vars.get(head)?;
+            (rest.is_empty() || matches!(found, Val::Fields(_))).then_some((found, rest))
+        });
+        own.or_else(|| self.outer.as_ref()?.whole(name))
+    }
+}
+
+/// Dots of a name that are looked at: an alias, and records as deep as they may be.
+const DOTS: usize = 20;
+
+/// The names that a dotted name may begin with, each with what follows: the whole, then ever shorter
+/// ones. Within a scope the longest that is known counts, and an inner scope before an outer one.
+pub(crate) fn heads(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    let dots = name.rmatch_indices('.').take(DOTS);
+    std::iter::once((name, "")).chain(dots.map(|(at, _)| (&name[..at], &name[at + 1..])))
+}
+
+/// What a value holds under a dotted name. The error is what it does not hold, and what it does.
+fn inside<'v, 'n>(whole: &'v Val, path: &'n str) -> Result<&'v Val, (&'n str, Vec<&'v str>)> {
+    let mut value = whole;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        value = match value {
+            Val::Fields(fields) => {
+                fields.get(part).ok_or_else(|| (part, fields.keys().map(String::as_str).collect()))?
+            }
+            _ => return Err((part, Vec::new())),
+        };
+    }
+    Ok(value)
 }
 
 /// Evaluates texts and expressions in a scope.
@@ -125,7 +173,11 @@ impl<'a> Evaluator<'a> {
                     return None;
                 }
             },
-            _ => self.env.get(&name)?.clone(),
+            _ => match (self.env.get(&name), filters.first()) {
+                (Some(value), _) => value.clone(),
+                (None, Some(Filter::Default(_))) => Val::Text(String::new()),
+                (None, _) => self.var(&name, span, diagnostics)?.clone(),
+            },
         };
         if let Val::Secret(secret, given) = &value {
             diagnostics.push(leak(secret, span, "a text").with_secondary(*given, "given here"));
@@ -161,6 +213,23 @@ impl<'a> Evaluator<'a> {
         value.text()
     }
 
+    /// The value of a variable. Reports an entry that a map does not have, which is known only now;
+    /// what else may be missing has been reported.
+    pub(crate) fn var(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<&'a Val> {
+        let env: &'a Env = self.env;
+        let (whole, rest) = env.whole(name)?;
+        match inside(whole, rest) {
+            Ok(value) => Some(value),
+            Err((missing, known)) => {
+                // Every instance of a node makes the same mistake.
+                if !diagnostics.has_error_within(span) {
+                    diagnostics.push(no_entry(name, missing, &known, span));
+                }
+                None
+            }
+        }
+    }
+
     /// The value of an expression.
     pub(crate) fn expr(&self, expr: &Expr, diagnostics: &mut Diagnostics) -> Option<Val> {
         match expr {
@@ -168,7 +237,7 @@ impl<'a> Evaluator<'a> {
             Expr::Int(int, _) => Some(Val::Int(*int)),
             Expr::Bool(flag, _) => Some(Val::Bool(*flag)),
             Expr::Var(name) => {
-                let value = self.env.get(&name.value)?;
+                let value = self.var(&name.value, name.span, diagnostics)?;
                 check_address(value, self.addresses, &name.value, name.span, diagnostics)?;
                 Some(value.clone())
             }
@@ -185,6 +254,8 @@ impl<'a> Evaluator<'a> {
                 Some(Val::Ref(slugged.text(text, diagnostics)?, self.group, text.span))
             }
             Expr::Secret(name) => Some(Val::Secret(name.value.clone(), name.span)),
+            // By its type alone is it known what is in it: see `expand::values`.
+            Expr::Fields(..) => None,
         }
     }
 
@@ -226,7 +297,7 @@ impl<'a> Evaluator<'a> {
                 none.iter().try_fold(true, |sofar, inner| Some(!self.condition(inner, diagnostics)? && sofar))
             }
             Cond::Triple(path, op, value) => {
-                let left = self.env.get(&path.value)?;
+                let left = self.var(&path.value, path.span, diagnostics)?;
                 if let Val::Secret(secret, given) = left {
                     diagnostics.push(
                         leak(secret, path.span, "a condition, which the plan shows")
@@ -274,6 +345,15 @@ fn check_address(value: &Val, may: bool, name: &str, span: Span, diagnostics: &m
         }
         _ => Some(()),
     }
+}
+
+/// The diagnostic for a map that has no entry of a name.
+pub(crate) fn no_entry(name: &str, missing: &str, known: &[&str], span: Span) -> Diagnostic {
+    let end = name.rfind(missing).unwrap_or(0);
+    let map = name[..end].trim_end_matches('.');
+    Diagnostic::new(Code::P0308, span, format!("`{map}` has no entry `{missing}`"))
+        .with_suggestion_in(name, end..end + missing.len(), did_you_mean(missing, known.iter().copied()))
+        .with_help(if known.is_empty() { "it is empty".to_owned() } else { format!("it has: {}", some(known)) })
 }
 
 fn too_long(span: Span) -> Diagnostic {

@@ -6,12 +6,14 @@ mod asks;
 mod bundle;
 mod gates;
 mod params;
+mod policy;
 mod redundant;
 mod refs;
 mod sbom;
 mod services;
 mod terms;
 mod tools;
+mod values;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -19,13 +21,13 @@ use std::sync::Arc;
 
 use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
-use crate::lang::ast::{GraphDecl, Group, NodeDecl, Values, Work};
+use crate::lang::ast::{ForEach, GraphDecl, Group, NodeDecl, Values, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::services::{address_variables, with_outer};
+use crate::lang::expand::values::{name_things, show, typed};
 use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ServiceIr, ToolIr};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::route::owner;
-use crate::lang::ty::Ty;
 
 pub(crate) use asks::leak;
 pub use bundle::expand_bundle;
@@ -136,6 +138,16 @@ struct PendingAction<'a> {
     subjects: Option<Vec<gates::PendingSubject>>,
 }
 
+/// One turn of a loop.
+struct Turn {
+    /// What names the instance.
+    key: String,
+    /// The element, or the key of an entry.
+    item: Val,
+    /// The value of an entry.
+    value: Option<Val>,
+}
+
 /// A list that was checked: kept, so that its address stays its own.
 struct Checked {
     list: Arc<[Val]>,
@@ -184,6 +196,9 @@ struct Expander<'a, 'd> {
     /// Bytes of text made.
     bytes: usize,
     exhausted: bool,
+    /// The templates that the group being placed stands in, from the outside, each with how many there
+    /// are in the group around it.
+    chain: Vec<(&'a str, usize)>,
 }
 
 impl<'a, 'd> Expander<'a, 'd> {
@@ -216,10 +231,11 @@ impl<'a, 'd> Expander<'a, 'd> {
             compared: 0,
             bytes: 0,
             exhausted: false,
+            chain: Vec::new(),
         };
         expander.tenant = owner(program, id, expander.diagnostics);
         let vars = expander.graph_params(id.file, &graph.group, given)?;
-        let params = vars.iter().map(|(name, value)| (name.clone(), value.show())).collect();
+        let params = vars.iter().map(|(name, value)| (name.clone(), show(value))).collect();
         let mut vars = vars;
         address_variables(graph, &mut vars);
         let env = Env::inside(&expander.constants(id.file), vars);
@@ -238,6 +254,7 @@ impl<'a, 'd> Expander<'a, 'd> {
         if expander.exhausted {
             return None;
         }
+        expander.check_automation();
         expander.make_services(graph, &env);
         expander.finish_inventories();
         if expander.exhausted {
@@ -283,7 +300,8 @@ impl<'a, 'd> Expander<'a, 'd> {
             } else {
                 format!("templates are used more than {} times", Limits::EXPANDED_NODES)
             };
-            self.too_large(at, what, &format!("this is one more, at `{prefix}`"));
+            let label = format!("this is one more, at `{}`{}", short(&prefix), self.factors(&[]));
+            self.too_large(at, what, &label);
             return;
         }
         self.placed.push(Placed { prefix: prefix.clone(), group, services: Arc::clone(&home.services) });
@@ -301,7 +319,9 @@ impl<'a, 'd> Expander<'a, 'd> {
             let inner = Env::inside(&constants, vars);
             let services = with_outer(&home.services, &decl.services);
             let home = Home { file: id.file, env: &inner, services };
+            self.chain.push((&template.name.value, group.uses.len()));
             self.place(template, &home, format!("{prefix}/{}", decl.alias.value), depth + 1, decl.template.span);
+            self.chain.pop();
             if self.exhausted {
                 return;
             }
@@ -310,9 +330,9 @@ impl<'a, 'd> Expander<'a, 'd> {
 
     fn enumerate(&mut self, node: &'a NodeDecl, file: FileId, env: &Arc<Env>, placed: usize, prefix: &str) {
         let base = format!("{prefix}/{}", node.name.value);
-        let mut lists: Vec<Arc<[Val]>> = Vec::new();
+        let mut lists: Vec<Arc<[Turn]>> = Vec::new();
         for each in &node.for_each {
-            let Some(Val::List(items)) = Evaluator::new(env, placed).expr(&each.list, self.diagnostics) else { return };
+            let Some(items) = self.turns(each, env, placed) else { return };
             if items.is_empty() && !each.optional {
                 self.diagnostics.push(
                     Diagnostic::new(
@@ -329,20 +349,17 @@ impl<'a, 'd> Expander<'a, 'd> {
             lists.push(items);
         }
         let total = lists.iter().try_fold(1usize, |product, list| product.checked_mul(list.len()));
-        let factors = || {
-            let factors: Vec<String> = lists.iter().map(|list| list.len().to_string()).collect();
-            format!("`{base}` is {}", if factors.is_empty() { "1 more".to_owned() } else { factors.join(" × ") })
-        };
+        let lengths: Vec<(&str, usize)> =
+            node.for_each.iter().zip(&lists).map(|(each, list)| (each.var.value.as_str(), list.len())).collect();
+        let factors = format!("node `{}`{}", short(&base), self.factors(&lengths));
         if total.is_none_or(|total| total.saturating_add(self.instances.len()) > Limits::EXPANDED_NODES) {
             let what = format!("the expansion exceeds {} nodes", Limits::EXPANDED_NODES);
-            let factors = factors();
             self.too_large(node.name.span, what, &factors);
             return;
         }
         self.tried += total.unwrap_or(0) + lists.iter().map(|list| list.len()).sum::<usize>();
         if self.tried > Limits::EXPANDED_NODES * TRIED_PER_NODE {
             let what = format!("the loops have more than {} combinations", Limits::EXPANDED_NODES * TRIED_PER_NODE);
-            let factors = factors();
             self.too_large(node.name.span, what, &factors);
             return;
         }
@@ -352,24 +369,21 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
         for mut number in 0..total.unwrap_or(0) {
             // The last loop turns fastest.
-            let mut picked: Vec<&Val> = Vec::with_capacity(lists.len());
+            let mut picked: Vec<&Turn> = Vec::with_capacity(lists.len());
             for list in lists.iter().rev() {
                 picked.push(&list[number % list.len()]);
                 number /= list.len();
             }
             picked.reverse();
-            let vars: BTreeMap<String, Val> = node
-                .for_each
-                .iter()
-                .zip(&picked)
-                .map(|(each, value)| (each.var.value.clone(), (*value).clone()))
-                .collect();
-            let keys: Vec<(String, String)> = node
-                .for_each
-                .iter()
-                .zip(&picked)
-                .filter_map(|(each, value)| Some((each.var.value.clone(), value.text()?)))
-                .collect();
+            let mut vars: BTreeMap<String, Val> = BTreeMap::new();
+            let mut keys: Vec<(String, String)> = Vec::with_capacity(picked.len());
+            for (each, turn) in node.for_each.iter().zip(&picked) {
+                vars.insert(each.var.value.clone(), turn.item.clone());
+                if let (Some(name), Some(value)) = (&each.value, &turn.value) {
+                    vars.insert(name.value.clone(), value.clone());
+                }
+                keys.push((each.var.value.clone(), turn.key.clone()));
+            }
             let own = if vars.is_empty() { Arc::clone(env) } else { Env::inside(env, vars) };
             let evaluator = Evaluator::new(&own, placed);
             let exists =
@@ -417,11 +431,36 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
     }
 
-    fn check_keys(&mut self, items: &[Val], span: Span) {
+    /// What a loop turns over: the elements of a list, or the entries of a map by their keys.
+    fn turns(&mut self, each: &ForEach, env: &Arc<Env>, placed: usize) -> Option<Arc<[Turn]>> {
+        let list = Evaluator::new(env, placed).expr(&each.list, self.diagnostics)?;
+        match list {
+            Val::List(items) => items
+                .iter()
+                .map(|item| {
+                    let key = match (item, &each.key) {
+                        (Val::Fields(fields), Some(key)) => fields.get(&key.value)?.text()?,
+                        (item, _) => item.text()?,
+                    };
+                    Some(Turn { key, item: item.clone(), value: None })
+                })
+                .collect(),
+            Val::Fields(fields) => {
+                let turn = |(key, value): (&String, &Val)| Turn {
+                    key: key.clone(),
+                    item: Val::Text(key.clone()),
+                    value: Some(value.clone()),
+                };
+                Some(fields.iter().map(turn).collect())
+            }
+            _ => None,
+        }
+    }
+
+    fn check_keys(&mut self, items: &[Turn], span: Span) {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
-            let Some(text) = item.text() else { continue };
-            let key = slug(&text);
+            let key = slug(&item.key);
             if key.is_empty() {
                 self.diagnostics.push(
                     Diagnostic::new(
@@ -457,6 +496,27 @@ impl<'a, 'd> Expander<'a, 'd> {
         Some(())
     }
 
+    /// What the templates around a node and its own loops multiply to, by their names.
+    fn factors(&self, loops: &[(&str, usize)]) -> String {
+        const SHOWN: usize = 8;
+        let used = self.chain.iter().filter(|(_, count)| *count > 1).map(|(name, count)| (*name, *count));
+        let mut all: Vec<(&str, usize)> = used.chain(loops.iter().copied()).collect();
+        let template = self.chain.last().map_or(String::new(), |(name, _)| format!(" of template `{name}`"));
+        if all.is_empty() {
+            return format!("{template} is one more");
+        }
+        let more = if all.len() > SHOWN { " × …" } else { "" };
+        all.truncate(SHOWN);
+        let numbers: Vec<String> = all.iter().map(|(_, count)| count.to_string()).collect();
+        let names: Vec<String> = all.iter().map(|(name, _)| format!("`{name}`")).collect();
+        format!(
+            "{template}: {}{more} ({}{})",
+            numbers.join(" × "),
+            names.join(", "),
+            if more.is_empty() { "" } else { ", …" }
+        )
+    }
+
     fn too_large(&mut self, span: Span, what: String, label: &str) {
         // The first limit that is passed is the one to tell of.
         if !self.exhausted {
@@ -464,7 +524,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             self.diagnostics.push(
                 Diagnostic::new(Code::P0405, span, what)
                     .with_label(label)
-                    .with_help("split the graph, or shorten the lists"),
+                    .with_help("shorten the lists, use templates fewer times, or split the graph in two"),
             );
         }
     }
@@ -477,13 +537,21 @@ fn constants(program: &Program, file: FileId, diagnostics: &mut Diagnostics) -> 
     for name in program.visible(file, DeclKind::Let) {
         let Some(id) = program.lookup(file, DeclKind::Let, &name) else { continue };
         let decl = program.constant(id);
-        let evaluator = Evaluator::new(&empty, 0);
-        let values: Vec<Val> = decl.values.iter().filter_map(|value| evaluator.expr(value, diagnostics)).collect();
+        let value = typed(&Evaluator::new(&empty, 0), &decl.values, &decl.ty, diagnostics);
         let value =
-            if matches!(decl.ty, Ty::List(_)) { Some(Val::List(values.into())) } else { values.into_iter().next() };
+            value.and_then(|value| name_things(program, (id.file, 0), value, &decl.ty, decl.name.span, diagnostics));
         if let Some(value) = value {
             vars.insert(name, value);
         }
     }
-    Env::outermost(vars)
+    Env::outermost(file, vars)
+}
+
+/// An address for a message: one of a hundred templates is longer than anyone reads.
+fn short(addr: &str) -> String {
+    const SHOWN: usize = 80;
+    match addr.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &addr[..at]),
+        None => addr.to_owned(),
+    }
 }

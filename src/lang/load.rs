@@ -3,6 +3,7 @@
 
 mod packages;
 mod prompts;
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +50,7 @@ pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics)
     let prelude = loader.root(PRELUDE);
     loader.program.prelude = prelude;
     loader.finish_packages();
+    records::find_records(&mut loader.program, loader.diagnostics);
     loader.read_prompts();
     loader.program
 }

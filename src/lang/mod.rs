@@ -28,6 +28,7 @@ mod parsed;
 mod print;
 mod program;
 mod prompt;
+mod reach;
 mod reference;
 mod route;
 mod shape;
@@ -44,9 +45,9 @@ mod world;
 
 pub use allow::AllowDecl;
 pub use ast::{
-    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, GroupDecl, HowDecl, LimitsDecl,
-    Money, NeedDecl, OfferDecl, Op, PoliciesDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl,
-    RetryDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, HowDecl, LimitsDecl, Money,
+    NeedDecl, OfferDecl, Op, PoliciesDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, RetryDecl,
+    SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl, WorkspaceDecl,
 };
 pub use compile::{Compiled, Instances, NodeInstances, compile, compile_for, compile_loaded};
 pub use expand::{expand, expand_bundle};

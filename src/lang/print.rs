@@ -39,9 +39,6 @@ fn print(expansion: &Expansion, program: &Program, origins: bool) -> String {
     }
     let mut constants = Constants::default();
     let graph = graph(expansion, program, origins, &mut constants);
-    if constants.braces {
-        let _ = writeln!(out, "\nlet {BRACES} type=string \"{{{{\"");
-    }
     for (index, items) in constants.lists.iter().enumerate() {
         let _ = writeln!(out, "\nlet list-{index} type=list<string> {{");
         for item in items {
@@ -54,29 +51,31 @@ fn print(expansion: &Expansion, program: &Program, origins: bool) -> String {
     out
 }
 
-/// The constant that stands for two opening braces.
-const BRACES: &str = "two-braces";
+/// Two opening braces as a text.
+const BRACES: &str = "{{ '{{' }}";
 
-/// Constants that the printed graph needs: texts hold no `{{`, and a variable of a template no list.
+/// A string in a place where holes are read.
+fn holed(text: &str) -> String {
+    quote(&plain(text))
+}
+
+fn plain(text: &str) -> String {
+    text.replace("{{", BRACES)
+}
+
+fn all_holed<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    texts.into_iter().fold(String::new(), |out, text| out + " " + &holed(text.as_ref()))
+}
+
+/// Constants that the printed graph needs: a variable of a template holds no list.
 #[derive(Default)]
 struct Constants {
-    braces: bool,
     lists: Vec<Vec<String>>,
     /// What stands for the addresses of services in texts that processes are given.
     addresses: BTreeSet<String>,
 }
 
 impl Constants {
-    /// A string in a place where holes are read.
-    fn text(&mut self, text: &str) -> String {
-        quote(&self.plain(text))
-    }
-
-    fn plain(&mut self, text: &str) -> String {
-        self.braces |= text.contains("{{");
-        text.replace("{{", &format!("{{{{ {BRACES} }}}}"))
-    }
-
     /// A text that a process is given, which may hold addresses of services.
     fn given(&mut self, text: &str) -> String {
         let (mut out, mut rest) = (String::new(), text);
@@ -84,21 +83,17 @@ impl Constants {
             if self.addresses.contains(&placeholder)
                 && let Some((before, after)) = rest.split_once(&placeholder)
             {
-                out += &self.plain(before);
+                out += &plain(before);
                 out += &placeholder;
                 rest = after;
             }
         }
-        out += &self.plain(rest);
+        out += &plain(rest);
         quote(&out)
     }
 
     fn all_given(&mut self, texts: &[String]) -> String {
         texts.iter().fold(String::new(), |out, text| out + " " + &self.given(text))
-    }
-
-    fn texts<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) -> String {
-        texts.into_iter().fold(String::new(), |out, text| out + " " + &self.text(text.as_ref()))
     }
 
     fn list(&mut self, items: &[String]) -> String {
@@ -203,21 +198,21 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
         BodyIr::Exec { tool, args } => {
             let _ = writeln!(out, "        run {}{}", quote(tool), constants.all_given(args));
         }
-        BodyIr::Copy(from) => drop(writeln!(out, "        copy {}", constants.text(from.as_str()))),
-        BodyIr::Write(text) => drop(writeln!(out, "        write {}", constants.text(text))),
+        BodyIr::Copy(from) => drop(writeln!(out, "        copy {}", holed(from.as_str()))),
+        BodyIr::Write(text) => drop(writeln!(out, "        write {}", holed(text))),
         BodyIr::Render(template, vars) => {
-            let _ = writeln!(out, "        render {} {{", constants.text(template.as_str()));
+            let _ = writeln!(out, "        render {} {{", holed(template.as_str()));
             for (name, value) in vars {
                 let _ = match value {
-                    RenderIr::Text(text) => writeln!(out, "            set {}={}", quote(name), constants.text(text)),
+                    RenderIr::Text(text) => writeln!(out, "            set {}={}", quote(name), holed(text)),
                     RenderIr::List(items) => {
                         writeln!(out, "            set {}={}", quote(name), constants.list(items))
                     }
                     RenderIr::File(path) => {
-                        writeln!(out, "            file {} {}", quote(name), constants.text(path.as_str()))
+                        writeln!(out, "            file {} {}", quote(name), holed(path.as_str()))
                     }
                     RenderIr::Json(path) => {
-                        writeln!(out, "            json {} {}", quote(name), constants.text(path.as_str()))
+                        writeln!(out, "            json {} {}", quote(name), holed(path.as_str()))
                     }
                 };
             }
@@ -230,7 +225,7 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
             let _ = writeln!(out, "        request {}", quote(facts));
         }
         BodyIr::MergeJson(files) => {
-            let _ = writeln!(out, "        merge-json{}", constants.texts(files.iter().map(RelPath::as_str)));
+            let _ = writeln!(out, "        merge-json{}", all_holed(files.iter().map(RelPath::as_str)));
         }
         // What a gate requires stands where it is declared; here it is told in a comment.
         BodyIr::Gate(subjects, _) => {
@@ -252,15 +247,15 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
         let _ = writeln!(out, "        env {}=(secret){}", quote(name), quote(secret));
     }
     surroundings(out, &action.env, &action.tools, action.cwd.as_ref(), constants);
-    inputs(out, &action.inputs, expansion, constants);
+    inputs(out, &action.inputs, expansion);
     for output in &action.outputs {
         let kind = if output.dir { "artifact.dir" } else { "artifact.file" };
         let digest = output.digest.map_or(String::new(), |digest| format!(" digest=\"b3:{digest}\""));
         let _ = writeln!(
             out,
             "        output {} path={} type={kind}{digest}",
-            constants.text(&output.name),
-            constants.text(output.path.as_str())
+            holed(&output.name),
+            holed(output.path.as_str())
         );
     }
     if !action.services.is_empty() {
@@ -317,23 +312,22 @@ fn surroundings(
         let _ = writeln!(out, "        tools{}", quoted(tools));
     }
     if let Some(cwd) = cwd {
-        let _ = writeln!(out, "        cwd {}", constants.text(cwd.as_str()));
+        let _ = writeln!(out, "        cwd {}", holed(cwd.as_str()));
     }
 }
 
-fn inputs(out: &mut String, inputs: &[InputIr], expansion: &Expansion, constants: &mut Constants) {
+fn inputs(out: &mut String, inputs: &[InputIr], expansion: &Expansion) {
     for input in inputs {
         let _ = match input {
             InputIr::Workspace { pattern, optional, .. } => {
                 let optional = if *optional { " optional=#true" } else { "" };
-                writeln!(out, "        input {}{optional}", constants.text(pattern))
+                writeln!(out, "        input {}{optional}", holed(pattern))
             }
             InputIr::Output { dest, action, output, select, .. } => {
                 let dest = dest.as_ref().map_or(".", |dest| dest.as_str());
-                let select =
-                    select.as_ref().map_or(String::new(), |select| format!(" select={}", constants.text(select)));
+                let select = select.as_ref().map_or(String::new(), |select| format!(" select={}", holed(select)));
                 let from = format!("{}.{output}", within(&expansion.actions[*action].addr, expansion));
-                writeln!(out, "        input {} from=(ref){}{select}", constants.text(dest), quote(&from))
+                writeln!(out, "        input {} from=(ref){}{select}", holed(dest), quote(&from))
             }
         };
     }
@@ -348,14 +342,14 @@ fn print_service(out: &mut String, service: &ServiceIr, expansion: &Expansion, c
         let _ = writeln!(out, "        port {} scheme={}", quote(port), quote(scheme));
     }
     let sign = match &service.probe {
-        ProbeIr::Http { port, path } => format!(" http={} port={}", constants.text(path), quote(port)),
+        ProbeIr::Http { port, path } => format!(" http={} port={}", holed(path), quote(port)),
         ProbeIr::Tcp { port } => format!(" tcp={}", quote(port)),
         ProbeIr::Log { pattern } => format!(" log={}", quote(pattern)),
         ProbeIr::Command { tool, args } => format!(" {}{}", quote(tool), constants.all_given(args)),
     };
     let _ = writeln!(out, "        ready{sign} within=\"{}ms\"", service.within_ms);
     surroundings(out, &service.env, &service.tools, service.cwd.as_ref(), constants);
-    inputs(out, &service.inputs, expansion, constants);
+    inputs(out, &service.inputs, expansion);
     out.push_str("    }\n");
 }
 

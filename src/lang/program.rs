@@ -7,7 +7,7 @@ use crate::base::{Digest, Domain, FieldSink, Fields, RelPath, Value, digest_fiel
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, SourceMap, Span, did_you_mean};
 use crate::lang::ast::{
     AgentDecl, BundleDecl, CapabilityDecl, FileDecls, GraphDecl, Group, LetDecl, Name, ProviderDecl, RecipeDecl,
-    SkillDecl, TenantDecl, ToolDecl,
+    RecordDecl, SkillDecl, TenantDecl, ToolDecl,
 };
 use crate::lang::gate::{GateDecl, PeopleDecl};
 use crate::lang::package::{Lock, Locked, Power, Source, Version};
@@ -59,6 +59,8 @@ pub struct DeclId {
 pub enum DeclKind {
     /// `let`.
     Let,
+    /// `record`.
+    Record,
     /// `tool`.
     Tool,
     /// `recipe`.
@@ -89,6 +91,7 @@ impl DeclKind {
     /// All kinds.
     pub const ALL: &[Self] = &[
         Self::Let,
+        Self::Record,
         Self::Tool,
         Self::Recipe,
         Self::Template,
@@ -107,6 +110,7 @@ impl DeclKind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Let => "let",
+            Self::Record => "record",
             Self::Tool => "tool",
             Self::Recipe => "recipe",
             Self::Template => "template",
@@ -188,6 +192,7 @@ impl ProgramFile {
 fn names_of(decls: &FileDecls, kind: DeclKind) -> Vec<&Name> {
     match kind {
         DeclKind::Let => decls.lets.iter().map(|decl| &decl.name).collect(),
+        DeclKind::Record => decls.records.iter().map(|decl| &decl.name).collect(),
         DeclKind::Tool => decls.tools.iter().map(|decl| &decl.name).collect(),
         DeclKind::Recipe => decls.recipes.iter().map(|decl| &decl.name).collect(),
         DeclKind::Template => decls.templates.iter().map(|decl| &decl.name).collect(),
@@ -268,6 +273,11 @@ impl Program {
     /// A constant.
     pub fn constant(&self, id: DeclId) -> &LetDecl {
         &self.file(id.file).decls.lets[id.index]
+    }
+
+    /// A record.
+    pub fn record(&self, id: DeclId) -> &RecordDecl {
+        &self.file(id.file).decls.records[id.index]
     }
 
     /// A tenant.
@@ -441,7 +451,8 @@ impl Program {
                 return None;
             }
         }
-        let mut diagnostic = Diagnostic::new(Code::P0201, name.span, format!("cannot find {word} `{}`", name.value));
+        let mut diagnostic = Diagnostic::new(Code::P0201, name.span, format!("cannot find {word} `{}`", name.value))
+            .with_label(format!("no {word} of this name"));
         let known: Vec<String> = self.visible(file, kind).take(COMPARED).collect();
         let suggestion = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
         if lost == Lost::Perhaps && suggestion.is_none() {

@@ -138,6 +138,7 @@ fn same_name(shape: &Shape, top: &'static [Child]) -> bool {
 fn kind(takes: Takes) -> &'static str {
     match takes {
         Takes::Name => "literal text",
+        Takes::Named => "literal text or `(var)`",
         Takes::Text => "text; `{{ … }}` is filled in",
         Takes::Any => "any value",
         Takes::Int => "an integer or `(var)`",

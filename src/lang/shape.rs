@@ -25,6 +25,8 @@ pub(crate) enum Takes {
     Text,
     /// A text that is a reference or variable, `(ref)` or `(var)`, or text.
     Any,
+    /// A name, or `(var)` of one.
+    Named,
     /// An integer, or `(var)`.
     Int,
     /// An integer that is read before there are values: no `(var)`.
@@ -36,7 +38,7 @@ pub(crate) enum Takes {
 impl Takes {
     fn words(self) -> &'static str {
         match self {
-            Self::Name => "a name",
+            Self::Name | Self::Named => "a name",
             Self::Text => "a string",
             Self::Any => "a value",
             Self::Int | Self::Number => "an integer",
@@ -46,7 +48,7 @@ impl Takes {
 
     /// Whether what stands there is evaluated, so that a variable may stand there.
     fn varies(self) -> bool {
-        matches!(self, Self::Text | Self::Any | Self::Int)
+        matches!(self, Self::Text | Self::Any | Self::Int | Self::Named)
     }
 }
 
@@ -102,7 +104,8 @@ pub(crate) struct Shape {
     pub open_props: Option<Takes>,
     /// Children.
     pub children: &'static [Child],
-    /// Whether any other child may stand in its block: the name of a parameter, with values.
+    /// Whether any other child may stand in its block: the name of a parameter, a field or an entry, with
+    /// values; or `-`, an element without a name.
     pub open_children: bool,
 }
 
@@ -131,7 +134,7 @@ impl Shape {
         self
     }
 
-    /// With values of parameters in its block, one child each.
+    /// With values in its block, one child each.
     pub(crate) const fn values(mut self) -> Self {
         self.open_children = true;
         self
@@ -217,7 +220,7 @@ fn check_node(
     check_args(node, shape, diagnostics);
     check_props(node, shape, beside, diagnostics);
     if let (Some(children), true) = (&node.children, shape.open_children) {
-        check_named_values(children, diagnostics);
+        check_entries(children, diagnostics);
     } else if let Some(children) = &node.children {
         let other = children.iter().find(|child| child.name.value != ALLOW.name || shape.name == ALLOW.name);
         if let (true, Some(other)) = (shape.children.is_empty(), other) {
@@ -232,20 +235,52 @@ fn check_node(
     }
 }
 
-/// Checks values of parameters: one node each, named after the parameter.
-fn check_named_values(nodes: &[Node], diagnostics: &mut Diagnostics) {
+/// Checks values in a block: one node each, named after a parameter, a field or an entry, or `-`. Their
+/// depth is that of blocks, which the guard bounds.
+fn check_entries(nodes: &[Node], diagnostics: &mut Diagnostics) {
     static VALUE: Shape =
-        Shape::new("a value", "The values of a parameter.").args(1, usize::MAX, Takes::Any, Takes::Any, "PARAM VALUE…");
-    for node in nodes {
-        let shape = if node.name.value == ALLOW.name { &ALLOW } else { &VALUE };
-        check_args(node, shape, diagnostics);
-        check_props(node, shape, &[], diagnostics);
-        if let Some(inner) = node.children.iter().flatten().next() {
+        Shape::new("a value", "The values of a name.").args(0, usize::MAX, Takes::Any, Takes::Any, "NAME VALUE…");
+    for (index, node) in nodes.iter().enumerate() {
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
+        let name = &node.name.value;
+        let inner = node.children.as_deref().filter(|inner| !inner.is_empty() && *name != ALLOW.name);
+        check_args(node, if *name == ALLOW.name { &ALLOW } else { &VALUE }, diagnostics);
+        if node.args.is_empty() && inner.is_none() && *name != ALLOW.name {
             diagnostics.push(
-                Diagnostic::new(Code::P0101, inner.name.span, "the values of a parameter take no block")
-                    .with_label("nothing may stand here")
-                    .with_help("values stand behind the name: `crates core cli`"),
+                Diagnostic::new(Code::P0105, node.name.span, format!("`{name}` has no value"))
+                    .with_label("more is needed here")
+                    .with_help(format!("write its value after the name, as `{name} VALUE`, or in its block")),
             );
+        }
+        if let Some(property) = node.props.first().filter(|_| *name != ALLOW.name) {
+            let key = &property.name.value;
+            diagnostics.push(
+                Diagnostic::new(Code::P0102, property.name.span, format!("unknown property `{key}` on a value"))
+                    .with_help(format!("named values stand in a block, each on its own: `{name} {{ {key} VALUE }}`")),
+            );
+        }
+        let fine = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        if name.is_empty() || !name.chars().all(fine) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0301, node.name.span, format!("`{name}` cannot name a value"))
+                    .with_help("names are made of letters, digits, `-` and `_`, so that `{{ map.name }}` can be said"),
+            );
+        }
+        if let Some(inner) = inner {
+            if let Some(value) = node.args.first() {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0105,
+                        value.span,
+                        format!("`{name}` has values in its line and in its block"),
+                    )
+                    .with_secondary(inner[0].name.span, "the block begins here")
+                    .with_help("keep one of the two"),
+                );
+            }
+            check_entries(inner, diagnostics);
         }
     }
 }
@@ -365,6 +400,7 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
                     property.name.span,
                     format!("unknown property `{name}` on `{}`", shape.name),
                 )
+                .with_label(format!("`{}` has no such property", shape.name))
                 .with_suggestion(suggestion);
                 let help = if shape.args.max == usize::MAX && name.starts_with('-') {
                     format!("quote the whole argument: `\"{name}=…\"`")
@@ -456,12 +492,16 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
                 .with_help(format!("write `#{text}`"))
                 .with_fix(Applicability::MachineApplicable, value.span, format!("#{text}")),
             (Kind::Text(_), Takes::Bool) => diagnostic.with_help("write `#true` or `#false`"),
-            (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Any) if value.note.is_none() => {
+            (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Named | Takes::Any)
+                if value.note.is_none() =>
+            {
                 diagnostic
                     .with_help("put it in quotes: numbers are not turned into text by themselves")
                     .with_quotes(Applicability::MachineApplicable, value.span)
             }
-            (Kind::Bool(_), Takes::Text | Takes::Name) => diagnostic.with_help("put it in quotes if it is text"),
+            (Kind::Bool(_), Takes::Text | Takes::Name | Takes::Named) => {
+                diagnostic.with_help("put it in quotes if it is text")
+            }
             (Kind::Null, _) => diagnostic.with_help("there is no value that stands for none: leave it out"),
             _ => diagnostic,
         };
@@ -488,6 +528,9 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
         let help = match name {
             "run" if known.contains(&"arg") => "a step says `tool=NAME` beside its own name, and `arg …` in its block",
             "arg" if known.contains(&"run") => "a node says `run TOOL ARG…`",
+            "group" if parent == "`tenant`" => {
+                "move it to the top of the file, where its people have keys: `group NAME { member PERSON key=\"…\" }`"
+            }
             "tool" => {
                 "a node says `run TOOL ARG…`, and `tools TOOL` for what that starts; a tool is declared at the top of a file"
             }

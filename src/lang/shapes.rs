@@ -6,13 +6,15 @@ use crate::lang::shape::{Child, Prop, Shape, Takes, many, needed, once, prop};
 use domain::{AGENT, CAPABILITY, COST, GRAPH_BUDGET, NEEDS_SECRET, PROVIDER, PROVIDES, SKILL, TENANT};
 
 const MANY: usize = usize::MAX;
-use Takes::{Any, Bool, Int, Name, Number, Text};
+use Takes::{Any, Bool, Int, Name, Named, Number, Text};
 
 static EDITION: Shape =
     Shape::new("partita", "The first node of every file: the edition of the language it is written in.")
         .props(&[needed("edition", Number, "the edition, 1")]);
 
-static DASH: Shape = Shape::new("-", "An element of a list.").args(1, MANY, Any, Any, "- VALUE…");
+static DASH: Shape = Shape::new("-", "Elements of a list; an element that is a record or a map has a block.")
+    .args(0, MANY, Any, Any, "- VALUE…")
+    .values();
 
 static STORE: Shape =
     Shape::new("store", "The store directory, relative to the root.").args(1, 1, Name, Name, "store DIR");
@@ -64,10 +66,19 @@ static GRANT: Shape = Shape::new("grant", "In the root file only: what a package
     "grant PACKAGE POWER…",
 );
 
-static LET: Shape = Shape::new("let", "A constant: a scalar after its name, or a list of `-` children.")
-    .args(1, 2, Name, Any, "let NAME type=TYPE VALUE")
-    .props(&[needed("type", Name, "the type, as `string` or `list<string>`")])
-    .children(&[many(&DASH)]);
+static LET: Shape = Shape::new(
+    "let",
+    "A constant: a scalar after its name, a list of `-` children, or the named values of a map or a record.",
+)
+.args(1, 2, Name, Any, "let NAME type=TYPE VALUE")
+.props(&[needed("type", Name, "the type, as `string`, `list<string>`, `map<int>` or the name of a record")])
+.children(&[many(&DASH)])
+.values();
+
+static FIELD: Shape = parameter("field", "A typed field.", "field NAME type=TYPE");
+static RECORD: Shape = Shape::new("record", "A type with named and typed fields.")
+    .args(1, 1, Name, Name, "record NAME")
+    .children(&[many(&FIELD)]);
 
 static EXEC: Shape = Shape::new("exec", "The executable: a name looked up on PATH, or a path in the workspace.")
     .args(1, 1, Name, Name, "exec NAME")
@@ -107,7 +118,10 @@ static TOOL: Shape = Shape::new("tool", "An executable with an identity.")
     ]);
 
 static DEFAULT: Shape =
-    Shape::new("default", "The value when none is given.").args(1, MANY, Any, Any, "default VALUE…");
+    Shape::new("default", "The value when none is given; named values of a map or a record stand in its block.")
+        .args(0, MANY, Any, Any, "default VALUE…")
+        .children(&[many(&DASH)])
+        .values();
 static ONE_OF: Shape = Shape::new("one-of", "The values of an `enum`.").args(1, MANY, Name, Name, "one-of VALUE…");
 static PARAM: Shape = parameter("param", "A typed parameter.", "param NAME type=TYPE");
 
@@ -135,7 +149,7 @@ static RETURNS: Shape = Shape::new("returns", "A typed artifact the recipe leave
 
 static ARG: Shape = Shape::new("arg", "Arguments of the tool, in order.").args(1, MANY, Any, Any, "arg ARG…");
 static RUN: Shape =
-    Shape::new("run", "Starts a tool with arguments; no shell is between.").args(1, MANY, Name, Any, "run TOOL ARG…");
+    Shape::new("run", "Starts a tool with arguments; no shell is between.").args(1, MANY, Named, Any, "run TOOL ARG…");
 static COPY: Shape = Shape::new("copy", "Gives a staged file on as the output.").args(1, 1, Text, Text, "copy FILE");
 static WRITE: Shape = Shape::new("write", "Writes a text to the output.").args(1, 1, Text, Text, "write TEXT");
 static SET: Shape = Shape::new("set", "Variables of the template.").open(Any);
@@ -190,11 +204,18 @@ static RETRY: Shape =
         prop("backoff", Text, "how long to wait, 1s if not given"),
         prop("strategy", Name, "`exponential` (default) or `fixed`"),
     ]);
-static FOR_EACH: Shape = Shape::new("for-each", "One instance for each element of a list.")
-    .args(1, 1, Name, Name, "for-each NAME in=(var)LIST")
-    .props(&[needed("in", Any, "the list, as `(var)files`"), prop("optional", Bool, "whether an empty list is fine")]);
+static FOR_EACH: Shape = Shape::new(
+    "for-each",
+    "One instance for each element of a list, or for each entry of a map: `for-each KEY VALUE …`.",
+)
+.args(1, 2, Name, Name, "for-each NAME in=(var)LIST")
+.props(&[
+    needed("in", Any, "the list or map, as `(var)files`"),
+    prop("key", Name, "of a list of records: the field whose value names the instance"),
+    prop("optional", Bool, "whether an empty list is fine"),
+]);
 static CWD: Shape = Shape::new("cwd", "The folder it starts in, below its own.").args(1, 1, Text, Text, "cwd DIR");
-static TOOLS: Shape = Shape::new("tools", "Further tools on its PATH.").args(1, MANY, Name, Name, "tools TOOL…");
+static TOOLS: Shape = Shape::new("tools", "Further tools on its PATH.").args(1, MANY, Named, Named, "tools TOOL…");
 static LIMITS: Shape =
     Shape::new("limits", "What it may use at most; one that uses more is ended, and fails.").props(&[
         prop("processes", Int, "processes and threads at once"),
@@ -228,7 +249,7 @@ const AUTOMATION: &str = "`auto` (default), `notify`, `assist` or `manual`: how 
 static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")
     .props(&[
-        prop("tool", Name, "the tool it starts"),
+        prop("tool", Named, "the tool it starts, or `(var)` of one"),
         prop("class", Name, "`pure` (default), `fixed`, `record`, `volatile` or `effect`"),
         prop("take", Int, "of `class=record`: which of several samples it is"),
         prop("idempotent", Bool, "of `class=effect`: whether doing it twice does no harm"),
@@ -393,8 +414,10 @@ static SBOM: Shape =
         needed("format", Name, "`spdx` or `cyclonedx`"),
         prop("version", Name, "of SPDX 2.3; of CycloneDX 1.6, which is taken if nothing is said, or 1.7"),
     ]);
-static PROVENANCE: Shape = Shape::new("provenance", "Which provenance it carries; SLSA v1 always is.")
-    .props(&[needed("format", Name, "`slsa`")]);
+static PROVENANCE: Shape = Shape::new("provenance", "Which provenance it carries; SLSA v1 always is.").props(&[
+    needed("format", Name, "`slsa`"),
+    prop("level", Int, "the SLSA build level it must be good for, 1 to 3; 3 needs a workspace that requires isolation"),
+]);
 static BUNDLE: Shape = Shape::new("bundle", "What to deliver, signed.")
     .args(1, 1, Name, Name, "bundle NAME from=GRAPH")
     .props(&[
@@ -504,6 +527,7 @@ pub(crate) static TOP: &[Child] = &[
     many(&GRANT),
     many(&IMPORT),
     many(&LET),
+    many(&RECORD),
     many(&TOOL),
     many(&RECIPE),
     many(&TEMPLATE),

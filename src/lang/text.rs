@@ -108,12 +108,10 @@ impl Text {
             // How the braces themselves are written: there is nothing else that this could be.
             return Self { parts: vec![Part::Literal(text.to_owned())], span: value.span };
         }
-        let mut parts = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
         let mut at = 0;
         while let Some(open) = text[at..].find("{{").map(|i| i + at) {
-            if open > at {
-                parts.push(Part::Literal(text[at..open].to_owned()));
-            }
+            push_literal(&mut parts, &text[at..open]);
             let place = |from: usize, to: usize| {
                 let base = value.text_start as usize;
                 let within = |at: usize| {
@@ -128,7 +126,7 @@ impl Text {
                 }
             };
             let close = text[open + 2..].find("}}").map(|i| i + open + 2);
-            let Some(close) = close.filter(|close| !text[open + 2..*close].contains("{{")) else {
+            let Some(close) = close.filter(|close| plain_hole(&text[open + 2..*close])) else {
                 diagnostics.push(never_closed(place(open, open + 2)));
                 parts.push(Part::Broken);
                 at = open + 2;
@@ -136,15 +134,34 @@ impl Text {
             };
             let inside = &text[open + 2..close];
             match parse_hole(inside, &|from, to| place(open + 2 + from, open + 2 + to), diagnostics) {
-                Some((path, filters, span)) => parts.push(Part::Hole { path, filters, span }),
+                Some(Part::Literal(more)) => push_literal(&mut parts, &more),
+                Some(part) => parts.push(part),
                 None => parts.push(Part::Broken),
             }
             at = close + 2;
         }
-        if at < text.len() || parts.is_empty() {
-            parts.push(Part::Literal(text[at..].to_owned()));
+        push_literal(&mut parts, &text[at..]);
+        if parts.is_empty() {
+            parts.push(Part::Literal(String::new()));
         }
         Self { parts, span: value.span }
+    }
+}
+
+/// Whether what stands between braces may be a hole: it opens none itself, unless as a text.
+fn plain_hole(inside: &str) -> bool {
+    let inside = inside.trim();
+    let quoted = |quote: char| inside.len() > 1 && inside.starts_with(quote) && inside.ends_with(quote);
+    !inside.contains("{{") || quoted('"') || quoted('\'')
+}
+
+/// Adds text, to the text before it if there is some: braces written as a text are text like what is
+/// around them.
+fn push_literal(parts: &mut Vec<Part>, more: &str) {
+    match parts.last_mut() {
+        _ if more.is_empty() => {}
+        Some(Part::Literal(before)) => before.push_str(more),
+        _ => parts.push(Part::Literal(more.to_owned())),
     }
 }
 
@@ -157,17 +174,17 @@ fn never_closed(span: Span) -> Diagnostic {
 }
 
 /// Parses what stands between the braces. `place` gives the span of a range of it.
-fn parse_hole(
-    inside: &str,
-    place: &dyn Fn(usize, usize) -> Span,
-    diagnostics: &mut Diagnostics,
-) -> Option<(Vec<String>, Vec<Filter>, Span)> {
+fn parse_hole(inside: &str, place: &dyn Fn(usize, usize) -> Span, diagnostics: &mut Diagnostics) -> Option<Part> {
     let mut pieces = split_pipes(inside).into_iter().map(|(at, piece)| {
         let lead = piece.len() - piece.trim_start().len();
         let piece = piece.trim();
         (piece, place(at + lead, at + lead + piece.len()))
     });
     let (path_text, span) = pieces.next()?;
+    let quoted = |quote: char| path_text.len() > 1 && path_text.starts_with(quote) && path_text.ends_with(quote);
+    if (quoted('"') || quoted('\'')) && pieces.len() == 0 {
+        return Some(Part::Literal(path_text[1..path_text.len() - 1].to_owned()));
+    }
     let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     let path: Vec<String> = path_text.split('.').map(str::to_owned).collect();
     if !path.iter().all(|part| is_name(part)) {
@@ -217,11 +234,11 @@ fn parse_hole(
         };
         filters.push(filter);
     }
-    Some((path, filters, span))
+    Some(Part::Hole { path, filters, span })
 }
 
 /// How to write braces that are not a hole.
-pub(crate) const BRACES: &str = "to write `{{` itself, insert it: `let open type=string \"{{\"`, then `{{ open }}`";
+pub(crate) const BRACES: &str = "to write `{{` itself, insert it as a text: `{{ '{{' }}`";
 
 /// Splits at `|` outside quotes; each piece with where it begins.
 fn split_pipes(text: &str) -> Vec<(usize, &str)> {

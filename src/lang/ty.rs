@@ -2,10 +2,14 @@
 //! literals at compile time and for values that arrive later. Leaves out where values come from.
 
 use std::fmt;
+use std::sync::Arc;
 
 use regex::Regex;
 
 use crate::base::{RelPath, parse_duration_ms, parse_micro_usd, parse_size_bytes};
+use crate::lang::Spanned;
+use crate::lang::ast::Param;
+use crate::lang::program::{DeclId, DeclKind};
 
 /// A type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +42,72 @@ pub enum Ty {
     Enum,
     /// A list.
     List(Box<Ty>),
+    /// Named values of one type.
+    Map(Box<Ty>),
+    /// Named values, each of its own type.
+    Record(Arc<RecordTy>),
+    /// The name of a declaration or of a node.
+    Name(NameKind),
+    /// A type by a name that has not been looked up. Fits everywhere until then.
+    Named(Spanned<String>),
     /// Something an action leaves.
     Artifact(ArtifactKind),
     /// Of a declaration whose type was reported as wrong or missing: fits everywhere, so that one
     /// mistake is not reported again at every use.
     Poison,
+}
+
+/// A record, with all types of its fields known.
+#[derive(Clone, Debug)]
+pub struct RecordTy {
+    /// Its name.
+    pub name: String,
+    /// Its declaration, which decides whether two are the same.
+    pub id: DeclId,
+    /// Its fields.
+    pub fields: Vec<Param>,
+}
+
+impl PartialEq for RecordTy {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for RecordTy {}
+
+/// What a value of a name type names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameKind {
+    /// `tool`.
+    Tool,
+    /// `agent`.
+    Agent,
+    /// `capability`.
+    Capability,
+    /// `gate`.
+    Gate,
+    /// `skill`.
+    Skill,
+    /// `recipe`.
+    Recipe,
+    /// `node`, where the value is given.
+    Node,
+}
+
+impl NameKind {
+    /// The kind of declaration; `None` of a node.
+    pub fn decl(self) -> Option<DeclKind> {
+        Some(match self {
+            Self::Tool => DeclKind::Tool,
+            Self::Agent => DeclKind::Agent,
+            Self::Capability => DeclKind::Capability,
+            Self::Gate => DeclKind::Gate,
+            Self::Skill => DeclKind::Skill,
+            Self::Recipe => DeclKind::Recipe,
+            Self::Node => return None,
+        })
+    }
 }
 
 /// What kind of artifact.
@@ -91,6 +156,13 @@ const SCALARS: &[(&str, Ty)] = &[
     ("hash", Ty::Hash),
     ("regex", Ty::Regex),
     ("enum", Ty::Enum),
+    ("tool", Ty::Name(NameKind::Tool)),
+    ("agent", Ty::Name(NameKind::Agent)),
+    ("capability", Ty::Name(NameKind::Capability)),
+    ("gate", Ty::Name(NameKind::Gate)),
+    ("skill", Ty::Name(NameKind::Skill)),
+    ("recipe", Ty::Name(NameKind::Recipe)),
+    ("node", Ty::Name(NameKind::Node)),
 ];
 
 impl ArtifactKind {
@@ -102,35 +174,56 @@ impl ArtifactKind {
 }
 
 impl Ty {
-    /// Reads a type as written: `string`, `list<ident>`, `artifact.file`.
+    /// Reads a type as written: `string`, `list<ident>`, `artifact.file`. Records are not known here.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::read(text, &|_| None)
+    }
+
+    /// As `parse`, where a name that is no type of the language may be a record's.
+    pub(crate) fn parse_open(written: &Spanned<String>) -> Option<Self> {
+        let is_name = |text: &str| {
+            text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+                && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+                && !text.starts_with("artifact.")
+        };
+        let named = |text: &str| Self::Named(Spanned { value: text.to_owned(), span: written.span });
+        Self::read(&written.value, &|text| is_name(text).then(|| named(text)))
+    }
+
+    fn read(text: &str, other: &dyn Fn(&str) -> Option<Self>) -> Option<Self> {
         if let Some(inner) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
             // One level: lists of lists have no use in argument positions and no written form. A
             // reference to a node with `for-each` is already several artifacts.
-            return match Self::parse(inner)? {
-                Self::List(_) | Self::Artifact(_) => None,
+            return match Self::read(inner, other)? {
+                Self::List(_) | Self::Map(_) | Self::Artifact(_) => None,
                 inner => Some(Self::List(Box::new(inner))),
+            };
+        }
+        if let Some(inner) = text.strip_prefix("map<").and_then(|rest| rest.strip_suffix('>')) {
+            return match Self::read(inner, other)? {
+                Self::Map(_) | Self::Artifact(_) | Self::Enum => None,
+                inner => Some(Self::Map(Box::new(inner))),
             };
         }
         if let Some(kind) = text.strip_prefix("artifact.") {
             return ARTIFACTS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| Self::Artifact(*kind));
         }
-        SCALARS.iter().find(|(name, _)| *name == text).map(|(_, ty)| ty.clone())
+        SCALARS.iter().find(|(name, _)| *name == text).map(|(_, ty)| ty.clone()).or_else(|| other(text))
     }
 
     /// Every type name, for suggestions.
     pub fn names() -> Vec<String> {
         let scalars = SCALARS.iter().map(|(name, _)| (*name).to_owned());
         let artifacts = ARTIFACTS.iter().map(|(name, _)| format!("artifact.{name}"));
-        scalars.chain(artifacts).chain(["list<string>".to_owned()]).collect()
+        scalars.chain(artifacts).chain(["list<string>", "map<string>"].map(str::to_owned)).collect()
     }
 
     /// Whether a value of type `self` may stand where `wanted` is needed.
     pub fn fits(&self, wanted: &Ty) -> bool {
         match (self, wanted) {
             (Self::Artifact(have), Self::Artifact(want)) => have.fits(*want),
-            (Self::List(have), Self::List(want)) => have.fits(want),
-            (Self::Poison, _) | (_, Self::Poison) => true,
+            (Self::List(have), Self::List(want)) | (Self::Map(have), Self::Map(want)) => have.fits(want),
+            (Self::Poison | Self::Named(_), _) | (_, Self::Poison | Self::Named(_)) => true,
             // Texts are checked by value: every textual type is a set of texts.
             (have, want) if have.textual() && want.textual() => true,
             (have, want) => have == want,
@@ -142,7 +235,7 @@ impl Ty {
         match self {
             Self::Bool => "a truth value",
             Self::Int => "an integer",
-            Self::String | Self::Poison => "a text",
+            Self::String | Self::Poison | Self::Named(_) => "a text",
             Self::Ident => "a name",
             Self::Path => "a relative path",
             Self::Glob => "a pattern of paths",
@@ -154,13 +247,46 @@ impl Ty {
             Self::Regex => "a regular expression",
             Self::Enum => "one of a closed set",
             Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+            Self::Record(_) => "a record",
+            Self::Name(NameKind::Tool) => "the name of a tool",
+            Self::Name(NameKind::Agent) => "the name of an agent",
+            Self::Name(NameKind::Capability) => "the name of a capability",
+            Self::Name(NameKind::Gate) => "the name of a gate",
+            Self::Name(NameKind::Skill) => "the name of a skill",
+            Self::Name(NameKind::Recipe) => "the name of a recipe",
+            Self::Name(NameKind::Node) => "the name of a node",
             Self::Artifact(_) => "an artifact",
         }
     }
 
     /// Whether values of this type are written as text.
     pub fn textual(&self) -> bool {
-        !matches!(self, Self::Bool | Self::Int | Self::List(_) | Self::Artifact(_))
+        !matches!(self, Self::Bool | Self::Int | Self::Artifact(_)) && !self.is_compound()
+    }
+
+    /// Whether values of this type hold others, so that they are no text themselves.
+    pub fn is_compound(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Map(_) | Self::Record(_))
+    }
+
+    /// The type of what a map or a record holds under a name.
+    pub fn entry(&self, name: &str) -> Option<&Ty> {
+        match self {
+            Self::Map(inner) => Some(inner),
+            Self::Record(record) => record.fields.iter().find(|field| field.name.value == name).map(|field| &field.ty),
+            _ => None,
+        }
+    }
+
+    /// Whether values of this type are names of a kind, or hold such.
+    pub(crate) fn names_things(&self) -> bool {
+        match self {
+            Self::Name(_) => true,
+            Self::List(inner) | Self::Map(inner) => inner.names_things(),
+            Self::Record(record) => record.fields.iter().any(|field| field.ty.names_things()),
+            _ => false,
+        }
     }
 }
 
@@ -168,6 +294,9 @@ impl fmt::Display for Ty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::List(inner) => write!(f, "list<{inner}>"),
+            Self::Map(inner) => write!(f, "map<{inner}>"),
+            Self::Record(record) => f.write_str(&record.name),
+            Self::Named(name) => f.write_str(&name.value),
             Self::Artifact(kind) => {
                 let name = ARTIFACTS.iter().find(|(_, k)| k == kind).map_or("file", |(name, _)| name);
                 write!(f, "artifact.{name}")
@@ -213,9 +342,12 @@ pub(crate) enum Breach {
 /// Checks a text against a scalar type and constraints.
 pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Result<(), Breach> {
     match ty {
-        Ty::Bool | Ty::Int | Ty::List(_) | Ty::Artifact(_) => return Err(Breach::Type("string")),
-        Ty::String => {}
-        Ty::Poison => return Ok(()),
+        Ty::Bool | Ty::Int | Ty::List(_) | Ty::Map(_) | Ty::Record(_) | Ty::Artifact(_) => {
+            return Err(Breach::Type("string"));
+        }
+        // What a name stands for is looked up where it is given.
+        Ty::String | Ty::Name(_) => {}
+        Ty::Poison | Ty::Named(_) => return Ok(()),
         Ty::Ident => {
             let mut chars = text.chars();
             let head = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_');
@@ -243,10 +375,7 @@ pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Resu
             parse_micro_usd(text).ok_or(Breach::Form("an amount such as `1.50`"))?;
         }
         Ty::Semver => {
-            let core = text.split(['-', '+']).next().unwrap_or("");
-            let numbers: Vec<_> = core.split('.').collect();
-            let numeric = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
-            if numbers.len() != 3 || !numbers.iter().all(numeric) {
+            if semver::Version::parse(text).is_err() {
                 return Err(Breach::Form("a version such as `1.2.3`"));
             }
         }
@@ -308,6 +437,8 @@ mod tests {
         }
         assert_eq!(Ty::parse("list<list<int>>"), None);
         assert_eq!(Ty::parse("list<artifact.file>"), None);
+        assert_eq!(Ty::parse("map<map<int>>"), None);
+        assert_eq!(Ty::parse("map<list<int>>").unwrap().to_string(), "map<list<int>>");
         assert_eq!(Ty::parse("strin"), None);
     }
 

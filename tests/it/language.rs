@@ -4,6 +4,7 @@
 
 mod bounds;
 mod routing;
+mod same;
 mod stable;
 
 use std::collections::BTreeMap;
@@ -764,4 +765,88 @@ fn a_list_of_patterns_is_spliced_into_inputs() {
         })
         .collect();
     assert_eq!(patterns, ["Cargo.toml", "src/**", "x.txt"]);
+}
+
+const VALUES: &str = r#"
+record target {
+    field triple type=ident
+    field jobs type=int default=4 min=1 max=64
+    field flags type=list<string> { default "-a" "-b" }
+}
+let targets type=list<target> {
+    - { triple x86; jobs 8 }
+    - { triple arm; flags "-c" }
+}
+let ports type=map<int> { http 80; https 443 }
+recipe build {
+    param target type=target
+    param tool type=tool default=sh
+    returns out type=artifact.file
+    step make tool=(var)tool {
+        arg "{{ target.triple }}" (var)target.flags "{{ '{{' }}x"
+        env JOBS="{{ target.jobs }}"
+        output out
+    }
+}
+template later {
+    param first type=node
+    node last { after (var)first; write last; output last.txt }
+}
+graph g {
+    param own type=target { default { triple wasm } }
+    param extra type=map<int> { default { a 1 } }
+    node each recipe=build {
+        for-each t in=(var)targets key=triple
+        with target=(var)t
+    }
+    node port {
+        for-each name port in=(var)ports
+        unless port eq 443
+        write "{{ name }} {{ port }} {{ extra.a | default 'none' }}"
+        output out
+    }
+    node own recipe=build { with target=(var)own tool=cat }
+    use later as=end { with first=each }
+}
+"#;
+
+#[test]
+fn records_and_maps_are_values() {
+    let compiled = sound(&[("partita.kdl", VALUES)]);
+    let plan = planned(&compiled, &[]).expect("the graph expands");
+    assert_eq!(
+        addrs(&plan),
+        ["g/each/arm/make", "g/each/x86/make", "g/end/last", "g/own/make", "g/port/http"],
+        "instances are named by a field, or by the key of a map"
+    );
+    let args = |addr: &str| match &spec(&plan, addr).kind {
+        ActionKind::Exec { tool, args, .. } => (tool.clone(), args.clone()),
+        other => panic!("{addr} is {other:?}"),
+    };
+    assert_eq!(args("g/each/x86/make"), ("sh".to_owned(), ["x86", "-a", "-b", "{{x"].map(str::to_owned).to_vec()));
+    assert_eq!(args("g/each/arm/make").1, ["arm", "-c", "{{x"]);
+    assert_eq!(spec(&plan, "g/each/arm/make").env["JOBS"], "4");
+    assert_eq!(args("g/own/make"), ("cat".to_owned(), ["wasm", "-a", "-b", "{{x"].map(str::to_owned).to_vec()));
+    let last = plan.action(plan.find("g/end/last").expect("it is there"));
+    assert_eq!(last.after.len(), 2, "a node that is given is one where it was given");
+
+    // From outside, as JSON; what a record leaves out has its default.
+    let given =
+        planned(&compiled, &[("own", r#"{"triple": "riscv", "jobs": 2}"#), ("extra", "{}")]).expect("it expands");
+    let ActionKind::Exec { args, .. } = &spec(&given, "g/own/make").kind else { panic!("it runs a tool") };
+    assert_eq!(args, &["riscv", "-a", "-b", "{{x"]);
+    assert_eq!(spec(&given, "g/own/make").env["JOBS"], "2");
+    let ActionKind::Write { text } = &spec(&given, "g/port/http").kind else { panic!("it writes") };
+    assert_eq!(text, "http 80 none");
+    for (own, code) in [
+        ("{", Code::P0301),
+        (r#"{"triple": 1}"#, Code::P0301),
+        (r#"{"triple": "x", "jobs": 100}"#, Code::P0304),
+        (r#"{"triple": "x", "job": 1}"#, Code::P0303),
+        ("{}", Code::P0302),
+        (r#"{"triple": null}"#, Code::P0301),
+        ("x", Code::P0301),
+    ] {
+        assert_eq!(planned(&compiled, &[("own", own)]).err(), Some(vec![code]), "{own}");
+    }
 }

@@ -29,6 +29,7 @@ mod keys;
 mod language;
 mod lsp;
 mod memo;
+mod mistakes;
 mod mutations;
 mod packages;
 mod reference;

@@ -90,7 +90,7 @@ pub(crate) fn cases() -> Vec<Case> {
         let name = relative(&path.with_extension(""), &folder);
         cases.push(Case { name, files });
     }
-    assert!(cases.len() >= 60, "only {} cases were found", cases.len());
+    assert!(cases.len() >= 150, "only {} cases were found", cases.len());
     cases
 }
 
@@ -293,6 +293,30 @@ fn every_page_has_examples_that_do_as_they_say() {
         }
     }
     report(&faults);
+}
+
+#[test]
+fn codes_are_raised_where_they_are_claimed() {
+    // Which files make which codes: that another one does is to be seen, and to be meant.
+    let mut claims: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for entry in WalkDir::new(repository("src")).sort_by_file_name().into_iter().filter_map(Result::ok) {
+        let path = entry.path();
+        let name = relative(path, &repository("src"));
+        let tests = name.ends_with("tests.rs") || name == "diag/code.rs";
+        if path.extension().is_none_or(|extension| extension != "rs") || tests {
+            continue;
+        }
+        let text = read(path);
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for code in Code::ALL.iter().filter(|code| text.contains(&format!("Code::{code}"))) {
+            claims.entry(code.as_str()).or_default().insert(name.clone());
+        }
+    }
+    let line = |(code, files): (&&str, &BTreeSet<String>)| {
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        format!("{code} {}\n", files.join(" "))
+    };
+    golden("golden/claims.txt", &claims.iter().map(line).collect::<String>());
 }
 
 #[test]

@@ -48,8 +48,8 @@ pub struct TenantDecl {
     pub weight: u64,
     /// Secrets.
     pub secrets: Vec<SecretDecl>,
-    /// Groups of people, for approvals.
-    pub groups: Vec<GroupDecl>,
+    /// Keys its bundles may be signed by; `None`: any.
+    pub sign_keys: Option<Vec<Name>>,
     /// The whole declaration.
     pub span: Span,
 }
@@ -91,15 +91,6 @@ pub struct SecretDecl {
     pub from: String,
     /// The variable, the file, or the command with its arguments.
     pub key: Name,
-}
-
-/// `group`.
-#[derive(Clone, Debug)]
-pub struct GroupDecl {
-    /// The name.
-    pub name: Name,
-    /// Who is in it.
-    pub members: Vec<Name>,
 }
 
 /// What a tool says besides how it is started.

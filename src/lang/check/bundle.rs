@@ -7,8 +7,11 @@ use crate::lang::ast::BundleDecl;
 use crate::lang::check::Scope;
 use crate::lang::check::scope::some;
 use crate::lang::check::work::{check_path, check_segment};
-use crate::lang::program::{COMPARED, DeclKind, FileId, Program};
+use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
 use crate::lang::shape::enough;
+
+/// The SLSA build level from which builds must be isolated from each other.
+const ISOLATED_LEVEL: u64 = 3;
 
 pub(super) fn check_bundle(
     program: &Program,
@@ -27,6 +30,10 @@ pub(super) fn check_bundle(
         }
     }
     let graph = program.resolve(file, DeclKind::Graph, &bundle.from, diagnostics);
+    if let Some(graph) = graph {
+        check_keys(program, graph, bundle, diagnostics);
+    }
+    check_level(program, bundle, diagnostics);
     let group = graph.map(|id| &program.graph(id).group);
     let known: Vec<&str> = group
         .iter()
@@ -67,6 +74,52 @@ pub(super) fn check_bundle(
             );
         }
     }
+}
+
+/// Reports keys that the tenant of the graph does not sign with.
+fn check_keys(program: &Program, graph: DeclId, bundle: &BundleDecl, diagnostics: &mut Diagnostics) {
+    let named = program.graph(graph).tenant.as_ref().map_or("default", |tenant| tenant.value.as_str());
+    let Some(id) = program.lookup(graph.file, DeclKind::Tenant, named) else { return };
+    let tenant = program.tenant(id);
+    let Some(known) = &tenant.sign_keys else { return };
+    for key in bundle.keys.iter().filter(|key| !known.iter().any(|known| known.value == key.value)) {
+        let names: Vec<&str> = known.iter().map(|key| key.value.as_str()).collect();
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0803,
+                key.span,
+                format!("key `{}` is none that tenant `{}` signs with", key.value, tenant.name.value),
+            )
+            .with_secondary(known.first().map_or(tenant.name.span, |key| key.span), "its keys are named here")
+            .with_suggestion(did_you_mean(&key.value, names.iter().copied()))
+            .with_help(format!(
+                "its keys: {}; another is added there by `sign-key {}`",
+                some(&names),
+                key.value
+            )),
+        );
+    }
+}
+
+/// Reports provenance that claims more isolation than the workspace requires.
+fn check_level(program: &Program, bundle: &BundleDecl, diagnostics: &mut Diagnostics) {
+    let Some(level) = bundle.provenance_level.as_ref().filter(|level| level.value >= ISOLATED_LEVEL) else { return };
+    let mut workspaces = program.roots.iter().filter_map(|file| program.file(*file).decls.workspace.as_ref());
+    let required = workspaces.find_map(|workspace| workspace.require_isolation.as_ref());
+    if required.is_some_and(|required| required.value != "none") {
+        return;
+    }
+    let diagnostic = Diagnostic::new(
+        Code::P0804,
+        level.span,
+        format!("provenance of level {} is asked for, and nodes may run unsandboxed", level.value),
+    )
+    .with_help("write `require-isolation full` in the root file's `workspace`, or drop the level");
+    diagnostics.push(match (required, bundle.includes.first()) {
+        (Some(required), _) => diagnostic.with_secondary(required.span, "no isolation is required here"),
+        (None, Some(include)) => diagnostic.with_secondary(include.node.span, "as may this one"),
+        (None, None) => diagnostic,
+    });
 }
 
 fn check_archive_path(to: &crate::lang::text::Text, diagnostics: &mut Diagnostics) {

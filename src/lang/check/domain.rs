@@ -42,10 +42,7 @@ pub(super) fn check_domain(program: &Program, file: FileId, constants: &Scope, d
 
 fn check_tenant(tenant: &TenantDecl, diagnostics: &mut Diagnostics) {
     unique(tenant.secrets.iter().map(|secret| &secret.name), "secret", diagnostics);
-    unique(tenant.groups.iter().map(|group| &group.name), "group", diagnostics);
-    for group in &tenant.groups {
-        unique(&group.members, "member", diagnostics);
-    }
+    unique(tenant.sign_keys.iter().flatten(), "key", diagnostics);
 }
 
 fn check_offer(program: &Program, file: FileId, tool: &ToolDecl, constants: &Scope, diagnostics: &mut Diagnostics) {

@@ -293,7 +293,7 @@ impl<'a> Asked<'a> {
         match value {
             Expr::Var(name) => {
                 if let Some((ty, declared)) = self.scope.resolve(&name.value, name.span, diagnostics)
-                    && matches!(ty, Ty::List(_) | Ty::Artifact(_))
+                    && (ty.is_compound() || matches!(ty, Ty::Artifact(_)))
                 {
                     diagnostics.push(
                         wrong(
@@ -321,7 +321,7 @@ impl<'a> Asked<'a> {
                 return None;
             }
             Expr::Text(text) => self.scope.check_text(text, diagnostics),
-            Expr::Int(..) | Expr::Bool(..) => {}
+            Expr::Int(..) | Expr::Bool(..) | Expr::Fields(..) => {}
         }
         if let Expr::Text(text) = value
             && text.as_literal().is_none()

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
-use crate::lang::ast::{Cond, Expr, GraphDecl, Group, Name, NodeDecl, Op, Param, ServiceDecl};
+use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, Name, NodeDecl, Op, Param, ServiceDecl};
 use crate::lang::check::scope::{no_port, some};
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
@@ -13,7 +13,7 @@ use crate::lang::expand::{INVENTORY, no_inventory};
 use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::text::Text;
-use crate::lang::ty::{ArtifactKind, Constraints, Ty};
+use crate::lang::ty::{ArtifactKind, Constraints, NameKind, Ty};
 
 /// Checks a graph: its own settings, then the group of its nodes.
 pub(super) fn check_graph(
@@ -127,14 +127,26 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
     let (program, file) = (nodes.program, nodes.file);
     let mut scope = outer.inner();
     scope.lose(&node.work.lost);
-    unique(node.for_each.iter().map(|each| &each.var), "loop variable", diagnostics);
+    let variables = node.for_each.iter().flat_map(|each| std::iter::once(&each.var).chain(&each.value));
+    unique(variables, "loop variable", diagnostics);
     for each in &node.for_each {
         let Expr::Var(list) = &each.list else {
             scope.insert(&each.var, Ty::Poison);
+            each.value.iter().for_each(|value| scope.insert(value, Ty::Poison));
             continue;
         };
-        let ty = match outer.resolve(&list.value, list.span, diagnostics) {
+        let found = outer.resolve(&list.value, list.span, diagnostics);
+        if let Some((ty, declared)) = found {
+            check_loop(each, list, ty, declared, diagnostics);
+        }
+        if let (Some(value), Some((Ty::Map(inner), _))) = (&each.value, found) {
+            scope.insert(value, (**inner).clone());
+        } else if let Some(value) = &each.value {
+            scope.insert(value, Ty::Poison);
+        }
+        let ty = match found {
             Some((Ty::List(inner), _)) => (**inner).clone(),
+            Some((Ty::Map(_), _)) => Ty::String,
             Some((Ty::Artifact(_), declared)) => {
                 diagnostics.push(
                     Diagnostic::new(
@@ -198,6 +210,85 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
     }
 }
 
+/// Checks what a loop says of its elements: the names of keys and values of a map, and which field of a
+/// record names an instance.
+fn check_loop(each: &ForEach, list: &Name, ty: &Ty, declared: Span, diagnostics: &mut Diagnostics) {
+    let name = &each.var.value;
+    match (ty, &each.value) {
+        (Ty::Map(_), None) => diagnostics.push(
+            Diagnostic::new(
+                Code::P0105,
+                each.var.span,
+                format!("`{}` is of type `{ty}`, which is looped over by keys and values", list.value),
+            )
+            .with_secondary(declared, "declared here")
+            .with_help(format!("name both: `for-each key {name} in=(var){}`", list.value)),
+        ),
+        (Ty::List(_), Some(value)) => diagnostics.push(
+            Diagnostic::new(Code::P0105, value.span, format!("`{}` is of type `{ty}`, which has no keys", list.value))
+                .with_secondary(declared, "declared here")
+                .with_help(format!("name its elements only: `for-each {name} in=(var){}`", list.value)),
+        ),
+        _ => {}
+    }
+    let record = match ty {
+        Ty::List(inner) => match &**inner {
+            Ty::Record(record) => Some(record),
+            _ => None,
+        },
+        _ => None,
+    };
+    let scalar = |ty: &Ty| ty.textual() || matches!(ty, Ty::Int | Ty::Bool);
+    match (record, &each.key) {
+        (Some(record), None) => {
+            let fit = record.fields.iter().find(|field| scalar(&field.ty)).map_or("FIELD", |field| &field.name.value);
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0104,
+                    list.span,
+                    format!("`{}` holds records, and an instance is named by one value", list.value),
+                )
+                .with_secondary(declared, "declared here")
+                .with_help(format!("say which field names it: `for-each {name} in=(var){} key={fit}`", list.value)),
+            );
+        }
+        (Some(record), Some(key)) => match record.fields.iter().find(|field| field.name.value == key.value) {
+            None => {
+                let known: Vec<&str> = record.fields.iter().map(|field| field.name.value.as_str()).collect();
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0303,
+                        key.span,
+                        format!("record `{}` has no field `{}`", record.name, key.value),
+                    )
+                    .with_suggestion(did_you_mean(&key.value, known.iter().copied()))
+                    .with_help(format!("it has: {}", some(&known))),
+                );
+            }
+            Some(field) if !scalar(&field.ty) && field.ty != Ty::Poison => diagnostics.push(
+                Diagnostic::new(
+                    Code::P0301,
+                    key.span,
+                    format!("`{}` is of type `{}` and cannot name an instance", key.value, field.ty),
+                )
+                .with_secondary(field.name.span, "declared here")
+                .with_help("a key is a text, a number or a truth value"),
+            ),
+            Some(_) => {}
+        },
+        (None, Some(key)) if !matches!(ty, Ty::Poison) => diagnostics.push(
+            Diagnostic::new(
+                Code::P0102,
+                key.span,
+                format!("`key` is said of records, and `{}` is of type `{ty}`", list.value),
+            )
+            .with_secondary(declared, "declared here")
+            .with_help("remove it: a value is its own key"),
+        ),
+        (None, _) => {}
+    }
+}
+
 /// The diagnostic for a condition on what only a run can tell.
 fn at_run_time(span: Span, what: &str) -> Diagnostic {
     Diagnostic::new(Code::P0404, span, format!("the condition reads {what}, which is known only at run time"))
@@ -246,7 +337,7 @@ fn check_condition(condition: &Cond, nodes: &[NodeDecl], scope: &Scope, diagnost
                 );
                 return;
             }
-            if let Ty::List(_) = ty {
+            if ty.is_compound() {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::P0301,
@@ -268,14 +359,32 @@ fn check_condition(condition: &Cond, nodes: &[NodeDecl], scope: &Scope, diagnost
 impl<'a> Nodes<'a> {
     /// Checks the references among arguments.
     fn check_refs(&mut self, with: &[(Name, Expr)], params: &[Param], diagnostics: &mut Diagnostics) {
-        if !with.iter().any(|(_, value)| matches!(value, Expr::Ref(_))) {
-            return;
-        }
         let wanted: BTreeMap<&str, &Ty> = params.iter().map(|param| (param.name.value.as_str(), &param.ty)).collect();
         for (name, value) in with {
-            if let Expr::Ref(text) = value {
-                self.check_ref(text, wanted.get(name.value.as_str()).copied(), diagnostics);
+            match (value, wanted.get(name.value.as_str()).copied()) {
+                (Expr::Ref(text), wanted) => self.check_ref(text, wanted, diagnostics),
+                (Expr::Text(text), Some(Ty::Name(NameKind::Node))) => self.check_node_name(text, diagnostics),
+                _ => {}
             }
+        }
+    }
+
+    /// Checks the name of a node that is given as a value.
+    fn check_node_name(&mut self, text: &Text, diagnostics: &mut Diagnostics) {
+        let Some(literal) = text.as_literal() else { return };
+        let head =
+            if self.by_name.contains_key(literal) { literal } else { literal.split('/').next().unwrap_or(literal) };
+        if head.contains('*') || self.aliases.contains(head) || self.by_name.contains_key(head) {
+            return;
+        }
+        let names: Vec<&str> = self.by_name.keys().copied().chain(self.aliases.iter().copied()).collect();
+        let suggestion = did_you_mean(head, names.iter().take(COMPARED).copied());
+        if self.group.nodes_known || suggestion.is_some() {
+            diagnostics.push(
+                Diagnostic::new(Code::P0201, text.span, format!("cannot find node `{head}`"))
+                    .with_suggestion_in(literal, 0..head.len(), suggestion)
+                    .with_help(format!("nodes here: {}", some(&names))),
+            );
         }
     }
 

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param};
 use crate::lang::check::service::misplaced_address;
+use crate::lang::check::unique;
+use crate::lang::eval::{heads, no_entry};
 use crate::lang::expand::leak;
 use crate::lang::print::quote;
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
@@ -17,6 +19,8 @@ use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_text};
 pub(crate) struct Scope<'a> {
     outer: Option<&'a Scope<'a>>,
     constants: Option<(&'a Program, FileId)>,
+    /// The file that names are looked up in, where its constants are not in scope.
+    names: Option<(&'a Program, FileId)>,
     vars: BTreeMap<&'a str, (Ty, Span)>,
     /// Which of its variables are addresses of services.
     addresses: BTreeSet<&'a str>,
@@ -34,6 +38,16 @@ impl<'a> Scope<'a> {
     /// The constants of a file, also those behind aliases.
     pub(crate) fn of_file(program: &'a Program, file: FileId) -> Self {
         Self { constants: Some((program, file)), ..Self::default() }
+    }
+
+    /// Nothing in scope, in a file whose declarations may be named.
+    pub(crate) fn names_of(program: &'a Program, file: FileId) -> Self {
+        Self { names: Some((program, file)), ..Self::default() }
+    }
+
+    /// The file that names are looked up in.
+    fn home(&self) -> Option<(&'a Program, FileId)> {
+        self.constants.or(self.names).or_else(|| self.outer?.home())
     }
 
     /// A scope inside this one, with nothing of its own yet.
@@ -144,15 +158,86 @@ impl<'a> Scope<'a> {
             || self.outer.is_some_and(|outer| outer.is_of_service(reference))
     }
 
+    /// The type of a variable, or of what it holds under a name: `x.field`.
     pub(super) fn get(&self, name: &str) -> Option<(&Ty, Span)> {
-        if let Some((ty, span)) = self.vars.get(name) {
-            return Some((ty, *span));
+        let whole = self.whole(name)?;
+        let mut ty = whole.ty;
+        for part in whole.rest.split('.').filter(|part| !part.is_empty()) {
+            if *ty == Ty::Poison {
+                break;
+            }
+            ty = ty.entry(part)?;
         }
-        if let Some((program, file)) = self.constants {
-            let decl = program.constant(program.lookup(file, DeclKind::Let, name)?);
-            return Some((&decl.ty, decl.name.span));
+        Some((ty, whole.span))
+    }
+
+    /// The variable that a dotted name begins with: see `heads`.
+    fn whole<'n>(&self, name: &'n str) -> Option<Whole<'_, 'n>> {
+        for (head, rest) in heads(name) {
+            let found = match (self.vars.get(head), self.constants) {
+                (Some((ty, span)), _) => Whole { ty, span: *span, rest, values: &[] },
+                (None, Some((program, file))) => {
+                    let Some(id) = program.lookup(file, DeclKind::Let, head) else { continue };
+                    let decl = program.constant(id);
+                    Whole { ty: &decl.ty, span: decl.name.span, rest, values: &decl.values }
+                }
+                (None, None) => continue,
+            };
+            if rest.is_empty() || matches!(found.ty, Ty::Map(_) | Ty::Record(_) | Ty::Poison) {
+                return Some(found);
+            }
         }
-        self.outer?.get(name)
+        self.outer?.whole(name)
+    }
+
+    /// Reports what a map or a record does not hold. `false` if that is not what is wrong.
+    fn no_field(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> bool {
+        let Some(Whole { ty, span: declared, rest, values }) = self.whole(name) else { return false };
+        let (mut ty, mut values) = (ty, Some(values).filter(|values| !values.is_empty()));
+        let mut at = name.len() - rest.len();
+        for part in rest.split('.').filter(|part| !part.is_empty()) {
+            let entries = match values {
+                Some([Expr::Fields(entries, _)]) => Some(entries),
+                _ => None,
+            };
+            let found = match (ty, entries) {
+                (Ty::Map(inner), Some(entries)) => {
+                    entries.iter().any(|(entry, _)| entry.value == part).then_some(&**inner)
+                }
+                (ty, _) => ty.entry(part),
+            };
+            let Some(found) = found else {
+                let diagnostic = match (ty, entries) {
+                    (Ty::Record(record), _) => {
+                        let known: Vec<&str> = record.fields.iter().map(|field| field.name.value.as_str()).collect();
+                        Diagnostic::new(
+                            Code::P0308,
+                            span,
+                            format!("`{}` has no field `{part}`", name[..at].trim_end_matches('.')),
+                        )
+                        .with_suggestion_in(name, at..at + part.len(), did_you_mean(part, known.iter().copied()))
+                        .with_help(format!("record `{}` has: {}", record.name, some(&known)))
+                    }
+                    (Ty::Map(_), Some(entries)) => {
+                        let known: Vec<&str> = entries.iter().map(|(entry, _)| entry.value.as_str()).collect();
+                        no_entry(name, part, &known, span)
+                    }
+                    (ty, _) => Diagnostic::new(
+                        Code::P0308,
+                        span,
+                        format!("`{}` is of type `{ty}`, which holds no `{part}`", name[..at].trim_end_matches('.')),
+                    )
+                    .with_help("only maps and records hold named values"),
+                };
+                diagnostics.push(diagnostic.with_secondary(declared, "declared here"));
+                return true;
+            };
+            let entry = |(entry, _): &&(Name, Vec<Expr>)| entry.value == part;
+            values = entries.and_then(|entries| entries.iter().find(entry)).map(|(_, values)| values.as_slice());
+            ty = found;
+            at += part.len() + 1;
+        }
+        false
     }
 
     fn private(&self, name: &str, span: Span) -> Option<Diagnostic> {
@@ -191,6 +276,9 @@ impl<'a> Scope<'a> {
 
     /// `more`: further help for a name that is like none.
     fn find(&self, name: &str, span: Span, more: Option<&str>, diagnostics: &mut Diagnostics) -> Option<(&Ty, Span)> {
+        if self.no_field(name, span, diagnostics) {
+            return None;
+        }
         if let Some(found) = self.get(name) {
             return Some(found);
         }
@@ -236,7 +324,11 @@ impl<'a> Scope<'a> {
             if path[0] == "node" && path.len() == 2 && self.instance {
                 continue;
             }
-            let Some((ty, declared)) = self.find(&name, span, Some(BRACES), diagnostics) else { continue };
+            // An entry that is not there is as good as empty to `default`.
+            let known = matches!(filters.first(), Some(Filter::Default(_))).then(|| self.get(&name)).flatten();
+            let Some((ty, declared)) = known.or_else(|| self.find(&name, span, Some(BRACES), diagnostics)) else {
+                continue;
+            };
             if self.is_address(&name) && !(addresses && filters.is_empty()) {
                 diagnostics.push(misplaced_address(span, &name));
                 continue;
@@ -244,12 +336,16 @@ impl<'a> Scope<'a> {
             // Only `join` makes a list a text, and every other filter wants a text.
             let joined = matches!(filters.first(), Some(Filter::Join(_)));
             let bad = match ty {
-                Ty::List(_) => !joined,
-                Ty::Artifact(_) => true,
+                Ty::List(inner) => !joined || inner.is_compound(),
+                Ty::Artifact(_) | Ty::Map(_) | Ty::Record(_) => true,
                 _ => false,
             };
             if bad {
                 let help = match ty {
+                    Ty::Map(_) | Ty::Record(_) => by_field(&name, ty),
+                    Ty::List(inner) if inner.is_compound() => {
+                        "loop over it by `for-each`, and name the fields of each".to_owned()
+                    }
                     Ty::List(_) => format!(
                         "only arguments take a list, as `(var){name}`; a string takes `{{{{ {name} | join \" \" }}}}`"
                     ),
@@ -266,6 +362,57 @@ impl<'a> Scope<'a> {
                 );
             }
         }
+    }
+}
+
+/// A variable that a dotted name begins with.
+struct Whole<'s, 'n> {
+    ty: &'s Ty,
+    span: Span,
+    /// What follows in the name.
+    rest: &'n str,
+    /// Of a constant: its value as written.
+    values: &'s [Expr],
+}
+
+/// How to use what holds named values.
+fn by_field(name: &str, ty: &Ty) -> String {
+    let first = match ty {
+        Ty::Record(record) => record.fields.first().map(|field| field.name.value.as_str()),
+        _ => None,
+    };
+    format!("use what it holds, as `{name}.{}`", first.unwrap_or("NAME"))
+}
+
+/// The diagnostic for a map, a record or a list of such where a text or texts are needed.
+pub(super) fn not_texts(name: &str, ty: &Ty, span: Span, declared: Span) -> Option<Diagnostic> {
+    let help = match ty {
+        Ty::Map(_) | Ty::Record(_) => by_field(name, ty),
+        Ty::List(inner) if inner.is_compound() => "loop over it by `for-each`, and name the fields of each".to_owned(),
+        _ => return None,
+    };
+    Some(
+        Diagnostic::new(Code::P0309, span, format!("`{name}` is of type `{ty}`, which is not text"))
+            .with_secondary(declared, "declared here")
+            .with_help(help),
+    )
+}
+
+/// How to give what holds others.
+pub(super) fn name_one(ty: &Ty) -> String {
+    match ty {
+        Ty::Map(inner) => {
+            format!("name a map, as `(var)ports`, declared by `let ports type=map<{inner}> {{ a …; b … }}`")
+        }
+        Ty::Record(record) => {
+            let fields: Vec<String> =
+                record.fields.iter().take(3).map(|field| format!("{} …", field.name.value)).collect();
+            format!("name a record, as `(var)x`, declared by `let x type={} {{ {} }}`", record.name, fields.join("; "))
+        }
+        Ty::List(inner) if inner.is_compound() => {
+            format!("name a list, as `(var)all`, declared by `let all type=list<{inner}> {{ - {{ … }} }}`")
+        }
+        _ => "name a list, as `(var)files`, declared by `let files type=list<string> { - a; - b }`".to_owned(),
     }
 }
 
@@ -353,12 +500,18 @@ impl Check<'_> {
     fn one(&self, value: &Expr, ty: &Ty, diagnostics: &mut Diagnostics) {
         match value {
             Expr::Int(..) | Expr::Bool(..) if *ty == Ty::Poison => {}
+            Expr::Fields(fields, span) => self.fields(fields, *span, ty, diagnostics),
             Expr::Text(text) if text.is_broken() => self.scope.check_given_text(text, diagnostics),
             Expr::Text(text) => {
                 self.scope.check_given_text(text, diagnostics);
                 if let Some(literal) = text.as_literal() {
                     if let Err(breach) = check_text(ty, self.constraints, literal) {
                         diagnostics.push(self.breach(breach, value.span(), literal, ty));
+                    } else if let (Ty::Name(kind), Some((program, file))) = (ty, self.scope.home())
+                        && let Some(kind) = kind.decl()
+                    {
+                        let name = Name { value: literal.to_owned(), span: value.span() };
+                        program.resolve(file, kind, &name, diagnostics);
                     }
                 } else if !ty.textual() {
                     diagnostics.push(self.mismatch(value.span(), ty, "string", None));
@@ -408,30 +561,93 @@ impl Check<'_> {
         }
     }
 
+    /// Named values, against the type of what they are to be.
+    fn fields(&self, fields: &[(Name, Vec<Expr>)], span: Span, ty: &Ty, diagnostics: &mut Diagnostics) {
+        match ty {
+            Ty::Record(record) => {
+                unique(fields.iter().map(|(name, _)| name), "field", diagnostics);
+                let mut misspelt = Vec::new();
+                for (name, values) in fields {
+                    let Some(field) = record.fields.iter().find(|field| field.name.value == name.value) else {
+                        misspelt.push(name.value.as_str());
+                        let known: Vec<&str> = record.fields.iter().map(|field| field.name.value.as_str()).collect();
+                        diagnostics.push(
+                            Diagnostic::new(
+                                Code::P0303,
+                                name.span,
+                                format!("record `{}` has no field `{}`", record.name, name.value),
+                            )
+                            .with_suggestion(did_you_mean(&name.value, known.iter().copied()))
+                            .with_help(format!("it has: {}", some(&known))),
+                        );
+                        continue;
+                    };
+                    // One without a value has been reported.
+                    if !values.is_empty() || matches!(field.ty, Ty::List(_)) {
+                        check_values(values, &field.ty, &field.constraints, self.scope, Some(field), diagnostics);
+                    }
+                }
+                let given: BTreeSet<&str> = fields.iter().map(|(name, _)| name.value.as_str()).collect();
+                for field in record.fields.iter().filter(|field| field.default.is_none()) {
+                    let name = field.name.value.as_str();
+                    let meant = misspelt.iter().take(16).any(|written| did_you_mean(written, [name]).is_some());
+                    if !given.contains(name) && !meant {
+                        diagnostics.push(
+                            Diagnostic::new(
+                                Code::P0302,
+                                span,
+                                format!("missing field `{name}` of record `{}`", record.name),
+                            )
+                            .with_secondary(field.name.span, "declared here, without a default")
+                            .with_help(format!("add `{name} …`, {}", field.ty.noun())),
+                        );
+                    }
+                }
+            }
+            Ty::Map(inner) => {
+                unique(fields.iter().map(|(name, _)| name), "entry", diagnostics);
+                for (_, values) in fields.iter().filter(|(_, values)| !values.is_empty()) {
+                    check_values(values, inner, self.constraints, self.scope, self.param, diagnostics);
+                }
+            }
+            Ty::Poison | Ty::Named(_) => {
+                for (_, values) in fields {
+                    check_values(values, &Ty::Poison, self.constraints, self.scope, self.param, diagnostics);
+                }
+            }
+            ty => diagnostics.push(self.mismatch(span, ty, "named values", None)),
+        }
+    }
+
     /// `literal`: what was written, if it is known.
     fn mismatch(&self, span: Span, ty: &Ty, found: &str, literal: Option<&str>) -> Diagnostic {
+        // Whether a number means dollars or cents is not to be guessed.
+        let code = if *ty == Ty::Money && found == "int" { Code::P0307 } else { Code::P0301 };
+        let found = if found == "named values" { found.to_owned() } else { format!("`{found}`") };
         let diagnostic =
-            Diagnostic::new(Code::P0301, span, format!("expected `{ty}`, found `{found}`")).with_label("given here");
+            Diagnostic::new(code, span, format!("expected `{ty}`, found {found}")).with_label("given here");
         let number = literal.is_some_and(|text| text.parse::<i128>().is_ok());
         let help = match (ty, literal) {
             (Ty::Int, Some(text)) if number => format!("write it without quotes: `{text}`"),
             (Ty::Bool, Some(_)) => "write `#true` or `#false`".to_owned(),
             (Ty::Artifact(_), _) => "an artifact is what a node leaves: `(ref)node.output`".to_owned(),
-            (Ty::List(_), _) => {
-                "name a list, as `(var)files`, declared by `let files type=list<string> { - a; - b }`".to_owned()
+            (Ty::Record(_) | Ty::Map(_), _) if self.param.is_none() => {
+                "write what it holds in the block, each after its name".to_owned()
             }
+            (Ty::List(_) | Ty::Map(_) | Ty::Record(_), _) => name_one(ty),
+            (Ty::Money, Some(text)) if number => format!("write dollars as text: `\"{text}.00\"`"),
             (ty, Some(text)) if ty.textual() => format!("quote it: `\"{text}\"`"),
             (ty, _) => format!("give {}, or change the type where it is declared", ty.noun()),
         };
         let diagnostic = self.declared(diagnostic).with_help(help);
-        match (ty, found, literal) {
+        match (ty, found.trim_matches('`'), literal) {
             (Ty::Int, "string", Some(text)) if number => {
                 diagnostic.with_fix(Applicability::MachineApplicable, span, text.trim_start_matches('+'))
             }
             (Ty::Bool, "string", Some(text @ ("true" | "false"))) => {
                 diagnostic.with_fix(Applicability::MachineApplicable, span, format!("#{text}"))
             }
-            (ty, "int", Some(_)) if ty.textual() && *ty != Ty::Enum => {
+            (ty, "int", Some(_)) if ty.textual() && !matches!(ty, Ty::Enum | Ty::Money | Ty::Name(_)) => {
                 diagnostic.with_quotes(Applicability::MachineApplicable, span)
             }
             (ty, "bool", Some(text)) if ty.textual() => {
@@ -479,7 +695,7 @@ impl Check<'_> {
     fn declared(&self, diagnostic: Diagnostic) -> Diagnostic {
         match self.param {
             Some(param) if param.name.span != diagnostic.primary.span => {
-                diagnostic.with_secondary(param.name.span, "the parameter is declared here")
+                diagnostic.with_secondary(param.name.span, format!("the {} is declared here", param.word))
             }
             _ => diagnostic,
         }

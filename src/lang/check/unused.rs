@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix};
 use crate::lang::ast::{
-    Body, BundleDecl, Cond, Expr, FileDecls, Group, InputDecl, Name, NodeDecl, Param, Probe, RenderVar, ServiceDecl,
-    Work,
+    Body, BundleDecl, Cond, Expr, FileDecls, Group, InputDecl, Name, NameRef, NodeDecl, Param, Probe, RenderVar,
+    ServiceDecl, Work,
 };
+use crate::lang::eval::heads;
 use crate::lang::gate::GateDecl;
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::text::Text;
@@ -81,9 +82,16 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
                 all.name(*kind, name);
             }
         }
+        all.types(decls);
         for (kind, name) in &all.names {
             used.extend(program.lookup(file, *kind, name).map(|id| (*kind, id)));
+            if *kind == DeclKind::Let {
+                // What is named may be held by a constant.
+                let whole = heads(name).find_map(|(head, _)| program.lookup(file, *kind, head));
+                used.extend(whole.map(|id| (*kind, id)));
+            }
         }
+        used.extend(all.records.iter().map(|id| (DeclKind::Record, *id)));
         for import in decls.imports.iter().filter(|_| shown) {
             let alias = &import.alias;
             let behind = |name: &str| name.strip_prefix(alias.value.as_str()).is_some_and(|rest| rest.starts_with('.'));
@@ -98,8 +106,9 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             continue;
         }
         // A tenant may be chosen on the command line.
-        let names: [(DeclKind, Vec<&Name>); 10] = [
+        let names: [(DeclKind, Vec<&Name>); 11] = [
             (DeclKind::Let, decls.lets.iter().map(|decl| &decl.name).collect()),
+            (DeclKind::Record, decls.records.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Tool, decls.tools.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Recipe, decls.recipes.iter().map(|decl| &decl.name).collect()),
             (DeclKind::Template, decls.templates.iter().map(|decl| &decl.name).collect()),
@@ -122,7 +131,8 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
 
 fn report_params(params: &[Param], uses: &Uses, shown: bool, diagnostics: &mut Diagnostics) {
     for param in params.iter().filter(|_| shown) {
-        if !uses.names.contains(&(DeclKind::Let, param.name.value.clone())) {
+        let whole = |name: &str| heads(name).any(|(head, _)| head == param.name.value);
+        if !uses.names.iter().any(|(kind, name)| *kind == DeclKind::Let && whole(name)) {
             // Renaming it would change what callers write.
             report("param", &param.name, false, diagnostics);
         }
@@ -146,11 +156,13 @@ fn report(what: &str, name: &Name, renameable: bool, diagnostics: &mut Diagnosti
 #[derive(Default)]
 struct Uses {
     names: BTreeSet<(DeclKind, String)>,
+    records: BTreeSet<DeclId>,
 }
 
 impl Uses {
     fn extend(&mut self, other: Uses) {
         self.names.extend(other.names);
+        self.records.extend(other.records);
     }
 
     fn name(&mut self, kind: DeclKind, name: &Name) {
@@ -167,7 +179,73 @@ impl Uses {
         match expr {
             Expr::Text(text) | Expr::Ref(text) => self.text(text),
             Expr::Var(name) => self.name(DeclKind::Let, name),
+            Expr::Fields(fields, _) => fields.iter().for_each(|(_, values)| self.exprs(values)),
             Expr::Int(..) | Expr::Bool(..) | Expr::Secret(_) => {}
+        }
+    }
+
+    /// Records and what values of name types name: of constants, parameters and fields.
+    fn types(&mut self, decls: &FileDecls) {
+        let groups = decls.templates.iter().chain(decls.graphs.iter().map(|graph| &graph.group));
+        let nodes = groups.clone().flat_map(|group| &group.nodes).map(|node| &node.with);
+        let uses = groups.clone().flat_map(|group| &group.uses).map(|decl| &decl.with);
+        for (_, value) in nodes.chain(uses).flatten() {
+            self.named(value);
+        }
+        let params = groups.map(|group| &group.params).chain(decls.recipes.iter().map(|recipe| &recipe.params));
+        let fields = decls.records.iter().map(|record| &record.fields);
+        for param in params.chain(fields).flatten() {
+            self.ty(&param.ty);
+            if param.ty.names_things() {
+                param.default.iter().flatten().for_each(|value| self.named(value));
+            }
+        }
+        for decl in &decls.lets {
+            self.ty(&decl.ty);
+            if decl.ty.names_things() {
+                decl.values.iter().for_each(|value| self.named(value));
+            }
+        }
+        let given = decls.tests.iter().flat_map(|test| &test.values);
+        given.flat_map(|(_, values)| values).for_each(|value| self.named(value));
+    }
+
+    fn ty(&mut self, ty: &Ty) {
+        match ty {
+            Ty::List(inner) | Ty::Map(inner) => self.ty(inner),
+            Ty::Record(record) => drop(self.records.insert(record.id)),
+            _ => {}
+        }
+    }
+
+    /// A text that may be a name: of whatever kind, since what takes it may be of another file.
+    fn named(&mut self, value: &Expr) {
+        match value {
+            Expr::Text(text) => {
+                let kinds = [
+                    DeclKind::Tool,
+                    DeclKind::Agent,
+                    DeclKind::Capability,
+                    DeclKind::Gate,
+                    DeclKind::Skill,
+                    DeclKind::Recipe,
+                ];
+                if let Some(name) = text.as_literal() {
+                    self.names.extend(kinds.map(|kind| (kind, name.to_owned())));
+                }
+            }
+            Expr::Fields(fields, _) => {
+                fields.iter().flat_map(|(_, values)| values).for_each(|value| self.named(value));
+            }
+            _ => {}
+        }
+    }
+
+    /// A tool by its name, or by a variable.
+    fn tool(&mut self, tool: &NameRef) {
+        match tool {
+            NameRef::Bare(name) => self.name(DeclKind::Tool, name),
+            NameRef::Var(name) => self.name(DeclKind::Let, name),
         }
     }
 
@@ -240,7 +318,7 @@ impl Uses {
         }
         match &work.body {
             Some(Body::Exec { tool, args }) => {
-                self.name(DeclKind::Tool, tool);
+                self.tool(tool);
                 self.exprs(args);
             }
             Some(Body::Copy(text) | Body::Write(text)) => self.text(text),
@@ -263,7 +341,7 @@ impl Uses {
             output.path.iter().for_each(|path| self.text(path));
         }
         work.env.iter().for_each(|(_, value)| self.expr(value));
-        work.tools.iter().for_each(|name| self.name(DeclKind::Tool, name));
+        work.tools.iter().for_each(|tool| self.tool(tool));
         work.cwd.iter().chain(&work.timeout).for_each(|text| self.text(text));
         work.take.iter().for_each(|take| self.expr(take));
         work.holds.iter().for_each(|hold| self.expr(&hold.amount));

@@ -6,17 +6,17 @@ use std::ops::Bound;
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
-use crate::lang::ast::{Body, Expr, InputDecl, Name, RecipeDecl, RenderVar, Work};
+use crate::lang::ast::{Body, Expr, InputDecl, Name, NameRef, RecipeDecl, RenderVar, Work};
 use crate::lang::check::domain::check_ask;
 use crate::lang::check::gate::check_gate;
-use crate::lang::check::scope::some;
+use crate::lang::check::scope::{not_texts, some};
 use crate::lang::check::service::misplaced_address;
 use crate::lang::check::{Scope, check_params, leaves, tool, unique};
 use crate::lang::expand::leak;
 use crate::lang::program::{FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::text::Text;
-use crate::lang::ty::{ArtifactKind, Ty};
+use crate::lang::ty::{ArtifactKind, NameKind, Ty};
 
 const CLASSES: &[&str] = &["pure", "fixed", "record", "volatile", "effect"];
 
@@ -214,7 +214,7 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
     }
     match &work.body {
         Some(Body::Exec { tool: name, args }) => {
-            tool(program, file, name, diagnostics);
+            check_tool(place, name, scope, diagnostics);
             for arg in args {
                 check_argument(arg, scope, true, diagnostics);
             }
@@ -248,7 +248,7 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
         );
     }
     for name in &work.tools {
-        tool(program, file, name, diagnostics);
+        check_tool(place, name, scope, diagnostics);
     }
     unique(work.env.iter().map(|(name, _)| name), "variable", diagnostics);
     for (name, value) in &work.env {
@@ -284,6 +284,24 @@ pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnost
     }
     work.inputs.iter().for_each(|input| check_input(input, scope, &instance, diagnostics));
     check_outputs(work, scope, diagnostics);
+}
+
+/// A tool by its name, or by a variable that holds one.
+pub(super) fn check_tool(place: &Place<'_>, tool: &NameRef, scope: &Scope, diagnostics: &mut Diagnostics) {
+    match tool {
+        NameRef::Bare(name) => drop(self::tool(place.program, place.file, name, diagnostics)),
+        NameRef::Var(name) => {
+            if let Some((ty, declared)) = scope.resolve(&name.value, name.span, diagnostics)
+                && !matches!(ty, Ty::Name(NameKind::Tool) | Ty::Poison)
+            {
+                diagnostics.push(
+                    Diagnostic::new(Code::P0301, name.span, format!("expected `tool`, found `{ty}`"))
+                        .with_secondary(declared, "the variable is declared here")
+                        .with_help("declare it as `type=tool`, so that what it may name is known"),
+                );
+            }
+        }
+    }
 }
 
 /// A file that a built-in action reads.
@@ -364,8 +382,13 @@ pub(super) fn check_argument(expr: &Expr, scope: &Scope, addresses: bool, diagno
             }
         }
         Expr::Var(name) => {
-            if let Some((Ty::Artifact(_), declared)) = scope.resolve(&name.value, name.span, diagnostics) {
-                diagnostics.push(artifact_argument(name.span, &name.value).with_secondary(declared, "declared here"));
+            if let Some((ty, declared)) = scope.resolve(&name.value, name.span, diagnostics) {
+                if let Ty::Artifact(_) = ty {
+                    let found = artifact_argument(name.span, &name.value);
+                    diagnostics.push(found.with_secondary(declared, "declared here"));
+                } else if let Some(found) = not_texts(&name.value, ty, name.span, declared) {
+                    diagnostics.push(found);
+                }
             }
         }
         Expr::Ref(text) => {
@@ -377,7 +400,7 @@ pub(super) fn check_argument(expr: &Expr, scope: &Scope, addresses: bool, diagno
             }
         }
         Expr::Secret(name) => diagnostics.push(leak(&name.value, name.span, "an argument or a template")),
-        Expr::Int(..) | Expr::Bool(..) => {}
+        Expr::Int(..) | Expr::Bool(..) | Expr::Fields(..) => {}
     }
 }
 
@@ -406,7 +429,10 @@ pub(super) fn check_env(name: &Name, value: &Expr, scope: &Scope, diagnostics: &
     }
     match value {
         Expr::Var(var) => {
-            if let Some((Ty::List(_) | Ty::Artifact(_), declared)) = scope.resolve(&var.value, var.span, diagnostics) {
+            let Some((ty, declared)) = scope.resolve(&var.value, var.span, diagnostics) else { return };
+            if let Some(found) = not_texts(&var.value, ty, var.span, declared) {
+                diagnostics.push(found);
+            } else if let Ty::List(_) | Ty::Artifact(_) = ty {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::P0309,
@@ -432,7 +458,9 @@ fn check_input(input: &InputDecl, scope: &Scope, instance: &Scope, diagnostics: 
         None => {
             for path in &input.paths {
                 // A list of patterns is spliced, as arguments are.
-                if path.as_variable().is_some_and(|name| matches!(scope.get(&name.value), Some((Ty::List(_), _)))) {
+                if path.as_variable().is_some_and(
+                    |name| matches!(scope.get(&name.value), Some((Ty::List(inner), _)) if !inner.is_compound()),
+                ) {
                     continue;
                 }
                 scope.check_text(path, diagnostics);

@@ -3,10 +3,10 @@
 use globset::GlobBuilder;
 
 use crate::diag::{Code, Diagnostic, did_you_mean};
-use crate::lang::Node;
 use crate::lang::ast::{BundleDecl, IncludeDecl, Name, NodeDecl};
 use crate::lang::decode::{Decoder, child, children, first_name, names_of_children, prop, prop_name};
 use crate::lang::ir::ROLES;
+use crate::lang::{Node, Spanned};
 
 /// The formats of SBOMs and their versions. The first of each is what is written if nothing is said.
 const SBOMS: &[(&str, &[&str])] = &[("spdx", &["2.3"]), ("cyclonedx", &["1.6", "1.7"])];
@@ -43,8 +43,19 @@ impl Decoder<'_> {
                 cyclonedx = Some(found);
             }
         }
-        for format in children(node, "provenance").filter_map(|node| prop_name(node, "format")) {
-            self.one_of(&format, PROVENANCE, "format of provenance", "formats");
+        let mut provenance_level = None;
+        for node in children(node, "provenance") {
+            if let Some(format) = prop_name(node, "format") {
+                self.one_of(&format, PROVENANCE, "format of provenance", "formats");
+            }
+            let Some(written) = prop(node, "level") else { continue };
+            match self.natural(written, 1) {
+                Some(level) if level > 3 => self.push(
+                    Diagnostic::new(Code::P0304, written.span, format!("{level} is no SLSA build level"))
+                        .with_help("they are 1, 2 and 3"),
+                ),
+                level => provenance_level = level.map(|value| Spanned { value, span: written.span }),
+            }
         }
         let version = self.prop_text(node, "version");
         let level = prop(node, "level").and_then(|value| self.natural(value, 0));
@@ -71,6 +82,7 @@ impl Decoder<'_> {
             level,
             cyclonedx,
             keys,
+            provenance_level,
             inventory: Box::new(inventory),
             span: node.span,
         })

@@ -4,9 +4,9 @@
 use crate::base::{Digest, parse_duration_ms, parse_micro_usd, parse_size_bytes};
 use crate::diag::{Applicability, Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{
-    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, Expr, GroupDecl, HeaderDecl,
-    HowDecl, HttpDecl, LimitsDecl, Money, Name, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind,
-    ProvidesDecl, QuotaDecl, ReturnsDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl,
+    AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, Expr, HeaderDecl, HowDecl,
+    HttpDecl, LimitsDecl, Money, Name, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl,
+    QuotaDecl, ReturnsDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl,
 };
 use crate::lang::decode::{Decoder, child, children, first_name, name_of, names_of_children, prop, prop_name};
 use crate::lang::{Kind, Node, Spanned, Value};
@@ -155,12 +155,6 @@ impl Decoder<'_> {
         let trust = trust.map(|names| self.words(names, "a level of trust", TRUST));
         let weight = child(node, "weight").and_then(|weight| self.natural(weight.args.first()?, 1)).unwrap_or(1);
         let secrets = children(node, "secret").filter_map(|node| self.secret(node)).collect();
-        let groups = children(node, "group")
-            .filter_map(|node| {
-                let members = node.args.iter().skip(1).filter_map(name_of).collect();
-                Some(GroupDecl { name: first_name(node)?, members })
-            })
-            .collect();
         Some(TenantDecl {
             name,
             budget,
@@ -170,7 +164,7 @@ impl Decoder<'_> {
             quota: quota.unwrap_or_default(),
             weight,
             secrets,
-            groups,
+            sign_keys: listed(node, "sign-key"),
             span: node.span,
         })
     }

@@ -66,7 +66,7 @@ impl Decoder<'_> {
     fn values(&mut self, node: &Node) -> Vec<(Name, Vec<Expr>)> {
         let mut values = Vec::new();
         for child in node.children.iter().flatten().filter(|child| child.name.value != "allow") {
-            let given = child.args.iter().filter_map(|value| self.expr(value)).collect();
+            let given = self.held(child, 0);
             values.push((child.name.clone(), given));
         }
         values

@@ -4,7 +4,7 @@ use crate::base::{Digest, parse_duration_ms, parse_size_bytes};
 use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, HoldsDecl, InputDecl, Name, OutputDecl, RenderVar, RetryDecl, Work};
 use crate::lang::decode::{
-    BODIES, Decoder, child as first_child, first_name, is_true, names_of_children, prop, prop_name,
+    BODIES, Decoder, child as first_child, children, first_name, is_true, prop, prop_name, ref_of,
 };
 use crate::lang::text::Text;
 use crate::lang::ty::{ArtifactKind, Ty};
@@ -44,7 +44,7 @@ impl Decoder<'_> {
             inputs: Vec::new(),
             outputs: Vec::new(),
             env: Vec::new(),
-            tools: names_of_children(node, "tools"),
+            tools: children(node, "tools").flat_map(|child| child.args.iter()).filter_map(ref_of).collect(),
             cwd: self.child_text(node, "cwd"),
             timeout: self.timeout(node),
             retry: self.retry(node),
@@ -64,7 +64,7 @@ impl Decoder<'_> {
             }
             match word {
                 "run" => {
-                    if let Some(tool) = first_name(child) {
+                    if let Some(tool) = child.args.first().and_then(ref_of) {
                         let args = child.args.iter().skip(1).filter_map(|value| self.expr(value)).collect();
                         self.one_body(&mut work, child.name.span, Body::Exec { tool, args });
                     }

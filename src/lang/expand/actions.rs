@@ -159,7 +159,7 @@ impl<'a> Expander<'a, '_> {
     ) -> Option<ActionIr> {
         let mut tools = BTreeSet::new();
         for name in &work.tools {
-            let id = self.program.lookup(site.file, DeclKind::Tool, &name.value)?;
+            let id = self.tool_of(&site, name)?;
             tools.insert(self.plan_tool(id));
         }
         // Whoever serves an ask is known later.
@@ -169,7 +169,8 @@ impl<'a> Expander<'a, '_> {
         let mut env = BTreeMap::new();
         let mut secrets = BTreeMap::new();
         if let Some(Body::Exec { tool, .. }) = &work.body {
-            let id = self.program.lookup(site.file, DeclKind::Tool, &tool.value)?;
+            let id = self.tool_of(&site, tool)?;
+            let tool = tool.name();
             let decl = self.program.tool(id);
             self.needed(&decl.offer.secrets, &mut secrets)?;
             // A service has no result that could be taken for one of another day.
@@ -411,7 +412,7 @@ impl<'a> Expander<'a, '_> {
                         return None;
                     }
                 }
-                let id = self.program.lookup(site.file, DeclKind::Tool, &tool.value)?;
+                let id = self.tool_of(site, tool)?;
                 let name = self.plan_tool(id);
                 tools.insert(name.clone());
                 BodyIr::Exec { tool: name, args: texts }

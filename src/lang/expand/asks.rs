@@ -132,6 +132,9 @@ impl<'a> Expander<'a, '_> {
             return None;
         }
         self.actions[pending.action].ir.route = Some(route);
+        if let Server::Agent(_, Some(skill)) = &server {
+            self.check_vetted(pending.action, pending.ask.at, *skill);
+        }
         match server {
             Server::Tool(tool) => self.serve_by_tool(pending, asking, tool, params, &vars),
             Server::Agent(agent, skill) => self.serve_by_agent(pending, asking, agent, skill, params, &vars),
@@ -577,6 +580,7 @@ fn verdict_schema() -> Json {
 /// The diagnostic for a secret that would come to stand in a place.
 pub(crate) fn leak(name: &str, span: Span, place: &str) -> Diagnostic {
     Diagnostic::new(Code::P0313, span, format!("secret `{name}` may not flow into {place}"))
+        .with_label("its value would be seen here")
         .with_help(
             "a secret reaches a process by its environment alone, where nothing records it: `env NAME=(secret)…`",
         )

@@ -354,8 +354,8 @@ impl<'a> Expander<'a, '_> {
         let text = match Evaluator::new(env, placed).expr(expr, self.diagnostics)? {
             Val::Int(int) => return Some(ValueIr::Number(int.to_string())),
             Val::Bool(flag) => return Some(ValueIr::Flag(flag)),
-            Val::Text(text) => text,
-            Val::List(_) | Val::Ref(..) => return None,
+            Val::Text(text) | Val::Decl(text, _) | Val::Node(text, _) => text,
+            Val::List(_) | Val::Ref(..) | Val::Fields(_) => return None,
             Val::Secret(secret, span) => {
                 self.diagnostics.push(leak(&secret, span, "what a gate requires"));
                 return None;

@@ -4,32 +4,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, Span, did_you_mean};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Expr, Group, Name, Param};
 use crate::lang::check::{Scope, check_values};
 use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::expand::values::{from_text, name_things, typed, written};
 use crate::lang::expand::{Checked, Expander, Given};
 use crate::lang::program::FileId;
-use crate::lang::text::Text;
 use crate::lang::ty::Ty;
-use crate::lang::{Kind, parse};
 
 impl Val {
-    /// The value for people: a list with commas.
-    pub(super) fn show(&self) -> String {
-        match self {
-            Self::List(items) => items.iter().filter_map(Self::text).collect::<Vec<_>>().join(","),
-            Self::Ref(text, ..) => text.clone(),
-            Self::Secret(name, _) => format!("(secret){name}"),
-            scalar => scalar.text().unwrap_or_default(),
-        }
-    }
-
     /// Bytes it takes that it does not share.
     fn bytes(&self) -> usize {
         match self {
-            Self::Text(text) | Self::Ref(text, ..) | Self::Secret(text, _) => text.len() + 64,
-            Self::Int(_) | Self::Bool(_) | Self::List(_) => 64,
+            Self::Text(text)
+            | Self::Ref(text, ..)
+            | Self::Secret(text, _)
+            | Self::Decl(text, _)
+            | Self::Node(text, _) => text.len() + 64,
+            Self::Int(_) | Self::Bool(_) | Self::List(_) | Self::Fields(_) => 64,
         }
     }
 }
@@ -83,10 +76,13 @@ impl Expander<'_, '_> {
         let mut vars = BTreeMap::new();
         for param in &group.params {
             let value = match given.of(&param.name.value) {
-                Some(Ok(text)) => {
-                    let value = from_text(&param.ty, text);
-                    self.fits(param, &value, param.name.span).then_some(value)
-                }
+                Some(Ok(text)) => match from_text(&param.ty, text, param.name.span) {
+                    Ok(value) => self.given(param, value, file),
+                    Err(wrong) => {
+                        self.diagnostics.push(wrong);
+                        None
+                    }
+                },
                 Some(Err((file, exprs))) => {
                     let home = self.constants(file);
                     self.written(param, exprs, &home)
@@ -153,6 +149,10 @@ impl Expander<'_, '_> {
             return bound;
         };
         let bound = Evaluator { addresses: true, ..Evaluator::new(at, placed) }.expr(value, self.diagnostics)?;
+        let bound = match at.file() {
+            Some(file) => name_things(self.program, (file, placed), bound, &param.ty, value.span(), self.diagnostics)?,
+            None => bound,
+        };
         // What a variable or a text with holes holds is known only now. A list is shared by all that
         // take it, so that one look at it is enough.
         let fits = match &bound {
@@ -188,26 +188,43 @@ impl Expander<'_, '_> {
     }
 
     fn bound(&mut self, param: &Param, default: &[Expr], home: &Arc<Env>, placed: usize) -> Option<Val> {
-        let evaluator = Evaluator::new(home, placed);
-        // A default of one element is a list of one, unless it names a list.
-        let bound = match (&param.ty, default) {
-            (Ty::List(_), [Expr::Var(_)]) => evaluator.expr(&default[0], self.diagnostics)?,
-            (Ty::List(_), values) => {
-                Val::List(values.iter().filter_map(|value| evaluator.expr(value, self.diagnostics)).collect())
+        // Named values are checked as they are written: what a record lacks would not be evaluated.
+        if default.iter().any(|value| matches!(value, Expr::Fields(..))) {
+            let mut found = Diagnostics::default();
+            check_values(default, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
+            if found.has_errors() {
+                self.diagnostics.extend(found);
+                return None;
             }
-            (_, values) => evaluator.expr(values.first()?, self.diagnostics)?,
-        };
+        }
+        let bound = typed(&Evaluator::new(home, placed), default, &param.ty, self.diagnostics)?;
         let span = default.first().map_or(param.name.span, Expr::span);
+        let bound = match home.file() {
+            Some(file) => name_things(self.program, (file, placed), bound, &param.ty, span, self.diagnostics)?,
+            None => bound,
+        };
         self.fits(param, &bound, span).then_some(bound)
+    }
+
+    /// A value from outside, with what a record leaves to its defaults.
+    fn given(&mut self, param: &Param, value: Val, file: FileId) -> Option<Val> {
+        let span = param.name.span;
+        if !self.fits(param, &value, span) {
+            return None;
+        }
+        let home = self.constants(file);
+        let value = match &value {
+            Val::Fields(_) | Val::List(_) => {
+                typed(&Evaluator::new(&home, 0), &written(&value, span)?, &param.ty, self.diagnostics)?
+            }
+            _ => value,
+        };
+        name_things(self.program, (file, 0), value, &param.ty, span, self.diagnostics)
     }
 
     /// Whether a value satisfies a parameter. Reports one that does not.
     fn fits(&mut self, param: &Param, value: &Val, span: Span) -> bool {
-        let exprs: Vec<Expr> = match value {
-            Val::Ref(..) | Val::Secret(..) => return true,
-            Val::List(items) => items.iter().filter_map(|item| literal(item, span)).collect(),
-            scalar => literal(scalar, span).into_iter().collect(),
-        };
+        let Some(exprs) = written(value, span) else { return true };
         let mut found = Diagnostics::default();
         check_values(&exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
         let fits = !found.has_errors();
@@ -216,48 +233,6 @@ impl Expander<'_, '_> {
         self.diagnostics.extend(found);
         fits
     }
-}
-
-fn literal(value: &Val, span: Span) -> Option<Expr> {
-    match value {
-        Val::Text(text) => Some(Expr::Text(Text::literal(text.clone(), span))),
-        Val::Int(int) => Some(Expr::Int(*int, span)),
-        Val::Bool(flag) => Some(Expr::Bool(*flag, span)),
-        Val::List(_) | Val::Ref(..) | Val::Secret(..) => None,
-    }
-}
-
-/// A value given as text. What is not of the type stays text, which the check then reports.
-fn from_text(ty: &Ty, text: &str) -> Val {
-    match ty {
-        Ty::List(inner) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(|item| from_text(inner, item))
-            .collect::<Vec<_>>()
-            .into(),
-        // What no spec needs to be told apart from text, people write as they are used to.
-        Ty::Bool if text == "true" || text == "false" => Val::Bool(text == "true"),
-        Ty::Int | Ty::Bool => match value_of(text) {
-            Some(Kind::Int(int)) => Val::Int(int),
-            Some(Kind::Bool(flag)) => Val::Bool(flag),
-            _ => Val::Text(text.to_owned()),
-        },
-        _ => Val::Text(text.to_owned()),
-    }
-}
-
-/// The value that a text is where it stands in a spec.
-fn value_of(text: &str) -> Option<Kind> {
-    let mut found = Diagnostics::default();
-    let line = format!("value {text}");
-    let nodes = parse(SourceId(0), &line, &mut found);
-    let [node] = nodes.as_slice() else { return None };
-    let [value] = node.args.as_slice() else { return None };
-    // Nothing but the value: no annotation before it, and nothing after it.
-    let whole = Span::new(SourceId(0), "value ".len(), line.len());
-    (found.is_empty() && value.span == whole).then(|| value.kind.clone())
 }
 
 impl From<Vec<Val>> for Val {

@@ -94,9 +94,9 @@ impl Expander<'_, '_> {
                     .with_help("it takes several instances: give each its own place, as `\"obj/{{ node.file }}.o\"`")
             } else {
                 diagnostic
-                    .with_label("this one")
-                    .with_secondary(first, "the other")
-                    .with_help("change one of the places")
+                    .with_label("and again here")
+                    .with_secondary(first, "one is put here")
+                    .with_help(format!("give one of them another place, as `input \"other/{dest}\" from=…`"))
             });
             return;
         }
@@ -137,7 +137,18 @@ impl Expander<'_, '_> {
         let mut after: BTreeMap<usize, Span> = BTreeMap::new();
         for decl in &node.after {
             let evaluator = Evaluator { slugged: true, ..Evaluator::new(&env, placed) };
-            let Some(target) = evaluator.text(&decl.target, self.diagnostics) else { continue };
+            // A node that was given is one where it was given.
+            let given = decl.target.as_variable().and_then(|name| match env.get(&name.value) {
+                Some(Val::Node(text, group)) => Some((text.clone(), *group)),
+                _ => None,
+            });
+            let (target, placed) = match given {
+                Some(given) => given,
+                None => match evaluator.text(&decl.target, self.diagnostics) {
+                    Some(target) => (target, placed),
+                    None => continue,
+                },
+            };
             let found = self.instances_at(placed, &target, decl.target.span);
             if found.is_empty() && !decl.optional && !self.is_lost(&target, placed) {
                 self.no_node(&target, placed, decl.target.span, Code::P0502);

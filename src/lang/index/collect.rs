@@ -68,6 +68,9 @@ impl Collector<'_> {
     ) {
         let Some(shape) = shape_in(accepts, &node.name.value) else { return };
         let symbol = self.define(node, shape, scope, owner);
+        if let ("for-each", Some(value)) = (shape.name, node.args.get(1)) {
+            self.symbol(node, shape.name, value, scope, owner);
+        }
         let callees = callees(node, shape);
         if let Some(symbol) = symbol {
             self.into.symbols[symbol].callees.clone_from(&callees);
@@ -103,6 +106,17 @@ impl Collector<'_> {
                 (kind, &alias.value)
             }
         };
+        self.symbol(node, kind, value, scope, owner)
+    }
+
+    fn symbol(
+        &mut self,
+        node: &Node,
+        kind: &'static str,
+        value: &Value,
+        scope: ScopeId,
+        owner: Option<SymbolId>,
+    ) -> Option<SymbolId> {
         let name = text_of(value).filter(|name| !name.is_empty() && !name.contains("{{"))?.to_owned();
         let (span, exact) = inside(value, &name);
         if is_result(kind) && kind != "returns" && self.results.contains(&name) {

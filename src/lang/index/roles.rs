@@ -38,7 +38,7 @@ pub(super) enum Role {
 pub(super) const OPS: &[&str] = &["eq", "ne", "lt", "le", "gt", "ge"];
 
 /// Nodes whose first word is called a name and defines nothing.
-const NO_DEFINITION: &[&str] = &["exec", "file", "json"];
+const NO_DEFINITION: &[&str] = &["exec", "file", "json", "field"];
 
 /// Nodes whose first word is called a name and is one that is declared elsewhere, as one of these.
 const REFER: &[(&str, &[&str])] = &[("candidate", &["tool", "agent"]), ("needs-secret", &["secret"])];

@@ -48,8 +48,13 @@ static SECRET: Shape = Shape::new("secret", "A value that is read when an action
         needed("from", Name, "`env`, `file` or `command`"),
         needed("key", Name, "the variable, the path of the file, or the command with its arguments"),
     ]);
-static GROUP: Shape =
-    Shape::new("group", "People who may approve together.").args(2, MANY, Name, Name, "group NAME PERSON…");
+static SIGN_KEY: Shape = Shape::new("sign-key", "Keys that its bundles may be signed by; without it, any.").args(
+    1,
+    MANY,
+    Name,
+    Name,
+    "sign-key KEY…",
+);
 pub(super) static TENANT: Shape =
     Shape::new("tenant", "Who owns runs, and the limits.").args(1, 1, Name, Name, "tenant NAME").children(&[
         once(&TENANT_BUDGET),
@@ -59,7 +64,7 @@ pub(super) static TENANT: Shape =
         once(&QUOTA),
         once(&WEIGHT),
         many(&SECRET),
-        many(&GROUP),
+        many(&SIGN_KEY),
     ]);
 
 static PROVIDES_OUTPUT: Shape = Shape::new("output", "Where it leaves what the capability returns.")

@@ -1,0 +1,237 @@
+//! Constants, records, parameters and the values they hold to their declarations. Leaves out names: which
+//! record a type means is known when all files are.
+
+use crate::diag::{Code, Diagnostic, did_you_mean};
+use crate::lang::ast::{Expr, LetDecl, Name, Param, RecordDecl};
+use crate::lang::decode::{Decoder, child, children, first_name, is_true, names_of_children, prop, prop_name};
+use crate::lang::text::Text;
+use crate::lang::ty::{Constraints, Ty};
+use crate::lang::{Kind, Node};
+
+impl Decoder<'_> {
+    pub(super) fn constant(&mut self, node: &Node) -> Option<LetDecl> {
+        let ty = self.ty_open(node);
+        if let Ty::Enum | Ty::Artifact(_) = ty {
+            let span = prop(node, "type").map_or(node.name.span, |value| value.span);
+            let help =
+                if ty == Ty::Enum { "write `type=string`" } else { "artifacts come from nodes: `(ref)node.output`" };
+            self.push(
+                Diagnostic::new(Code::P0301, span, format!("a constant cannot be of type `{ty}`")).with_help(help),
+            );
+            return Some(LetDecl { name: first_name(node)?, ty: Ty::Poison, values: Vec::new() });
+        }
+        let sound = self.sound(node);
+        let given = node.args.len() > 1;
+        let values = self.held(node, 1);
+        let list = matches!(ty, Ty::List(_));
+        let known = !matches!(ty, Ty::Poison | Ty::Named(_));
+        if sound && known && (!list && values.len() != 1 || list && given) {
+            let help = match ty {
+                Ty::List(_) => "write its elements as `-` children: `{ - a; - b }`",
+                Ty::Map(_) => "write its entries in the block, each after its name: `{ http 80; https 443 }`",
+                _ => "write its value after the name",
+            };
+            let found = if list { "a value in the same line".to_owned() } else { format!("{} values", values.len()) };
+            self.push(
+                Diagnostic::new(
+                    Code::P0301,
+                    node.name.span.to(first_name(node)?.span),
+                    format!("a constant of type `{ty}` with {found}"),
+                )
+                .with_help(help),
+            );
+            return Some(LetDecl { name: first_name(node)?, ty, values: Vec::new() });
+        }
+        Some(LetDecl { name: first_name(node)?, ty, values })
+    }
+
+    pub(super) fn params(&mut self, node: &Node) -> Vec<Param> {
+        children(node, "param").filter_map(|node| self.param(node)).collect()
+    }
+
+    pub(super) fn param(&mut self, node: &Node) -> Option<Param> {
+        let name = first_name(node)?;
+        let word = if node.name.value == "field" { "field" } else { "parameter" };
+        let ty = self.ty_open(node);
+        let int = |prop_name| match prop(node, prop_name).map(|value| &value.kind) {
+            Some(Kind::Int(int)) => Some(*int),
+            _ => None,
+        };
+        self.constraints_fit(node, &name, &ty);
+        let one_of: Vec<String> = names_of_children(node, "one-of").into_iter().map(|name| name.value).collect();
+        let closed = |ty: &Ty| matches!(ty, Ty::Enum) || matches!(ty, Ty::List(inner) if **inner == Ty::Enum);
+        if closed(&ty) && one_of.is_empty() && self.sound(node) {
+            self.push(
+                Diagnostic::new(Code::P0104, name.span, format!("`{}` of type `enum` needs `one-of`", name.value))
+                    .with_help("list its values in the block: `{ one-of debug release }`"),
+            );
+            // Its default would be reported as none of no values.
+            return Some(Param {
+                name,
+                ty: Ty::Poison,
+                default: Some(Vec::new()),
+                constraints: Constraints::default(),
+                word,
+            });
+        }
+        let matches = prop_name(node, "matches").and_then(|pattern| match regex::Regex::new(&pattern.value) {
+            Ok(regex) => Some(regex),
+            Err(error) => {
+                let reason =
+                    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                self.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        pattern.span,
+                        format!("`{}` is not a regular expression", pattern.value),
+                    )
+                    .with_help(reason),
+                );
+                None
+            }
+        });
+        let default = match (prop(node, "default"), child(node, "default")) {
+            (Some(value), _) => self.expr(value).map(|value| vec![value]),
+            (None, Some(node)) => Some(self.default_in_block(node)),
+            (None, None) => None,
+        };
+        let constraints = Constraints {
+            min: int("min"),
+            max: int("max"),
+            min_length: int("min-length"),
+            max_length: int("max-length"),
+            matches,
+            one_of,
+            distinct: is_true(node, "distinct"),
+        };
+        Some(Param { name, ty, default, constraints, word })
+    }
+
+    /// Reports a constraint that says nothing about values of the parameter's type.
+    fn constraints_fit(&mut self, node: &Node, name: &Name, ty: &Ty) {
+        let scalar = if let Ty::List(inner) | Ty::Map(inner) = ty { inner } else { ty };
+        for (words, fits, what) in [
+            (["min", "max"].as_slice(), *scalar == Ty::Int, "an integer"),
+            (&["min-length", "max-length", "matches"], scalar.textual(), "a text"),
+            (&["distinct"], matches!(ty, Ty::List(_)), "a list"),
+        ] {
+            let given = words.iter().find_map(|word| node.props.iter().find(|property| property.name.value == **word));
+            if let (Some(given), false, true) = (given, fits, !matches!(scalar, Ty::Poison | Ty::Named(_))) {
+                let word = &given.name.value;
+                self.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        given.name.span,
+                        format!("`{word}` constrains {what}, and `{}` is of type `{ty}`", name.value),
+                    )
+                    .with_help(format!("remove `{word}`, or change the type")),
+                );
+            }
+        }
+    }
+
+    /// The type as written, which may be a record's; poison where it has been reported as missing or wrong.
+    fn ty_open(&mut self, node: &Node) -> Ty {
+        let Some(written) = prop_name(node, "type") else { return Ty::Poison };
+        // Whether there is such a record is known when all files are: see `load::records`.
+        Ty::parse_open(&written).unwrap_or_else(|| self.no_type(&written))
+    }
+
+    /// The type as written, where no record may stand.
+    pub(super) fn ty(&mut self, node: &Node) -> Ty {
+        let Some(written) = prop_name(node, "type") else { return Ty::Poison };
+        Ty::parse(&written.value).unwrap_or_else(|| self.no_type(&written))
+    }
+
+    fn no_type(&mut self, written: &Name) -> Ty {
+        let names = Ty::names();
+        self.push(
+            Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))
+                .with_suggestion(did_you_mean(&written.value, names.iter().map(String::as_str)))
+                .with_help(format!("types: {}", names.join(", "))),
+        );
+        Ty::Poison
+    }
+
+    /// The values that a node holds: arguments after the first `skip`, elements in its block, or
+    /// the named values there as one.
+    pub(super) fn held(&mut self, node: &Node, skip: usize) -> Vec<Expr> {
+        let mut values: Vec<Expr> = node.args.iter().skip(skip).filter_map(|value| self.expr(value)).collect();
+        let mut fields: Vec<(Name, Vec<Expr>)> = Vec::new();
+        let mut dash = None;
+        for child in node.children.iter().flatten() {
+            match child.name.value.as_str() {
+                "allow" => {}
+                "-" => {
+                    dash = dash.or(Some(child.name.span));
+                    values.extend(self.held(child, 0));
+                }
+                _ => {
+                    let inner = self.held(child, 0);
+                    fields.push((child.name.clone(), inner));
+                }
+            }
+        }
+        if let Some((name, _)) = fields.first() {
+            if let Some(dash) = dash {
+                self.push(
+                    Diagnostic::new(Code::P0301, name.span, "named values and elements of a list stand in one block")
+                        .with_secondary(dash, "an element of a list")
+                        .with_help("a list holds `-` children, a map or a record named ones"),
+                );
+                return vec![Expr::Text(Text::broken(name.span))];
+            }
+            let span = fields.iter().fold(name.span, |span, (name, _)| span.to(name.span));
+            values.push(Expr::Fields(fields, span));
+        }
+        values
+    }
+
+    fn default_in_block(&mut self, node: &Node) -> Vec<Expr> {
+        let values = self.held(node, 0);
+        if values.is_empty() && self.sound(node) {
+            self.push(
+                Diagnostic::new(Code::P0105, node.name.span, "`default` takes at least 1 argument, 0 given")
+                    .with_label("more is needed here")
+                    .with_help("it is written `default VALUE…`, or `default { NAME VALUE }` for a map or a record"),
+            );
+        }
+        values
+    }
+
+    pub(super) fn record(&mut self, node: &Node) -> Option<RecordDecl> {
+        let name = first_name(node)?;
+        let fields_known = self.intact(node, "field");
+        let mut fields: Vec<Param> = children(node, "field").filter_map(|node| self.param(node)).collect();
+        for field in &mut fields {
+            if matches!(field.ty, Ty::Artifact(_)) {
+                self.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        field.name.span,
+                        format!("a field holds a value, and `{}` is of type `{}`", field.name.value, field.ty),
+                    )
+                    .with_help("artifacts are made by nodes: take them by a `param` of their own"),
+                );
+                field.ty = Ty::Poison;
+            }
+            if field.name.value.contains('.') {
+                self.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        field.name.span,
+                        format!("`{}` cannot name a field", field.name.value),
+                    )
+                    .with_help("names are made of letters, digits, `-` and `_`, so that `x.field` can be said"),
+                );
+            }
+        }
+        if child(node, "field").is_none() && self.sound(node) {
+            self.push(
+                Diagnostic::new(Code::P0104, name.span, format!("record `{}` needs a `field`", name.value))
+                    .with_help("a record is made of fields: `field jobs type=int`"),
+            );
+        }
+        Some(RecordDecl { name, fields, fields_known })
+    }
+}
