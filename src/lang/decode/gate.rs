@@ -62,7 +62,7 @@ impl Decoder<'_> {
                 digest: None,
                 span: kind.span,
             });
-            Param { name, ty, default: None, constraints: Constraints::default() }
+            Param { name, ty, default: None, constraints: Constraints::default(), word: "param" }
         });
         let (missing, help) = match kind.value.as_str() {
             "agent" => {
@@ -165,6 +165,7 @@ impl Decoder<'_> {
                 ty: ty.clone(),
                 default: None,
                 constraints: Constraints::default(),
+                word: "param",
             })
             .collect();
         gate.params_known = recipe.params_known && recipe.returns_known;
