@@ -311,6 +311,7 @@ mod tests {
                 key: None,
                 duration_ms: 0,
                 usual_ms,
+                spent: None,
                 failure: None,
                 logs: None,
             };

@@ -419,7 +419,7 @@ fn unfenced(text: &str) -> &str {
     let text = text.trim();
     let inner = text.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
     match inner.and_then(|inner| inner.split_once('\n')) {
-        Some((tag, inner)) if tag.chars().all(|c| c.is_alphanumeric()) && !inner.contains("\n```") => inner.trim(),
+        Some((tag, inner)) if tag.chars().all(char::is_alphanumeric) && !inner.contains("\n```") => inner.trim(),
         _ => text,
     }
 }
@@ -427,7 +427,7 @@ fn unfenced(text: &str) -> &str {
 /// An answer taken apart into outputs, by their names. The error says what is wrong with it.
 fn parts(outputs: &[Output], answer: &str) -> Result<Vec<(String, String)>, String> {
     let text_of = |output: &Output, text: &str| {
-        let is_json = output.path.as_str().ends_with(".json");
+        let is_json = std::path::Path::new(output.path.as_str()).extension().is_some_and(|ending| ending == "json");
         if text.trim().is_empty() {
             return Err(format!("`{}` is empty", output.name));
         }

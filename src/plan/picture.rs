@@ -226,7 +226,7 @@ fn common(addresses: &[&str], graph: &str) -> String {
         if other.len() == label.len() {
             for (part, found) in label.iter_mut().zip(&other) {
                 if part != found {
-                    *part = "*".to_owned();
+                    "*".clone_into(part);
                 }
             }
         } else {

@@ -474,7 +474,11 @@ impl<'a> Expander<'a, '_> {
             );
             return None;
         }
-        if let Some(output) = ir.outputs.iter().find(|output| output.path.as_str().ends_with(".png")) {
+        if let Some(output) = ir
+            .outputs
+            .iter()
+            .find(|output| std::path::Path::new(output.path.as_str()).extension().is_some_and(|ending| ending == "png"))
+        {
             self.diagnostics.push(
                 Diagnostic::new(
                     Code::P0301,

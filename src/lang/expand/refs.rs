@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::check::{no_output, not_a_reference};
 use crate::lang::eval::address_matches;
+use crate::lang::expand::sbom::Inventory;
 use crate::lang::expand::{COMPARISONS, Expander};
 use crate::lang::program::COMPARED;
 
@@ -68,8 +69,10 @@ impl Expander<'_, '_> {
         };
         let mut found = self.instances_at(placed, path, span);
         if found.is_empty() && placed == 0 {
-            if let Some(inventory) = self.inventory(path, span) {
-                found = Arc::new([inventory?]);
+            match self.inventory(path, span) {
+                Inventory::None => {}
+                Inventory::Broken => return None,
+                Inventory::Made(instance) => found = Arc::new([instance]),
             }
         }
         if found.is_empty() {

@@ -20,21 +20,34 @@ const FORMAT: &str = "1.6";
 /// The names of lock files, as one segment of a pattern.
 const LOCKS: &str = "{Cargo.lock,package-lock.json,npm-shrinkwrap.json,uv.lock,requirements*.txt}";
 
+/// What a name stands for where the inventory of a bundle may be meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inventory {
+    /// No bundle of this graph has that name.
+    None,
+    /// Something is wrong with the bundle, which has been reported.
+    Broken,
+    /// The instance that makes it.
+    Made(usize),
+}
+
 impl Expander<'_, '_> {
-    /// The instance that is the inventory of a bundle of this graph, made when it is first asked for. `None`
-    /// where there is no such bundle; the inner one where something is wrong with it, which has been reported.
-    pub(super) fn inventory(&mut self, name: &str, span: Span) -> Option<Option<usize>> {
-        if let Some(known) = self.inventories.get(name) {
-            return Some(*known);
-        }
-        let id = self.program.lookup(self.home, DeclKind::Bundle, name)?;
-        let from = &self.program.bundle(id).from;
-        if self.program.lookup(id.file, DeclKind::Graph, &from.value) != Some(self.graph) {
-            return None;
-        }
-        let made = self.make_inventory(id, name, span);
-        self.inventories.insert(name.to_owned(), made);
-        Some(made)
+    /// The inventory of a bundle of this graph, made when it is first asked for.
+    pub(super) fn inventory(&mut self, name: &str, span: Span) -> Inventory {
+        let made = match self.inventories.get(name) {
+            Some(known) => *known,
+            None => {
+                let Some(id) = self.program.lookup(self.home, DeclKind::Bundle, name) else { return Inventory::None };
+                let from = &self.program.bundle(id).from;
+                if self.program.lookup(id.file, DeclKind::Graph, &from.value) != Some(self.graph) {
+                    return Inventory::None;
+                }
+                let made = self.make_inventory(id, name, span);
+                self.inventories.insert(name.to_owned(), made);
+                made
+            }
+        };
+        made.map_or(Inventory::Broken, Inventory::Made)
     }
 
     fn make_inventory(&mut self, id: DeclId, name: &str, span: Span) -> Option<usize> {
@@ -175,7 +188,7 @@ fn locks(patterns: &BTreeSet<String>) -> BTreeSet<String> {
             "*" => below(LOCKS),
             last if last.contains(['*', '?', '[', '{']) => pattern.clone(),
             last if LOCKS.split(['{', ',', '}']).any(|name| name == last) => pattern.clone(),
-            last if last.starts_with("requirements") && last.ends_with(".txt") => pattern.clone(),
+            last if last.strip_suffix(".txt").is_some_and(|stem| stem.starts_with("requirements")) => pattern.clone(),
             // It may name a folder, which stands for all that is in it.
             _ => format!("{pattern}/**/{LOCKS}"),
         });
