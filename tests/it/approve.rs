@@ -97,8 +97,9 @@ fn a_key_that_the_group_does_not_list_counts_for_nothing() {
     // Nor does a statement that was made elsewhere, altered, or put under another plan.
     workspace.run(&["approve", "g", "--key", "ana"]).ok();
     let folder = workspace.state().join("approvals");
-    let plan = std::fs::read_dir(&folder).expect("it was made").next().expect("one plan").expect("an entry").path();
-    let file = std::fs::read_dir(&plan).expect("a folder").next().expect("one file").expect("an entry").path();
+    let files = walkdir::WalkDir::new(&folder).sort_by_file_name().into_iter().map(|entry| entry.expect("an entry"));
+    let file = files.into_iter().find(|entry| entry.file_type().is_file()).expect("one file").into_path();
+    let plan = file.parent().expect("a plan's folder").to_path_buf();
     let line = std::fs::read_to_string(&file).expect("a text");
     let json: serde_json::Value = serde_json::from_str(&line).expect("an envelope is JSON");
     assert_eq!(json["payloadType"], "application/vnd.in-toto+json");

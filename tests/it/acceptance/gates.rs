@@ -69,7 +69,7 @@ fn a_verdict_against_it_stops_the_node_and_says_why() {
     workspace.run(&["run", "g"]).ok();
 }
 
-const RECIPE: &str = r##"
+const RECIPE: &str = r#"
 recipe notes {
     param words type=string
     returns notes type=artifact.text
@@ -101,7 +101,7 @@ graph g {
 bundle g from=g {
     include notes output=notes
 }
-"##;
+"#;
 
 #[test]
 fn gates_of_a_recipe_judge_what_it_returns() {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use partita::bundle::build;
 
+use partita::base::Environment;
+
 use super::support::{Blobs, key, spec_of};
 use crate::support::Workspace;
 
@@ -12,7 +14,7 @@ use crate::support::Workspace;
 const DATA: u64 = 64 * 1024;
 
 fn count() -> usize {
-    let asked = std::env::var("PARTITA_MANY_FILES").ok().and_then(|text| text.parse().ok());
+    let asked = Environment::of_process().raw("PARTITA_MANY_FILES").and_then(|text| text.to_str()?.parse().ok());
     asked.unwrap_or(5_000)
 }
 

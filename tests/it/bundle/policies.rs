@@ -7,7 +7,7 @@ use crate::support::{Outcome, Workspace};
 
 const ZIP: &str = "out/bundles/b-1.0.0.zip";
 
-const SPEC: &str = r##"
+const SPEC: &str = r#"
 tenant acme { allow-tier primary }
 gate sane kind=content {
     param text type=artifact.text
@@ -25,7 +25,7 @@ graph g tenant=acme {
 bundle b from=g version="1.0.0" {
     include copy output=words.txt to="words.txt"
 }
-"##;
+"#;
 
 const POLICY: &str = r#"
 trust version=1 epoch=EPOCH {

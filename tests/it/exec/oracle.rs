@@ -52,7 +52,7 @@ struct Case {
 }
 
 fn object(random: &mut Random) -> Object {
-    (0..1 + random.below(2)).map(|_| (NAMES[random.below(NAMES.len())], random.below(3))).collect()
+    (0..=random.below(2)).map(|_| (NAMES[random.below(NAMES.len())], random.below(3))).collect()
 }
 
 fn shuffled(random: &mut Random, count: usize) -> Vec<usize> {
@@ -78,7 +78,7 @@ impl Case {
     }
 
     /// Where the inputs of a node are staged, in the order of `above`, with the file last.
-    fn places(&self, node: &Node) -> Vec<String> {
+    fn places(node: &Node) -> Vec<String> {
         let mut places: Vec<String> = node.above.iter().map(|above| format!("i{above}")).collect();
         places.push(format!("src/{}.json", node.file));
         places
@@ -91,7 +91,7 @@ impl Case {
 
     fn drafts(&self) -> Vec<Draft> {
         let draft = |(number, node): (usize, &Node)| {
-            let places = self.places(node);
+            let places = Self::places(node);
             let from = node.order.iter().map(|at| path(&places[*at])).collect();
             let mut draft = Draft::new(&node.addr, ActionKind::MergeJson { from });
             draft = draft.input(&places[places.len() - 1]);
@@ -110,7 +110,7 @@ impl Case {
         for (number, node) in self.nodes.iter().enumerate() {
             let mut inputs: Vec<&Object> = node.above.iter().map(|above| &made[*above].1).collect();
             inputs.push(&self.files[node.file]);
-            let places = self.places(node);
+            let places = Self::places(node);
             let mut of = format!("o{number}");
             let mut result = Object::new();
             for at in &node.order {

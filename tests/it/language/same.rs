@@ -126,10 +126,10 @@ fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String
     pair.map_or_else(String::new, |(before, after)| format!("{before}\n{after}"))
 }
 
-fn with_root(files: &Files, text: String) -> Option<Files> {
+fn with_root(files: &Files, text: String) -> Files {
     let mut files = files.clone();
     files.insert(ROOT.to_owned(), text);
-    Some(files)
+    files
 }
 
 fn nodes(text: &str) -> Vec<Node> {
@@ -171,7 +171,7 @@ fn formatting_changes_no_plan() {
         out.push_str(&text[at..]);
         let again = lang::format(SourceId(0), &out).ok()?;
         assert_eq!(lang::format(SourceId(0), &again).ok().as_ref(), Some(&again), "formatting is not a fixed point");
-        with_root(files, out)
+        Some(with_root(files, out))
     });
 }
 
@@ -193,7 +193,7 @@ fn comments_change_no_plan() {
         }
         out.push_str(&text[at..]);
         out.push_str("\n// the end\n/-tool unused {\n    exec nothing\n}\n");
-        with_root(files, out)
+        Some(with_root(files, out))
     });
 }
 
@@ -203,7 +203,7 @@ fn the_order_of_declarations_changes_no_plan() {
         let text = &files[ROOT];
         let nodes = nodes(text);
         let end = cuts(&nodes).last().copied()?;
-        with_root(files, format!("{}{}", reversed(text, 0, &nodes, 1), &text[end..]))
+        Some(with_root(files, format!("{}{}", reversed(text, 0, &nodes, 1), &text[end..])))
     });
 }
 
@@ -227,7 +227,7 @@ fn the_order_of_nodes_changes_no_plan() {
             at = close;
         }
         out.push_str(&text[at..]);
-        (at > 0).then(|| with_root(files, out))?
+        (at > 0).then(|| with_root(files, out))
     });
 }
 
@@ -280,7 +280,7 @@ fn splitting_into_files_changes_no_plan() {
             at = end;
         }
         root.push_str(&text[at..]);
-        let mut files = with_root(files, root)?;
+        let mut files = with_root(files, root);
         files.insert("parts.kdl".to_owned(), parts);
         (!moved.is_empty()).then_some(files)
     });
