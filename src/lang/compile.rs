@@ -87,9 +87,14 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
         graphs.extend(from.filter(|id| !graphs.contains(id)));
     }
     let mut complete = true;
+    let mut outside = Outside::new(&program);
     for id in graphs {
-        if poisoned(&program, id, &diagnostics) {
-            expand_rest(&program, id, &mut diagnostics);
+        let elsewhere = outside.has_errors(&diagnostics);
+        // Expanding what has an error already would only repeat it.
+        if elsewhere || diagnostics.has_error_within(program.graph(id).group.span) {
+            if !elsewhere && diagnostics.count(Severity::Error) <= TOLD {
+                expand_rest(&program, id, &mut diagnostics);
+            }
             continue;
         }
         if program.graph(id).group.params.iter().any(|param| param.default.is_none()) {
@@ -130,6 +135,9 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
     Compiled { program, diagnostics, instances }
 }
 
+/// Errors up to which more are looked for behind them: of more than that, not all are shown.
+const TOLD: usize = 50;
+
 /// Nodes up to which a graph with a mistake is looked at without it: this takes a copy of the program.
 const REST: usize = 2_000;
 
@@ -139,11 +147,11 @@ fn expand_rest(program: &Program, id: DeclId, diagnostics: &mut Diagnostics) {
     let group = &program.graph(id).group;
     let parts = || group.nodes.iter().map(|node| node.span).chain(group.uses.iter().map(|decl| decl.span));
     let small = group.nodes.len() <= REST && group.params.iter().all(|param| param.default.is_some());
-    let errors = diagnostics.sorted().into_iter().filter(|item| item.severity == Severity::Error);
-    let local = |at: Span| parts().any(|span| span.covers(at));
-    if !small
-        || !errors.map(|item| item.primary.span).all(|at| local(at) || elsewhere_in_graphs(program, at, group.span))
-    {
+    let own = diagnostics
+        .sorted()
+        .into_iter()
+        .filter(|item| item.severity == Severity::Error && group.span.covers(item.primary.span));
+    if !small || !own.map(|item| item.primary.span).all(|at| parts().any(|span| span.covers(at))) {
         return;
     }
     let mut rest = program.clone();
@@ -166,28 +174,41 @@ fn expand_rest(program: &Program, id: DeclId, diagnostics: &mut Diagnostics) {
     diagnostics.extend(found);
 }
 
-/// Whether a place is in another graph, or in a bundle.
-fn elsewhere_in_graphs(program: &Program, at: Span, this: Span) -> bool {
-    program.files.iter().any(|file| {
-        let graphs = file.decls.graphs.iter().map(|graph| graph.group.span).filter(|span| *span != this);
-        graphs.chain(file.decls.bundles.iter().map(|bundle| bundle.span)).any(|span| span.covers(at))
-    })
+/// Where graphs and bundles are, and whether there is an error anywhere else.
+struct Outside {
+    /// Sorted; top-level nodes do not overlap.
+    inside: Vec<Span>,
+    /// How many errors there were when it was last looked.
+    errors: usize,
+    found: bool,
 }
 
-/// Whether a graph, or anything it uses, has an error already: expanding it would only repeat it.
-fn poisoned(program: &Program, id: DeclId, diagnostics: &Diagnostics) -> bool {
-    let group = &program.graph(id).group;
-    if diagnostics.has_error_within(group.span) {
-        return true;
+impl Outside {
+    fn new(program: &Program) -> Self {
+        let mut inside = Vec::new();
+        for file in &program.files {
+            inside.extend(file.decls.graphs.iter().map(|graph| graph.group.span));
+            inside.extend(file.decls.bundles.iter().map(|bundle| bundle.span));
+        }
+        inside.sort_unstable_by_key(|span| (span.source, span.start));
+        Self { inside, errors: 0, found: false }
     }
-    // Constants and tools are small and shared: any error outside graphs, recipes and templates
-    // may be behind them.
-    let mut elsewhere = diagnostics.clone();
-    let mut inside = Vec::new();
-    for file in &program.files {
-        inside.extend(file.decls.graphs.iter().map(|graph| graph.group.span));
-        inside.extend(file.decls.bundles.iter().map(|bundle| bundle.span));
+
+    /// Whether a place is in a graph or in a bundle.
+    fn covers(&self, at: Span) -> bool {
+        let next = self.inside.partition_point(|span| (span.source, span.start) <= (at.source, at.start));
+        next > 0 && self.inside[next - 1].covers(at)
     }
-    elsewhere.retain(|item| !inside.iter().any(|span| span.covers(item.primary.span)));
-    elsewhere.has_errors()
+
+    /// Whether there is an error outside of graphs and bundles. Constants and tools are small and shared:
+    /// such an error may be behind any of them.
+    fn has_errors(&mut self, diagnostics: &Diagnostics) -> bool {
+        let errors = diagnostics.count(Severity::Error);
+        if errors != self.errors {
+            self.errors = errors;
+            let mut items = diagnostics.sorted().into_iter().filter(|item| item.severity == Severity::Error);
+            self.found = items.any(|item| !self.covers(item.primary.span));
+        }
+        self.found
+    }
 }

@@ -135,7 +135,9 @@ impl Check<'_> {
         match token.kind {
             TokenKind::Space => {}
             // A pattern such as `src/**/*.c` without quotes is no comment between two words.
-            TokenKind::BlockComment if glued.is_some() && self.goes_on(token.end) => {
+            TokenKind::BlockComment
+                if glued.is_some() && token.text(self.text) == "/**/" && self.goes_on(token.end) =>
+            {
                 let word = path_with_comment(self.text, token.start).unwrap_or(token.start..token.end);
                 return Err(glob(self.source, self.text, word).into());
             }

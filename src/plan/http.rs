@@ -71,7 +71,8 @@ pub struct Price {
 impl Price {
     /// What so many tokens cost, rounded up.
     pub fn of(self, input: u64, output: u64) -> u64 {
-        let total = u128::from(input) * u128::from(self.input) + u128::from(output) * u128::from(self.output);
+        let total =
+            (u128::from(input) * u128::from(self.input)).saturating_add(u128::from(output) * u128::from(self.output));
         u64::try_from(total.div_ceil(u128::from(self.tokens.max(1)))).unwrap_or(u64::MAX)
     }
 }

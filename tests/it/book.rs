@@ -252,6 +252,16 @@ fn the_document_of_routing_does_what_it_says() {
 }
 
 #[test]
+fn the_document_of_gates_does_what_it_says() {
+    assert!(Console::new().with("examples/gates").follows("examples/gates/README.md") >= 5);
+}
+
+#[test]
+fn the_document_of_packages_does_what_it_says() {
+    assert!(Console::new().with("examples/packages").follows("examples/packages/README.md") >= 3);
+}
+
+#[test]
 fn the_document_of_services_does_what_it_says() {
     if tool("node").is_some() {
         assert!(Console::new().with("examples/services").follows("examples/services/README.md") >= 3);
@@ -277,8 +287,10 @@ fn every_document_with_commands_is_run_by_a_test() {
     let followed = [
         "README.md",
         "book/src/",
+        "examples/gates/",
         "examples/hello/",
         "examples/lua/",
+        "examples/packages/",
         "examples/routing/",
         "examples/services/",
         "examples/site/",

@@ -7,7 +7,7 @@ use crate::base::format_micro_usd;
 use crate::lang::Lock;
 use crate::lang::ast::{GraphDecl, Name};
 use crate::lang::ir::ActionIr;
-use crate::lang::program::{DeclId, Program};
+use crate::lang::program::{DeclId, DeclKind, Program};
 use crate::lang::route::{PackageTerms, SecretTerms, TenantTerms, Terms};
 
 pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl, actions: &[ActionIr]) -> Terms {
@@ -20,6 +20,12 @@ pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl
         }
     }
     at_most = once.into_iter().fold(at_most, |sum, (_, usd)| sum.saturating_add(usd));
+    // Capabilities by the names they were declared with: those of imports depend on aliases.
+    let declared = |name: &Name| {
+        let found = tenant.and_then(|id| program.lookup(id.file, DeclKind::Capability, &name.value));
+        found.map_or_else(|| name.value.clone(), |id| program.capability(id).name.value.clone())
+    };
+    let written = |name: &Name| name.value.clone();
     let tenant = tenant.map(|id| program.tenant(id));
     let used: BTreeSet<&String> = actions.iter().flat_map(|action| action.secrets.values()).collect();
     let secrets = tenant
@@ -50,13 +56,14 @@ pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl
             .allow_tier
             .as_ref()
             .map_or_else(|| vec!["primary".to_owned()], |tiers| tiers.iter().map(|tier| tier.value.clone()).collect());
-        let names = |all: &Option<Vec<Name>>| {
-            let mut names: Vec<String> = all.as_ref()?.iter().map(|name| name.value.clone()).collect();
+        let names = |all: &Option<Vec<Name>>, told: &dyn Fn(&Name) -> String| {
+            let mut names: Vec<String> = all.as_ref()?.iter().map(told).collect();
             names.sort_unstable();
             names.dedup();
             Some(names)
         };
-        let (trust, capabilities) = (names(&decl.trust), names(&decl.allow_capability));
+        let trust = names(&decl.trust, &written);
+        let capabilities = names(&decl.allow_capability, &declared);
         TenantTerms { name: decl.name.value.clone(), budget, tiers, trust, capabilities, quota, weight: decl.weight }
     });
     let (packages, lock) = packages(program);

@@ -145,7 +145,7 @@ fn each_mistake_has_its_code_and_place() {
         ("a {} {}", Code::P0013, "{"),
         ("a \\ b", Code::P0013, "\\"),
         ("a;; b", Code::P0013, ";"),
-        ("a \"x\"y", Code::P0013, "y"),
+        ("a \"x\"y", Code::P0013, "\""),
         ("1 2", Code::P0013, "1"),
     ];
     for (text, code, place) in cases {

@@ -119,7 +119,7 @@ fn same(what: &str, change: impl Fn(&Files) -> Option<Files>) {
 /// The first lines of two plans that differ.
 fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> String {
     let lines = |plans: &BTreeMap<String, String>| -> Vec<String> {
-        plans.values().flat_map(|plan| plan.lines().skip(1).map(str::to_owned)).collect()
+        plans.values().flat_map(|plan| plan.lines().map(str::to_owned)).collect()
     };
     let (before, after) = (lines(before), lines(after));
     let pair = before.iter().zip(&after).find(|(before, after)| before != after);
