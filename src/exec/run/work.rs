@@ -1,7 +1,6 @@
 //! What workers do: take a task, take it all the way, and hand what came of it on. Leaves out how an
 //! action ends (`ends`).
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -116,7 +115,7 @@ impl Run<'_> {
     }
 
     /// Takes an action that a panic interrupted out of the count of those being worked on.
-    fn abandon(&self, mut shared: MutexGuard<'_, Shared>, id: ActionId) {
+    pub(super) fn abandon(&self, mut shared: MutexGuard<'_, Shared>, id: ActionId) {
         if shared.scheduler.is_active(id) {
             shared.scheduler.fail(self.engine.plan, id, Outcome::Skipped, &Reason::Cancelled);
         }
