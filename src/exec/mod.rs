@@ -20,6 +20,7 @@ mod hygiene;
 mod inputs;
 mod judge;
 mod junit;
+mod known;
 mod levels;
 mod lookup;
 mod outputs;
@@ -53,6 +54,7 @@ pub use check::unfit;
 pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Cost, Expense, Forecast, Prospect, forecast};
+pub use known::{Before, Known, is_there};
 pub use parallel::{
     Agent, Merged, Metrics, PROMPT, ParallelResult, RunPolicy, TaskResult, TaskSpec, TaskStatus, run_graph,
     run_parallel,

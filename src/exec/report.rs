@@ -73,6 +73,8 @@ pub struct Seen {
     pub folders: BTreeMap<String, FileMeta>,
     /// Paths of the workspace that were looked for and not there.
     pub absent: BTreeSet<String>,
+    /// The files that patterns match, where that is not one file of the pattern's own name.
+    pub patterns: BTreeMap<String, Vec<RelPath>>,
     /// Executables by the names of their tools in the plan.
     pub programs: BTreeMap<String, PathBuf>,
 }
@@ -111,6 +113,9 @@ pub struct RunReport {
     pub cancelled: bool,
     /// The actions that the targets need, in address order.
     pub actions: Vec<ActionReport>,
+    /// How many more the targets need, that were not looked at as nothing they depend on changed since the run
+    /// before. They count as cached.
+    pub unchanged: u64,
     /// The services that these actions use, by name.
     pub services: Vec<ServiceReport>,
     /// The tools that were looked at, by their names in the plan.
@@ -184,6 +189,9 @@ impl RunReport {
             "cancelled": self.cancelled,
             "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
         });
+        if self.unchanged > 0 {
+            report["unchanged"] = json!(self.unchanged);
+        }
         if let Some(spent) = self.spent() {
             report["spent"] = json!(spent);
         }

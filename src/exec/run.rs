@@ -18,6 +18,7 @@ use crate::exec::effects;
 use crate::exec::engine::{Engine, Prepared};
 use crate::exec::error::Error;
 use crate::exec::hygiene::Hygiene;
+use crate::exec::known::Before;
 use crate::exec::levels::Levels;
 use crate::exec::pools::Pools;
 use crate::exec::ports::Ports;
@@ -72,6 +73,8 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Where what services print is written, one file each; `None`: nowhere.
     pub service_logs: Option<PathBuf>,
+    /// What is known beforehand, where the plan is a part of one that was run.
+    pub before: Before,
     /// The id of the run.
     pub run: String,
 }
@@ -97,6 +100,7 @@ impl Request {
             replay_only: false,
             timeout: None,
             service_logs: None,
+            before: Before::default(),
             run: run.into(),
         }
     }
@@ -130,7 +134,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let memory = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit.max(1)));
     let targets =
         if request.targets.is_empty() { plan.iter().map(|(id, _)| id).collect() } else { request.targets.clone() };
-    let scheduler = Scheduler::new(&plan, &targets, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
+    let scheduler = Scheduler::new(&plan, &targets, &request.before.given, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
     let ids = scheduler.ids();
     check_isolation(&request, &ports, &plan, &ids)?;
 
@@ -181,7 +185,8 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         resume_unwind(panic);
     }
     let duration_ms = ports.clock.elapsed().saturating_sub(begun).as_millis() as u64;
-    let counts = count(&shared.reports);
+    let mut counts = count(&shared.reports);
+    counts.cached += request.before.unchanged;
     if counts.failed == 0 && counts.skipped == 0 && shared.error.is_none() {
         effects::settle(&request, &plan, &shared.reports, ports.clock.now())?;
     }
@@ -204,6 +209,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         counts,
         cancelled: ports.cancel.is_cancelled(),
         actions: shared.reports.into_values().collect(),
+        unchanged: request.before.unchanged,
         services,
         tools,
         seen,

@@ -33,7 +33,9 @@ use crate::ops::workspace::Workspace;
 use crate::plan::{ActionId, ActionKind, Class, Plan};
 use crate::store::{ClaimOutput, FileStat};
 
-pub(super) use graph::{Graph, Section, Site};
+pub(super) use graph::{Section, Site};
+
+use graph::Graph;
 
 /// Paths at most this many are looked at on one thread.
 const ONE_THREAD: usize = 2_000;

@@ -1,0 +1,134 @@
+//! A run of what is behind changed sources and missing outputs alone, where memory vouches for the rest:
+//! nothing is compiled, and no other action is looked at. Leaves out what memory holds (`memo`).
+//!
+//! Where anything does not fit, the request is run as a whole, which is always right.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::event::{Counts, Outcome};
+use crate::exec::{Error as ExecError, Known, NoSecrets, Nobody, Request, is_there};
+use crate::ops::Error;
+use crate::ops::check::plan;
+use crate::ops::memo::{Behind, Misplaced, Section};
+use crate::ops::places::failed_actions;
+use crate::ops::ports::{Keep, notices};
+use crate::ops::run::{Asked, Carried, RunContext, RunOptions, RunReply, carry_out, place, requested};
+use crate::ops::workspace::{Locations, open};
+use crate::store::{Cas, ClaimOutput};
+
+/// Runs what is behind what changed. `None`: the request must be run as a whole.
+pub fn run_behind(
+    behind: Behind,
+    locations: &Locations,
+    params: &BTreeMap<String, String>,
+    options: &RunOptions,
+    context: &RunContext,
+) -> Result<Option<RunReply>, Error> {
+    let begun = context.clock.elapsed();
+    let site = behind.graph.site().clone();
+    let (root, store, state) = (PathBuf::from(&site.root), PathBuf::from(&site.store), PathBuf::from(&site.state));
+    if behind.readers.is_empty() {
+        let keep = Keep::open(&store, &state, &context.clock, &notices(&context.sink, &context.clock, ""))?;
+        let Some(misplaced) = behind.misplaced(&BTreeMap::new()) else { return Ok(None) };
+        if !put(&misplaced, &keep, options.jobs)? {
+            return Ok(None);
+        }
+        let counts = Counts { cached: behind.actions(), ..Counts::default() };
+        let outputs = behind.outputs();
+        behind.keep(&root, BTreeMap::new(), &misplaced, None);
+        let duration_ms = context.clock.elapsed().saturating_sub(begun).as_millis() as u64;
+        return Ok(Some(RunReply { outputs, counts, duration_ms, ..RunReply::default() }));
+    }
+    let Some(Section { plan: part, before, asked, numbers }) = behind.section() else { return Ok(None) };
+    let given = before.given.iter().filter_map(|id| before.known.get(id)).flat_map(|known| &known.outputs);
+    let given: Vec<_> = given.map(|output| output.entry.clone()).collect();
+    let part = Arc::new(part);
+    let places = [&site.store, &site.state, &site.out].into_iter().chain(&site.excluded);
+    let request = |id: &str| {
+        Ok(Request {
+            target: behind.graph.target().to_owned(),
+            targets: asked,
+            excluded: places.map(PathBuf::from).collect(),
+            before,
+            ..requested(Arc::clone(&part), &root, &state, id, options)
+        })
+    };
+    let target = Asked {
+        target: behind.graph.target(),
+        store: &store,
+        state: &state,
+        secrets: Arc::new(NoSecrets),
+        approver: Arc::new(Nobody),
+        given: &given,
+    };
+    let Carried { report, keep } = match carry_out(target, request, options, context) {
+        Ok(carried) => carried,
+        // What was given is lost: it can be made again only with what it depends on itself.
+        Err(Error::Exec { error: ExecError::StoreLoses { .. }, .. } | Error::Lost { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut done: BTreeMap<u32, Known> = BTreeMap::new();
+    for action in &report.actions {
+        let is_done = matches!(action.outcome, Outcome::Ran | Outcome::Cached | Outcome::CutOff);
+        let number = part.find(&action.addr).and_then(|id| numbers.get(id.index()).copied());
+        if let (true, Some(number), Some(key)) = (is_done, number, action.key) {
+            let output = |output: &crate::exec::OutputReport| ClaimOutput {
+                name: output.name.clone(),
+                entry: output.entry.clone(),
+            };
+            let outputs = action.outputs.iter().map(output).collect();
+            done.insert(number, Known { key, outputs, logs: action.logs });
+        }
+    }
+    let has_failed = report.error_kind().is_some() || report.cancelled || done.len() < report.actions.len();
+    let mut outputs = behind.outputs();
+    if options.materialize {
+        let made = done.iter().map(|(number, known)| (*number, known.outputs.clone())).collect();
+        let Some(misplaced) = behind.misplaced(&made) else { return Ok(None) };
+        if !put(&misplaced, &keep, options.jobs)? {
+            return Ok(None);
+        }
+        keep.store.flush()?;
+        if has_failed {
+            outputs = misplaced.into_iter().map(|item| item.path).collect();
+        } else {
+            behind.keep(&root, done, &misplaced, Some(&report));
+        }
+    }
+    let mut reply = RunReply { outputs, counts: report.counts, ..RunReply::default() };
+    if has_failed {
+        // Where a failed action is declared, only the specs know. They are as they were.
+        let mut workspace = open(locations)?;
+        let graph = part.graph.clone();
+        let planned = plan(&mut workspace, &graph, params)?;
+        let sources = &workspace.compiled.program.sources;
+        reply.failures = failed_actions(&report, &planned.expansion, sources);
+    }
+    reply.duration_ms = context.clock.elapsed().saturating_sub(begun).as_millis() as u64;
+    reply.reports.push(report);
+    Ok(Some(reply))
+}
+
+/// Puts outputs in their places, several at once where there are many. `false` if the store lacks something.
+fn put(misplaced: &[Misplaced], keep: &Keep, jobs: usize) -> Result<bool, Error> {
+    /// Outputs that are worth another thread.
+    const MANY: usize = 64;
+    let cas: &dyn Cas = keep.store.as_ref();
+    let all = |items: &[Misplaced]| items.iter().try_for_each(|item| place(cas, &item.output.entry, Path::new(&item.path)));
+    let share = misplaced.len().div_ceil(jobs.clamp(1, 8)).max(MANY);
+    let placed = std::thread::scope(|scope| {
+        let threads: Vec<_> = misplaced.chunks(share).skip(1).map(|items| scope.spawn(move || all(items))).collect();
+        let mine = misplaced.chunks(share).next().map_or(Ok(()), all);
+        threads.into_iter().fold(mine, |result, thread| match thread.join() {
+            Ok(other) => result.and(other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    });
+    match placed {
+        Ok(()) => Ok(true),
+        Err(Error::Lost { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
