@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::event::{Counts, Outcome};
-use crate::exec::{Error as ExecError, Known, NoSecrets, Nobody, Request, is_there};
+use crate::exec::{Error as ExecError, Known, NoSecrets, Nobody, Request};
 use crate::ops::Error;
 use crate::ops::check::plan;
 use crate::ops::memo::{Behind, Misplaced, Section};

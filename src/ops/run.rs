@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Clock, Digest, Entry, Environment};
+use crate::base::{Clock, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
 use crate::exec::{Approver, CancelToken, Ports, Request, RunReport, SandboxRunner, Secrets, execute, is_there};

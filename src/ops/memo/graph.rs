@@ -237,13 +237,11 @@ impl Graph {
     /// The actions that read files, given by their entries; `None` if one of the files is read by something else.
     pub(super) fn readers(&self, entries: &BTreeSet<u32>) -> Option<BTreeSet<u32>> {
         let mut readers = BTreeSet::new();
-        let mut found = BTreeSet::new();
+        let mut found: BTreeSet<u32> = BTreeSet::new();
         for pattern in 0..self.index.matched.begins.len() {
-            let before = found.len();
-            let changed = self.index.matched.get(pattern).iter().filter(|entry| entries.contains(entry));
-            let changed: Vec<u32> = changed.copied().collect();
-            found.extend(&changed);
-            if !changed.is_empty() || found.len() > before {
+            let changed = self.index.matched.get(pattern).iter().copied().filter(|entry| entries.contains(entry));
+            let count = changed.map(|entry| found.insert(entry)).count();
+            if count > 0 {
                 readers.extend(self.index.readers.get(pattern));
             }
         }
