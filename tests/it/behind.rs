@@ -52,8 +52,10 @@ fn since(workspace: &Workspace, before: &BTreeSet<String>) -> Done {
             match event["event"].as_str() {
                 Some("action-started") => drop(done.started.insert(addr())),
                 Some("action-finished") => {
-                    let reason = format!("{} {}", event["outcome"], event["reason"]);
-                    done.finished.insert(addr(), reason);
+                    // The run that made a known result has another name in the twin.
+                    let mut reason = event["reason"].clone();
+                    reason.as_object_mut().expect("an object").remove("run");
+                    done.finished.insert(addr(), format!("{} {reason}", event["outcome"]));
                 }
                 _ => {}
             }
