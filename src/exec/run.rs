@@ -134,7 +134,8 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let memory = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit.max(1)));
     let targets =
         if request.targets.is_empty() { plan.iter().map(|(id, _)| id).collect() } else { request.targets.clone() };
-    let scheduler = Scheduler::new(&plan, &targets, &request.before.given, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
+    let scheduler =
+        Scheduler::new(&plan, &targets, &request.before.given, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
     let ids = scheduler.ids();
     check_isolation(&request, &ports, &plan, &ids)?;
 

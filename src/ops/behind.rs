@@ -31,7 +31,7 @@ pub fn run_behind(
     let (root, store, state) = (PathBuf::from(&site.root), PathBuf::from(&site.store), PathBuf::from(&site.state));
     if behind.readers.is_empty() {
         let keep = Keep::open(&store, &state, &context.clock, &notices(&context.sink, &context.clock, ""))?;
-        let Some(misplaced) = behind.misplaced(&BTreeMap::new()) else { return Ok(None) };
+        let Some(misplaced) = behind.misplaced(&root, &BTreeMap::new()) else { return Ok(None) };
         if !put(&misplaced, &keep, options.jobs)? {
             return Ok(None);
         }
@@ -86,7 +86,7 @@ pub fn run_behind(
     let mut outputs = behind.outputs();
     if options.materialize {
         let made = done.iter().map(|(number, known)| (*number, known.outputs.clone())).collect();
-        let Some(misplaced) = behind.misplaced(&made) else { return Ok(None) };
+        let Some(misplaced) = behind.misplaced(&root, &made) else { return Ok(None) };
         if !put(&misplaced, &keep, options.jobs)? {
             return Ok(None);
         }
@@ -116,7 +116,8 @@ fn put(misplaced: &[Misplaced], keep: &Keep, jobs: usize) -> Result<bool, Error>
     /// Outputs that are worth another thread.
     const MANY: usize = 64;
     let cas: &dyn Cas = keep.store.as_ref();
-    let all = |items: &[Misplaced]| items.iter().try_for_each(|item| place(cas, &item.output.entry, Path::new(&item.path)));
+    let all =
+        |items: &[Misplaced]| items.iter().try_for_each(|item| place(cas, &item.output.entry, Path::new(&item.path)));
     let share = misplaced.len().div_ceil(jobs.clamp(1, 8)).max(MANY);
     let placed = std::thread::scope(|scope| {
         let threads: Vec<_> = misplaced.chunks(share).skip(1).map(|items| scope.spawn(move || all(items))).collect();

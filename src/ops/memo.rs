@@ -116,9 +116,11 @@ struct Look {
 /// Looks at entries, the first of which has a number. `None` if the ground is not as it was.
 fn look(dir: &OwnedFd, entries: &[Entry], first: usize, memo: &Memo) -> Option<Look> {
     let mut found = Look::default();
-    for (at, entry) in entries.iter().enumerate() {
-        let at = (first + at) as u32;
-        match stands(dir, entry, memo.written) {
+    let mut near = Near { dir, fd: None, prefix: "" };
+    for (number, entry) in entries.iter().enumerate() {
+        let at = (first + number) as u32;
+        let (fd, path) = near.to(&entry.path, entries.get(number + 1).map_or("", |next| next.path.as_str()));
+        match stands(fd, path, entry, memo.written) {
             Some(Standing::Told) => {}
             Some(Standing::Compared(stat)) => found.compared.push((at, stat)),
             None if memo.graph.is_none() || entry.part == Part::Ground => return None,
@@ -127,6 +129,35 @@ fn look(dir: &OwnedFd, entries: &[Entry], first: usize, memo: &Memo) -> Option<L
         }
     }
     Some(found)
+}
+
+/// Where entries are looked at from: a folder that many of them lie in is found once.
+struct Near<'a> {
+    dir: &'a OwnedFd,
+    fd: Option<OwnedFd>,
+    /// The way from `dir` to `fd`, with a `/` at the end.
+    prefix: &'a str,
+}
+
+impl<'a> Near<'a> {
+    /// Bytes of the way that are worth opening a folder.
+    const WORTH: usize = 6;
+
+    fn to(&mut self, path: &'a str, next: &str) -> (&OwnedFd, &'a str) {
+        let same = path.bytes().zip(next.bytes()).take_while(|(a, b)| a == b).count();
+        let common = path.as_bytes()[..same].iter().rposition(|byte| *byte == b'/').map_or(0, |cut| cut + 1);
+        let is_below = self.fd.is_some() && path.starts_with(self.prefix);
+        let known = if is_below { self.prefix.len() } else { 0 };
+        if common >= known + Self::WORTH {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            self.fd = rustix::fs::openat(self.dir.as_fd(), &path[..common], flags, Mode::empty()).ok();
+            self.prefix = &path[..common];
+        }
+        match &self.fd {
+            Some(fd) if path.starts_with(self.prefix) => (fd, &path[self.prefix.len()..]),
+            _ => (self.dir, path),
+        }
+    }
 }
 
 /// Whether there is a file where there was one. What else may be there means something else to a pattern.
@@ -201,7 +232,7 @@ impl Behind {
 
     /// The outputs that have to be put in their places, given the actions that were done and what they have
     /// now: those of these actions, and those that are not as they were.
-    pub(super) fn misplaced(&self, done: &BTreeMap<u32, Vec<ClaimOutput>>) -> Option<Vec<Misplaced>> {
+    pub(super) fn misplaced(&self, root: &Path, done: &BTreeMap<u32, Vec<ClaimOutput>>) -> Option<Vec<Misplaced>> {
         let mut all = Vec::new();
         for placed in self.graph.placed() {
             let is_done = done.contains_key(&placed.action);
@@ -213,9 +244,9 @@ impl Behind {
                 Some(outputs) => outputs.clone(),
                 None => self.graph.known(placed.action, &self.memo.known)?.outputs,
             };
-            let path = self.memo.entries.get(placed.first as usize)?.path.clone();
+            let path = root.join(&self.memo.entries.get(placed.first as usize)?.path);
             let output = outputs.into_iter().nth(placed.output as usize)?;
-            all.push(Misplaced { path: PathBuf::from(path), output, placed: *placed });
+            all.push(Misplaced { path, output, placed: *placed });
         }
         Some(all)
     }
@@ -230,7 +261,7 @@ impl Behind {
         placed: &[Misplaced],
         report: Option<&RunReport>,
     ) -> Option<()> {
-        let list = List { dir: open_dir(root)?, part: Part::Ground, entries: Vec::new() };
+        let list = List::new(root, Part::Ground)?;
         for at in self.changed.clone() {
             let entry = self.memo.entries.get(at as usize)?;
             if entry.part != Part::Source {
@@ -245,7 +276,7 @@ impl Behind {
             self.memo.set(at, stat, *digest);
         }
         for item in placed {
-            let mut list = List { dir: open_dir(root)?, part: Part::Output, entries: Vec::new() };
+            let mut list = List::new(root, Part::Output)?;
             list.output(&item.path, digest_of(&item.output))?;
             if list.entries.len() != item.placed.count as usize {
                 // A folder that holds more or less than it did moves all that comes after it.
@@ -297,9 +328,9 @@ enum Standing {
     Compared(FileStat),
 }
 
-/// Whether what an entry describes is as it was; `None` if not.
-fn stands(dir: &OwnedFd, entry: &Entry, written: i64) -> Option<Standing> {
-    let found = rustix::fs::statat(dir.as_fd(), entry.path.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+/// Whether what an entry describes is as it was; `None` if not. `path` leads to it from `dir`.
+fn stands(dir: &OwnedFd, path: &str, entry: &Entry, written: i64) -> Option<Standing> {
+    let found = rustix::fs::statat(dir.as_fd(), path, AtFlags::SYMLINK_NOFOLLOW);
     match (entry.kind, found) {
         (Kind::Absent, Err(_)) => Some(Standing::Told),
         (Kind::Absent, Ok(_)) | (_, Err(_)) => None,
@@ -310,15 +341,14 @@ fn stands(dir: &OwnedFd, entry: &Entry, written: i64) -> Option<Standing> {
             }
             if kind == Kind::List && stat.mode == entry.stat.mode {
                 // What is written in place of a file changes its folder, and not the names in it.
-                let same = listing(dir, &entry.path)? == entry.digest;
+                let same = listing(dir, path)? == entry.digest;
                 return same.then_some(Standing::Compared(stat));
             }
             // A file that was only touched holds what it held; a folder may hold something else.
             if kind != Kind::Content || stat.size != entry.stat.size || stat.mode != entry.stat.mode {
                 return None;
             }
-            let file =
-                rustix::fs::openat(dir.as_fd(), entry.path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            let file = rustix::fs::openat(dir.as_fd(), path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
             let mut bytes = Vec::new();
             std::io::Read::read_to_end(&mut std::fs::File::from(file.ok()?), &mut bytes).ok()?;
             (Digest::of_blob(&bytes) == entry.digest).then_some(Standing::Compared(stat))
@@ -433,8 +463,7 @@ fn collect(
     if plan.actions.iter().any(|action| matches!(action.spec.kind, ActionKind::Approval(_))) {
         return None;
     }
-    let dir = open_dir(&workspace.root)?;
-    let mut list = List { dir, part: Part::Ground, entries: Vec::new() };
+    let mut list = List::new(&workspace.root, Part::Ground)?;
     for (_, source) in workspace.compiled.program.sources.iter() {
         // What is not in the workspace is the program's own, or is pinned by the lock file, which is.
         if !source.name.starts_with('<') {
@@ -526,11 +555,18 @@ fn collect(
 
 struct List {
     dir: OwnedFd,
+    /// The way to `dir`, with a `/` at the end: what lies below is named by the rest.
+    root: String,
     part: Part,
     entries: Vec<Entry>,
 }
 
 impl List {
+    fn new(root: &Path, part: Part) -> Option<Self> {
+        let way = format!("{}/", root.to_str()?.trim_end_matches('/'));
+        Some(Self { dir: open_dir(root)?, root: way, part, entries: Vec::new() })
+    }
+
     fn stat(&self, path: &str) -> Option<FileStat> {
         rustix::fs::statat(self.dir.as_fd(), path, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| stat_of(&stat))
     }
@@ -575,7 +611,8 @@ impl List {
     }
 
     fn put(&mut self, kind: Kind, path: &str, stat: FileStat, digest: Digest) {
-        self.entries.push(Entry { kind, part: self.part, path: path.to_owned(), stat, digest });
+        let path = path.strip_prefix(&self.root).filter(|rest| !rest.is_empty()).unwrap_or(path).to_owned();
+        self.entries.push(Entry { kind, part: self.part, path, stat, digest });
     }
 
     fn absent(&mut self, path: &str) {
@@ -644,7 +681,7 @@ mod tests {
     use crate::base::SystemClock;
 
     fn memo_of(dir: &Path, file: &str) -> Memo {
-        let mut list = List { dir: open_dir(dir).unwrap(), part: Part::Ground, entries: Vec::new() };
+        let mut list = List::new(dir, Part::Ground).unwrap();
         let digest = Digest::of_blob(&std::fs::read(dir.join(file)).unwrap());
         list.content(file, digest, None).unwrap();
         list.absent("missing");
@@ -685,7 +722,7 @@ mod tests {
         let memo = memo_of(dir.path(), "a");
         let fd = open_dir(dir.path()).unwrap();
         let all = |memo: &Memo, written| {
-            let told = |entry| Some(matches!(stands(&fd, entry, written)?, Standing::Told));
+            let told = |entry: &Entry| Some(matches!(stands(&fd, &entry.path, entry, written)?, Standing::Told));
             memo.entries.iter().try_fold(true, |all, entry| Some(told(entry)? & all))
         };
         assert_eq!(all(&memo, i64::MAX), Some(true));

@@ -65,8 +65,8 @@ pub use crate::store::{GcOptions, Holder, LocalStore, RunRow};
 pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
 pub use attest::{Attest, attest_summary, attest_verified};
 pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
-pub use behind::run_behind;
 pub use backup::{BackupReply, backup_state, restore_state};
+pub use behind::run_behind;
 pub use bundles::{
     BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, VerifyRequest, default_dir, find_archive, make,
     verify, verify_made,

@@ -388,8 +388,8 @@ pub(super) fn carry_out(
         approver,
         inventory: Arc::new(Inventories),
     };
-    let report = request(&id)
-        .and_then(|request| execute(request, ports).map_err(|error| Error::Exec { error, place: None }));
+    let report =
+        request(&id).and_then(|request| execute(request, ports).map_err(|error| Error::Exec { error, place: None }));
     let report = match report {
         Ok(report) => report,
         Err(error) => {

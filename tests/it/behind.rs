@@ -86,9 +86,10 @@ impl Case {
     }
 
     fn written(&self, random: &mut Random) -> String {
-        let mut spec = "partita edition=1\n\ngate sound kind=content {\n    param made type=artifact.json\n    require \
+        let mut spec =
+            "partita edition=1\n\ngate sound kind=content {\n    param made type=artifact.json\n    require \
                         made.bad ne 1 else=\"it is bad\"\n}\n\ngraph g {\n"
-            .to_owned();
+                .to_owned();
         for (number, (file, above)) in self.nodes.iter().enumerate() {
             let _ = writeln!(spec, "    node n{number} {{\n        input \"src/{file}.json\"");
             let mut merged = format!("\"src/{file}.json\"");
@@ -112,8 +113,9 @@ impl Case {
 }
 
 fn object(random: &mut Random) -> String {
-    let mut members: Vec<String> =
-        (0..=random.below(2)).map(|_| format!("\"{}\":{}", ["a", "b", "c"][random.below(3)], random.below(3))).collect();
+    let mut members: Vec<String> = (0..=random.below(2))
+        .map(|_| format!("\"{}\":{}", ["a", "b", "c"][random.below(3)], random.below(3)))
+        .collect();
     members.sort();
     members.dedup_by_key(|member| member[..3].to_owned());
     if random.below(12) == 0 {
@@ -258,7 +260,8 @@ fn only_what_is_behind_a_change_takes_part() {
     // It is on record, with what was not looked at; what took no part is explained by the run in which it did.
     let runs_now = runs(&workspace);
     let last = runs_now.difference(&before).next().expect("a run").clone();
-    let report = std::fs::read_to_string(workspace.state().join("runs").join(last).join("report.json")).expect("a report");
+    let report =
+        std::fs::read_to_string(workspace.state().join("runs").join(last).join("report.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     assert_eq!((&report["unchanged"], &report["cached"], &report["ran"]), (&3.into(), &3.into(), &1.into()));
     run(&workspace, &["why", "g/n/b"]).ok().prints("the input `in/b` changed");

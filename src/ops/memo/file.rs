@@ -309,7 +309,8 @@ mod tests {
             stat: FileStat { ino: 7, mtime_ns: -1, ..NOTHING },
             digest: Digest::of_blob(path.as_bytes()),
         };
-        let absent = Entry { kind: Kind::Absent, part: Part::Ground, path: "no".into(), stat: NOTHING, digest: NO_DIGEST };
+        let absent =
+            Entry { kind: Kind::Absent, part: Part::Ground, path: "no".into(), stat: NOTHING, digest: NO_DIGEST };
         Memo {
             written: 5,
             actions: 3,

@@ -105,10 +105,10 @@ pub(super) fn write_graph(
             results.push(Vec::new());
             continue;
         };
-        let outputs = done.outputs.iter().map(|output| crate::store::ClaimOutput {
-            name: output.name.clone(),
-            entry: output.entry.clone(),
-        });
+        let outputs = done
+            .outputs
+            .iter()
+            .map(|output| crate::store::ClaimOutput { name: output.name.clone(), entry: output.entry.clone() });
         let known = Known { key: done.key?, outputs: outputs.collect(), logs: done.logs };
         results.push(postcard::to_allocvec(&known).ok()?);
     }
@@ -131,7 +131,9 @@ pub(super) fn write_graph(
     let (mut matched, mut readers) = (Lists::default(), Lists::default());
     for (pattern, actions) in patterns {
         match report.seen.patterns.get(pattern) {
-            Some(files) => matched.push(files.iter().map(|file| entry_of.get(file.as_str()).copied()).collect::<Option<Vec<_>>>()?),
+            Some(files) => {
+                matched.push(files.iter().map(|file| entry_of.get(file.as_str()).copied()).collect::<Option<Vec<_>>>()?)
+            }
             None => matched.push(entry_of.get(pattern).copied()),
         }
         readers.push(actions);
@@ -260,7 +262,8 @@ impl Graph {
             }
         }
         let producers = |action: &u32| self.index.producers.get(*action as usize).iter().copied();
-        let given: BTreeSet<u32> = behind.iter().flat_map(producers).filter(|action| !behind.contains(action)).collect();
+        let given: BTreeSet<u32> =
+            behind.iter().flat_map(producers).filter(|action| !behind.contains(action)).collect();
         let numbers: Vec<u32> = behind.union(&given).copied().collect();
         let mut pieces = Vec::with_capacity(numbers.len());
         for number in &numbers {
