@@ -4,7 +4,7 @@
 //! Where anything does not fit, the request is run as a whole, which is always right.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::event::{Counts, Outcome};
@@ -14,9 +14,9 @@ use crate::ops::check::plan;
 use crate::ops::memo::{Behind, Misplaced, Section};
 use crate::ops::places::failed_actions;
 use crate::ops::ports::{Keep, notices};
-use crate::ops::run::{Asked, Carried, RunContext, RunOptions, RunReply, carry_out, place, requested};
+use crate::ops::run::{Asked, Carried, RunContext, RunOptions, RunReply, carry_out, place_all, requested};
 use crate::ops::workspace::{Locations, open};
-use crate::store::{Cas, ClaimOutput};
+use crate::store::ClaimOutput;
 
 /// Runs what is behind what changed. `None`: the request must be run as a whole.
 pub fn run_behind(
@@ -111,23 +111,10 @@ pub fn run_behind(
     Ok(Some(reply))
 }
 
-/// Puts outputs in their places, several at once where there are many. `false` if the store lacks something.
+/// Puts outputs in their places. `false` if the store lacks something.
 fn put(misplaced: &[Misplaced], keep: &Keep, jobs: usize) -> Result<bool, Error> {
-    /// Outputs that are worth another thread.
-    const MANY: usize = 64;
-    let cas: &dyn Cas = keep.store.as_ref();
-    let all =
-        |items: &[Misplaced]| items.iter().try_for_each(|item| place(cas, &item.output.entry, Path::new(&item.path)));
-    let share = misplaced.len().div_ceil(jobs.clamp(1, 8)).max(MANY);
-    let placed = std::thread::scope(|scope| {
-        let threads: Vec<_> = misplaced.chunks(share).skip(1).map(|items| scope.spawn(move || all(items))).collect();
-        let mine = misplaced.chunks(share).next().map_or(Ok(()), all);
-        threads.into_iter().fold(mine, |result, thread| match thread.join() {
-            Ok(other) => result.and(other),
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    });
-    match placed {
+    let items: Vec<_> = misplaced.iter().map(|item| (&item.output.entry, item.path.as_path())).collect();
+    match place_all(keep.store.as_ref(), &items, jobs) {
         Ok(()) => Ok(true),
         Err(Error::Lost { .. }) => Ok(false),
         Err(error) => Err(error),

@@ -310,7 +310,7 @@ fn run_once(
     let cas: Arc<dyn Cas> = keep.store.clone();
     let mut outputs = Vec::new();
     if options.materialize {
-        outputs = put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, &mut reply.outputs)?;
+        outputs = put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, options.jobs, &mut reply.outputs)?;
     }
     keep.snapshots.inner.save()?;
     keep.store.flush()?;
@@ -514,9 +514,11 @@ fn put_outputs(
     report: &RunReport,
     cas: &dyn Cas,
     out: &Path,
+    jobs: usize,
     placed: &mut Vec<PathBuf>,
 ) -> Result<Vec<PlacedOutput>, Error> {
     let mut all = Vec::new();
+    let mut entries = Vec::new();
     for (id, name) in &chosen.outputs {
         let action = plan.action(*id);
         let Some(done) = report.action(&action.addr) else { continue };
@@ -526,18 +528,49 @@ fn put_outputs(
         let Some(at) = done.outputs.iter().position(|output| output.name == *name) else { continue };
         let output = &done.outputs[at];
         let dest = output.path.under(&out.join(&action.addr));
-        place(cas, &output.entry, &dest)?;
         let digest = match &output.entry {
             Entry::File { digest, .. } => Some(*digest),
             Entry::Dir { .. } | Entry::Symlink { .. } => None,
         };
+        entries.push(&output.entry);
         placed.push(dest.clone());
         all.push(PlacedOutput { path: dest, digest, action: *id, output: at });
     }
+    let items: Vec<(&Entry, &Path)> = entries.into_iter().zip(all.iter().map(|placed| placed.path.as_path())).collect();
+    place_all(cas, &items, jobs)?;
     Ok(all)
 }
 
-pub(super) fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
+/// Puts outputs in their places, several at once where there are many.
+pub(super) fn place_all(cas: &dyn Cas, items: &[(&Entry, &Path)], jobs: usize) -> Result<(), Error> {
+    /// Outputs that are worth another thread.
+    const MANY: usize = 64;
+    /// Threads that a disk has any use for.
+    const THREADS: usize = 8;
+    let all = |items: &[(&Entry, &Path)]| items.iter().try_for_each(|(entry, dest)| place(cas, entry, dest));
+    let mut share = items.len().div_ceil(jobs.clamp(1, THREADS)).max(MANY);
+    if items.len() > share {
+        let mut dests: Vec<&Path> = items.iter().map(|(_, dest)| *dest).collect();
+        dests.sort_unstable();
+        if dests.windows(2).any(|pair| pair[1].starts_with(pair[0])) {
+            // One lies in the place of another: the last of them stays, as it does with one thread.
+            share = items.len();
+        }
+    }
+    let mut shares = items.chunks(share);
+    let mine = shares.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = shares.map(|items| scope.spawn(move || all(items))).collect();
+        let mut result = all(mine);
+        for thread in threads {
+            let other = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            result = result.and(other);
+        }
+        result
+    })
+}
+
+fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
     match materialize(cas, entry, dest)? {
         Found::Whole(()) => Ok(()),
         Found::Missing | Found::Corrupt => Err(Error::Lost { path: dest.to_owned() }),
