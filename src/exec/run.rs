@@ -75,9 +75,18 @@ pub struct Request {
     pub service_logs: Option<PathBuf>,
     /// What is known beforehand, where the plan is a part of one that was run.
     pub before: Before,
+    /// Who keeps what attempts have left until it may be cleared away.
+    pub leavings: Leavings,
     /// The id of the run.
     pub run: String,
 }
+
+/// Folders that a run used up. They are cleared away when the last clone of this is dropped: who makes many files
+/// after a run keeps one for so long, as a file system that just freed very many inodes takes long to find one that
+/// it may give out. (Measured on ext4: 2,000 folders made after the leavings of 2,000 actions were deleted took four times
+/// as long as before.)
+#[derive(Clone, Debug, Default)]
+pub struct Leavings(Arc<Mutex<Vec<Scratch>>>);
 
 impl Request {
     /// A request for all of a plan, with nothing out of the ordinary.
@@ -101,6 +110,7 @@ impl Request {
             timeout: None,
             service_logs: None,
             before: Before::default(),
+            leavings: Leavings::default(),
             run: run.into(),
         }
     }
@@ -195,7 +205,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
     ports.sink.event(&envelope(&request, seq + 1, ports.clock.now(), finished));
     let flushed = ports.cas.flush();
-    drop(scratch);
+    request.leavings.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     drop(hygiene);
     if let Some(error) = shared.error {
         return Err(error);
@@ -237,6 +247,7 @@ fn check_isolation(request: &Request, ports: &Ports, plan: &Plan, ids: &[ActionI
 }
 
 /// A directory that goes when the run does.
+#[derive(Debug)]
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
