@@ -63,7 +63,8 @@ pub fn run_behind(
         approver: Arc::new(Nobody),
         given: &given,
     };
-    let Carried { report, keep } = match carry_out(target, request, options, context) {
+    // What attempts left goes at the end.
+    let Carried { report, keep, leavings: _leavings } = match carry_out(target, request, options, context) {
         Ok(carried) => carried,
         // What was given is lost: it can be made again only with what it depends on itself.
         Err(Error::Exec { error: ExecError::StoreLoses { .. }, .. } | Error::Lost { .. }) => return Ok(None),

@@ -9,7 +9,9 @@ use std::time::Duration;
 use crate::base::{Clock, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
-use crate::exec::{Approver, CancelToken, Ports, Request, RunReport, SandboxRunner, Secrets, execute, is_there};
+use crate::exec::{
+    Approver, CancelToken, Leavings, Ports, Request, RunReport, SandboxRunner, Secrets, execute, is_there,
+};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
@@ -300,18 +302,20 @@ fn run_once(
         approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
         given: &[],
     };
-    let Carried { report, keep } = carry_out(asked, request, options, context).map_err(|error| match error {
-        Error::Exec { error, .. } => {
-            let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
-            Error::Exec { error, place }
-        }
-        other => other,
-    })?;
+    let Carried { report, keep, leavings } =
+        carry_out(asked, request, options, context).map_err(|error| match error {
+            Error::Exec { error, .. } => {
+                let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
+                Error::Exec { error, place }
+            }
+            other => other,
+        })?;
     let cas: Arc<dyn Cas> = keep.store.clone();
     let mut outputs = Vec::new();
     if options.materialize {
         outputs = put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, options.jobs, &mut reply.outputs)?;
     }
+    drop(leavings);
     keep.snapshots.inner.save()?;
     keep.store.flush()?;
     if let Some(key) = &options.memo {
@@ -353,6 +357,8 @@ pub(super) struct Asked<'a> {
 pub(super) struct Carried {
     pub(super) report: RunReport,
     pub(super) keep: Keep,
+    /// Dropped when outputs are in their places.
+    pub(super) leavings: Leavings,
 }
 
 /// Carries a request out, with a journal, a report and a place in the history.
@@ -388,8 +394,10 @@ pub(super) fn carry_out(
         approver,
         inventory: Arc::new(Inventories),
     };
-    let report =
-        request(&id).and_then(|request| execute(request, ports).map_err(|error| Error::Exec { error, place: None }));
+    let leavings = Leavings::default();
+    let report = request(&id)
+        .map(|request| Request { leavings: leavings.clone(), ..request })
+        .and_then(|request| execute(request, ports).map_err(|error| Error::Exec { error, place: None }));
     let report = match report {
         Ok(report) => report,
         Err(error) => {
@@ -412,7 +420,7 @@ pub(super) fn carry_out(
         RunStatus::Succeeded
     };
     history.finish_run(&id, status, report.counts, report.duration_ms)?;
-    Ok(Carried { report, keep })
+    Ok(Carried { report, keep, leavings })
 }
 
 /// The ledger of effects, where a plan has any.
