@@ -151,7 +151,7 @@ impl<'a> Engine<'a> {
         let before = &request.before;
         let given = |id: ActionId| {
             let known = before.known.get(&id).filter(|_| before.given.contains(&id))?;
-            Some(Made { outputs: Arc::new(known.outputs.clone()), fresh: false })
+            Some(Made { outputs: Arc::new(known.outputs.clone()), fresh: before.fresh.contains(&id) })
         };
         Self {
             plan,
@@ -164,7 +164,7 @@ impl<'a> Engine<'a> {
             made: plan.iter().map(|(id, _)| RwLock::new(given(id))).collect(),
             empty_log: OnceLock::new(),
             services,
-            deadline: request.bound().map(|bound| ports.clock.elapsed() + bound),
+            deadline: request.bound().map(|bound| before.begun.unwrap_or_else(|| ports.clock.elapsed()) + bound),
             serving: Mutex::default(),
         }
     }

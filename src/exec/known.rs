@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ActionKey, Digest, Entry};
+use crate::event::{Outcome, Reason};
 use crate::exec::levels::Levels;
-use crate::plan::ActionId;
+use crate::plan::{ActionId, Plan};
 use crate::store::{Cas, ClaimOutput};
 
 /// The result that an action had.
@@ -30,10 +32,30 @@ pub struct Before {
     pub known: BTreeMap<ActionId, Known>,
     /// Actions that are there for their results alone, as nothing they depend on changed.
     pub given: BTreeSet<ActionId>,
-    /// Actions that read a file which changed.
+    /// Those of them that were executed in this run, by a part before this one.
+    pub fresh: BTreeSet<ActionId>,
+    /// Actions that take in something which changed.
     pub changed: BTreeSet<ActionId>,
+    /// Actions that did not end well in a part before this one: they are not tried again, and what needs them is
+    /// not tried at all.
+    pub failed: BTreeMap<ActionId, (Outcome, Reason)>,
+    /// How many actions a later part may look at.
+    pub later: u64,
+    /// When the run began, if that was before this part.
+    pub begun: Option<Duration>,
     /// How many actions the targets need that are not looked at, as nothing they depend on changed.
     pub unchanged: u64,
+}
+
+/// A further part of a plan, of which it is known only what it is when another has been run.
+#[derive(Debug)]
+pub struct Part {
+    /// The plan of it.
+    pub plan: Arc<Plan>,
+    /// The actions that are looked at.
+    pub targets: Vec<ActionId>,
+    /// What is known beforehand.
+    pub before: Before,
 }
 
 /// Whether a store has all of some outputs. It may lose them the moment after.

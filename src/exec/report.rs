@@ -128,6 +128,27 @@ impl RunReport {
     /// The version of the written form.
     pub const VERSION: u32 = 1;
 
+    /// What came of two parts of one run, the second after the first.
+    pub(super) fn and(mut self, later: Self) -> Self {
+        self.actions.extend(later.actions);
+        self.actions.sort_by(|a, b| a.addr.cmp(&b.addr));
+        self.services.extend(later.services);
+        self.tools.extend(later.tools);
+        self.seen.files.extend(later.seen.files);
+        self.seen.folders.extend(later.seen.folders);
+        self.seen.absent.extend(later.seen.absent);
+        self.seen.patterns.extend(later.seen.patterns);
+        self.seen.programs.extend(later.seen.programs);
+        let more = later.counts;
+        self.counts.ran += more.ran;
+        self.counts.cached += more.cached;
+        self.counts.cut_off += more.cut_off;
+        self.counts.failed += more.failed;
+        self.counts.skipped += more.skipped;
+        self.cancelled |= later.cancelled;
+        self
+    }
+
     /// What decides the exit status; `None` if all went well. A cancelled run is not judged here:
     /// only the front knows by which signal it was stopped.
     pub fn error_kind(&self) -> Option<ErrorKind> {

@@ -18,7 +18,7 @@ use crate::exec::effects;
 use crate::exec::engine::{Engine, Prepared};
 use crate::exec::error::Error;
 use crate::exec::hygiene::Hygiene;
-use crate::exec::known::Before;
+use crate::exec::known::{Before, Part};
 use crate::exec::levels::Levels;
 use crate::exec::pools::Pools;
 use crate::exec::ports::Ports;
@@ -137,6 +137,48 @@ impl Request {
 /// what was finished before is kept all the same. While it runs, the umask of this process is 022
 /// and orphaned processes become its children.
 pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
+    execute_in_parts(request, ports, |_| None)
+}
+
+/// The same for a plan of which a part is run first. `next` is given what came of all parts so far, and gives the
+/// next one, if there is any. To everybody who listens they are one run.
+pub fn execute_in_parts(
+    mut request: Request,
+    ports: Ports,
+    mut next: impl FnMut(&RunReport) -> Option<Part>,
+) -> Result<RunReport, Error> {
+    let begun = *request.before.begun.get_or_insert_with(|| ports.clock.elapsed());
+    let mut seq = 0;
+    let (mut report, mut error) = execute_part(&request, &ports, begun, &mut seq)?;
+    while error.is_none()
+        && let Some(part) = next(&report)
+    {
+        let before = Before { begun: Some(begun), ..part.before };
+        request = Request { plan: part.plan, targets: part.targets, before, ..request };
+        let (more, failed) = execute_part(&request, &ports, begun, &mut seq)?;
+        report = report.and(more);
+        error = failed;
+    }
+    report.unchanged = request.before.unchanged;
+    report.counts.cached += report.unchanged;
+    report.duration_ms = ports.clock.elapsed().saturating_sub(begun).as_millis() as u64;
+    let finished = Event::RunFinished { counts: report.counts, duration_ms: report.duration_ms };
+    ports.sink.event(&envelope(&request, seq + 1, ports.clock.now(), finished));
+    let flushed = ports.cas.flush();
+    if let Some(error) = error {
+        return Err(error);
+    }
+    flushed?;
+    Ok(report)
+}
+
+/// Runs one part. The error is one that ends the run when what was finished has been kept.
+fn execute_part(
+    request: &Request,
+    ports: &Ports,
+    begun: Duration,
+    seq: &mut u64,
+) -> Result<(RunReport, Option<Error>), Error> {
     let plan = Arc::clone(&request.plan);
     let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let jobs = request.jobs.map_or(cpus, NonZeroUsize::get).min(JOBS);
@@ -147,7 +189,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let scheduler =
         Scheduler::new(&plan, &targets, &request.before.given, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
     let ids = scheduler.ids();
-    check_isolation(&request, &ports, &plan, &ids)?;
+    check_isolation(request, ports, &plan, &ids)?;
 
     let hygiene = Hygiene::enter()?;
     let levels = Arc::new(Levels::new(Arc::clone(&ports.cas)));
@@ -161,10 +203,9 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let scratch = Scratch(ports.cas.scratch()?);
     let attempts = Attempts::new(&scratch.0)?;
     let started = ports.clock.now();
-    let begun = ports.clock.elapsed();
     let services = Services::new(&plan, &ids, &scratch.0, request.service_logs.as_deref());
     let run = Run {
-        engine: Engine::new(&request, &ports, &workspace, &scratch.0, &attempts, levels, services),
+        engine: Engine::new(request, ports, &workspace, &scratch.0, &attempts, levels, services),
         jobs: jobs.min(ids.len()),
         expected: OnceLock::new(),
         failures: Mutex::default(),
@@ -179,9 +220,13 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
             idle: 0,
         }),
         wake: Condvar::new(),
-        seq: Mutex::new(0),
+        seq: Mutex::new(*seq),
     };
-    run.emit(Event::RunStarted { target: request.target.clone(), plan: plan.digest.hex(), actions: ids.len() as u64 });
+    if *seq == 0 {
+        let actions = ids.len() as u64 + request.before.later;
+        run.emit(Event::RunStarted { target: request.target.clone(), plan: plan.digest.hex(), actions });
+    }
+    run.begin_with_failures();
     let worked = run.work(run.jobs);
     run.engine.services().stop();
     worked?;
@@ -195,36 +240,28 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         drop(hygiene);
         resume_unwind(panic);
     }
-    let duration_ms = ports.clock.elapsed().saturating_sub(begun).as_millis() as u64;
-    let mut counts = count(&shared.reports);
-    counts.cached += request.before.unchanged;
+    let counts = count(&shared.reports);
     if counts.failed == 0 && counts.skipped == 0 && shared.error.is_none() {
-        effects::settle(&request, &plan, &shared.reports, ports.clock.now())?;
+        effects::settle(request, &plan, &shared.reports, ports.clock.now())?;
     }
-    let finished = Event::RunFinished { counts, duration_ms };
-    let seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ports.sink.event(&envelope(&request, seq + 1, ports.clock.now(), finished));
-    let flushed = ports.cas.flush();
+    *seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
     request.leavings.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     drop(hygiene);
-    if let Some(error) = shared.error {
-        return Err(error);
-    }
-    flushed?;
-    Ok(RunReport {
+    let report = RunReport {
         run: request.run.clone(),
         target: request.target.clone(),
         plan: plan.digest,
         started,
-        duration_ms,
+        duration_ms: 0,
         counts,
         cancelled: ports.cancel.is_cancelled(),
         actions: shared.reports.into_values().collect(),
-        unchanged: request.before.unchanged,
+        unchanged: 0,
         services,
         tools,
         seen,
-    })
+    };
+    Ok((report, shared.error))
 }
 
 /// Fails closed, before anything runs, if an action needs more isolation than there is.

@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::event::{Counts, Outcome};
-use crate::exec::{Error as ExecError, Known, NoSecrets, Nobody, Request};
+use crate::exec::{ActionReport, Error as ExecError, Known, NoSecrets, Nobody, OutputReport, Part, Request, RunReport};
 use crate::ops::Error;
 use crate::ops::check::plan;
-use crate::ops::memo::{Behind, Misplaced, Section};
+use crate::ops::memo::{Behind, Ended, Misplaced, Section};
 use crate::ops::places::failed_actions;
 use crate::ops::ports::{Keep, notices};
 use crate::ops::run::{Asked, Carried, RunContext, RunOptions, RunReply, carry_out, place_all, requested};
 use crate::ops::workspace::{Locations, open};
-use crate::store::ClaimOutput;
+use crate::plan::Plan;
+use crate::store::{Cas, ClaimOutput};
 
 /// Runs what is behind what changed. `None`: the request must be run as a whole.
 pub fn run_behind(
@@ -41,18 +42,20 @@ pub fn run_behind(
         let duration_ms = context.clock.elapsed().saturating_sub(begun).as_millis() as u64;
         return Ok(Some(RunReply { outputs, counts, duration_ms, ..RunReply::default() }));
     }
-    let Some(Section { plan: part, before, asked, numbers }) = behind.section() else { return Ok(None) };
+    let Some((section, in_parts)) = behind.first() else { return Ok(None) };
+    let Section { plan: part, before, targets, numbers } = section;
     let given = before.given.iter().filter_map(|id| before.known.get(id)).flat_map(|known| &known.outputs);
     let given: Vec<_> = given.map(|output| output.entry.clone()).collect();
-    let part = Arc::new(part);
+    let mut numbered = Numbered::default();
+    numbered.add(&part, &numbers);
     let places = [&site.store, &site.state, &site.out].into_iter().chain(&site.excluded);
     let request = |id: &str| {
         Ok(Request {
             target: behind.graph.target().to_owned(),
-            targets: asked,
+            targets,
             excluded: places.map(PathBuf::from).collect(),
             before,
-            ..requested(Arc::clone(&part), &root, &state, id, options)
+            ..requested(Arc::new(part), &root, &state, id, options)
         })
     };
     let target = Asked {
@@ -63,27 +66,27 @@ pub fn run_behind(
         approver: Arc::new(Nobody),
         given: &given,
     };
+    let mut is_first = in_parts;
+    let next = |report: &RunReport| {
+        if !std::mem::take(&mut is_first) {
+            return None;
+        }
+        let Section { plan, before, targets, numbers } = behind.second(&numbered.ended(report))?;
+        numbered.add(&plan, &numbers);
+        Some(Part { plan: Arc::new(plan), targets, before })
+    };
     // What attempts left goes at the end.
-    let Carried { report, keep, leavings: _leavings } = match carry_out(target, request, options, context) {
+    let Carried { report, keep, leavings: _leavings } = match carry_out(target, request, next, options, context) {
         Ok(carried) => carried,
         // What was given is lost: it can be made again only with what it depends on itself.
         Err(Error::Exec { error: ExecError::StoreLoses { .. }, .. } | Error::Lost { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut done: BTreeMap<u32, Known> = BTreeMap::new();
-    for action in &report.actions {
-        let is_done = matches!(action.outcome, Outcome::Ran | Outcome::Cached | Outcome::CutOff);
-        let number = part.find(&action.addr).and_then(|id| numbers.get(id.index()).copied());
-        if let (true, Some(number), Some(key)) = (is_done, number, action.key) {
-            let output = |output: &crate::exec::OutputReport| ClaimOutput {
-                name: output.name.clone(),
-                entry: output.entry.clone(),
-            };
-            let outputs = action.outputs.iter().map(output).collect();
-            done.insert(number, Known { key, outputs, logs: action.logs });
-        }
-    }
+    let ended = numbered.ended(&report);
+    let done: BTreeMap<u32, Known> =
+        ended.into_iter().filter_map(|(number, ended)| Some((number, ended.result?))).collect();
     let has_failed = report.error_kind().is_some() || report.cancelled || done.len() < report.actions.len();
+    let graph = behind.graph.name().to_owned();
     let mut outputs = behind.outputs();
     if options.materialize {
         let made = done.iter().map(|(number, known)| (*number, known.outputs.clone())).collect();
@@ -102,7 +105,6 @@ pub fn run_behind(
     if has_failed {
         // Where a failed action is declared, only the specs know. They are as they were.
         let mut workspace = open(locations)?;
-        let graph = part.graph.clone();
         let planned = plan(&mut workspace, &graph, params)?;
         let sources = &workspace.compiled.program.sources;
         reply.failures = failed_actions(&report, &planned.expansion, sources);
@@ -110,6 +112,30 @@ pub fn run_behind(
     reply.duration_ms = context.clock.elapsed().saturating_sub(begun).as_millis() as u64;
     reply.reports.push(report);
     Ok(Some(reply))
+}
+
+/// Which actions of the whole plan addresses are.
+#[derive(Default)]
+struct Numbered(BTreeMap<String, u32>);
+
+impl Numbered {
+    fn add(&mut self, plan: &Plan, numbers: &[u32]) {
+        let actions = plan.actions.iter().zip(numbers);
+        self.0.extend(actions.map(|(action, number)| (action.addr.clone(), *number)));
+    }
+
+    /// How the actions of a report ended.
+    fn ended(&self, report: &RunReport) -> BTreeMap<u32, Ended> {
+        let one = |action: &ActionReport| {
+            let is_done = matches!(action.outcome, Outcome::Ran | Outcome::Cached | Outcome::CutOff);
+            let output = |output: &OutputReport| ClaimOutput { name: output.name.clone(), entry: output.entry.clone() };
+            let outputs = action.outputs.iter().map(output).collect();
+            let result = action.key.filter(|_| is_done).map(|key| Known { key, outputs, logs: action.logs });
+            let ended = Ended { outcome: action.outcome, reason: action.reason.clone(), result };
+            Some((*self.0.get(&action.addr)?, ended))
+        };
+        report.actions.iter().filter_map(one).collect()
+    }
 }
 
 /// Puts outputs in their places. `false` if the store lacks something.

@@ -22,12 +22,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 
 use crate::base::{Clock, Digest, Environment, Timestamp};
-use crate::event::Outcome;
+use crate::event::{Outcome, Reason};
 use crate::exec::{FileMeta, Known, RunReport};
 use crate::lang::{LOCK_FILE, VENDOR};
 use crate::ops::Error;
 use crate::ops::memo::file::{Entry, Kind, Memo, NO_DIGEST, NOTHING, Part, graph_file};
-use crate::ops::memo::graph::{Placed, write_graph};
+use crate::ops::memo::graph::{Asked, Placed, write_graph};
 use crate::ops::package_store::is_part_of_package;
 use crate::ops::workspace::Workspace;
 use crate::plan::{ActionId, ActionKind, Class, Plan};
@@ -215,9 +215,53 @@ fn recall_now(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Op
 }
 
 impl Behind {
-    /// The part of the plan that is behind what changed.
-    pub(super) fn section(&self) -> Option<Section> {
-        self.graph.section(&self.readers, &self.memo.known)
+    /// The part of the plan to look at first, and how many actions may have to be looked at after it: where very
+    /// much is behind a few actions, these are run first, as all the rest may be as it was.
+    pub(super) fn first(&self) -> Option<(Section, bool)> {
+        let behind = self.graph.closure(self.graph.behind(&self.readers));
+        let first: BTreeSet<u32> = self.readers.difference(&behind).copied().collect();
+        let all: BTreeSet<u32> = self.readers.union(&behind).copied().collect();
+        let in_parts = all.len() >= first.len() * MUCH + MUCH * MUCH;
+        let actions = if in_parts { first } else { all.clone() };
+        let later = (all.len() - actions.len()) as u64;
+        let unchanged = (self.graph.wanted() - actions.len()) as u64;
+        let changed = self.readers.intersection(&actions).copied().collect();
+        let asked = Asked { actions, changed, ..Asked::default() };
+        let mut section = self.graph.section(&asked, &self.memo.known)?;
+        section.before.later = later;
+        section.before.unchanged = unchanged;
+        Some((section, in_parts))
+    }
+
+    /// The part of the plan to look at after the first, given what came of that: nothing, if all came out as it was.
+    pub(super) fn second(&self, first: &BTreeMap<u32, Ended>) -> Option<Section> {
+        let came_out = |(number, ended): (&u32, &Ended)| {
+            let known = self.graph.known(*number, &self.memo.known);
+            let same = ended.result.is_some() && known.map(|known| known.outputs) == ended.outputs().cloned();
+            (!same).then_some(*number)
+        };
+        let otherwise: BTreeSet<u32> = first.iter().filter_map(came_out).collect();
+        let failed: BTreeMap<_, _> = first
+            .iter()
+            .filter(|(_, ended)| ended.result.is_none())
+            .map(|(number, ended)| (*number, (ended.outcome, ended.reason.clone())))
+            .collect();
+        let mut changed: BTreeSet<u32> =
+            self.readers.iter().copied().filter(|number| !first.contains_key(number)).collect();
+        changed.extend(self.graph.behind(&otherwise));
+        if changed.is_empty() {
+            return None;
+        }
+        let mut actions = self.graph.closure(changed.clone());
+        let unchanged = (self.graph.wanted() - first.len() - actions.len()) as u64;
+        actions.extend(failed.keys());
+        let fresh =
+            first.iter().filter(|(_, ended)| ended.outcome == Outcome::Ran).map(|(number, _)| *number).collect();
+        let mut known = self.memo.known.clone();
+        known.extend(first.iter().filter_map(|(number, ended)| Some((*number, ended.result.clone()?))));
+        let mut section = self.graph.section(&Asked { actions, changed, fresh, failed }, &known)?;
+        section.before.unchanged = unchanged;
+        Some(section)
     }
 
     /// How many actions were asked for.
@@ -299,6 +343,24 @@ impl Behind {
         // What stood was looked at then, and what did not is settled by its own times.
         self.memo.written = self.looked;
         self.memo.keep(&self.file).ok()
+    }
+}
+
+/// So many times more actions behind some than there are of these are worth a part of their own; and its square
+/// at least.
+const MUCH: usize = 16;
+
+/// How an action ended.
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    pub(super) reason: Reason,
+    /// What it has, if it ended well.
+    pub(super) result: Option<Known>,
+}
+
+impl Ended {
+    fn outputs(&self) -> Option<&Vec<ClaimOutput>> {
+        self.result.as_ref().map(|known| &known.outputs)
     }
 }
 

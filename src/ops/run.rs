@@ -10,7 +10,8 @@ use crate::base::{Clock, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
 use crate::exec::{
-    Approver, CancelToken, Leavings, Ports, Request, RunReport, SandboxRunner, Secrets, execute, is_there,
+    Approver, CancelToken, Leavings, Part, Ports, Request, RunReport, SandboxRunner, Secrets, execute_in_parts,
+    is_there,
 };
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
@@ -303,7 +304,7 @@ fn run_once(
         given: &[],
     };
     let Carried { report, keep, leavings } =
-        carry_out(asked, request, options, context).map_err(|error| match error {
+        carry_out(asked, request, |_| None, options, context).map_err(|error| match error {
             Error::Exec { error, .. } => {
                 let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
                 Error::Exec { error, place }
@@ -361,10 +362,11 @@ pub(super) struct Carried {
     pub(super) leavings: Leavings,
 }
 
-/// Carries a request out, with a journal, a report and a place in the history.
+/// Carries a request out, and the parts that come next, with a journal, a report and a place in the history.
 pub(super) fn carry_out(
     asked: Asked<'_>,
     request: impl FnOnce(&str) -> Result<Request, Error>,
+    next: impl FnMut(&RunReport) -> Option<Part>,
     options: &RunOptions,
     context: &RunContext,
 ) -> Result<Carried, Error> {
@@ -397,7 +399,7 @@ pub(super) fn carry_out(
     let leavings = Leavings::default();
     let report = request(&id)
         .map(|request| Request { leavings: leavings.clone(), ..request })
-        .and_then(|request| execute(request, ports).map_err(|error| Error::Exec { error, place: None }));
+        .and_then(|request| execute_in_parts(request, ports, next).map_err(|error| Error::Exec { error, place: None }));
     let report = match report {
         Ok(report) => report,
         Err(error) => {

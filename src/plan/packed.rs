@@ -22,6 +22,13 @@ pub struct Packed {
     digest: Digest,
 }
 
+impl Packed {
+    /// The name of the graph.
+    pub fn graph(&self) -> &str {
+        &self.graph
+    }
+}
+
 /// The parts of a plan: what is about all of it, and each action by itself in the order of the plan. `None`
 /// for a plan that is not packed.
 pub fn pack(plan: &Plan) -> Option<(Packed, Vec<Vec<u8>>)> {

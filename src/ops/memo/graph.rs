@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
+use crate::event::{Outcome, Reason};
 use crate::exec::{Before, Known, RunReport};
 use crate::ops::memo::file::{read, seal, sealed, write};
 use crate::plan::{ActionId, Packed, Piece, Plan, pack, unpack};
@@ -181,12 +182,25 @@ fn store<'a>(file: &Path, mut index: Index, pieces: impl Iterator<Item = &'a [u8
     }
 }
 
+/// Which part of the plan is to be looked at, by numbers in the whole plan.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// The actions.
+    pub(super) actions: BTreeSet<u32>,
+    /// Those of them that take in something that changed.
+    pub(super) changed: BTreeSet<u32>,
+    /// Those that were executed before, in this run.
+    pub(super) fresh: BTreeSet<u32>,
+    /// Those of `actions` that did not end well before, in this run.
+    pub(super) failed: BTreeMap<u32, (Outcome, Reason)>,
+}
+
 /// A part of the plan that has to be looked at, and what is known of it.
 pub(in crate::ops) struct Section {
     pub(in crate::ops) plan: Plan,
     pub(in crate::ops) before: Before,
     /// The actions that have to be looked at, by their numbers in this plan.
-    pub(in crate::ops) asked: Vec<ActionId>,
+    pub(in crate::ops) targets: Vec<ActionId>,
     /// The numbers of its actions in the whole plan.
     pub(in crate::ops) numbers: Vec<u32>,
 }
@@ -208,6 +222,11 @@ impl Graph {
 
     pub(in crate::ops) fn site(&self) -> &Site {
         &self.index.site
+    }
+
+    /// The name of the graph.
+    pub(in crate::ops) fn name(&self) -> &str {
+        self.index.plan.graph()
     }
 
     pub(in crate::ops) fn target(&self) -> &str {
@@ -250,47 +269,69 @@ impl Graph {
         (found.len() == entries.len()).then_some(readers)
     }
 
-    /// What may come out otherwise if these actions do, with these. `wanted` are those that were asked for.
-    pub(super) fn section(&self, changed: &BTreeSet<u32>, later: &BTreeMap<u32, Known>) -> Option<Section> {
-        let is_wanted = |action: u32| self.piece(action as usize * 2).is_some_and(|piece| !piece.is_empty());
-        let mut behind = BTreeSet::new();
-        let mut open: Vec<u32> = changed.iter().copied().filter(|action| is_wanted(*action)).collect();
+    fn is_wanted(&self, action: u32) -> bool {
+        self.piece(action as usize * 2).is_some_and(|piece| !piece.is_empty())
+    }
+
+    /// Those that wait for one of these, of those that were asked for.
+    pub(super) fn behind(&self, actions: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let next = actions.iter().flat_map(|action| self.index.behind.get(*action as usize)).copied();
+        next.filter(|action| self.is_wanted(*action)).collect()
+    }
+
+    /// These, and all that wait for them.
+    pub(super) fn closure(&self, actions: BTreeSet<u32>) -> BTreeSet<u32> {
+        let mut all = BTreeSet::new();
+        let mut open: Vec<u32> = actions.into_iter().collect();
         while let Some(action) = open.pop() {
-            if behind.insert(action) {
+            if all.insert(action) {
                 let next = self.index.behind.get(action as usize).iter().copied();
-                open.extend(next.filter(|action| is_wanted(*action)));
+                open.extend(next.filter(|action| self.is_wanted(*action)));
             }
         }
+        all
+    }
+
+    /// The part of the plan that consists of some actions, with what is known of it.
+    pub(super) fn section(&self, asked: &Asked, later: &BTreeMap<u32, Known>) -> Option<Section> {
         let producers = |action: &u32| self.index.producers.get(*action as usize).iter().copied();
+        let looked = asked.actions.iter().filter(|action| !asked.failed.contains_key(action));
         let given: BTreeSet<u32> =
-            behind.iter().flat_map(producers).filter(|action| !behind.contains(action)).collect();
-        let numbers: Vec<u32> = behind.union(&given).copied().collect();
+            looked.clone().flat_map(producers).filter(|action| !asked.actions.contains(action)).collect();
+        let numbers: Vec<u32> = asked.actions.union(&given).copied().collect();
         let mut pieces = Vec::with_capacity(numbers.len());
         for number in &numbers {
             let bytes = self.piece(*number as usize * 2).filter(|bytes| !bytes.is_empty())?;
-            pieces.push(Piece { id: ActionId(*number), bytes, gives: given.contains(number) });
+            let gives = given.contains(number) || asked.failed.contains_key(number);
+            pieces.push(Piece { id: ActionId(*number), bytes, gives });
         }
         let plan = unpack(&self.index.plan, &pieces)?;
-        let mut before = Before { unchanged: (self.wanted() - behind.len()) as u64, ..Before::default() };
-        let mut asked = Vec::with_capacity(behind.len());
+        let mut before = Before::default();
+        let mut targets = Vec::with_capacity(asked.actions.len());
         for (at, number) in numbers.iter().enumerate() {
             let id = ActionId(at as u32);
             before.known.insert(id, self.known(*number, later)?);
             if given.contains(number) {
                 before.given.insert(id);
             } else {
-                asked.push(id);
+                targets.push(id);
             }
-            if changed.contains(number) {
+            if asked.changed.contains(number) {
                 before.changed.insert(id);
             }
+            if asked.fresh.contains(number) {
+                before.fresh.insert(id);
+            }
+            if let Some(ended) = asked.failed.get(number) {
+                before.failed.insert(id, ended.clone());
+            }
         }
-        Some(Section { plan, before, asked, numbers })
+        Some(Section { plan, before, targets, numbers })
     }
 
     /// How many actions were asked for.
     pub(super) fn wanted(&self) -> usize {
-        (0..self.count()).filter(|action| self.piece(action * 2).is_some_and(|piece| !piece.is_empty())).count()
+        (0..self.count() as u32).filter(|action| self.is_wanted(*action)).count()
     }
 
     /// Writes it anew, with results that came later. Gives what it ends with.
