@@ -66,12 +66,16 @@ pub fn run_behind(
         approver: Arc::new(Nobody),
         given: &given,
     };
-    let mut is_first = in_parts;
+    let (mut is_first, mut is_stuck) = (in_parts, false);
     let next = |report: &RunReport| {
         if !std::mem::take(&mut is_first) {
             return None;
         }
-        let Section { plan, before, targets, numbers } = behind.second(&numbered.ended(report))?;
+        let Some(second) = behind.second(&numbered.ended(report)) else {
+            is_stuck = true;
+            return None;
+        };
+        let Section { plan, before, targets, numbers } = second?;
         numbered.add(&plan, &numbers);
         Some(Part { plan: Arc::new(plan), targets, before })
     };
@@ -82,6 +86,9 @@ pub fn run_behind(
         Err(Error::Exec { error: ExecError::StoreLoses { .. }, .. } | Error::Lost { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
+    if is_stuck {
+        return Ok(None);
+    }
     let ended = numbered.ended(&report);
     let done: BTreeMap<u32, Known> =
         ended.into_iter().filter_map(|(number, ended)| Some((number, ended.result?))).collect();

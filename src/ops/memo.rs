@@ -234,7 +234,8 @@ impl Behind {
     }
 
     /// The part of the plan to look at after the first, given what came of that: nothing, if all came out as it was.
-    pub(super) fn second(&self, first: &BTreeMap<u32, Ended>) -> Option<Section> {
+    /// The outer `None`: the request must be run as a whole.
+    pub(super) fn second(&self, first: &BTreeMap<u32, Ended>) -> Option<Option<Section>> {
         let came_out = |(number, ended): (&u32, &Ended)| {
             let known = self.graph.known(*number, &self.memo.known);
             let same = ended.result.is_some() && known.map(|known| known.outputs) == ended.outputs().cloned();
@@ -250,7 +251,7 @@ impl Behind {
             self.readers.iter().copied().filter(|number| !first.contains_key(number)).collect();
         changed.extend(self.graph.behind(&otherwise));
         if changed.is_empty() {
-            return None;
+            return Some(None);
         }
         let mut actions = self.graph.closure(changed.clone());
         let unchanged = (self.graph.wanted() - first.len() - actions.len()) as u64;
@@ -261,7 +262,7 @@ impl Behind {
         known.extend(first.iter().filter_map(|(number, ended)| Some((*number, ended.result.clone()?))));
         let mut section = self.graph.section(&Asked { actions, changed, fresh, failed }, &known)?;
         section.before.unchanged = unchanged;
-        Some(section)
+        Some(Some(section))
     }
 
     /// How many actions were asked for.

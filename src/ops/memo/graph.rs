@@ -263,7 +263,7 @@ impl Graph {
             let changed = self.index.matched.get(pattern).iter().copied().filter(|entry| entries.contains(entry));
             let count = changed.map(|entry| found.insert(entry)).count();
             if count > 0 {
-                readers.extend(self.index.readers.get(pattern));
+                readers.extend(self.index.readers.get(pattern).iter().filter(|action| self.is_wanted(**action)));
             }
         }
         (found.len() == entries.len()).then_some(readers)
