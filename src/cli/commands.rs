@@ -209,9 +209,10 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     // A report describes a run, so asking for one makes one.
     let is_plain =
         !output.json && args.report.is_none() && args.trace.is_none() && cli.global.progress != Progress::Json;
-    let known = match is_plain {
-        true => ops::answer(&locations, targets, &params, &mut options, clock().as_ref()),
-        false => ops::Answer::Nothing,
+    let known = if is_plain {
+        ops::answer(&locations, targets, &params, &mut options, clock().as_ref())
+    } else {
+        ops::Answer::Nothing
     };
     if let ops::Answer::Known(reply) = known {
         print_outputs(&reply, &locations, output);

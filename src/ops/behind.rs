@@ -11,7 +11,7 @@ use crate::event::{Counts, Outcome};
 use crate::exec::{ActionReport, Error as ExecError, Known, NoSecrets, Nobody, OutputReport, Part, Request, RunReport};
 use crate::ops::Error;
 use crate::ops::check::plan;
-use crate::ops::memo::{Behind, Ended, Misplaced, Section};
+use crate::ops::memo::{Behind, Ended, Misplaced, Second, Section};
 use crate::ops::places::failed_actions;
 use crate::ops::ports::{Keep, notices};
 use crate::ops::run::{Asked, Carried, RunContext, RunOptions, RunReply, carry_out, place_all, requested};
@@ -71,11 +71,14 @@ pub fn run_behind(
         if !std::mem::take(&mut is_first) {
             return None;
         }
-        let Some(second) = behind.second(&numbered.ended(report)) else {
-            is_stuck = true;
-            return None;
+        let Section { plan, before, targets, numbers } = match behind.second(&numbered.ended(report)) {
+            Second::Nothing => return None,
+            Second::Part(section) => *section,
+            Second::Everything => {
+                is_stuck = true;
+                return None;
+            }
         };
-        let Section { plan, before, targets, numbers } = second?;
         numbered.add(&plan, &numbers);
         Some(Part { plan: Arc::new(plan), targets, before })
     };

@@ -36,7 +36,7 @@ use crate::store::FileStat;
 
 pub(super) use graph::{Section, Site};
 pub use parts::Behind;
-pub(super) use parts::{Ended, Misplaced};
+pub(super) use parts::{Ended, Misplaced, Second};
 
 use graph::Graph;
 
@@ -89,7 +89,7 @@ pub(super) enum Recalled {
     /// All of it stands.
     Answer(MemoAnswer),
     /// All of it stands but for some sources and outputs.
-    Behind(Behind),
+    Behind(Box<Behind>),
     /// It has to be run.
     Nothing,
 }
@@ -193,7 +193,7 @@ fn recall_now(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Op
         let is_source = |at: &u32| memo.entries[*at as usize].part == Part::Source;
         let sources = changed.iter().copied().filter(is_source).collect();
         let readers = graph.readers(&sources)?;
-        return Some(Recalled::Behind(Behind { file, memo, graph, changed, readers, looked }));
+        return Some(Recalled::Behind(Box::new(Behind { file, memo, graph, changed, readers, looked })));
     }
     if is_compared {
         // What was compared now need not be compared again: from here on its times tell. That this
@@ -284,7 +284,7 @@ pub(super) fn remember(
         outputs: outputs.iter().filter_map(|output| output.path.to_str().map(str::to_owned)).collect(),
         known: BTreeMap::new(),
         entries: collected.entries,
-        otherwise: BTreeMap::new(),
+        otherwise: BTreeSet::new(),
         sum: None,
     };
     memo.keep(&file).map_err(Error::io("write", &file))
@@ -577,7 +577,7 @@ mod tests {
             outputs: vec!["o".into()],
             known: BTreeMap::new(),
             entries: list.entries,
-            otherwise: BTreeMap::new(),
+            otherwise: BTreeSet::new(),
             sum: None,
         }
     }

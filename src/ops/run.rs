@@ -190,7 +190,7 @@ fn answer_now(
     options.memo = Some(key);
     let found = match found {
         Recalled::Answer(found) => found,
-        Recalled::Behind(behind) => return Some(Answer::Behind(Box::new(behind))),
+        Recalled::Behind(behind) => return Some(Answer::Behind(behind)),
         Recalled::Nothing => return None,
     };
     let duration_ms = clock.elapsed().saturating_sub(begun).as_millis() as u64;

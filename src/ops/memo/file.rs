@@ -11,7 +11,7 @@
 //! otherwise, all results that are not those of the graph; the BLAKE3 of all before. One that belongs to
 //! another memo counts as not there, which loses time alone: each file is a whole statement by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ pub(super) struct Memo {
     pub(super) known: BTreeMap<u32, Known>,
     pub(super) entries: Vec<Entry>,
     /// Which entries are otherwise since the file was written.
-    pub(super) otherwise: BTreeMap<u32, ()>,
+    pub(super) otherwise: BTreeSet<u32>,
     /// What the file ends with; `None` if it is not written yet, or must be written as a whole.
     pub(super) sum: Option<Digest>,
 }
@@ -145,7 +145,7 @@ impl Memo {
             for (at, stat, digest) in since.entries {
                 let entry = memo.entries.get_mut(at as usize)?;
                 (entry.stat, entry.digest) = (stat, digest);
-                memo.otherwise.insert(at, ());
+                memo.otherwise.insert(at);
             }
             memo.known = since.known.into_iter().collect();
         }
@@ -162,7 +162,7 @@ impl Memo {
     pub(super) fn set(&mut self, at: u32, stat: FileStat, digest: Digest) {
         if let Some(entry) = self.entries.get_mut(at as usize) {
             (entry.stat, entry.digest) = (stat, digest);
-            self.otherwise.insert(at, ());
+            self.otherwise.insert(at);
         }
     }
 
@@ -176,7 +176,7 @@ impl Memo {
             let since = Since {
                 memo,
                 written: self.written,
-                entries: self.otherwise.keys().map(entry).collect(),
+                entries: self.otherwise.iter().map(entry).collect(),
                 known: self.known.iter().map(|(at, known)| (*at, known.clone())).collect(),
             };
             let mut bytes = SINCE.to_vec();
@@ -262,7 +262,7 @@ impl Memo {
             outputs,
             known: known.into_iter().collect(),
             entries,
-            otherwise: BTreeMap::new(),
+            otherwise: BTreeSet::new(),
             sum: Some(sum),
         })
     }
@@ -318,7 +318,7 @@ mod tests {
             outputs: vec!["o".into()],
             known: BTreeMap::new(),
             entries: vec![entry(Part::Source, "in/a"), absent, entry(Part::Output, "out/a")],
-            otherwise: BTreeMap::new(),
+            otherwise: BTreeSet::new(),
             sum: None,
         }
     }

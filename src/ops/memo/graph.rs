@@ -131,19 +131,20 @@ pub(super) fn write_graph(
     }
     let (mut matched, mut readers) = (Lists::default(), Lists::default());
     for (pattern, actions) in patterns {
-        match report.seen.patterns.get(pattern) {
-            Some(files) => {
-                matched.push(files.iter().map(|file| entry_of.get(file.as_str()).copied()).collect::<Option<Vec<_>>>()?)
-            }
-            None => matched.push(entry_of.get(pattern).copied()),
-        }
+        let files = match report.seen.patterns.get(pattern) {
+            Some(files) => files.iter().map(|file| entry_of.get(file.as_str()).copied()).collect::<Option<Vec<_>>>()?,
+            None => entry_of.get(pattern).copied().into_iter().collect(),
+        };
+        matched.push(files);
         readers.push(actions);
         if matched.all.len() > MATCHES {
             return None;
         }
     }
     let mut lists = Lists::default();
-    behind.into_iter().for_each(|list| lists.push(list));
+    for list in behind {
+        lists.push(list);
+    }
     let index = Index {
         plan: packed,
         target: report.target.clone(),
@@ -196,6 +197,7 @@ pub(super) struct Asked {
 }
 
 /// A part of the plan that has to be looked at, and what is known of it.
+#[derive(Debug)]
 pub(in crate::ops) struct Section {
     pub(in crate::ops) plan: Plan,
     pub(in crate::ops) before: Before,

@@ -44,9 +44,8 @@ impl Behind {
         Some((section, in_parts))
     }
 
-    /// The part of the plan to look at after the first, given what came of that: nothing, if all came out as it was.
-    /// The outer `None`: the request must be run as a whole.
-    pub(in crate::ops) fn second(&self, first: &BTreeMap<u32, Ended>) -> Option<Option<Section>> {
+    /// What to look at after the first part, given what came of that.
+    pub(in crate::ops) fn second(&self, first: &BTreeMap<u32, Ended>) -> Second {
         let came_out = |(number, ended): (&u32, &Ended)| {
             let known = self.graph.known(*number, &self.memo.known);
             let same = ended.result.is_some() && known.map(|known| known.outputs) == ended.outputs().cloned();
@@ -62,7 +61,7 @@ impl Behind {
             self.readers.iter().copied().filter(|number| !first.contains_key(number)).collect();
         changed.extend(self.graph.behind(&otherwise));
         if changed.is_empty() {
-            return Some(None);
+            return Second::Nothing;
         }
         let mut actions = self.graph.closure(changed.clone());
         let unchanged = (self.graph.wanted() - first.len() - actions.len()) as u64;
@@ -71,9 +70,11 @@ impl Behind {
             first.iter().filter(|(_, ended)| ended.outcome == Outcome::Ran).map(|(number, _)| *number).collect();
         let mut known = self.memo.known.clone();
         known.extend(first.iter().filter_map(|(number, ended)| Some((*number, ended.result.clone()?))));
-        let mut section = self.graph.section(&Asked { actions, changed, fresh, failed }, &known)?;
+        let Some(mut section) = self.graph.section(&Asked { actions, changed, fresh, failed }, &known) else {
+            return Second::Everything;
+        };
         section.before.unchanged = unchanged;
-        Some(Some(section))
+        Second::Part(Box::new(section))
     }
 
     /// How many actions were asked for.
@@ -165,6 +166,17 @@ impl Behind {
 /// So many times more actions behind some than there are of these are worth a part of their own; and its square
 /// at least.
 const MUCH: usize = 16;
+
+/// What has to be looked at after a first part.
+#[derive(Debug)]
+pub(in crate::ops) enum Second {
+    /// Nothing: all came out as it was.
+    Nothing,
+    /// This.
+    Part(Box<Section>),
+    /// The part cannot be made: the request must be run as a whole.
+    Everything,
+}
 
 /// How an action ended.
 pub(in crate::ops) struct Ended {
