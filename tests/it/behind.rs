@@ -48,18 +48,16 @@ fn since(workspace: &Workspace, before: &BTreeSet<String>) -> Done {
         let journal = workspace.state().join("runs").join(run).join("journal.ndjson");
         for line in std::fs::read_to_string(journal).expect("a run leaves a journal").lines() {
             let event: serde_json::Value = serde_json::from_str(line).expect("a line of a journal is JSON");
-            let addr = || event["addr"].as_str().expect("an address").to_owned();
-            match event["event"].as_str() {
-                Some("action-finished") => {
-                    // The run that made a known result has another name in the twin.
-                    let mut reason = event["reason"].clone();
-                    reason.as_object_mut().expect("an object").remove("run");
-                    done.finished.insert(addr(), format!("{} {reason}", event["outcome"]));
-                    if event["outcome"] == "ran" || event["outcome"] == "failed" {
-                        done.executed.insert(event["key"].as_str().expect("a key").to_owned());
-                    }
-                }
-                _ => {}
+            if event["event"] != "action-finished" {
+                continue;
+            }
+            // The run that made a known result has another name in the twin.
+            let mut reason = event["reason"].clone();
+            reason.as_object_mut().expect("an object").remove("run");
+            let addr = event["addr"].as_str().expect("an address").to_owned();
+            done.finished.insert(addr, format!("{} {reason}", event["outcome"]));
+            if event["outcome"] == "ran" || event["outcome"] == "failed" {
+                done.executed.insert(event["key"].as_str().expect("a key").to_owned());
             }
         }
     }
@@ -199,7 +197,9 @@ fn what_is_run_behind_a_change_is_what_a_run_of_everything_runs() {
         let both = [Workspace::with_spec(&case.spec), Workspace::with_spec(&case.spec)];
         for file in 0..FILES {
             let text = object(&mut random);
-            both.iter().for_each(|workspace| workspace.write(&format!("src/{file}.json"), &text));
+            for workspace in &both {
+                workspace.write(&format!("src/{file}.json"), &text);
+            }
         }
         let mut story = vec![format!("graph {number}"), case.spec.clone()];
         for _ in 0..6 {
