@@ -75,8 +75,8 @@ pub struct Request {
     pub service_logs: Option<PathBuf>,
     /// What is known beforehand, where the plan is a part of one that was run.
     pub before: Before,
-    /// Who keeps what attempts have left until it may be cleared away.
-    pub leavings: Leavings,
+    /// Who keeps what attempts have left until it may be cleared away; `None`: it is cleared away at once.
+    pub leavings: Option<Leavings>,
     /// The id of the run.
     pub run: String,
 }
@@ -110,7 +110,7 @@ impl Request {
             timeout: None,
             service_logs: None,
             before: Before::default(),
-            leavings: Leavings::default(),
+            leavings: None,
             run: run.into(),
         }
     }
@@ -245,7 +245,9 @@ fn execute_part(
         effects::settle(request, &plan, &shared.reports, ports.clock.now())?;
     }
     *seq = run.seq.into_inner().unwrap_or_else(PoisonError::into_inner);
-    request.leavings.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    if let Some(leavings) = &request.leavings {
+        leavings.0.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
     drop(hygiene);
     let report = RunReport {
         run: request.run.clone(),

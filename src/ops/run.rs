@@ -398,7 +398,7 @@ pub(super) fn carry_out(
     };
     let leavings = Leavings::default();
     let report = request(&id)
-        .map(|request| Request { leavings: leavings.clone(), ..request })
+        .map(|request| Request { leavings: Some(leavings.clone()), ..request })
         .and_then(|request| execute_in_parts(request, ports, next).map_err(|error| Error::Exec { error, place: None }));
     let report = match report {
         Ok(report) => report,
