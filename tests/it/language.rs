@@ -4,6 +4,7 @@
 
 mod bounds;
 mod params;
+mod print;
 mod routing;
 mod same;
 mod stable;
