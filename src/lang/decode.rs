@@ -478,8 +478,7 @@ impl Decoder<'_> {
     fn condition(&mut self, node: &Node) -> Option<Cond> {
         let mut all = self.triples(node)?;
         for child in node.children.iter().flatten() {
-            let inner: Vec<Cond> =
-                children(child, "-").filter_map(|node| self.triples(node).map(Cond::All)).collect();
+            let inner: Vec<Cond> = children(child, "-").filter_map(|node| self.triples(node).map(Cond::All)).collect();
             all.push(match child.name.value.as_str() {
                 "any" => Cond::Any(inner),
                 "not" => Cond::Not(inner),
@@ -511,14 +510,12 @@ impl Decoder<'_> {
         }
         if !args.len().is_multiple_of(3) && word.is_none() {
             let last = args.last()?;
-            self.push(
-                Diagnostic::new(Code::P0105, last.span, "a condition is made of triples").with_help(
-                    match node.name.value.as_str() {
-                        "require" => "write `PATH OP VALUE`, as in `require report.failed eq 0`",
-                        _ => "write `VARIABLE OP VALUE`, as in `when target eq linux`",
-                    },
-                ),
-            );
+            self.push(Diagnostic::new(Code::P0105, last.span, "a condition is made of triples").with_help(
+                match node.name.value.as_str() {
+                    "require" => "write `PATH OP VALUE`, as in `require report.failed eq 0`",
+                    _ => "write `VARIABLE OP VALUE`, as in `when target eq linux`",
+                },
+            ));
             return None;
         }
         let mut all = Vec::new();

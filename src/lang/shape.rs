@@ -430,7 +430,8 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
                 )
                 .with_label(format!("`{}` has no such property", shape.name))
                 .with_suggestion(suggestion);
-                if let ("when" | "unless" | "require" | "-", Some(value)) = (shape.name, written_value(&property.value)) {
+                if let ("when" | "unless" | "require" | "-", Some(value)) = (shape.name, written_value(&property.value))
+                {
                     let whole = property.name.span.to(property.value.span);
                     diagnostics.push(
                         Diagnostic::new(Code::P0102, property.name.span, "`=` does not compare")
@@ -491,8 +492,11 @@ fn of_money(value: &Value, dollars: bool, node: &Node) -> Option<Diagnostic> {
         _ => return None,
     };
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let diagnostic = Diagnostic::new(Code::P0307, value.span, said)
-        .with_help(if plain { format!("write it as text: `\"{text}\"`") } else { "write it as text: `\"1.50\"`".to_owned() });
+    let diagnostic = Diagnostic::new(Code::P0307, value.span, said).with_help(if plain {
+        format!("write it as text: `\"{text}\"`")
+    } else {
+        "write it as text: `\"1.50\"`".to_owned()
+    });
     Some(if plain {
         diagnostic.with_fix(Applicability::MaybeIncorrect, value.span, format!("\"{text}\""))
     } else {

@@ -8,6 +8,7 @@ mod print;
 mod routing;
 mod same;
 mod stable;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -95,7 +95,9 @@ impl<'a> Scope<'a> {
         }
         let nodes = self.nodes_here()?;
         let head = path.split('/').next().unwrap_or(path);
-        if head.contains('*') || nodes.contains(path) || nodes.contains(head) || self.is_lost(head) {
+        let below = format!("{head}/");
+        let above = nodes.range(below.as_str()..).next().is_some_and(|name| name.starts_with(&below));
+        if head.contains('*') || nodes.contains(path) || nodes.contains(head) || above || self.is_lost(head) {
             return None;
         }
         let services = self.services_here();

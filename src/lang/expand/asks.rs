@@ -372,7 +372,7 @@ impl<'a> Expander<'a, '_> {
             .collect();
         let mut facts = json!({
             "request": 1,
-            "agent": decl.name.value,
+            "agent": program.plan_name(self.home, DeclKind::Agent, agent),
             "artifacts": artifacts,
             "limits": {
                 "turns": decl.limits.turns,
@@ -382,16 +382,17 @@ impl<'a> Expander<'a, '_> {
             "outputs": outputs,
             "variables": plain,
         });
+        let home = self.home;
         let mut put = |name: &str, value: Json| {
             if let Some(facts) = facts.as_object_mut() {
                 facts.insert(name.to_owned(), value);
             }
         };
         if let Asked::Capability(id) = asking.asked {
-            put("capability", json!(program.capability(id).name.value));
+            put("capability", json!(program.plan_name(home, DeclKind::Capability, id)));
         }
         if let Some(skill) = skill {
-            put("skill", json!(program.skill(skill).name.value));
+            put("skill", json!(program.plan_name(home, DeclKind::Skill, skill)));
         }
         let route = self.actions[pending.action].ir.route.as_ref();
         if let Some(model) = route.and_then(|route| route.model.as_ref()) {
@@ -407,7 +408,11 @@ impl<'a> Expander<'a, '_> {
             put("schema", json!({ VERDICT.0: verdict_schema() }));
         }
         if let Some(tools) = &decl.allow_tool {
-            put("tools", json!(tools.iter().map(|name| &name.value).collect::<Vec<_>>()));
+            let named = |name: &Name| match program.lookup(agent.file, DeclKind::Tool, &name.value) {
+                Some(id) => program.plan_name(home, DeclKind::Tool, id),
+                None => name.value.clone(),
+            };
+            put("tools", json!(tools.iter().map(named).collect::<Vec<_>>()));
         }
         if !decl.scope.is_empty() {
             put("scope", json!(decl.scope.iter().map(|name| &name.value).collect::<Vec<_>>()));

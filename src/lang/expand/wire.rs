@@ -114,7 +114,8 @@ impl Expander<'_, '_> {
         if keys.is_empty() {
             return "it takes several nodes: take each by an `input` of its own".to_owned();
         }
-        let (folder, name) = dest.as_str().rsplit_once('/').map_or(("", dest.as_str()), |(folder, name)| (folder, name));
+        let (folder, name) =
+            dest.as_str().rsplit_once('/').map_or(("", dest.as_str()), |(folder, name)| (folder, name));
         let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let place = format!("{folder}{}-{name}", keys.join("-"));
         format!("it takes several instances: give each its own place, as `\"{place}\"`, or take one by its key")
@@ -371,7 +372,7 @@ impl Expander<'_, '_> {
             })
             .collect();
         instances.sort_by(|a, b| a.addr.cmp(&b.addr));
-        let terms = terms(self.program, self.tenant, graph, &actions);
+        let terms = terms(self.program, self.home, self.tenant, graph, &actions);
         Some(Expansion {
             graph: graph.group.name.value.clone(),
             params,

@@ -39,7 +39,7 @@ impl Constants {
                 && let Some((before, after)) = rest.split_once(&placeholder)
             {
                 written += &plain(before);
-                written += &placeholder;
+                written += &format!("{{{{ {} }}}}", placeholder.trim_matches(['{', '}']));
                 rest = after;
             }
         }

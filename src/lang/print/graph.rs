@@ -51,18 +51,18 @@ pub(super) struct GraphPrinter<'a, 'p> {
 /// Artifacts that the steps of a kept recipe take from elsewhere: parameters by what they are given.
 #[derive(Default)]
 struct Taken {
-    /// Name, type and reference of each.
-    params: Vec<(String, String, String)>,
+    /// Name, reference, and the type of each that is no parameter of the recipe anyway.
+    params: Vec<(String, String, Option<String>)>,
 }
 
 impl Taken {
     fn name(&mut self, ty: &str, reference: String) -> String {
-        let known = self.params.iter().find(|(_, _, other)| *other == reference);
+        let known = self.params.iter().find(|(_, other, _)| *other == reference);
         if let Some((name, ..)) = known {
             return name.clone();
         }
         let name = format!("taken-{}", self.params.len());
-        self.params.push((name.clone(), ty.to_owned(), reference));
+        self.params.push((name.clone(), reference, Some(ty.to_owned())));
         name
     }
 }
@@ -140,13 +140,17 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
 
     /// A reference that was written, as it is written here.
     fn rewritten(&self, text: &str) -> String {
-        let output = text.split_once('.').map_or("", |(_, output)| output);
-        if let [only] = self.named(text).as_slice()
+        let (path, output) = text.split_once('.').unwrap_or((text, ""));
+        let named = self.named(text);
+        if let [only] = named.as_slice()
             && let Some((action, own)) = self.expansion.instances[*only].outputs.get(output)
         {
             return self.reference(*action, own);
         }
-        self.within(text).to_owned()
+        // All instances of a node are a pattern here, where each is a node of its own.
+        let keys =
+            named.first().filter(|_| !path.contains('*')).map_or(0, |at| self.expansion.instances[*at].keys.len());
+        format!("{}{}.{output}", self.within(path), "/*".repeat(keys))
     }
 
     /// Prints the graph.
@@ -266,9 +270,16 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
                 let name = self.within(&instance.addr).to_owned();
                 let automation = word("automation", instance.automation.as_deref());
                 let mut taken = Taken::default();
+                for (name, value) in instance.closing.iter().flat_map(|closing| &closing.with) {
+                    if let ArgIr::Ref(text) = value
+                        && self.named(text).len() == 1
+                    {
+                        taken.params.push((name.clone(), self.rewritten(text), None));
+                    }
+                }
                 self.recipe(&name, instance, &own, &mut taken);
                 out.open(&format!("node {} recipe={}{automation}", quote(&name), quote(&name)));
-                for (name, _, reference) in &taken.params {
+                for (name, reference, _) in taken.params.iter().filter(|(.., ty)| ty.is_some()) {
                     out.line(&format!("with {}=(ref){}", quote(name), quote(reference)));
                 }
                 if let Some(closing) = &instance.closing {
@@ -309,8 +320,10 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         let mut out = std::mem::take(&mut self.recipes);
         out.gap();
         out.open(&format!("recipe {}", quote(name)));
-        for (name, ty, _) in &taken.params {
-            out.line(&format!("param {} type={}", quote(name), quote(ty)));
+        for (name, _, ty) in &taken.params {
+            if let Some(ty) = ty {
+                out.line(&format!("param {} type={}", quote(name), quote(ty)));
+            }
         }
         part("param").for_each(|node| out.node(node));
         for (name, (action, output)) in &instance.outputs {
@@ -388,13 +401,7 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
     }
 
     /// What a node or step does, with what it needs and leaves. `taken`: of a step, what its recipe takes.
-    fn work(
-        &mut self,
-        out: &mut Out,
-        action: &ActionIr,
-        place: Place,
-        mut taken: Option<(&InstanceIr, &mut Taken)>,
-    ) {
+    fn work(&mut self, out: &mut Out, action: &ActionIr, place: Place, mut taken: Option<(&InstanceIr, &mut Taken)>) {
         match &action.ask {
             Some(ask) => self.asked(out, ask, &mut taken),
             None => self.body(out, action, place),
@@ -474,7 +481,8 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
 
     fn asked(&mut self, out: &mut Out, ask: &AskIr, taken: &mut Option<(&InstanceIr, &mut Taken)>) {
         for (name, ty, value) in &ask.with {
-            let value = self.argument(out, value, ty, taken.as_mut().map(|(instance, taken)| (*instance, &mut **taken)));
+            let value =
+                self.argument(out, value, ty, taken.as_mut().map(|(instance, taken)| (*instance, &mut **taken)));
             out.line(&format!("with {}={value}", quote(name)));
         }
     }

@@ -39,14 +39,7 @@ pub(super) struct Kept<'p> {
 
 impl<'p> Kept<'p> {
     pub(super) fn new(program: &'p Program, home: FileId) -> Self {
-        Self {
-            program,
-            home,
-            wanted: BTreeSet::new(),
-            local: BTreeMap::new(),
-            taken: BTreeSet::new(),
-            index: None,
-        }
+        Self { program, home, wanted: BTreeSet::new(), local: BTreeMap::new(), taken: BTreeSet::new(), index: None }
     }
 
     /// The name of a declaration, which is kept from now on.
@@ -187,9 +180,7 @@ impl<'p> Kept<'p> {
         }
     }
 
-    fn index(
-        &mut self,
-    ) -> (&Index, &BTreeMap<(DeclKind, DeclId), SymbolId>, &BTreeMap<SymbolId, (DeclKind, DeclId)>) {
+    fn index(&mut self) -> (&Index, &BTreeMap<(DeclKind, DeclId), SymbolId>, &BTreeMap<SymbolId, (DeclKind, DeclId)>) {
         let program = self.program;
         let (index, symbols, decls) = self.index.get_or_insert_with(|| {
             let index = Index::of(program);
