@@ -325,7 +325,15 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
                 out.line(&format!("param {} type={}", quote(name), quote(ty)));
             }
         }
-        part("param").for_each(|node| out.node(node));
+        for node in part("param") {
+            // Every value is given.
+            let mut node = node.clone();
+            node.props.retain(|property| property.name.value != "default");
+            let children = node.children.take().unwrap_or_default();
+            let others: Vec<_> = children.into_iter().filter(|child| child.name.value != "default").collect();
+            node.children = Some(others).filter(|others| !others.is_empty());
+            out.node(&node);
+        }
         for (name, (action, output)) in &instance.outputs {
             let outputs = &self.expansion.actions[*action].outputs;
             let ty = outputs.iter().find(|known| known.name == *output).map(|known| known.ty.clone());
