@@ -45,7 +45,12 @@ fn print(expansion: &Expansion, program: &Program, origins: bool) -> String {
         out.text.push_str(&printer.recipes.text);
     }
     for id in program.root_bundles() {
-        let from = &program.bundle(id).from;
+        let (name, from) = (&program.bundle(id).name.value, &program.bundle(id).from);
+        // A kept plan is about the graph: of bundles it holds those that the graph looks at.
+        let looked_at = expansion.instances.iter().any(|instance| instance.bundle.as_ref() == Some(name));
+        if !origins && !looked_at {
+            continue;
+        }
         if program.lookup(id.file, DeclKind::Graph, &from.value) == Some(expansion.decl) {
             out.gap();
             bundle(&mut out, id, expansion, program, &mut printer);
@@ -80,11 +85,13 @@ fn settings(out: &mut Out, program: &Program, printer: &mut GraphPrinter<'_, '_>
         crate::lang::parse(crate::diag::SourceId(0), text, &mut Diagnostics::default())
     };
     let foreign = |file: FileId| program.file(file).package.is_some() || program.file(file).path.starts_with("<std>/");
+    // What is taken of packages is written out; that they are rested on is a fact of the plan if they are locked.
+    let any_locked = program.packages.iter().any(|package| package.locked.is_some());
     let mut imported = BTreeSet::new();
     for file in (0..program.files.len()).map(FileId).filter(|file| !foreign(*file)) {
         let of_package = |import: &ImportDecl| {
             let target = program.file(file).aliases.get(&import.alias.value);
-            target.is_some_and(|target| program.file(*target).package.is_some())
+            any_locked && target.is_some_and(|target| program.file(*target).package.is_some())
         };
         let wanted: Vec<&ImportDecl> = program.file(file).decls.imports.iter().filter(|i| of_package(i)).collect();
         let has_settings = file == root
