@@ -35,7 +35,9 @@ fn print(expansion: &Expansion, program: &Program, origins: bool) -> String {
     let mut printer = GraphPrinter::new(expansion, program, origins);
     let mut out = Out::at(0);
     out.line("partita edition=1");
-    settings(&mut out, program, &mut printer);
+    if origins {
+        settings(&mut out, program, &mut printer);
+    }
     let mut graph = Out::at(0);
     printer.print(&mut graph);
     out.gap();
@@ -107,7 +109,8 @@ fn settings(out: &mut Out, program: &Program, printer: &mut GraphPrinter<'_, '_>
                     if !wanted.iter().any(|import| import.path.value == path) || !imported.insert(path.clone()) {
                         continue;
                     }
-                    let alias = printer.kept.free(&path);
+                    // Nothing is named by it, which the line says.
+                    let alias = printer.kept.free(&format!("_{}", crate::base::slug(&path)));
                     set(&mut node, "as", alias);
                 }
                 _ => continue,
