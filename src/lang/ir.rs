@@ -33,6 +33,8 @@ pub struct Expansion {
     pub policies: crate::lang::ast::PoliciesDecl,
     /// Services that actions use, sorted by name.
     pub services: Vec<ServiceIr>,
+    /// The timeout of nodes that set none, in milliseconds.
+    pub timeout_ms: Option<u64>,
     /// The graph's declaration.
     pub decl: DeclId,
     /// The tenant that owns it.

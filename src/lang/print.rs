@@ -121,12 +121,15 @@ fn settings(out: &mut Out, program: &Program, printer: &mut GraphPrinter<'_, '_>
     }
 }
 
+/// What a bundle says besides what goes in.
+const DELIVERED: &[&str] = &["exclude", "sbom", "provenance", "sign"];
+
 /// A bundle with all that goes in named one by one.
 fn bundle(out: &mut Out, id: DeclId, expansion: &Expansion, program: &Program, printer: &mut GraphPrinter<'_, '_>) {
     let mut found = Diagnostics::default();
     let name = &program.bundle(id).name.value;
     let (Some(ir), Some(mut node)) =
-        (expand_bundle(program, id, expansion, &mut found), printer.kept.written(DeclKind::Bundle, id))
+        (expand_bundle(program, id, expansion, &mut found), printer.kept.parts(DeclKind::Bundle, id, DELIVERED))
     else {
         let why = found.sorted().first().map_or_else(String::new, |found| format!(": {}", found.message));
         out.line(&format!("// bundle {} cannot be made of this{why}", quote(name)));
@@ -153,9 +156,7 @@ fn bundle(out: &mut Out, id: DeclId, expansion: &Expansion, program: &Program, p
             out.holed(include.to.as_str())
         ));
     }
-    for child in rest.iter().filter(|child| child.name.value != "include") {
-        out.node(child);
-    }
+    rest.iter().for_each(|child| out.node(child));
     out.close();
 }
 

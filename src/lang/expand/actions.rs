@@ -122,8 +122,10 @@ impl<'a> Expander<'a, '_> {
             ir.own = true;
             let index = first + made.len();
             steps.insert(step.name.value.clone(), index);
-            for output in &ir.outputs {
-                if recipe.returns.iter().any(|returns| returns.name.value == output.name) {
+            for output in &mut ir.outputs {
+                if let Some(returns) = recipe.returns.iter().find(|returns| returns.name.value == output.name) {
+                    // What the recipe promises is what others take it as.
+                    output.ty = returns.ty.clone();
                     outputs.insert(output.name.clone(), (index, output.name.clone()));
                 }
             }

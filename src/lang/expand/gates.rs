@@ -402,13 +402,19 @@ impl<'a> Expander<'a, '_> {
         let mut wired = Vec::new();
         let mut inputs = Vec::new();
         for subject in subjects {
-            let targets = match &subject.of {
+            let mut targets = match &subject.of {
                 Of::Text(text, group) => match self.targets(text, *group, subject.span, false) {
-                    Some(targets) => targets.into_iter().map(|target| (target.action, target.output)).collect(),
+                    Some(targets) => {
+                        targets.into_iter().map(|target| (target.action, target.output)).collect::<Vec<_>>()
+                    }
                     None => continue,
                 },
                 Of::Action(action) => vec![(*action, VERDICT.0.to_owned())],
             };
+            // The order in which a loop names its instances is no fact of what it reads.
+            targets.sort_by(|(a, own), (b, other)| {
+                (&self.actions[*a].ir.addr, own).cmp(&(&self.actions[*b].ir.addr, other))
+            });
             let several = targets.len() > 1;
             let mut at = Vec::new();
             for (number, (action, output)) in targets.into_iter().enumerate() {

@@ -389,6 +389,7 @@ impl Expander<'_, '_> {
             concurrency: graph.concurrency,
             terms,
             services,
+            timeout_ms: self.timeout_ms,
             decl: self.graph,
             owner: self.tenant,
         })

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use crate::base::{RelPath, format_micro_usd};
 use crate::diag::Span;
+use crate::lang::ast::RetryDecl;
 use crate::lang::eval::address_matches;
 use crate::lang::ir::{ActionIr, ArgIr, AskIr, BodyIr, Expansion, InputIr, InstanceIr, ProbeIr, RenderIr, ServiceIr};
 use crate::lang::print::constants::Constants;
@@ -191,6 +192,13 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
                 out.line(&format!("resource {} capacity={capacity}", quote(name)));
             }
         }
+        let retry = &self.program.graph(expansion.decl).retry;
+        if expansion.timeout_ms.is_some() || retry.is_some() {
+            // Nodes say it themselves; what gates start is bound by it too.
+            out.open("defaults");
+            Self::bounds(out, expansion.timeout_ms, retry.as_ref());
+            out.close();
+        }
         for service in &expansion.services {
             out.gap();
             if self.origins {
@@ -314,7 +322,10 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
             self.work(&mut steps, action, Place::Step, Some((instance, taken)));
             steps.close();
         }
-        let written = instance.closing.as_ref().and_then(|closing| self.kept.written(DeclKind::Recipe, closing.recipe));
+        let written = instance
+            .closing
+            .as_ref()
+            .and_then(|closing| self.kept.parts(DeclKind::Recipe, closing.recipe, &["param", "gate"]));
         let parts = written.and_then(|node| node.children).unwrap_or_default();
         let part = |word: &'static str| parts.iter().filter(move |node| node.name.value == word);
         let mut out = std::mem::take(&mut self.recipes);
@@ -470,10 +481,14 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
             };
             out.line(&format!("limits{}", action.limits.iter().map(limit).collect::<String>()));
         }
-        if let Some(ms) = ask.map_or(action.timeout_ms, |ask| ask.timeout_ms) {
+        Self::bounds(out, ask.map_or(action.timeout_ms, |ask| ask.timeout_ms), action.retry.as_ref());
+    }
+
+    fn bounds(out: &mut Out, timeout_ms: Option<u64>, retry: Option<&RetryDecl>) {
+        if let Some(ms) = timeout_ms {
             out.line(&format!("timeout {}", duration(ms)));
         }
-        if let Some(retry) = &action.retry {
+        if let Some(retry) = retry {
             let strategy = if retry.exponential { "exponential" } else { "fixed" };
             let (max, on, backoff) = (retry.max, &retry.on, duration(retry.backoff_ms));
             out.line(&format!("retry max={max} on={on} backoff={backoff} strategy={strategy}"));

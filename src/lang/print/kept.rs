@@ -99,14 +99,31 @@ impl<'p> Kept<'p> {
         name
     }
 
-    /// A declaration with the names it has here, or a part of it: `within` must be in its file.
+    /// A declaration with the names it has here.
     pub(super) fn written(&mut self, kind: DeclKind, id: DeclId) -> Option<Node> {
+        self.edited(kind, id, None)
+    }
+
+    /// Those children of a declaration that bear one of these names: what others name is not kept for them.
+    pub(super) fn parts(&mut self, kind: DeclKind, id: DeclId, names: &[&str]) -> Option<Node> {
+        self.edited(kind, id, Some(names))
+    }
+
+    fn edited(&mut self, kind: DeclKind, id: DeclId, parts: Option<&[&str]>) -> Option<Node> {
         let (index, symbols, decls) = self.index();
         let whole = index.symbol(*symbols.get(&(kind, id))?).whole;
         let text = index.sources().text(whole);
+        let is_part = |node: &Node| parts.is_none_or(|names| names.contains(&node.name.value.as_str()));
+        let tree = parse(SourceId(0), text, &mut Diagnostics::default());
+        let children = || tree.iter().flat_map(|node| node.children.iter().flatten()).filter(|node| is_part(node));
+        let wanted =
+            |start: u32| parts.is_none() || children().any(|child| child.span.start <= start && start < child.span.end);
         let mut edits: Vec<(usize, usize, DeclKind, DeclId)> = Vec::new();
         let mut alias: Option<Span> = None;
         for occurrence in index.occurrences_within(id.file, whole) {
+            if !wanted(occurrence.span.start - whole.start) {
+                continue;
+            }
             if index.symbol(occurrence.symbol).kind == "import" {
                 alias = Some(occurrence.span);
                 continue;
@@ -139,6 +156,10 @@ impl<'p> Kept<'p> {
         }
         out.push_str(&text[at..]);
         let mut node = parse(SourceId(0), &out, &mut Diagnostics::default()).into_iter().next()?;
+        if parts.is_some() {
+            let children = node.children.take().unwrap_or_default();
+            node.children = Some(children.into_iter().filter(|node| is_part(node)).collect());
+        }
         self.settle(kind, id, &mut node);
         Some(node)
     }

@@ -83,11 +83,17 @@ impl Out {
     /// A node with all that it has, its comments left out.
     pub(super) fn node(&mut self, node: &Node) {
         let mut head = quote(&node.name.value);
-        for value in &node.args {
+        // The value of a constant stands last.
+        let first = if node.name.value == "let" { node.args.len().min(1) } else { node.args.len() };
+        let (before, after) = node.args.split_at(first);
+        for value in before {
             let _ = write!(head, " {}", self.value(value));
         }
         for property in &node.props {
             let _ = write!(head, " {}={}", quote(&property.name.value), self.value(&property.value));
+        }
+        for value in after {
+            let _ = write!(head, " {}", self.value(value));
         }
         match &node.children {
             Some(children) => {

@@ -389,7 +389,7 @@ fn value_for(name: &str, ty: &str) -> String {
         ("url", _) => "\"https://example.org/x\"".to_owned(),
         (_, ty) => match ty.strip_prefix("artifact.") {
             Some(kind) => format!("(ref)source.{kind}"),
-            None => "\"word\"".to_owned(),
+            None => format!("\"{name}.x\""),
         },
     }
 }
