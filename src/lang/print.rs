@@ -156,7 +156,9 @@ fn bundle(out: &mut Out, id: DeclId, expansion: &Expansion, program: &Program, p
             out.holed(include.to.as_str())
         ));
     }
-    rest.iter().for_each(|child| out.node(child));
+    for child in &rest {
+        out.node(child);
+    }
     out.close();
 }
 

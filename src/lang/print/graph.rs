@@ -117,9 +117,12 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         let from = all.partition_point(|instance| instance.addr.as_str() < literal);
         let near = all.iter().enumerate().skip(from).take_while(|(_, instance)| instance.addr.starts_with(literal));
         let near = near.filter(|(_, instance)| instance.bundle.is_none());
-        let matched = near.filter(|(_, instance)| match path.contains('*') {
-            true => address_matches(path, &instance.addr),
-            false => !instance.keys.is_empty() && node_of(instance) == path,
+        let matched = near.filter(|(_, instance)| {
+            if path.contains('*') {
+                address_matches(path, &instance.addr)
+            } else {
+                !instance.keys.is_empty() && node_of(instance) == path
+            }
         });
         matched.map(|(at, _)| at).collect()
     }
@@ -245,7 +248,7 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
                 for index in own {
                     let action = &self.expansion.actions[index];
                     self.origin(out, instance);
-                    self.route(out, action);
+                    Self::route(out, action);
                     let automation = word("automation", instance.automation.as_deref());
                     let head = self.head(action, Place::Node, &automation);
                     let head = format!("node {}{head}", quote(self.within(&action.addr)));
@@ -260,7 +263,7 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
                 let automation = word("automation", instance.automation.as_deref());
                 let action = own.first().map(|index| &self.expansion.actions[*index]);
                 let head = action.map(|action| {
-                    self.route(out, action);
+                    Self::route(out, action);
                     self.head(action, Place::Node, &automation)
                 });
                 out.open(&format!("node {}{}", quote(self.within(&instance.addr)), head.unwrap_or(automation)));
@@ -273,7 +276,7 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
             Form::Recipe => {
                 self.origin(out, instance);
                 for index in &own {
-                    self.route(out, &self.expansion.actions[*index]);
+                    Self::route(out, &self.expansion.actions[*index]);
                 }
                 let name = self.within(&instance.addr).to_owned();
                 let automation = word("automation", instance.automation.as_deref());
@@ -365,7 +368,7 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
     }
 
     /// How what is asked is served, for the reader: it follows from the declarations.
-    fn route(&self, out: &mut Out, action: &ActionIr) {
+    fn route(out: &mut Out, action: &ActionIr) {
         let Some(route) = &action.route else { return };
         let what = route.capability.as_ref().map_or(String::new(), |capability| format!(" {}", quote(capability)));
         // A comment ends with its line, so that no name may hold one.

@@ -34,7 +34,14 @@ pub(super) struct Kept<'p> {
     /// The names of constants and records: no plan has them, so that any will do.
     local: BTreeMap<(DeclKind, DeclId), String>,
     taken: BTreeSet<String>,
-    index: Option<(Index, BTreeMap<(DeclKind, DeclId), SymbolId>, BTreeMap<SymbolId, (DeclKind, DeclId)>)>,
+    known: Option<Known>,
+}
+
+/// What every name of the program stands for.
+struct Known {
+    index: Index,
+    symbols: BTreeMap<(DeclKind, DeclId), SymbolId>,
+    decls: BTreeMap<SymbolId, (DeclKind, DeclId)>,
 }
 
 impl<'p> Kept<'p> {
@@ -110,7 +117,7 @@ impl<'p> Kept<'p> {
     }
 
     fn edited(&mut self, kind: DeclKind, id: DeclId, parts: Option<&[&str]>) -> Option<Node> {
-        let (index, symbols, decls) = self.index();
+        let Known { index, symbols, decls } = self.known();
         let whole = index.symbol(*symbols.get(&(kind, id))?).whole;
         let text = index.sources().text(whole);
         let is_part = |node: &Node| parts.is_none_or(|names| names.contains(&node.name.value.as_str()));
@@ -201,9 +208,9 @@ impl<'p> Kept<'p> {
         }
     }
 
-    fn index(&mut self) -> (&Index, &BTreeMap<(DeclKind, DeclId), SymbolId>, &BTreeMap<SymbolId, (DeclKind, DeclId)>) {
+    fn known(&mut self) -> &Known {
         let program = self.program;
-        let (index, symbols, decls) = self.index.get_or_insert_with(|| {
+        self.known.get_or_insert_with(|| {
             let index = Index::of(program);
             let (mut symbols, mut decls) = (BTreeMap::new(), BTreeMap::new());
             for (symbol, known) in index.symbols().iter().enumerate() {
@@ -214,9 +221,8 @@ impl<'p> Kept<'p> {
                     decls.insert(symbol, (*kind, id));
                 }
             }
-            (index, symbols, decls)
-        });
-        (index, symbols, decls)
+            Known { index, symbols, decls }
+        })
     }
 
     /// The declarations that are kept, with all that they name in turn.

@@ -98,7 +98,9 @@ impl Out {
         match &node.children {
             Some(children) => {
                 self.open(&head);
-                children.iter().for_each(|child| self.node(child));
+                for child in children {
+                    self.node(child);
+                }
                 self.close();
             }
             None => self.line(&head),
