@@ -46,7 +46,7 @@ struct Known {
 
 impl<'p> Kept<'p> {
     pub(super) fn new(program: &'p Program, home: FileId) -> Self {
-        Self { program, home, wanted: BTreeSet::new(), local: BTreeMap::new(), taken: BTreeSet::new(), index: None }
+        Self { program, home, wanted: BTreeSet::new(), local: BTreeMap::new(), taken: BTreeSet::new(), known: None }
     }
 
     /// The name of a declaration, which is kept from now on.

@@ -63,7 +63,7 @@ fn every_workspace_expands_to_a_spec_of_the_same_plan() {
 const ALL: &[(&str, &str)] = &[
     (
         "partita.kdl",
-        r##"partita edition=1
+        r#"partita edition=1
 workspace {
     require-isolation landlock
     out "made"
@@ -288,11 +288,11 @@ bundle shipped from=all version="1.{{ most }}.0" level=2 {
     sbom format=cyclonedx version="1.7"
     sign key=release
 }
-"##,
+"#,
     ),
     (
         "lib/lib.kdl",
-        r##"partita edition=1
+        r#"partita edition=1
 let most type=int 40
 let tone type=string "kind"
 
@@ -355,7 +355,7 @@ skill sum {
         var style type=string default=plain
     }
 }
-"##,
+"#,
     ),
     ("lib/judge.md.j2", "Is this right?\n\n{{ text }}\n"),
 ];
