@@ -218,8 +218,14 @@ fn check_node(
                 .with_help("nodes take no annotation; values may: `(var)`, `(ref)`, `(secret)`"),
         );
     }
-    check_args(node, shape, diagnostics);
-    check_props(node, shape, beside, diagnostics);
+    match unnamed(node, shape) {
+        // One cause, one report.
+        Some(diagnostic) => diagnostics.push(diagnostic),
+        None => {
+            check_args(node, shape, diagnostics);
+            check_props(node, shape, beside, diagnostics);
+        }
+    }
     if let (Some(children), true) = (&node.children, shape.open_children) {
         check_entries(children, diagnostics);
     } else if let Some(children) = &node.children {
@@ -234,6 +240,24 @@ fn check_node(
             check_children(children, shape.children, &format!("`{}`", shape.name), all, diagnostics);
         }
     }
+}
+
+/// The one property that is needed and not there, if one argument too many is given: its name was left out.
+fn unnamed(node: &Node, shape: &Shape) -> Option<Diagnostic> {
+    let [extra] = node.args.get(shape.args.max..)? else { return None };
+    let mut missing = shape.props.iter().filter(|prop| prop.required);
+    let (Some(missing), None) = (missing.next(), missing.next()) else { return None };
+    if !node.props.is_empty() {
+        return None;
+    }
+    let mut at = extra.span;
+    at.end = at.start;
+    Some(
+        Diagnostic::new(Code::P0104, node.name.span, format!("`{}` needs `{}`", shape.name, missing.name))
+            .with_secondary(extra.span, format!("one argument too many: is it the `{}`?", missing.name))
+            .with_help(format!("name it: it is written `{}`", shape.args.usage))
+            .with_fix(Applicability::MaybeIncorrect, at, format!("{}=", missing.name)),
+    )
 }
 
 /// Checks values in a block: one node each, named after a parameter, a field or an entry, or `-`. Their
@@ -308,12 +332,14 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
             (min, max) => format!("{min} to {max} arguments"),
         };
         let span = node.args.get(args.max).map_or(node.name.span, |extra| extra.span);
-        diagnostics.push(
-            Diagnostic::new(Code::P0105, span, format!("`{}` takes {takes}, {given} given", shape.name))
-                .with_label(if given > args.max { "one too many" } else { "more is needed here" })
-                .with_help(format!("it is written `{}`", args.usage))
-                .with_help(shape.doc.trim_end_matches('.')),
-        );
+        let diagnostic = Diagnostic::new(Code::P0105, span, format!("`{}` takes {takes}, {given} given", shape.name))
+            .with_label(if given > args.max { "one too many" } else { "more is needed here" });
+        diagnostics.push(if shape.name == "let" && given > args.max {
+            diagnostic
+                .with_help("the values of a list stand in a block: `let NAME type=list<TYPE> { - VALUE; - VALUE }`")
+        } else {
+            diagnostic.with_help(format!("it is written `{}`", args.usage)).with_help(shape.doc.trim_end_matches('.'))
+        });
     }
     check_bare(node, shape, diagnostics);
     if let ("timeout" | "deadline" | "expires", Some(Value { kind: Kind::Int(number), note: None, span, .. })) =
@@ -627,6 +653,7 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
                 "say it in the nodes of the template, which may be given a list: `with NAME=(var)LIST`"
             }
             _ if parent == "a file" => "write it in the block of one",
+            _ if homes == ["a file"] => "move it to the top of the file, out of every block",
             _ => "move it",
         };
         return Diagnostic::new(
