@@ -13,6 +13,7 @@ mod path;
 mod slug;
 mod tree;
 mod units;
+mod version;
 
 pub use address::{Address, addresses, fill_addresses};
 pub use canon::{
@@ -30,3 +31,4 @@ pub use tree::{Entry, Tree, TreeError};
 pub use units::{
     format_bytes, format_duration, format_micro_usd, parse_duration_ms, parse_micro_usd, parse_size_bytes,
 };
+pub use version::{ToolVersion, meets, no_requirement};
