@@ -70,6 +70,20 @@ fn what_a_package_may_and_is_stands_on_top_of_a_review() {
 }
 
 #[test]
+fn an_expansion_rests_on_the_same_packages() {
+    let Some(repos) = two_versions() else { return };
+    let ws = &repos.workspace;
+    repos.spec(&format!("grant words net path\n{SPEC}"));
+    ws.run(&["lock"]).ok();
+    let before = ws.run(&["plan", "g", "--format", "json"]).ok().stdout;
+    assert!(before.contains("\"packages\""), "{before}");
+    let expanded = ws.run(&["expand", "g"]).ok().stdout;
+    ws.write("partita.kdl", &expanded);
+    ws.run(&["fmt", "--check"]).ok();
+    assert_eq!(ws.run(&["plan", "g", "--format", "json", "--locked"]).ok().stdout, before, "{expanded}");
+}
+
+#[test]
 fn needs_of_packages_are_met_and_conflicts_told() {
     let Some(repos) = Repositories::new(SPEC) else { return };
     let ws = &repos.workspace;
