@@ -81,6 +81,16 @@ pub enum Reason {
     },
     /// The result was made under a weaker isolation.
     WeakerSandbox,
+    /// The result is on record, but not by a writer that counts here.
+    UntrustedWriter {
+        /// The writer, or where it was recorded.
+        writer: String,
+    },
+    /// The result is on record with a signature that is not of its writer.
+    BadSignature {
+        /// Who it says it is by.
+        writer: String,
+    },
     /// The result took longer than the timeout allows now.
     TimeoutTightened,
     /// The last try failed.

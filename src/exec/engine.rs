@@ -258,7 +258,7 @@ impl<'a> Engine<'a> {
             return Ok(Resolution::Miss(Arc::new(prepared)));
         }
         let claims = self.ports.claims.lookup(key)?;
-        match lookup::choose(action, self.wanted(action), claims, &self.levels)? {
+        match lookup::choose(action, self.wanted(action), claims, &*self.ports.writers, &self.levels)? {
             Looked::Hit(claim, sizes) => {
                 let same_key = self.ports.history.latest_key(&action.addr) == Some(key);
                 prepared.reason = if same_key { Reason::SameKey } else { Reason::KnownKey { run: claim.run.clone() } };
@@ -301,6 +301,8 @@ impl<'a> Engine<'a> {
                 created: at,
                 run: run.to_owned(),
                 addr: action.addr.clone(),
+                overlay: String::new(),
+                signed: None,
             })
         };
         match action.spec.class {
@@ -320,7 +322,9 @@ impl<'a> Engine<'a> {
             }
             Class::Record if !forced => {
                 let Some(cassette) = &self.request.cassette else { return Ok(None) };
-                if again.is_none() && !self.ports.claims.lookup(key)?.is_empty() {
+                let known = self.ports.claims.lookup(key)?;
+                let counts = |claim: &Claim| self.ports.writers.refuse(claim, &known).is_none();
+                if again.is_none() && known.iter().any(counts) {
                     // The store knows, or says why what it knows does not stand.
                     return Ok(None);
                 }
@@ -332,7 +336,7 @@ impl<'a> Engine<'a> {
                 if claim.isolation < lookup::rank(self.wanted(action)) {
                     return Ok(None);
                 }
-                self.ports.claims.record(claim.clone())?;
+                self.ports.claims.record(self.written(claim.clone())?)?;
                 Ok(Some((claim, sizes, Reason::Replayed { run: replay.run })))
             }
             _ => Ok(None),
@@ -494,14 +498,24 @@ impl<'a> Engine<'a> {
             created: self.ports.clock.now().0,
             run: self.request.run.clone(),
             addr: action.addr.clone(),
+            overlay: String::new(),
+            signed: None,
         };
-        self.ports.claims.record(claim)?;
+        self.ports.claims.record(self.written(claim)?)?;
         if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
             let made = (self.request.run.as_str(), self.ports.clock.now().0, duration.as_millis() as u64);
             let rank = lookup::rank(isolation);
             effects::keep(cassette, &*self.ports.cas, action, prepared.key, prepared.manifest(), outputs, made, rank)?;
         }
         Ok(())
+    }
+
+    /// A claim as it is written here: in the overlay of this writer, and signed, if it has these.
+    fn written(&self, claim: Claim) -> Result<Claim, Trouble> {
+        self.ports.writers.sign(claim).map_err(|why| {
+            let source = std::io::Error::other(why);
+            Error::System { what: "sign a result", source }.into()
+        })
     }
 
     fn empty_log(&self) -> Result<Digest, Trouble> {

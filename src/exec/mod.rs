@@ -58,8 +58,8 @@ pub use parallel::{
     run_parallel,
 };
 pub use ports::{
-    Approver, Baseline, Contents, End, Ended, FileMeta, History, HistoryRow, Inventory, Job, Network, NoInventory,
-    NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View,
+    Approver, Baseline, Contents, End, Ended, Everyone, FileMeta, History, HistoryRow, Inventory, Job, Network,
+    NoInventory, NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View, Writers,
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};

@@ -13,7 +13,7 @@ use crate::event::{Outcome, Reason, Sink};
 use crate::exec::CancelToken;
 use crate::exec::bounds::{Bounds, Breach};
 use crate::plan::{Consent, Isolation, Sbom, SecretTerms, Tool, ToolIdentity};
-use crate::store::{Cas, Claims};
+use crate::store::{Cas, Claim, Claims};
 
 /// An earlier result to compare with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -337,6 +337,30 @@ impl Approver for Nobody {
     }
 }
 
+/// Who writes results here, and whose results count.
+pub trait Writers: Send + Sync {
+    /// A result as it is recorded here: in the overlay of this writer, and signed, if it has these. The error is
+    /// for people.
+    fn sign(&self, claim: Claim) -> Result<Claim, String>;
+
+    /// Why a result does not count here, if so. `all` are the results under its key.
+    fn refuse(&self, claim: &Claim, all: &[Claim]) -> Option<Reason>;
+}
+
+/// Nobody signs, and whatever is in no overlay counts: a store that only its owner writes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Everyone;
+
+impl Writers for Everyone {
+    fn sign(&self, claim: Claim) -> Result<Claim, String> {
+        Ok(claim)
+    }
+
+    fn refuse(&self, claim: &Claim, _all: &[Claim]) -> Option<Reason> {
+        (!claim.overlay.is_empty()).then(|| Reason::UntrustedWriter { writer: format!("overlay {}", claim.overlay) })
+    }
+}
+
 /// All that a run needs from outside.
 #[derive(Clone)]
 pub struct Ports {
@@ -364,4 +388,6 @@ pub struct Ports {
     pub approver: Arc<dyn Approver>,
     /// Makes inventories of bundles.
     pub inventory: Arc<dyn Inventory>,
+    /// Who writes results, and whose count.
+    pub writers: Arc<dyn Writers>,
 }

@@ -242,6 +242,10 @@ pub fn describe(reason: &Reason) -> String {
         Reason::BlobMissing { digest } => write!(text, "a part of its result is missing from the store: b3:{digest}"),
         Reason::BlobCorrupt { digest } => write!(text, "a part of its result was corrupt in the store: b3:{digest}"),
         Reason::WeakerSandbox => write!(text, "its result was made under a weaker isolation"),
+        Reason::UntrustedWriter { writer } => {
+            write!(text, "its result was written by {writer}, which does not count here")
+        }
+        Reason::BadSignature { writer } => write!(text, "its result has a signature that is not of {writer}"),
         Reason::TimeoutTightened => write!(text, "its result took longer than the timeout allows now"),
         Reason::PriorFailure => write!(text, "it failed the last time"),
         Reason::Forced => write!(text, "it was asked for by `--refresh`"),

@@ -21,6 +21,7 @@ use crate::ops::ports::{Keep, notices};
 use crate::ops::recheck::{Recheck, rechecked};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
+use crate::ops::writers::writers;
 use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
 use crate::store::{Cas, Found, Ledger, RunStatus, materialize};
 
@@ -148,6 +149,8 @@ pub fn answer(
     let home = [Environment::HOME, Environment::XDG_CACHE_HOME]
         .map(|var| place(locations.environment.get(var).map(PathBuf::from).as_ref()));
     let asked = serde_json::to_string(&(targets, params)).ok()?;
+    let of_writers = [Environment::WRITER, Environment::WRITERS, Environment::WRITERS_AGREE, Environment::OVERLAY];
+    let writers = format!("{:?}", of_writers.map(|var| locations.environment.get(var)));
     let parts = [
         dir.to_str()?,
         &place(store.as_ref()),
@@ -161,6 +164,8 @@ pub fn answer(
         // What may be taken as it is, and what may be fetched, decide whether the specs compile at all.
         if locations.locked { "locked" } else { "" },
         if locations.offline { "offline" } else { "" },
+        // Whose results count decides whether the one before does.
+        &writers,
     ];
     let key = MemoKey::new(&parts, &locations.environment);
     let found = recall(&state, &dir, &key, clock);
@@ -294,6 +299,7 @@ fn run_once(
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
         inventory: Arc::new(Inventories),
+        writers: writers(workspace, &context.environment)?,
     };
     let report = execute(request, ports).map_err(|error| {
         let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);

@@ -45,3 +45,4 @@ mod testing;
 mod tidy;
 mod ui;
 mod why;
+mod writers;
