@@ -130,6 +130,13 @@ pub enum Reason {
         /// The tool.
         tool: String,
     },
+    /// Not executed: it may cost more than is left of the budget.
+    BudgetSpent {
+        /// What it costs at most, in micro-dollars.
+        needed: u64,
+        /// What is left, in micro-dollars.
+        left: u64,
+    },
     /// Not executed: the time of the run was up before it could start.
     RunTimeout,
     /// Not executed: only results already known were allowed.

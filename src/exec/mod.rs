@@ -2,6 +2,7 @@
 //! ports of the store. Leaves out specs, bundles, and who asks.
 
 mod bounds;
+mod budget;
 mod builtin;
 mod cancel;
 mod capture;

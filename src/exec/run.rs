@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::event::{Envelope, Event, Spent};
+use crate::exec::budget::Allowance;
 use crate::exec::effects;
 use crate::exec::engine::{Engine, Prepared};
 use crate::exec::error::Error;
@@ -70,6 +71,8 @@ pub struct Request {
     pub replay_only: bool,
     /// The longest the run may take.
     pub timeout: Option<Duration>,
+    /// The most the run may cost, in micro-dollars. What the plan says holds as well.
+    pub budget: Option<u64>,
     /// Where what services print is written, one file each; `None`: nowhere.
     pub service_logs: Option<PathBuf>,
     /// The id of the run.
@@ -96,6 +99,7 @@ impl Request {
             cassette: None,
             replay_only: false,
             timeout: None,
+            budget: None,
             service_logs: None,
             run: run.into(),
         }
@@ -130,7 +134,9 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
     let memory = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit.max(1)));
     let targets =
         if request.targets.is_empty() { plan.iter().map(|(id, _)| id).collect() } else { request.targets.clone() };
-    let scheduler = Scheduler::new(&plan, &targets, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
+    let mut scheduler = Scheduler::new(&plan, &targets, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
+    let allowance = Allowance::of(&plan.terms, request.budget);
+    scheduler.spend_at_most(allowance.micro_usd);
     let ids = scheduler.ids();
     check_isolation(&request, &ports, &plan, &ids)?;
 
@@ -154,6 +160,7 @@ pub fn execute(request: Request, ports: Ports) -> Result<RunReport, Error> {
         expected: OnceLock::new(),
         failures: Mutex::default(),
         deadline: request.bound().map(|bound| begun + bound),
+        pauses: allowance.pauses,
         shared: Mutex::new(Shared {
             scheduler,
             prepared: BTreeMap::new(),
@@ -270,6 +277,8 @@ struct Run<'a> {
     failures: Mutex<BTreeMap<String, u32>>,
     /// When the time of the run is up.
     deadline: Option<Duration>,
+    /// Whether what costs nothing goes on when the budget is spent.
+    pauses: bool,
     shared: Mutex<Shared>,
     wake: Condvar,
     seq: Mutex<u64>,
