@@ -19,6 +19,7 @@ mod diff;
 mod effects;
 mod examples;
 mod exec;
+mod faults;
 mod fix;
 mod fmt;
 mod forecast;
