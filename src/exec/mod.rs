@@ -65,6 +65,6 @@ pub use ports::{
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Request, execute};
-pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
+pub use sandbox::{Cgroups, Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
 pub use shell::{Announce, VisitRunner};
 pub use tools::{interpreter_of, look_up};

@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 
 use crate::exec::ports::Network;
 use crate::exec::process::STARTING;
+use crate::exec::sandbox::cgroup::Group;
 use crate::exec::sandbox::helper::{CONFINE, MAKE, NAME};
 use crate::exec::sandbox::inner::{BUILD, Task};
 use crate::exec::sandbox::root::Root;
@@ -95,15 +96,32 @@ impl Maker {
     }
 
     /// Has a sandbox made for a task. Its standard output and error, and input if it has one, are
-    /// `streams`. Returns where the helper tells what becomes of it.
-    pub(super) fn begin(&self, task: &Task, streams: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
+    /// `streams`. Returns where the helper tells what becomes of it, and its first process if that was taken into a
+    /// control group.
+    pub(super) fn begin(
+        &self,
+        task: &Task,
+        streams: &[BorrowedFd<'_>],
+        group: Option<&Group>,
+    ) -> Result<(OwnedFd, Option<OwnedFd>)> {
         let (ours, theirs) = pair()?;
         let mut fds = vec![theirs.as_fd()];
         fds.extend_from_slice(streams);
         send(self.control()?, b"task", &fds)?;
         drop(theirs);
+        let mut process = None;
+        if let Some(group) = group {
+            // It does nothing before it has its task.
+            match Frame::receive(&ours)? {
+                Some((Frame::Made, Some(made))) => {
+                    group.take_in_by(&made)?;
+                    process = Some(made);
+                }
+                other => return Err(trouble(other.map(|(frame, _)| frame))),
+            }
+        }
         task.parcel().send(&ours)?;
-        Ok(ours)
+        Ok((ours, process))
     }
 
     /// Where a path of the attempt is in the sandbox.
@@ -119,7 +137,7 @@ impl Maker {
     /// Makes a sandbox and starts nothing in it.
     pub(super) fn try_out(&self, attempt: &Path) -> Result<()> {
         let task = Task { attempt: attempt.to_path_buf(), cwd: BUILD.into(), ..Task::default() };
-        let job = self.begin(&task, &[])?;
+        let (job, _) = self.begin(&task, &[], None)?;
         loop {
             match Frame::receive(&job)?.map(|(frame, _)| frame) {
                 Some(Frame::Made) => {}
@@ -172,7 +190,7 @@ fn converse(
     parcel: &Parcel,
     root: &Path,
     cwd: &Path,
-    input: Option<BorrowedFd<'_>>,
+    (input, group): (Option<BorrowedFd<'_>>, Option<&Group>),
     prepare: impl FnOnce(&mut Command),
 ) -> Result<(Child, Result<Option<Frame>>)> {
     let (ours, theirs) = pair()?;
@@ -183,21 +201,27 @@ fn converse(
     let child = spawn(&mut command)?;
     drop(command);
     let hand_over = |input: BorrowedFd<'_>| send(&ours, b"input", &[input]);
+    // It does nothing before it has its task. Where it cannot be taken in, it is bounded and ended without.
+    let taken = group.map_or(Ok(()), |group| group.take_in(child.id()));
+    if let Err(error) = taken {
+        tracing::debug!(%error, "a process was not taken into its control group");
+    }
     let said = parcel.send(&ours).and_then(|()| input.map_or(Ok(()), hand_over));
     let said = said.and_then(|()| Frame::receive(&ours));
     Ok((child, said.map(|said| said.map(|(frame, _)| frame))))
 }
 
-/// Starts a program that confines itself first. Returns when it has become that program.
+/// Starts a program that confines itself first. Returns when it has become that program. `around` it are its standard
+/// input and its control group.
 pub(super) fn start_confined(
     helper: &Helper,
     parcel: &Parcel,
     root: &Path,
     cwd: &Path,
-    input: Option<BorrowedFd<'_>>,
+    around: (Option<BorrowedFd<'_>>, Option<&Group>),
     prepare: impl FnOnce(&mut Command),
 ) -> Result<Child> {
-    let (mut child, said) = converse(helper, parcel, root, cwd, input, prepare)?;
+    let (mut child, said) = converse(helper, parcel, root, cwd, around, prepare)?;
     let error = match said {
         // The socket was closed as the program took the helper's place.
         Ok(None) => return Ok(child),
@@ -212,7 +236,7 @@ pub(super) fn start_confined(
 pub(super) fn try_confined(helper: &Helper, root: &Path) -> Result<()> {
     let task = Task { attempt: root.to_path_buf(), ..Task::default() };
     let parcel = confinement(&task, &Network::Nothing, std::iter::once(Path::new("/usr")));
-    let (mut child, said) = converse(helper, &parcel, root, root, None, |command| {
+    let (mut child, said) = converse(helper, &parcel, root, root, (None, None), |command| {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     })?;
     let _ = child.wait();

@@ -19,6 +19,7 @@ use crate::base::Clock;
 use crate::exec::CancelToken;
 use crate::exec::ports::{End, Ended, Job, Network, Runner, Stream, Tap, View};
 use crate::exec::process::{CHUNK, Cause, DEATH, LOOK, Pipe, ProcessRunner, Running};
+use crate::exec::sandbox::cgroup::Group;
 use crate::exec::sandbox::inner::{BUILD, Task};
 use crate::exec::sandbox::launch::{Helper, Maker, confinement, kind_of, start_confined, trouble};
 use crate::exec::sandbox::probe::Levels;
@@ -153,11 +154,11 @@ impl SandboxRunner {
         })
     }
 
-    fn confined<'a>(&self, job: &Job<'a>) -> std::io::Result<Running<'a>> {
+    fn confined<'a>(&self, job: &Job<'a>, group: Option<&Group>) -> std::io::Result<Running<'a>> {
         let shown = self.readable(job);
         let task = task_outside(job);
         let parcel = confinement(&task, &job.network, shown.iter().map(PathBuf::as_path));
-        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, None, |command| {
+        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, (None, group), |command| {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         })?;
         Running::new(child, None, job, Isolation::Landlock)
@@ -236,10 +237,18 @@ impl Runner for SandboxRunner {
         let failed = |error| not_started(error, clock.elapsed().saturating_sub(begun), level);
         match level {
             Isolation::None => self.plain.run(job, clock, cancel),
-            Isolation::Landlock => match self.confined(job) {
-                Ok(running) => running.finish(self.plain.grace, job.timeout, begun, clock, cancel),
-                Err(error) => failed(error),
-            },
+            Isolation::Landlock => {
+                // There is no namespace that ends all of it.
+                let group = Group::of(&job.bounds, true);
+                match self.confined(job, group.as_ref()) {
+                    Ok(running) => {
+                        let mut ended = running.finish(self.plain.grace, job.timeout, begun, clock, cancel);
+                        ended.end = end_by(ended.end, group.as_ref());
+                        ended
+                    }
+                    Err(error) => failed(error),
+                }
+            }
             Isolation::Full => match self.begin(job) {
                 Ok(sandboxed) => sandboxed.finish(self.plain.grace, job.timeout, begun, clock, cancel),
                 Err(error) => failed(error),
@@ -248,8 +257,20 @@ impl Runner for SandboxRunner {
     }
 }
 
+/// How an attempt ended, by what its group counted: who is killed for memory, or cannot start another process, says
+/// that itself by its status at most.
+fn end_by(end: End, group: Option<&Group>) -> End {
+    let breach = group.and_then(Group::end);
+    match (end, breach) {
+        (End::Exited(1..) | End::Signalled(_), Some(breach)) => End::Exceeded(breach),
+        (end, _) => end,
+    }
+}
+
 /// An attempt in a sandbox.
 struct Sandboxed<'a> {
+    /// Removed after all of it is dead.
+    group: Option<Group>,
     tap: Option<Tap<'a>>,
     /// Where the sandbox tells what becomes of it; closed when it has told all.
     job: Option<OwnedFd>,
@@ -264,18 +285,20 @@ struct Sandboxed<'a> {
 
 impl<'a> Sandboxed<'a> {
     fn begin(maker: Arc<Maker>, job: &Job<'a>) -> Result<Self, (std::io::Error, Arc<Maker>)> {
+        let group = Group::of(&job.bounds, false);
         let begin = || {
             let (out, out_end) = pipe_with(PipeFlags::CLOEXEC)?;
             let (err, err_end) = pipe_with(PipeFlags::CLOEXEC)?;
             let task = task_inside(job, maker.scratch());
-            let told = maker.begin(&task, &[out_end.as_fd(), err_end.as_fd()])?;
-            Ok((told, out, err))
+            let (told, process) = maker.begin(&task, &[out_end.as_fd(), err_end.as_fd()], group.as_ref())?;
+            Ok((told, process, out, err))
         };
         match begin() {
-            Ok((told, out, err)) => Ok(Self {
+            Ok((told, process, out, err)) => Ok(Self {
+                group,
                 tap: job.tap,
                 job: Some(told),
-                process: None,
+                process,
                 said: None,
                 stdout: Pipe::new(Some(out.into())),
                 stderr: Pipe::new(Some(err.into())),
@@ -338,6 +361,7 @@ impl<'a> Sandboxed<'a> {
             (None, None) if self.process.is_some() => End::Signalled(Signal::KILL.as_raw()),
             (None, other) => End::NotStarted(trouble(other)),
         };
+        let end = end_by(end, self.group.as_ref());
         Ended {
             end,
             stdout: self.stdout.capture.finish(),
@@ -349,6 +373,9 @@ impl<'a> Sandboxed<'a> {
     }
 
     fn kill(&self) {
+        if self.group.as_ref().is_some_and(Group::kill) {
+            return;
+        }
         if let Some(process) = &self.process {
             // It may have ended by itself.
             let _ = pidfd_send_signal(process, Signal::KILL);
