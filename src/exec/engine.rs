@@ -13,6 +13,7 @@ use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
+use crate::exec::explain::Failed;
 use crate::exec::inputs::{self, Produced};
 use crate::exec::judge::{judge, with_help, with_tail};
 use crate::exec::levels::Levels;
@@ -673,6 +674,12 @@ impl<'a> Engine<'a> {
                 .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
         });
+        let result = result.map_err(|trouble| {
+            let attempts = surroundings.attempts;
+            let failed = Failed { action, prepared, job: &job, declared: &declared, tools, attempts, duration };
+            // What is made again to be compared is not to be explained.
+            if surroundings.conditions.is_some() { trouble } else { self.explained(trouble, &failed) }
+        });
         let result = result.map_err(|trouble| gate::no(trouble, action.policy.gate.as_ref()));
         // Whatever goes wrong once a service it uses is gone is most likely a consequence.
         let result = result.map_err(|trouble| match trouble {
@@ -695,7 +702,13 @@ impl<'a> Engine<'a> {
         Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }
 
-    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>, order: Order) -> Result<u64, Trouble> {
+    pub(super) fn stage(
+        &self,
+        action: &Action,
+        prepared: &Prepared,
+        attempt: &Attempt<'_>,
+        order: Order,
+    ) -> Result<u64, Trouble> {
         let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work, order).map_err(
             |failed| match failed.trouble {
                 Trouble::Lost(lost) => {

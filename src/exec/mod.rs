@@ -11,6 +11,7 @@ mod code;
 mod effects;
 mod engine;
 mod error;
+mod explain;
 mod facts;
 mod forecast;
 mod gate;
@@ -59,7 +60,7 @@ pub use parallel::{
     run_parallel,
 };
 pub use ports::{
-    Approver, Baseline, Contents, End, Ended, Everyone, FileMeta, History, HistoryRow, Inventory, Job, Network,
+    Approver, Baseline, Contents, End, Ended, Everyone, FileMeta, History, HistoryRow, Inventory, Job, Missed, Network,
     NoInventory, NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View, Writers,
 };
 pub use process::ProcessRunner;

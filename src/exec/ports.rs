@@ -213,6 +213,15 @@ pub struct Ended {
     pub survivors: u32,
 }
 
+/// Something that a process looked for and was not given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Where, from the root of the machine.
+    pub path: PathBuf,
+    /// Whether it was to be written or made.
+    pub writes: bool,
+}
+
 /// Where an attempt's directories are in the eyes of its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -242,6 +251,13 @@ pub trait Runner: Send + Sync {
 
     /// Runs an attempt to its end. Blocks.
     fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended;
+
+    /// Runs an attempt for no other end than to see what it looks for and is not given: outside of namespaces, under
+    /// Landlock if the job demands any isolation and there is Landlock. For no longer than its timeout. `None` where
+    /// that cannot be seen.
+    fn watch(&self, _job: &Job<'_>, _cancel: &CancelToken) -> Option<Vec<Missed>> {
+        None
+    }
 }
 
 /// Reads secrets when an action runs that is given them.

@@ -183,6 +183,9 @@ pub(super) fn kind_of(network: &Network) -> u64 {
     }
 }
 
+/// What a process is started with: its standard input, and who is given its number before it does anything.
+pub(super) type Around<'a> = (Option<BorrowedFd<'a>>, Option<&'a dyn Fn(u32) -> Result<()>>);
+
 /// Starts a helper that confines itself, and hears what it has to say: nothing, once it has become the
 /// program it was to start.
 fn converse(
@@ -190,7 +193,7 @@ fn converse(
     parcel: &Parcel,
     root: &Path,
     cwd: &Path,
-    (input, group): (Option<BorrowedFd<'_>>, Option<&Group>),
+    (input, hold): Around<'_>,
     prepare: impl FnOnce(&mut Command),
 ) -> Result<(Child, Result<Option<Frame>>)> {
     let (ours, theirs) = pair()?;
@@ -201,24 +204,25 @@ fn converse(
     let child = spawn(&mut command)?;
     drop(command);
     let hand_over = |input: BorrowedFd<'_>| send(&ours, b"input", &[input]);
-    // It does nothing before it has its task. Where it cannot be taken in, it is bounded and ended without.
-    let taken = group.map_or(Ok(()), |group| group.take_in(child.id()));
-    if let Err(error) = taken {
-        tracing::debug!(%error, "a process was not taken into its control group");
+    // It does nothing before it has its task.
+    let mut child = child;
+    if let Some(Err(error)) = hold.map(|hold| hold(child.id())) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
     }
     let said = parcel.send(&ours).and_then(|()| input.map_or(Ok(()), hand_over));
     let said = said.and_then(|()| Frame::receive(&ours));
     Ok((child, said.map(|said| said.map(|(frame, _)| frame))))
 }
 
-/// Starts a program that confines itself first. Returns when it has become that program. `around` it are its standard
-/// input and its control group.
+/// Starts a program that confines itself first. Returns when it has become that program.
 pub(super) fn start_confined(
     helper: &Helper,
     parcel: &Parcel,
     root: &Path,
     cwd: &Path,
-    around: (Option<BorrowedFd<'_>>, Option<&Group>),
+    around: Around<'_>,
     prepare: impl FnOnce(&mut Command),
 ) -> Result<Child> {
     let (mut child, said) = converse(helper, parcel, root, cwd, around, prepare)?;

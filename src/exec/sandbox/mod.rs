@@ -23,6 +23,7 @@ mod root;
 mod runner;
 mod seccomp;
 mod template;
+mod trace;
 mod visit;
 mod wire;
 

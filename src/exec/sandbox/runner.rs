@@ -17,15 +17,21 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::base::Clock;
 use crate::exec::CancelToken;
-use crate::exec::ports::{End, Ended, Job, Network, Runner, Stream, Tap, View};
+use crate::exec::ports::{End, Ended, Job, Missed, Network, Runner, Stream, Tap, View};
 use crate::exec::process::{CHUNK, Cause, DEATH, LOOK, Pipe, ProcessRunner, Running};
 use crate::exec::sandbox::cgroup::Group;
 use crate::exec::sandbox::inner::{BUILD, Task};
-use crate::exec::sandbox::launch::{Helper, Maker, confinement, kind_of, start_confined, trouble};
+use crate::exec::sandbox::launch::{
+    Around, Helper, Maker, confinement, kind_of, no_confinement, start_confined, trouble,
+};
 use crate::exec::sandbox::probe::Levels;
 use crate::exec::sandbox::root::{BIN, Root, Wanted};
+use crate::exec::sandbox::trace;
 use crate::exec::sandbox::wire::{Frame, send};
 use crate::plan::Isolation;
+
+/// The longest that an attempt is watched for which no bound is said.
+const WATCHED: Duration = Duration::from_secs(10);
 
 /// Helpers that are kept for further actions with the same tools.
 const MAKERS: usize = 16;
@@ -158,7 +164,15 @@ impl SandboxRunner {
         let shown = self.readable(job);
         let task = task_outside(job);
         let parcel = confinement(&task, &job.network, shown.iter().map(PathBuf::as_path));
-        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, (None, group), |command| {
+        // Where it cannot be taken in, it is bounded and ended without.
+        let take_in = |pid| {
+            if let Some(Err(error)) = group.map(|group| group.take_in(pid)) {
+                tracing::debug!(%error, "a process was not taken into its control group");
+            }
+            Ok(())
+        };
+        let around: Around<'_> = (None, Some(&take_in));
+        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, around, |command| {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         })?;
         Running::new(child, None, job, Isolation::Landlock)
@@ -254,6 +268,24 @@ impl Runner for SandboxRunner {
                 Err(error) => failed(error),
             },
         }
+    }
+
+    fn watch(&self, job: &Job<'_>, cancel: &CancelToken) -> Option<Vec<Missed>> {
+        let task = task_outside(job);
+        let is_confined = self.level_of(job.isolation) > Isolation::None && self.levels().landlock.is_ok();
+        let parcel = if is_confined {
+            let shown = self.readable(job);
+            confinement(&task, &job.network, shown.iter().map(PathBuf::as_path))
+        } else {
+            no_confinement(&task)
+        };
+        let start = |hold: &dyn Fn(u32) -> std::io::Result<()>| {
+            start_confined(&self.helper, &parcel, job.root, job.cwd, (None, Some(hold)), |command| {
+                command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+            })
+        };
+        let watched = trace::watch(start, job.timeout.unwrap_or(WATCHED), cancel);
+        watched.inspect_err(|error| tracing::debug!(%error, "an attempt was not watched")).ok()
     }
 }
 
