@@ -93,9 +93,10 @@ fn cgroups() -> Finding {
     let otherwise = "memory and processes are bounded by resource limits and by looking";
     match Cgroups::of_this_process() {
         Ok(found) => {
-            let (health, bounds) = match found.limits {
-                true => (Health::Good, "bounds memory and processes".to_owned()),
-                false => (Health::Less, format!("has no `memory` and `pids`: {otherwise}")),
+            let (health, bounds) = if found.limits {
+                (Health::Good, "bounds memory and processes".to_owned())
+            } else {
+                (Health::Less, format!("has no `memory` and `pids`: {otherwise}"))
             };
             let kills = if found.kills { ", and ends all of an attempt at once" } else { "" };
             Finding { what, health, seen: format!("`{}` {bounds}{kills}", found.folder().display()) }
