@@ -3,7 +3,9 @@
 //! Leaves out what is made of the paths (`undeclared`), and machines other than x86-64, where nothing is watched.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{Error, Result};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -174,7 +176,7 @@ fn text(pid: Pid, at: u64) -> Option<PathBuf> {
         let count = memory.read_at(&mut buffer[..wanted], from).ok().filter(|count| *count > 0)?;
         if let Some(end) = buffer[..count].iter().position(|byte| *byte == 0) {
             text.extend_from_slice(&buffer[..end]);
-            return Some(PathBuf::from(std::os::unix::ffi::OsStringExt::from_vec(text)));
+            return Some(OsString::from_vec(text).into());
         }
         text.extend_from_slice(&buffer[..count]);
     }
