@@ -71,7 +71,19 @@ fn follow(
         | Options::PTRACE_O_TRACECLONE
         | Options::PTRACE_O_TRACEEXEC
         | Options::PTRACE_O_EXITKILL;
-    let hold = |pid: u32| Ok(ptrace::seize(Pid::from_raw(pid.cast_signed()), options)?);
+    let hold = |pid: u32| {
+        let pid = Pid::from_raw(pid.cast_signed());
+        ptrace::seize(pid, Options::PTRACE_O_EXITKILL)?;
+        // It may not have become the helper altogether yet. What is waited for below is that the helper becomes the
+        // program, so that is asked for once it stands still.
+        ptrace::interrupt(pid)?;
+        match waitpid(pid, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD))? {
+            WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(..) => {}
+            other => return Err(Error::other(format!("the helper did not stand still: {other:?}"))),
+        }
+        ptrace::setoptions(pid, options)?;
+        Ok(ptrace::cont(pid, None)?)
+    };
     let child = start(&hold)?;
     let first = Pid::from_raw(child.id().cast_signed());
     let _ = started.send(first);

@@ -45,7 +45,7 @@ fn no_time_is_up_because_the_clock_jumps() {
     let Some(library) = library() else { return };
     let spec = "\
 graph g {
-    node a timeout=\"5m\" { run sh -c \"echo '+900d' > \\\"$TIME\\\"; echo done > o\"; env TIME=\"CLOCK\"; output o }
+    node a { timeout \"5m\"; run sh -c \"echo '+900d' > \\\"$TIME\\\"; echo done > o\"; env TIME=\"CLOCK\"; output o }
 }
 ";
     let workspace = Workspace::new();

@@ -42,6 +42,13 @@ impl Disk {
         say(Path::new("mount"), &["-o", "loop", image, at])
     }
 
+    /// Whether a device is still made of the file.
+    #[expect(clippy::disallowed_methods, reason = "see `say`")]
+    fn is_held(&self) -> bool {
+        let asked = std::process::Command::new("losetup").arg("-j").arg(&self.image).output();
+        asked.is_ok_and(|output| !output.stdout.is_empty())
+    }
+
     /// Cuts the power.
     fn cut(&self, python: &Path) {
         assert!(say(python, &["-c", CUT, self.at.to_str().expect("UTF-8")]), "the file system can be shut down");
@@ -52,6 +59,12 @@ impl Disk {
         let clock = SystemClock::new();
         // Processes of an action that was killed may be on their way out.
         while !say(Path::new("umount"), &[self.at.to_str().expect("UTF-8")]) {
+            assert!(clock.elapsed() < Duration::from_mins(1), "the disk stays in use");
+            std::thread::yield_now();
+        }
+        // Sandboxes that are made elsewhere at this moment have a view of it too, and it is what it was until the last
+        // of them has gone: mounted before, it would still be off.
+        while self.is_held() {
             assert!(clock.elapsed() < Duration::from_mins(1), "the disk stays in use");
             std::thread::yield_now();
         }
