@@ -101,7 +101,7 @@ impl Finding {
 
 /// A string as KDL takes it.
 fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let is_word = text.chars().all(plain) && text.starts_with(|c: char| c.is_ascii_alphabetic());
     if is_word { text.to_owned() } else { format!("{text:?}") }
 }
@@ -146,7 +146,9 @@ pub(super) fn help_by(addr: &str, missed: &[Missed], seen: &Seen<'_>, bin: &Path
             name.filter(|name| is_program(name, seen)).map(|name| Finding::Tool(name.to_owned()))
         } else if let Ok(inside) = one.path.strip_prefix(seen.work) {
             normal(inside).and_then(|inside| inside_of(&inside, seen))
-        } else if one.path.starts_with(seen.workspace) || one.writes {
+        } else if is_of_the_run(&one.path, seen) {
+            None
+        } else if one.path.starts_with(seen.workspace) && one.path.exists() || one.writes {
             outside_of(text, &one.path, one.writes, seen)
         } else {
             // Programs ask for much of the machine that they can do without.
@@ -156,6 +158,11 @@ pub(super) fn help_by(addr: &str, missed: &[Missed], seen: &Seen<'_>, bin: &Path
     }
     let because = "(it did not say so: it was run once more and watched)";
     found.iter().take(MOST).map(|finding| format!("help: {} {because}", finding.help(addr))).collect()
+}
+
+/// Whether a path is in what is made for the run: homes, tools, other attempts.
+fn is_of_the_run(path: &Path, seen: &Seen<'_>) -> bool {
+    seen.work.ancestors().nth(2).is_some_and(|scratch| path.starts_with(scratch))
 }
 
 /// What may be a path or a name in a line: between blanks, quotes, brackets, and colons that end a word.

@@ -81,6 +81,10 @@ impl Maker {
         parcel.bytes(scratch.as_os_str().as_encoded_bytes()).number(u64::from(network));
         root.write(&mut parcel);
         let sent = parcel.send(maker.control()?);
+        if sent.is_err() {
+            // It must not wait for what will not come; what it says then tells more than that it was not heard.
+            let _ = rustix::net::shutdown(maker.control()?, rustix::net::Shutdown::Write);
+        }
         match Frame::receive(maker.control()?)? {
             Some((Frame::Ready, _)) => Ok(maker),
             answer => {
