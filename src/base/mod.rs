@@ -15,6 +15,7 @@ mod path;
 mod slug;
 mod tree;
 mod units;
+mod version;
 
 #[cfg(test)]
 pub(crate) use drawn::{drawn, permitted};
@@ -35,3 +36,4 @@ pub use tree::{Entry, Tree, TreeError};
 pub use units::{
     format_bytes, format_duration, format_micro_usd, parse_duration_ms, parse_micro_usd, parse_size_bytes,
 };
+pub use version::{ToolVersion, meets, no_requirement};

@@ -10,6 +10,7 @@ use crate::lang::expand::bundle::{Nodes, includes, version};
 use crate::lang::expand::{Expander, Pending, PendingAction};
 use crate::lang::ir::{BodyIr, InputIr, InstanceIr, OutputIr, SbomIr};
 use crate::lang::program::{DeclId, DeclKind};
+use crate::lang::ty::{ArtifactKind, Ty};
 
 /// The output that references name.
 pub(crate) const OUTPUT: &str = "sbom";
@@ -86,7 +87,14 @@ impl Expander<'_, '_> {
         let path = RelPath::new("sbom.cdx.json").ok()?;
         let mut ir = super::gates::bare(addr.clone(), body, decl.name.span);
         ir.inputs = inputs;
-        ir.outputs.push(OutputIr { name: OUTPUT.to_owned(), path, dir: false, digest: None, span: decl.name.span });
+        ir.outputs.push(OutputIr {
+            name: OUTPUT.to_owned(),
+            path,
+            dir: false,
+            ty: Ty::Artifact(ArtifactKind::Sbom),
+            digest: None,
+            span: decl.name.span,
+        });
         let (action, instance) = (self.actions.len(), self.instances.len());
         let node = &*decl.inventory;
         self.actions.push(PendingAction {
@@ -114,6 +122,10 @@ impl Expander<'_, '_> {
             outputs: BTreeMap::from([(OUTPUT.to_owned(), (action, OUTPUT.to_owned()))]),
             bundle: Some(name.to_owned()),
             recipe: None,
+            after: Vec::new(),
+            guards: Vec::new(),
+            closing: None,
+            automation: None,
             span: decl.name.span,
         };
         let services = std::sync::Arc::new([]);

@@ -6,23 +6,23 @@ use std::fmt;
 
 /// A version: numbers, compared one by one; absent ones count as 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Version(Vec<u64>);
+pub struct ToolVersion(Vec<u64>);
 
-impl fmt::Display for Version {
+impl fmt::Display for ToolVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers: Vec<String> = self.0.iter().map(u64::to_string).collect();
         f.write_str(&numbers.join("."))
     }
 }
 
-impl Version {
+impl ToolVersion {
     fn parse(text: &str) -> Option<Self> {
         let numbers: Option<Vec<u64>> = text.split('.').map(|part| part.parse().ok()).collect();
         numbers.filter(|numbers| !numbers.is_empty()).map(Self)
     }
 
     /// The first version in a text: the first run of numbers joined by dots, else the first number.
-    pub(super) fn find(text: &str) -> Option<Self> {
+    pub fn find(text: &str) -> Option<Self> {
         let runs = text.split(|c: char| !c.is_ascii_digit() && c != '.').map(|run| run.trim_matches('.'));
         let mut runs = runs.filter(|run| !run.is_empty());
         let plain = runs.clone().find_map(Self::parse);
@@ -45,27 +45,40 @@ impl Version {
 
 /// Whether a version meets a requirement: comparisons joined by commas, each of `>=`, `>`, `<=`,
 /// `<`, `=` and a version. `=1.2` and the bare `1.2` are met by every 1.2.x. The error is for people.
-pub(super) fn meets(version: &Version, requirement: &str) -> Result<bool, String> {
-    for part in requirement.split(',').map(str::trim) {
-        let digits = part.find(|c: char| c.is_ascii_digit()).unwrap_or(part.len());
-        let (operator, number) = part.split_at(digits);
-        let Some(wanted) = Version::parse(number.trim()) else {
-            return Err(format!("`{requirement}` is no version requirement: write as in `>=1.90, <2`"));
-        };
+pub fn meets(version: &ToolVersion, requirement: &str) -> Result<bool, String> {
+    let mut all = true;
+    for part in parts(requirement) {
+        let (operator, wanted) = part?;
         let order = version.compare(&wanted);
-        let met = match operator.trim() {
+        all &= match operator {
             ">=" => order.is_ge(),
             ">" => order.is_gt(),
             "<=" => order.is_le(),
             "<" => order.is_lt(),
-            "" | "=" | "==" => version.begins_with(&wanted),
-            other => return Err(format!("`{other}` in `{requirement}` is no comparison: use >=, >, <=, < or =")),
+            _ => version.begins_with(&wanted),
         };
-        if !met {
-            return Ok(false);
-        }
     }
-    Ok(true)
+    Ok(all)
+}
+
+/// Why a text is no requirement, for people; `None` if it is one.
+pub fn no_requirement(text: &str) -> Option<String> {
+    parts(text).find_map(Result::err)
+}
+
+/// The comparisons of a requirement, each with its version.
+fn parts(requirement: &str) -> impl Iterator<Item = Result<(&str, ToolVersion), String>> {
+    requirement.split(',').map(str::trim).map(move |part| {
+        let digits = part.find(|c: char| c.is_ascii_digit()).unwrap_or(part.len());
+        let (operator, number) = part.split_at(digits);
+        let Some(wanted) = ToolVersion::parse(number.trim()) else {
+            return Err(format!("`{requirement}` is no version requirement: write as in `>=1.90, <2`"));
+        };
+        match operator.trim() {
+            known @ (">=" | ">" | "<=" | "<" | "" | "=" | "==") => Ok((known, wanted)),
+            other => Err(format!("`{other}` in `{requirement}` is no comparison: use >=, >, <=, < or =")),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -73,7 +86,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> String {
-        Version::find(text).map(|version| version.to_string()).unwrap_or_default()
+        ToolVersion::find(text).map(|version| version.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -90,7 +103,7 @@ mod tests {
 
     #[test]
     fn requirements() {
-        let version = Version::find("1.95.0").unwrap();
+        let version = ToolVersion::find("1.95.0").unwrap();
         for met in [">=1.90, <2", ">=1.95", "1.95", "=1.95.0", "1", ">1.94", "<=1.95", " >= 1.9 "] {
             assert_eq!(meets(&version, met), Ok(true), "{met}");
         }
@@ -99,6 +112,7 @@ mod tests {
         }
         for bad in ["", ">=", "~1.2", "new", ">=1.x"] {
             assert!(meets(&version, bad).is_err(), "{bad}");
+            assert!(no_requirement(bad).is_some(), "{bad}");
         }
     }
 }
