@@ -38,6 +38,9 @@ impl Helper {
     fn command(&self, work: &str, stdin: OwnedFd) -> Command {
         let mut command = Command::new(self.path());
         command.arg0(NAME).arg(work).env_clear().stdin(Stdio::from(stdin));
+        // What the allocator only reserves would count against the memory of an action, whose limits hold for the helper
+        // while it starts the program.
+        command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
         command
     }
 }

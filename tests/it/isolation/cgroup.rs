@@ -102,7 +102,7 @@ fn a_group_of_its_own_ends_an_attempt_and_is_removed() {
 #[test]
 fn limits_are_those_of_the_group_where_it_has_them() {
     let Some(given) = Given::make() else { return };
-    let act = "import os, time\nfor _ in range(40):\n  if os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)\n";
+    let act = "import os, time\nfor _ in range(40):\n  if os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)\ntime.sleep(60)\n";
     for level in ["full", "landlock"] {
         // By the group or by looking: it ends in the same way.
         let workspace = workspace("limits processes=20\n        timeout \"60s\"", act);

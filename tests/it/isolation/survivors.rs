@@ -120,7 +120,8 @@ import os, signal, time
 for s in (1, 2, 3, 15): signal.signal(s, signal.SIG_IGN)
 open('done', 'w').close()
 def burst(left):
-    os.setsid() if os.getpid() != os.getsid(0) else None
+    try: os.setsid()
+    except PermissionError: pass
     for _ in range(2 if left else 0):
         if os.fork() == 0:
             burst(left - 1)
