@@ -121,10 +121,8 @@ impl Group {
     pub(super) fn of(bounds: &Bounds, always: bool) -> Option<Self> {
         let all = Cgroups::of_this_process().ok()?;
         let is_bounded = all.limits && (bounds.memory.is_some() || bounds.processes.is_some());
-        if !is_bounded && !(always && all.kills) {
-            return None;
-        }
-        let group = Self::make(all).ok()?;
+        let helps = is_bounded || always && all.kills;
+        let group = helps.then(|| Self::make(all).ok()).flatten()?;
         if is_bounded {
             // What is refused here is bounded in the other way, which is always there.
             let _ = group.bound(bounds);
