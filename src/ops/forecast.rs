@@ -84,7 +84,7 @@ pub(super) fn look(
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
         inventory: Arc::new(Inventories),
-        writers: writers(workspace, &context.environment)?,
+        writers: writers(&workspace.state, &context.environment)?,
     };
     let found = look_ahead(&request, &ports, unasked).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;

@@ -377,6 +377,8 @@ pub(super) fn carry_out(
 ) -> Result<Carried, Error> {
     let Asked { target, store, state, secrets, approver, given } = asked;
     let id = uuid::Uuid::now_v7().simple().to_string();
+    // Before anything is begun: it may be that nobody can be believed.
+    let writers = writers(state, &context.environment)?;
     let notify = notices(&context.sink, &context.clock, &id);
     let keep = Keep::open(store, state, &context.clock, &notify)?;
     let cas: Arc<dyn Cas> = keep.store.clone();
@@ -400,7 +402,7 @@ pub(super) fn carry_out(
         secrets,
         approver,
         inventory: Arc::new(Inventories),
-        writers: writers(workspace, &context.environment)?,
+        writers,
     };
     let leavings = Leavings::default();
     let report = request(&id)

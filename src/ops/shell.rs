@@ -132,7 +132,7 @@ pub fn shell(
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, &planned.plan, &context.environment, &context.clock)),
         inventory: Arc::new(crate::ops::inventory::Inventories),
-        writers: writers(workspace, &context.environment)?,
+        writers: writers(&workspace.state, &context.environment)?,
     };
     let sources = &workspace.compiled.program.sources;
     let report = execute(request, ports).map_err(|error| {

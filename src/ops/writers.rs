@@ -14,8 +14,7 @@ use crate::bundle::{PublicKey, Signer};
 use crate::event::Reason;
 use crate::exec::Writers;
 use crate::ops::Error;
-use crate::ops::keys::{key_dir, open_signer, public_keys};
-use crate::ops::workspace::Workspace;
+use crate::ops::keys::{KEYS, open_signer, public_keys};
 use crate::store::{Claim, Signed};
 
 /// Longest name of an overlay.
@@ -44,11 +43,11 @@ struct Configured {
     overlay: String,
 }
 
-/// Who writes and who counts in a workspace.
+/// Who writes and who counts where this is the state directory.
 ///
 /// # Errors
 /// What is said and cannot be had: a key that is not there, a folder without keys, a name that is none.
-pub(super) fn writers(workspace: &Workspace, environment: &Environment) -> Result<Arc<dyn Writers>, Error> {
+pub(super) fn writers(state: &Path, environment: &Environment) -> Result<Arc<dyn Writers>, Error> {
     let word = |var| {
         let value = environment.get(var)?;
         Some(value.to_str().ok_or_else(|| Error::usage(format!("`{}` is not UTF-8", var.name))))
@@ -56,7 +55,7 @@ pub(super) fn writers(workspace: &Workspace, environment: &Environment) -> Resul
     let own = match word(Environment::WRITER).transpose()? {
         None => None,
         Some(name) => {
-            let signer = open_signer(&key_dir(workspace), name, environment)?.signer;
+            let signer = open_signer(&state.join(KEYS), name, environment)?.signer;
             let key = PublicKey::of_signer(signer.as_ref())?;
             Some(Own { spki: key.spki_der().to_vec(), key, signer })
         }
@@ -87,7 +86,7 @@ pub(super) fn writers(workspace: &Workspace, environment: &Environment) -> Resul
             // One for each who is not trusted, so that they do not serve each other.
             (Some(_), Some(own)) => format!("key/{}", short(&own.key)),
             (Some(_), None) => {
-                let place = Digest::of_blob(workspace.state.as_os_str().as_encoded_bytes()).hex();
+                let place = Digest::of_blob(state.as_os_str().as_encoded_bytes()).hex();
                 format!("state/{}", &place[..16])
             }
         },
