@@ -54,6 +54,8 @@ pub enum FailureClass {
     Gate(Concern),
     /// People have not consented.
     Approval,
+    /// It may cost more than is left.
+    Budget,
 }
 
 impl FailureClass {
@@ -79,6 +81,7 @@ impl FailureClass {
             Self::Unknown => "unknown",
             Self::NotRecorded => "not-recorded",
             Self::Http { .. } => "http",
+            Self::Budget => "budget",
         }
     }
 
@@ -103,7 +106,8 @@ impl FailureClass {
             Self::Approval => "E0217",
             Self::Unknown => "E0214",
             Self::NotRecorded => "E0215",
-            Self::Http { .. } => "E0218",
+            Self::Http { .. } => "E0219",
+            Self::Budget => "E0220",
         }
     }
 
@@ -156,6 +160,7 @@ impl Failure {
             FailureClass::Gate(Concern::Artifact) => ErrorKind::Artifact,
             FailureClass::Gate(Concern::Security) => ErrorKind::Security,
             FailureClass::Approval => ErrorKind::Approval,
+            FailureClass::Budget => ErrorKind::Budget,
             FailureClass::Unknown => ErrorKind::Approval,
             FailureClass::NotRecorded => ErrorKind::CheckFailed,
             _ => ErrorKind::ActionFailed,
