@@ -102,9 +102,14 @@ impl LocalStore {
         self.flush()
     }
 
-    /// Whether the object needs no writing: it is there with this size, or waits to be.
-    fn is_kept(&self, digest: Digest, size: u64) -> bool {
-        self.layout.object_size(digest) == Some(size) || self.committer.blob_size(digest).is_some()
+    /// Whether the object needs no writing: it is there and whole, or waits to be. What is damaged is set aside: the
+    /// bytes that would mend it are at hand, and its producer need not run for them again.
+    fn is_kept(&self, digest: Digest, size: u64) -> Result<bool, Error> {
+        if self.committer.blob_size(digest).is_some() {
+            return Ok(true);
+        }
+        let is_there = self.layout.object_size(digest) == Some(size);
+        Ok(is_there && matches!(self.reader.check(&self.committer, digest)?, Found::Whole(_)))
     }
 
     fn lookup_now(&self, key: ActionKey) -> Result<Vec<Claim>, Error> {
@@ -134,7 +139,7 @@ impl LocalStore {
         self.committer.sound()?;
         self.layout.lease(&[if tree { Relied::Tree(digest) } else { Relied::Blob(digest) }])?;
         let size = bytes.len() as u64;
-        if self.is_kept(digest, size) {
+        if self.is_kept(digest, size)? {
             return Ok(());
         }
         let (mut file, name) = self.new_file()?;
@@ -170,7 +175,7 @@ impl LocalStore {
         }
         let digest = hasher.finish();
         self.layout.lease(&[Relied::Blob(digest)])?;
-        if self.is_kept(digest, size) {
+        if self.is_kept(digest, size)? {
             self.layout.session().discard(&name);
         } else {
             self.committer.add_blob(Unnamed { digest, size, file: Arc::new(file), name })?;

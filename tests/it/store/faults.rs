@@ -168,6 +168,25 @@ fn what_cannot_be_a_directory_is_an_error_that_names_it() {
 }
 
 #[test]
+fn who_brings_the_bytes_mends_what_is_damaged() {
+    for size in [5, (1 << 20) + 5] {
+        let bench = Bench::new();
+        let (bytes, source) = (vec![1; size], bench.at().with_extension("source"));
+        std::fs::write(&source, &bytes).unwrap();
+        let store = bench.open();
+        let (digest, _) = store.put_file(&source).unwrap();
+        store.close().unwrap();
+        flip(&bench.object(digest));
+        let store = bench.open();
+        assert_eq!(store.put_file(&source).unwrap().0, digest);
+        assert_eq!(bench.told(), [Event::BlobQuarantined { digest: digest.hex() }], "{size}");
+        assert_eq!(store.get(digest).unwrap(), Found::Whole(bytes), "{size}");
+        store.close().unwrap();
+        assert!(bench.open().verify().unwrap().is_sound());
+    }
+}
+
+#[test]
 fn a_damaged_index_costs_time_and_nothing_else() {
     let bench = Bench::new();
     let store = bench.open();
