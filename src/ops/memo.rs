@@ -411,9 +411,12 @@ fn collect(
     let mut programs: BTreeSet<&Path> = BTreeSet::new();
     for name in named {
         match &plan.tool(name)?.exec {
-            ToolExec::Lookup(_) => drop(programs.insert(report.seen.programs.get(name)?)),
+            ToolExec::Lookup(_) => {
+                programs.insert(report.seen.programs.get(name)?);
+            }
             // What was started is a copy, which is gone. The file itself was read.
-            ToolExec::Workspace(file) => drop(report.seen.files.get(file)?),
+            ToolExec::Workspace(file) if report.seen.files.contains_key(file) => {}
+            ToolExec::Workspace(_) => return None,
         }
     }
     for program in programs {
