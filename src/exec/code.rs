@@ -126,4 +126,15 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "it used more than its `limits` allow: processes, memory, bytes or files",
         "Raise the limit where the action is declared, or have the action use less.",
     ),
+    (
+        "E0219",
+        "an API did not answer as it should",
+        "The message has the status and the beginning of the answer. `retry on=transient` asks again what was too busy.",
+    ),
+    (
+        "E0220",
+        "an output does not fit the JSON Schema it is declared with",
+        "The message says where in the document and by which part of the schema. Mend what makes it; that a schema was \
+         weakened shows in `partita diff`.",
+    ),
 ];

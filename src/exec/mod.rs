@@ -11,6 +11,7 @@ mod effects;
 mod engine;
 mod error;
 mod facts;
+mod fitting;
 mod forecast;
 mod gate;
 mod glob;

@@ -2,12 +2,14 @@
 //! places in the specs. `plan` turns it into keyed actions. Leaves out digests.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::{Digest, RelPath};
 use crate::diag::Span;
 use crate::lang::gate::{ApprovalIr, GateNoteIr, PredicateIr, SubjectIr};
 use crate::lang::program::{DeclId, FileId};
 use crate::lang::route::{Route, Terms};
+use crate::lang::ty::SchemaTy;
 
 /// A graph, expanded.
 #[derive(Clone, Debug)]
@@ -288,6 +290,8 @@ pub struct OutputIr {
     pub dir: bool,
     /// The digest it must have.
     pub digest: Option<Digest>,
+    /// The schema it must fit.
+    pub schema: Option<Arc<SchemaTy>>,
     /// The place.
     pub span: Span,
 }

@@ -249,7 +249,11 @@ fn node(out: &mut String, action: &ActionIr, expansion: &Expansion, constants: &
     surroundings(out, &action.env, &action.tools, action.cwd.as_ref(), constants);
     inputs(out, &action.inputs, expansion);
     for output in &action.outputs {
-        let kind = if output.dir { "artifact.dir" } else { "artifact.file" };
+        let kind = match (output.dir, &output.schema) {
+            (true, _) => "artifact.dir".to_owned(),
+            (false, None) => "artifact.file".to_owned(),
+            (false, Some(schema)) => format!("artifact.json schema={}", quote(&schema.path)),
+        };
         let digest = output.digest.map_or(String::new(), |digest| format!(" digest=\"b3:{digest}\""));
         let _ = writeln!(
             out,

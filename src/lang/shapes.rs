@@ -128,6 +128,7 @@ static PARAM: Shape = parameter("param", "A typed parameter.", "param NAME type=
 /// What is said of a typed name.
 const TYPED: &[Prop] = &[
     needed("type", Name, "the type, as `string` or `artifact.file`"),
+    prop("schema", Name, "of `type=artifact.json`: the file of the JSON Schema it fits, relative to this spec"),
     prop("default", Any, "the value when none is given"),
     prop("min", Number, "smallest integer"),
     prop("max", Number, "largest integer"),
@@ -145,7 +146,15 @@ const fn parameter(name: &'static str, doc: &'static str, usage: &'static str) -
 }
 static RETURNS: Shape = Shape::new("returns", "A typed artifact the recipe leaves; one step declares the output.")
     .args(1, 1, Name, Name, "returns NAME type=artifact.KIND")
-    .props(&[needed("type", Name, "the artifact's type"), prop("doc", Name, "one line for people")]);
+    .props(&[
+        needed("type", Name, "the artifact's type"),
+        prop(
+            "schema",
+            Name,
+            "of `type=artifact.json`: the file of the JSON Schema that it must fit, relative to this spec",
+        ),
+        prop("doc", Name, "one line for people"),
+    ]);
 
 static ARG: Shape = Shape::new("arg", "Arguments of the tool, in order.").args(1, MANY, Any, Any, "arg ARG…");
 static RUN: Shape =
@@ -181,7 +190,12 @@ static INPUT: Shape = Shape::new(
 static OUTPUT: Shape =
     Shape::new("output", "Something the action must leave.").args(1, 1, Text, Text, "output NAME").props(&[
         prop("path", Text, "where it lies; without it, the name is the path"),
-        prop("type", Name, "`artifact.file` (default) or `artifact.dir`"),
+        prop("type", Name, "`artifact.file` (default), `artifact.dir`, or another kind of file"),
+        prop(
+            "schema",
+            Name,
+            "of `type=artifact.json`: the file of the JSON Schema that it must fit, relative to this spec",
+        ),
         prop("digest", Text, "for `class=fixed`: the digest it must have"),
     ]);
 static ENV: Shape = Shape::new("env", "Variables of the environment, besides the fixed ones.")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::base::{RelPath, parse_duration_ms, parse_micro_usd, parse_size_bytes};
+use crate::base::{Digest, RelPath, parse_duration_ms, parse_micro_usd, parse_size_bytes};
 use crate::lang::Spanned;
 use crate::lang::ast::Param;
 use crate::lang::program::{DeclId, DeclKind};
@@ -110,8 +110,27 @@ impl NameKind {
     }
 }
 
+/// A JSON Schema that documents fit, read and found to be one.
+#[derive(Clone, Debug)]
+pub struct SchemaTy {
+    /// Its path as people find it.
+    pub path: String,
+    /// Its text.
+    pub text: Arc<str>,
+    /// The digest of the text, which decides whether two are the same.
+    pub digest: Digest,
+}
+
+impl PartialEq for SchemaTy {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for SchemaTy {}
+
 /// What kind of artifact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArtifactKind {
     /// Any file.
     File,
@@ -121,6 +140,11 @@ pub enum ArtifactKind {
     Diff,
     /// A JSON document.
     Json,
+    /// A JSON document that fits a schema.
+    Fitting(Arc<SchemaTy>),
+    /// A JSON document that fits a schema which has not been read: its path as written. Fits like any
+    /// document until then, and for ever where it cannot be read, which has been reported.
+    Unread(Spanned<String>),
     /// A JUnit report.
     Junit,
     /// A text file.
@@ -165,11 +189,28 @@ const SCALARS: &[(&str, Ty)] = &[
     ("node", Ty::Name(NameKind::Node)),
 ];
 
+/// The schema that a type names, as in `artifact.json<PATH>`.
+pub(crate) fn schema_of(text: &str) -> Option<&str> {
+    text.strip_prefix("artifact.json<")?.strip_suffix('>').filter(|path| !path.is_empty())
+}
+
 impl ArtifactKind {
     /// Whether an artifact of kind `self` may stand where `wanted` is needed: every kind but a
     /// folder is a file.
-    pub fn fits(self, wanted: ArtifactKind) -> bool {
-        self == wanted || (wanted == ArtifactKind::File && self != ArtifactKind::Dir)
+    pub fn fits(&self, wanted: &ArtifactKind) -> bool {
+        match (self, wanted) {
+            (Self::Dir, _) => *wanted == Self::Dir,
+            (_, Self::File) => true,
+            (Self::Fitting(_) | Self::Unread(_), Self::Json)
+            | (Self::Unread(_), Self::Fitting(_))
+            | (Self::Json | Self::Fitting(_), Self::Unread(_)) => true,
+            (have, want) => have == want,
+        }
+    }
+
+    /// Whether it is a JSON document, of any schema.
+    pub fn is_json(&self) -> bool {
+        matches!(self, Self::Json | Self::Fitting(_) | Self::Unread(_))
     }
 }
 
@@ -206,7 +247,9 @@ impl Ty {
             };
         }
         if let Some(kind) = text.strip_prefix("artifact.") {
-            return ARTIFACTS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| Self::Artifact(*kind));
+            // Which schema it names is read by `decode`, which knows where it stands.
+            let kind = if schema_of(text).is_some() { "json" } else { kind };
+            return ARTIFACTS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| Self::Artifact(kind.clone()));
         }
         SCALARS.iter().find(|(name, _)| *name == text).map(|(_, ty)| ty.clone()).or_else(|| other(text))
     }
@@ -221,7 +264,7 @@ impl Ty {
     /// Whether a value of type `self` may stand where `wanted` is needed.
     pub fn fits(&self, wanted: &Ty) -> bool {
         match (self, wanted) {
-            (Self::Artifact(have), Self::Artifact(want)) => have.fits(*want),
+            (Self::Artifact(have), Self::Artifact(want)) => have.fits(want),
             (Self::List(have), Self::List(want)) | (Self::Map(have), Self::Map(want)) => have.fits(want),
             (Self::Poison | Self::Named(_), _) | (_, Self::Poison | Self::Named(_)) => true,
             // Texts are checked by value: every textual type is a set of texts.
@@ -257,6 +300,14 @@ impl Ty {
             Self::Name(NameKind::Recipe) => "the name of a recipe",
             Self::Name(NameKind::Node) => "the name of a node",
             Self::Artifact(_) => "an artifact",
+        }
+    }
+
+    /// The schema that documents of it fit.
+    pub(crate) fn schema(&self) -> Option<&Arc<SchemaTy>> {
+        match self {
+            Self::Artifact(ArtifactKind::Fitting(schema)) => Some(schema),
+            _ => None,
         }
     }
 
@@ -297,6 +348,8 @@ impl fmt::Display for Ty {
             Self::Map(inner) => write!(f, "map<{inner}>"),
             Self::Record(record) => f.write_str(&record.name),
             Self::Named(name) => f.write_str(&name.value),
+            Self::Artifact(ArtifactKind::Fitting(schema)) => write!(f, "artifact.json<{}>", schema.path),
+            Self::Artifact(ArtifactKind::Unread(path)) => write!(f, "artifact.json<{}>", path.value),
             Self::Artifact(kind) => {
                 let name = ARTIFACTS.iter().find(|(_, k)| k == kind).map_or("file", |(name, _)| name);
                 write!(f, "artifact.{name}")
@@ -380,8 +433,7 @@ pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Resu
             }
         }
         Ty::Hash => {
-            text.parse::<crate::base::Digest>()
-                .map_err(|_| Breach::Form("a digest such as `b3:` and 64 hexadecimal digits"))?;
+            text.parse::<Digest>().map_err(|_| Breach::Form("a digest such as `b3:` and 64 hexadecimal digits"))?;
         }
         Ty::Regex => {
             Regex::new(text).map_err(|_| Breach::Form("a regular expression"))?;

@@ -10,7 +10,7 @@ use partita::base::{
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
     GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies, Policy,
-    Predicate, Reads, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Terms, Tool, ToolExec, ToolIdentity,
+    Predicate, Reads, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Schema, Terms, Tool, ToolExec, ToolIdentity,
     action_key, action_manifest, def_manifest, seal, to_json_lines,
 };
 use proptest::collection::vec;
@@ -18,6 +18,9 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptes
 use proptest::{prop_assert, prop_assert_eq};
 
 use crate::support::{Workspace, golden, repository, tool};
+
+/// A schema that an output must fit.
+const SCHEMA: &str = r#"{"type": "object"}"#;
 
 /// The platform that the frozen keys are of.
 const PLATFORM: &str = "linux-x86_64";
@@ -43,7 +46,7 @@ fn workspace(pattern: &str, optional: bool) -> Input {
 }
 
 fn output(name: &str, at: &str) -> Output {
-    Output { name: name.to_owned(), path: path(at), kind: OutputKind::File, digest: None }
+    Output { name: name.to_owned(), path: path(at), kind: OutputKind::File, digest: None, schema: None }
 }
 
 fn spec(kind: ActionKind) -> ActionSpec {
@@ -115,6 +118,8 @@ fn actions() -> Vec<(&'static str, ActionSpec, Tree)> {
         .into(),
     });
     render.inputs = vec![workspace("*.{j2,html,json}", false)];
+    let mut fitting = exec("sh", &["-c", "judge"]);
+    fitting.outputs[0].schema = Some(blob(SCHEMA));
     let merge = spec(ActionKind::MergeJson { from: vec![path("b.json"), path("a.json")] });
     let test = |path: &str, op: GateOp, value: GateValue| Predicate::Test { path: path.to_owned(), op, value };
     let subject = |name: &str, reads: Reads, at: &[&str]| GateSubject {
@@ -166,6 +171,7 @@ fn actions() -> Vec<(&'static str, ActionSpec, Tree)> {
         ("k/copy", copy, tree(&[("in.txt", file("in"))])),
         ("k/exec", exec("sh", &[]), Tree::default()),
         ("k/fixed", fixed, Tree::default()),
+        ("k/fitting", fitting, Tree::default()),
         ("k/full", full(), mixed),
         ("k/gate", gate, tree(&[("in", Entry::Dir { digest: level.digest() })])),
         ("k/merge", merge, tree(&[("a.json", file("{}")), ("b.json", file("[]"))])),
@@ -256,6 +262,7 @@ fn plan() -> Plan {
         concurrency: Some(3),
         services: Vec::new(),
         policies: Policies::default(),
+        schemas: [(blob(SCHEMA), Schema { path: "schemas/out.json".to_owned(), text: SCHEMA.into() })].into(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);

@@ -35,6 +35,7 @@ mod packages;
 mod reference;
 mod rekey;
 mod repro;
+mod schemas;
 mod services;
 mod specs;
 mod stdlib;

@@ -223,7 +223,10 @@ impl<'a> Expander<'a, '_> {
                 None => None,
             };
             self.spend(name.len() + path.as_str().len() + 128, output.span, &site.addr)?;
-            outputs.push(OutputIr { name, path, dir, digest, span: output.span });
+            let returned = site.recipe.and_then(|recipe| recipe.returns.iter().find(|found| found.name.value == name));
+            let schema = [Some(&output.ty), returned.map(|returns| &returns.ty)].into_iter().flatten();
+            let schema = schema.filter_map(Ty::schema).next().cloned();
+            outputs.push(OutputIr { name, path, dir, digest, schema, span: output.span });
         }
         outputs.sort_by(|a, b| a.name.cmp(&b.name));
         let cwd = match &work.cwd {

@@ -86,7 +86,14 @@ impl Expander<'_, '_> {
         let path = RelPath::new("sbom.cdx.json").ok()?;
         let mut ir = super::gates::bare(addr.clone(), body, decl.name.span);
         ir.inputs = inputs;
-        ir.outputs.push(OutputIr { name: OUTPUT.to_owned(), path, dir: false, digest: None, span: decl.name.span });
+        ir.outputs.push(OutputIr {
+            name: OUTPUT.to_owned(),
+            path,
+            dir: false,
+            digest: None,
+            schema: None,
+            span: decl.name.span,
+        });
         let (action, instance) = (self.actions.len(), self.instances.len());
         let node = &*decl.inventory;
         self.actions.push(PendingAction {

@@ -463,7 +463,7 @@ impl Draft {
     }
 
     pub(crate) fn declare(mut self, name: &str, kind: OutputKind, digest: Option<Digest>) -> Self {
-        self.outputs.push(Output { name: name.into(), path: path(name), kind, digest });
+        self.outputs.push(Output { name: name.into(), path: path(name), kind, digest, schema: None });
         self.outputs.sort();
         self
     }
@@ -608,6 +608,7 @@ impl Builder {
             concurrency: self.concurrency,
             services: self.services.clone(),
             policies: self.policies.clone(),
+            schemas: BTreeMap::new(),
             digest: Digest::of_blob(b"plan"),
         }
     }
