@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::{Digest, Entry, JsonSchema, Limits};
+use crate::base::{Digest, Entry, JsonSchema, Limits, SchemaFault};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::plan::{Output, Plan};
 use crate::store::{Cas, ClaimOutput, Found};
@@ -45,13 +45,14 @@ impl Fitting {
             match checked {
                 Ok(faults) if faults.told.is_empty() && !faults.more => {}
                 Ok(faults) => {
-                    let _ = write!(wrong, "\noutput `{name}` does not fit the schema `{place}`:");
                     for fault in &faults.told {
-                        let at = if fault.at.is_empty() { "the document" } else { &fault.at };
-                        let _ = write!(wrong, "\n  {at}: {} (`{place}#{}`)", fault.message, fault.by);
+                        let at = if fault.at.is_empty() { String::new() } else { format!(" at `{}`", fault.at) };
+                        let SchemaFault { message, by, .. } = fault;
+                        let _ =
+                            write!(wrong, "\noutput `{name}` does not fit its schema{at}: {message} (`{place}#{by}`)");
                     }
                     if faults.more {
-                        wrong.push_str("\n  and perhaps more");
+                        let _ = write!(wrong, "\nand `{name}` may break it in more ways");
                     }
                 }
                 Err(why) => {

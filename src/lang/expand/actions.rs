@@ -224,8 +224,8 @@ impl<'a> Expander<'a, '_> {
             };
             self.spend(name.len() + path.as_str().len() + 128, output.span, &site.addr)?;
             let returned = site.recipe.and_then(|recipe| recipe.returns.iter().find(|found| found.name.value == name));
-            let schema = [Some(&output.ty), returned.map(|returns| &returns.ty)].into_iter().flatten();
-            let schema = schema.filter_map(Ty::schema).next().cloned();
+            let mut schema = [Some(&output.ty), returned.map(|returns| &returns.ty)].into_iter().flatten();
+            let schema = schema.find_map(Ty::schema).cloned();
             outputs.push(OutputIr { name, path, dir, digest, schema, span: output.span });
         }
         outputs.sort_by(|a, b| a.name.cmp(&b.name));
