@@ -14,6 +14,7 @@ mod schema;
 mod slug;
 mod tree;
 mod units;
+mod version;
 
 pub use address::{Address, addresses, fill_addresses};
 pub use canon::{
@@ -32,3 +33,4 @@ pub use tree::{Entry, Tree, TreeError};
 pub use units::{
     format_bytes, format_duration, format_micro_usd, parse_duration_ms, parse_micro_usd, parse_size_bytes,
 };
+pub use version::{ToolVersion, meets, no_requirement};

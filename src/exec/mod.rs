@@ -45,7 +45,6 @@ mod stage;
 mod state;
 mod tools;
 mod undeclared;
-mod version;
 mod workspace;
 
 pub use bounds::{Bounds, Breach};

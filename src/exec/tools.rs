@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath};
+use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath, ToolVersion, meets};
 use crate::exec::bounds::Bounds;
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
@@ -17,7 +17,6 @@ use crate::exec::ports::{End, Job, Network, Ports, View};
 use crate::exec::process::STARTING;
 use crate::exec::sandbox::named_paths;
 use crate::exec::stage::Attempts;
-use crate::exec::version::{Version, meets};
 use crate::exec::workspace::{Workspace, file_meta};
 use crate::plan::{Isolation, Plan, Tool, ToolExec, ToolIdentity};
 use crate::store::Found;
@@ -291,7 +290,7 @@ impl<'a> Tools<'a> {
         };
         let text = self.ask(tool, &located, args)?;
         if let Some(requirement) = &tool.version {
-            let version = Version::find(&text).ok_or_else(|| {
+            let version = ToolVersion::find(&text).ok_or_else(|| {
                 unfit(format!("tool `{}` prints no version number, but must have `{requirement}`: {text}", tool.name))
             })?;
             if !meets(&version, requirement).map_err(|text| unfit(format!("tool `{}`: {text}", tool.name)))? {

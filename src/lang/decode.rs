@@ -3,6 +3,7 @@
 //! can see (types, units, digests, words of a closed set) is reported here. Leaves out names.
 
 mod bundle;
+mod constraints;
 mod domain;
 mod gate;
 mod service;
@@ -12,7 +13,7 @@ mod work;
 
 pub(crate) use work::parse_digest;
 
-use crate::base::Digest;
+use crate::base::{Digest, no_requirement};
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
     AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GrantDecl, GraphDecl, Group, ImportDecl, Name, NameRef, NodeDecl,
@@ -134,6 +135,24 @@ impl Decoder<'_> {
             );
         }
         let fingerprint = exec.and_then(|exec| prop_name(exec, "fingerprint"));
+        if let Some(version) = prop_name(node, "version") {
+            if let Some(why) = no_requirement(&version.value) {
+                self.push(
+                    Diagnostic::new(Code::P0301, version.span, why)
+                        .with_help("comparisons with commas between them, all of which must hold: `\">=1.90, <2\"`"),
+                );
+            } else if let (Some(exec), None, true) = (exec, &fingerprint, self.sound(node)) {
+                self.push(
+                    Diagnostic::new(
+                        Code::P0104,
+                        exec.name.span,
+                        format!("tool `{}` must have a version, and nothing tells which it has", name.value),
+                    )
+                    .with_secondary(version.span, "the versions that will do")
+                    .with_help("add what makes it print its version: `exec … fingerprint=\"--version\"`"),
+                );
+            }
+        }
         Some(ToolDecl {
             // Without a name of its own the tool stays known, and is never run.
             exec: exec.and_then(first_name).unwrap_or_else(|| name.clone()),

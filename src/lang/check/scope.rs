@@ -12,7 +12,7 @@ use crate::lang::expand::leak;
 use crate::lang::print::quote;
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
 use crate::lang::text::{BRACES, Filter, Text};
-use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_text};
+use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_items, check_text};
 
 /// Variables in scope: its own, those of the scope around it, and the constants of a file.
 #[derive(Debug, Default)]
@@ -360,9 +360,36 @@ impl<'a> Scope<'a> {
                     .with_secondary(declared, "declared here")
                     .with_help(help),
                 );
+            } else if let Some(found) = misfit(&name, ty, filters, span) {
+                diagnostics.push(found.with_secondary(declared, "declared here"));
             }
         }
     }
+}
+
+/// The diagnostic for a filter that what it is given does not need.
+fn misfit(name: &str, ty: &Ty, filters: &[Filter], span: Span) -> Option<Diagnostic> {
+    let mut ty = ty.clone();
+    for filter in filters {
+        let (word, takes, fits) = match filter {
+            Filter::Join(_) => ("join", "joins the elements of a list", matches!(ty, Ty::List(_))),
+            Filter::Lower => ("lower", "changes the letters of a text", ty.textual()),
+            Filter::Upper => ("upper", "changes the letters of a text", ty.textual()),
+            Filter::Slug => ("slug", "makes a text fit for an address", ty.textual()),
+            Filter::Default(_) => continue,
+        };
+        if !fits && !matches!(ty, Ty::Poison | Ty::Named(_)) {
+            return Some(
+                Diagnostic::new(Code::P0301, span, format!("`{word}` {takes}, and `{name}` is of type `{ty}`"))
+                    .with_help(match ty {
+                        Ty::List(_) => format!("join it first: `{{{{ {name} | join ',' | {word} }}}}`"),
+                        _ => format!("remove `| {word}`: it would change nothing"),
+                    }),
+            );
+        }
+        ty = Ty::String;
+    }
+    None
 }
 
 /// A variable that a dotted name begins with.
@@ -467,6 +494,7 @@ pub(crate) fn check_values(
                     seen.insert(literal, value.span());
                 }
             }
+            check.items(values.len(), values, ty, diagnostics);
         }
         (Ty::Poison, values) => values.iter().for_each(|value| check.one(value, ty, diagnostics)),
         (ty, [value]) => check.one(value, ty, diagnostics),
@@ -561,6 +589,15 @@ impl Check<'_> {
         }
     }
 
+    /// How many values there are, against what may be.
+    fn items(&self, count: usize, values: &[Expr], ty: &Ty, diagnostics: &mut Diagnostics) {
+        let Err(breach) = check_items(self.constraints, count) else { return };
+        let given = values.first().zip(values.last()).map(|(first, last)| first.span().to(last.span()));
+        if let Some(span) = given.or(self.param.map(|param| param.name.span)) {
+            diagnostics.push(self.breach(breach, span, "", ty));
+        }
+    }
+
     /// Named values, against the type of what they are to be.
     fn fields(&self, fields: &[(Name, Vec<Expr>)], span: Span, ty: &Ty, diagnostics: &mut Diagnostics) {
         match ty {
@@ -607,8 +644,9 @@ impl Check<'_> {
             Ty::Map(inner) => {
                 unique(fields.iter().map(|(name, _)| name), "entry", diagnostics);
                 for (_, values) in fields.iter().filter(|(_, values)| !values.is_empty()) {
-                    check_values(values, inner, self.constraints, self.scope, self.param, diagnostics);
+                    check_values(values, inner, &self.constraints.of_values(), self.scope, self.param, diagnostics);
                 }
+                self.items(fields.len(), &[], ty, diagnostics);
             }
             Ty::Poison | Ty::Named(_) => {
                 for (_, values) in fields {
@@ -681,7 +719,7 @@ impl Check<'_> {
                 let near = did_you_mean(value, allowed.iter().map(String::as_str));
                 let replacement = |near: &str| Fix {
                     applicability: Applicability::MaybeIncorrect,
-                    edits: vec![Edit { span, text: quote(near) }],
+                    edits: vec![Edit { span, text: if *ty == Ty::Int { near.to_owned() } else { quote(near) } }],
                 };
                 Diagnostic::new(Code::P0305, span, format!("`{value}` is not one of {}", some(allowed)))
                     .with_suggestion_text(near)

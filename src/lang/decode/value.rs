@@ -3,10 +3,10 @@
 
 use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{Expr, LetDecl, Name, Param, RecordDecl};
-use crate::lang::decode::{Decoder, child, children, first_name, is_true, names_of_children, prop, prop_name};
+use crate::lang::decode::{Decoder, child, children, first_name, is_true, prop, prop_name};
 use crate::lang::text::Text;
 use crate::lang::ty::{ArtifactKind, Constraints, Ty, schema_of};
-use crate::lang::{Kind, Node, Spanned};
+use crate::lang::{Node, Spanned};
 
 impl Decoder<'_> {
     pub(super) fn constant(&mut self, node: &Node) -> Option<LetDecl> {
@@ -54,12 +54,8 @@ impl Decoder<'_> {
         let word = if node.name.value == "field" { "field" } else { "parameter" };
         let ty = self.ty_open(node);
         let ty = self.fitting(node, ty);
-        let int = |prop_name| match prop(node, prop_name).map(|value| &value.kind) {
-            Some(Kind::Int(int)) => Some(*int),
-            _ => None,
-        };
-        self.constraints_fit(node, &name, &ty);
-        let one_of: Vec<String> = names_of_children(node, "one-of").into_iter().map(|name| name.value).collect();
+        let fits = self.constraints_fit(node, &name, &ty);
+        let one_of = self.choices(node, &ty);
         let closed = |ty: &Ty| matches!(ty, Ty::Enum) || matches!(ty, Ty::List(inner) if **inner == Ty::Enum);
         if closed(&ty) && one_of.is_empty() && self.sound(node) {
             self.push(
@@ -96,39 +92,20 @@ impl Decoder<'_> {
             (None, Some(node)) => Some(self.default_in_block(node)),
             (None, None) => None,
         };
-        let constraints = Constraints {
-            min: int("min"),
-            max: int("max"),
-            min_length: int("min-length"),
-            max_length: int("max-length"),
+        let mut bound = |word| self.bound(node, word, &ty).filter(|_| fits);
+        let mut constraints = Constraints {
+            min: bound("min"),
+            max: bound("max"),
+            min_length: bound("min-length"),
+            max_length: bound("max-length"),
+            min_items: bound("min-items"),
+            max_items: bound("max-items"),
             matches,
-            one_of,
+            one_of: one_of.iter().map(|(value, _)| value.clone()).collect(),
             distinct: is_true(node, "distinct"),
         };
+        self.can_be_met(node, &name, &ty, &mut constraints, &one_of);
         Some(Param { name, ty, default, constraints, word })
-    }
-
-    /// Reports a constraint that says nothing about values of the parameter's type.
-    fn constraints_fit(&mut self, node: &Node, name: &Name, ty: &Ty) {
-        let scalar = if let Ty::List(inner) | Ty::Map(inner) = ty { inner } else { ty };
-        for (words, fits, what) in [
-            (["min", "max"].as_slice(), *scalar == Ty::Int, "an integer"),
-            (&["min-length", "max-length", "matches"], scalar.textual(), "a text"),
-            (&["distinct"], matches!(ty, Ty::List(_)), "a list"),
-        ] {
-            let given = words.iter().find_map(|word| node.props.iter().find(|property| property.name.value == **word));
-            if let (Some(given), false, true) = (given, fits, !matches!(scalar, Ty::Poison | Ty::Named(_))) {
-                let word = &given.name.value;
-                self.push(
-                    Diagnostic::new(
-                        Code::P0301,
-                        given.name.span,
-                        format!("`{word}` constrains {what}, and `{}` is of type `{ty}`", name.value),
-                    )
-                    .with_help(format!("remove `{word}`, or change the type")),
-                );
-            }
-        }
     }
 
     /// The type as written, which may be a record's; poison where it has been reported as missing or wrong.

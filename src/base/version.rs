@@ -1,28 +1,28 @@
 //! Version numbers as tools print them and requirements as specs write them. Leaves out what a
-//! version means to a tool.
+//! version means to a tool, and the versions of packages.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 /// A version: numbers, compared one by one; absent ones count as 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Version(Vec<u64>);
+pub struct ToolVersion(Vec<u64>);
 
-impl fmt::Display for Version {
+impl fmt::Display for ToolVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers: Vec<String> = self.0.iter().map(u64::to_string).collect();
         f.write_str(&numbers.join("."))
     }
 }
 
-impl Version {
+impl ToolVersion {
     fn parse(text: &str) -> Option<Self> {
         let numbers: Option<Vec<u64>> = text.split('.').map(|part| part.parse().ok()).collect();
         numbers.filter(|numbers| !numbers.is_empty()).map(Self)
     }
 
     /// The first version in a text: the first run of numbers joined by dots, else the first number.
-    pub(super) fn find(text: &str) -> Option<Self> {
+    pub fn find(text: &str) -> Option<Self> {
         let runs = text.split(|c: char| !c.is_ascii_digit() && c != '.').map(|run| run.trim_matches('.'));
         let mut runs = runs.filter(|run| !run.is_empty());
         let plain = runs.clone().find_map(Self::parse);
@@ -45,11 +45,13 @@ impl Version {
 
 /// Whether a version meets a requirement: comparisons joined by commas, each of `>=`, `>`, `<=`,
 /// `<`, `=` and a version. `=1.2` and the bare `1.2` are met by every 1.2.x. The error is for people.
-pub(super) fn meets(version: &Version, requirement: &str) -> Result<bool, String> {
+pub fn meets(version: &ToolVersion, requirement: &str) -> Result<bool, String> {
+    let mut all = true;
+    // Every part is read, so that what is no requirement is told of whatever the version is.
     for part in requirement.split(',').map(str::trim) {
         let digits = part.find(|c: char| c.is_ascii_digit()).unwrap_or(part.len());
         let (operator, number) = part.split_at(digits);
-        let Some(wanted) = Version::parse(number.trim()) else {
+        let Some(wanted) = ToolVersion::parse(number.trim()) else {
             return Err(format!("`{requirement}` is no version requirement: write as in `>=1.90, <2`"));
         };
         let order = version.compare(&wanted);
@@ -61,11 +63,14 @@ pub(super) fn meets(version: &Version, requirement: &str) -> Result<bool, String
             "" | "=" | "==" => version.begins_with(&wanted),
             other => return Err(format!("`{other}` in `{requirement}` is no comparison: use >=, >, <=, < or =")),
         };
-        if !met {
-            return Ok(false);
-        }
+        all &= met;
     }
-    Ok(true)
+    Ok(all)
+}
+
+/// Why a text is no requirement, for people; `None` if it is one.
+pub fn no_requirement(text: &str) -> Option<String> {
+    meets(&ToolVersion(vec![0]), text).err()
 }
 
 #[cfg(test)]
@@ -73,7 +78,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> String {
-        Version::find(text).map(|version| version.to_string()).unwrap_or_default()
+        ToolVersion::find(text).map(|version| version.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn requirements() {
-        let version = Version::find("1.95.0").unwrap();
+        let version = ToolVersion::find("1.95.0").unwrap();
         for met in [">=1.90, <2", ">=1.95", "1.95", "=1.95.0", "1", ">1.94", "<=1.95", " >= 1.9 "] {
             assert_eq!(meets(&version, met), Ok(true), "{met}");
         }
