@@ -513,7 +513,7 @@ pub(crate) fn measured(ty: &Ty, bound: i128) -> String {
 /// Checks how many elements or entries there are.
 pub(crate) fn check_items(constraints: &Constraints, count: usize) -> Result<(), Breach> {
     let Constraints { min_items, max_items, .. } = constraints;
-    bounds(count as i128, "the number of values, ", (*min_items, "min-items"), (*max_items, "max-items"))
+    bounds(count as i128, "the number of values ", (*min_items, "min-items"), (*max_items, "max-items"))
 }
 
 /// Checks an integer against constraints.

@@ -223,7 +223,7 @@ impl Decoder<'_> {
             };
             let why = match checked {
                 Ok(()) => continue,
-                Err(Breach::Bounds(words, by)) if by == "matches" => words,
+                Err(Breach::Bounds(words, "matches")) => words,
                 Err(Breach::Bounds(words, by)) => format!("{words}, its `{by}`"),
                 Err(_) => format!("`{value}` is not {}", inner.noun()),
             };
