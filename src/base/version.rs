@@ -1,5 +1,5 @@
 //! Version numbers as tools print them and requirements as specs write them. Leaves out what a
-//! version means to a tool, and the versions of packages.
+//! version means to a tool.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -47,30 +47,38 @@ impl ToolVersion {
 /// `<`, `=` and a version. `=1.2` and the bare `1.2` are met by every 1.2.x. The error is for people.
 pub fn meets(version: &ToolVersion, requirement: &str) -> Result<bool, String> {
     let mut all = true;
-    // Every part is read, so that what is no requirement is told of whatever the version is.
-    for part in requirement.split(',').map(str::trim) {
-        let digits = part.find(|c: char| c.is_ascii_digit()).unwrap_or(part.len());
-        let (operator, number) = part.split_at(digits);
-        let Some(wanted) = ToolVersion::parse(number.trim()) else {
-            return Err(format!("`{requirement}` is no version requirement: write as in `>=1.90, <2`"));
-        };
+    for part in parts(requirement) {
+        let (operator, wanted) = part?;
         let order = version.compare(&wanted);
-        let met = match operator.trim() {
+        all &= match operator {
             ">=" => order.is_ge(),
             ">" => order.is_gt(),
             "<=" => order.is_le(),
             "<" => order.is_lt(),
-            "" | "=" | "==" => version.begins_with(&wanted),
-            other => return Err(format!("`{other}` in `{requirement}` is no comparison: use >=, >, <=, < or =")),
+            _ => version.begins_with(&wanted),
         };
-        all &= met;
     }
     Ok(all)
 }
 
 /// Why a text is no requirement, for people; `None` if it is one.
 pub fn no_requirement(text: &str) -> Option<String> {
-    meets(&ToolVersion(vec![0]), text).err()
+    parts(text).find_map(Result::err)
+}
+
+/// The comparisons of a requirement, each with its version.
+fn parts(requirement: &str) -> impl Iterator<Item = Result<(&str, ToolVersion), String>> {
+    requirement.split(',').map(str::trim).map(move |part| {
+        let digits = part.find(|c: char| c.is_ascii_digit()).unwrap_or(part.len());
+        let (operator, number) = part.split_at(digits);
+        let Some(wanted) = ToolVersion::parse(number.trim()) else {
+            return Err(format!("`{requirement}` is no version requirement: write as in `>=1.90, <2`"));
+        };
+        match operator.trim() {
+            known @ (">=" | ">" | "<=" | "<" | "" | "=" | "==") => Ok((known, wanted)),
+            other => Err(format!("`{other}` in `{requirement}` is no comparison: use >=, >, <=, < or =")),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -104,6 +112,7 @@ mod tests {
         }
         for bad in ["", ">=", "~1.2", "new", ">=1.x"] {
             assert!(meets(&version, bad).is_err(), "{bad}");
+            assert!(no_requirement(bad).is_some(), "{bad}");
         }
     }
 }

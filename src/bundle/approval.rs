@@ -5,10 +5,9 @@
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::dsse::{Envelope, pae};
 use crate::bundle::error::Error;
-use crate::bundle::json::{canonical, parse_canonical};
 use crate::bundle::key::{PublicKey, Signer};
+use crate::bundle::statement::{PlanDigest, SignedLine, Statement, Subject, sign_line, statement};
 use crate::bundle::uri;
 
 /// Bytes of a file that holds an approval.
@@ -31,30 +30,6 @@ pub struct Consented {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: [Subject; 1],
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Predicate,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: Digests,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Digests {
-    blake3: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Predicate {
     gates: Vec<String>,
     given: u64,
@@ -64,45 +39,27 @@ struct Predicate {
 
 /// Signs a consent: one line of JSON with a line feed.
 pub fn sign_approval(consented: &Consented, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
-    let statement = Statement {
-        kind: uri::STATEMENT_TYPE.to_owned(),
-        subject: [Subject { name: consented.graph.clone(), digest: Digests { blake3: consented.plan.clone() } }],
-        predicate_type: uri::APPROVAL_TYPE.to_owned(),
-        predicate: Predicate {
-            gates: consented.gates.clone(),
-            given: consented.given_ms,
-            key: BASE64.encode(&signer.public_spki_der()),
-            person: consented.person.clone(),
-        },
+    let subject = Subject { name: consented.graph.clone(), digest: PlanDigest { blake3: consented.plan.clone() } };
+    let predicate = Predicate {
+        gates: consented.gates.clone(),
+        given: consented.given_ms,
+        key: BASE64.encode(&signer.public_spki_der()),
+        person: consented.person.clone(),
     };
-    let envelope = Envelope::sign(uri::PAYLOAD_TYPE, &canonical(&statement), &[signer])?;
-    let mut line = envelope.to_line();
-    line.push(b'\n');
-    Ok(line)
+    sign_line(&statement(&[subject], uri::APPROVAL_TYPE, predicate), &[signer])
 }
 
 /// Reads a consent and verifies its signature: what it says, and the key that signed it. An error says
 /// why it counts for nothing.
 pub fn read_approval(line: &[u8]) -> Result<(Consented, PublicKey), String> {
-    let line = line.strip_suffix(b"\n").ok_or("it does not end with a line feed")?;
-    let envelope = Envelope::from_line(line)?;
-    if envelope.payload_type != uri::PAYLOAD_TYPE {
-        return Err(format!("its payload is `{}`", envelope.payload_type));
-    }
-    let payload = envelope.payload_bytes()?;
-    let statement: Statement = serde_json::from_value(parse_canonical(&payload)?).map_err(|error| error.to_string())?;
-    if statement.kind != uri::STATEMENT_TYPE || statement.predicate_type != uri::APPROVAL_TYPE {
-        return Err(format!("it is a `{}`", statement.predicate_type));
-    }
+    let signed = SignedLine::parse(line)?;
+    let statement: Statement<Predicate, PlanDigest> = signed.statement(uri::APPROVAL_TYPE)?;
     let der = BASE64.decode(statement.predicate.key.as_bytes()).map_err(|error| error.to_string())?;
     let key = PublicKey::from_spki_der(&der, "the key of the approval").map_err(|error| error.to_string())?;
-    let [signature] = envelope.signatures.as_slice() else {
-        return Err("an approval has one signature".to_owned());
-    };
-    if signature.keyid != key.keyid() || !key.verifies(&pae(uri::PAYLOAD_TYPE, &payload), &signature.bytes()?) {
+    if !signed.is_by(signed.only_signature()?, &key)? {
         return Err("its signature is not that of its key".to_owned());
     }
-    let [subject] = statement.subject;
+    let [subject] = <[Subject<PlanDigest>; 1]>::try_from(statement.subject).map_err(|_| "it is not about one plan")?;
     let consented = Consented {
         graph: subject.name,
         plan: subject.digest.blake3,

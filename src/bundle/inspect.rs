@@ -16,9 +16,10 @@ use crate::bundle::described::{ManifestFound, Reading};
 use crate::bundle::error::Error;
 use crate::bundle::lines::{Stop, read_lines, read_statement};
 use crate::bundle::manifest::{BundleManifest, ManifestFile};
-use crate::bundle::provenance::{Resource, Subject};
+use crate::bundle::provenance::Resource;
 use crate::bundle::scan::scan;
 use crate::bundle::spec::{Component, Work};
+use crate::bundle::statement::Subject;
 use crate::bundle::verdict::VerifyLimits;
 
 /// What a bundle says of itself.

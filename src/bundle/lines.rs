@@ -10,8 +10,9 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::bundle::dsse::{Envelope, check_sigstore};
-use crate::bundle::provenance::{Provenance, Resource, StatementHead, Subject};
+use crate::bundle::provenance::{Provenance, Resource};
 use crate::bundle::spec::{GateUse, Served};
+use crate::bundle::statement::{StatementHead, Subject};
 use crate::bundle::stream::{Plan, Splitter};
 use crate::bundle::uri;
 use crate::bundle::verdict::VerifyLimits;

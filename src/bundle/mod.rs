@@ -39,6 +39,7 @@ mod scan;
 mod signed_policy;
 mod spdx;
 mod spec;
+mod statement;
 mod stream;
 mod summary;
 mod tlog;

@@ -4,38 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::dsse::{Envelope, pae};
 use crate::bundle::error::Error;
-use crate::bundle::json::{canonical, parse_canonical};
 use crate::bundle::key::{PublicKey, Signer};
+use crate::bundle::statement::{SignedLine, Statement, Subject, sign_line, statement};
 use crate::bundle::{sha256_hex, uri};
 
 /// Bytes of a file that holds the signature of a plan.
 pub const PLAN_SIGNATURE_BYTES: u64 = 1 << 20;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: [Subject; 1],
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Predicate,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: Digests,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Digests {
-    sha256: String,
-}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,41 +20,22 @@ struct Predicate {
 
 /// Signs a plan file: one line of JSON with a line feed. `plan` is the plan's digest in hexadecimal.
 pub fn sign_plan(graph: &str, plan: &str, file: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, Error> {
-    let statement = Statement {
-        kind: uri::STATEMENT_TYPE.to_owned(),
-        subject: [Subject { name: graph.to_owned(), digest: Digests { sha256: sha256_hex(file) } }],
-        predicate_type: uri::PLAN_TYPE.to_owned(),
-        predicate: Predicate { plan: plan.to_owned() },
-    };
-    let envelope = Envelope::sign(uri::PAYLOAD_TYPE, &canonical(&statement), &[signer])?;
-    let mut line = envelope.to_line();
-    line.push(b'\n');
-    Ok(line)
+    let subject = Subject::file(graph, &sha256_hex(file));
+    sign_line(&statement(&[subject], uri::PLAN_TYPE, Predicate { plan: plan.to_owned() }), &[signer])
 }
 
 /// Whether a signature is one by a key about exactly these bytes; an error says why it is not.
 pub fn check_plan(line: &[u8], graph: &str, plan: &str, file: &[u8], key: &PublicKey) -> Result<(), String> {
-    let line = line.strip_suffix(b"\n").ok_or("it does not end with a line feed")?;
-    let envelope = Envelope::from_line(line)?;
-    if envelope.payload_type != uri::PAYLOAD_TYPE {
-        return Err(format!("its payload is `{}`", envelope.payload_type));
-    }
-    let payload = envelope.payload_bytes()?;
-    let [signature] = envelope.signatures.as_slice() else {
-        return Err("it has not one signature".to_owned());
-    };
+    let signed = SignedLine::parse(line)?;
+    let signature = signed.only_signature()?;
     if signature.keyid != key.keyid() {
         return Err(format!("it was signed by another key, {}", signature.keyid));
     }
-    if !key.verifies(&pae(uri::PAYLOAD_TYPE, &payload), &signature.bytes()?) {
+    if !signed.is_by(signature, key)? {
         return Err("the signature is not that of the key".to_owned());
     }
-    let statement: Statement = serde_json::from_value(parse_canonical(&payload)?).map_err(|error| error.to_string())?;
-    if statement.kind != uri::STATEMENT_TYPE || statement.predicate_type != uri::PLAN_TYPE {
-        return Err(format!("it is a `{}`", statement.predicate_type));
-    }
-    let [subject] = statement.subject;
-    if subject.digest.sha256 != sha256_hex(file) || subject.name != graph || statement.predicate.plan != plan {
+    let statement: Statement<Predicate> = signed.statement(uri::PLAN_TYPE)?;
+    if statement.subject != [Subject::file(graph, &sha256_hex(file))] || statement.predicate.plan != plan {
         return Err("it is about another file".to_owned());
     }
     Ok(())

@@ -1,99 +1,14 @@
-//! In-toto statements about an archive, and SLSA provenance v1 in one of them. Read strictly: a field
-//! that is not known is refused. Formats: in-toto Attestation Framework v1 (Statement, ResourceDescriptor),
-//! SLSA v1 (Build: Provenance). Leaves out envelopes and judgement.
+//! SLSA provenance v1, the predicate of one of a bundle's statements. Read strictly: a field that is not known is
+//! refused. Formats: SLSA v1 (Build: Provenance), in-toto Attestation Framework v1 (ResourceDescriptor). Leaves out
+//! statements, envelopes and judgement.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bundle::json::canonical;
-use crate::bundle::manifest::SUMS;
 use crate::bundle::spec::{BundleSpec, Dependency, GateUse, Role, Served, SpecPackage, ToolIdentity, ToolUse};
 use crate::bundle::uri;
-
-/// A statement about an archive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Statement<P> {
-    #[serde(rename = "_type")]
-    pub(crate) kind: String,
-    pub(crate) subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    pub(crate) predicate_type: String,
-    pub(crate) predicate: P,
-}
-
-/// What a statement is about. Digests are SHA-256 alone: verifiers refuse a statement for any other
-/// but SHA-384 and SHA-512.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Subject {
-    pub(crate) name: String,
-    pub(crate) digest: SubjectDigest,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SubjectDigest {
-    pub(crate) sha256: String,
-}
-
-/// The two subjects of every statement: the archive, and the list of checksums in it, by which it
-/// can still be checked after extraction.
-pub(crate) fn subjects(file_name: &str, zip_sha256: &str, sums_sha256: &str) -> Vec<Subject> {
-    let subject = |name: &str, sha256: &str| Subject {
-        name: name.to_owned(),
-        digest: SubjectDigest { sha256: sha256.to_owned() },
-    };
-    vec![subject(file_name, zip_sha256), subject(SUMS, sums_sha256)]
-}
-
-/// The canonical bytes of a statement.
-pub(crate) fn statement<P: Serialize>(subject: &[Subject], predicate_type: &str, predicate: P) -> Vec<u8> {
-    canonical(&Statement {
-        kind: uri::STATEMENT_TYPE.to_owned(),
-        subject: subject.to_vec(),
-        predicate_type: predicate_type.to_owned(),
-        predicate,
-    })
-}
-
-/// The canonical bytes of a statement whose predicate is a document in canonical bytes.
-pub(crate) fn statement_around(subject: &[Subject], predicate_type: &str, predicate: &[u8]) -> Vec<u8> {
-    let around = statement(subject, predicate_type, ());
-    let mark: &[u8] = b"\"predicate\":null";
-    let at = around.windows(mark.len()).position(|window| window == mark).expect("it was written just now");
-    let value = at + mark.len() - b"null".len();
-    [&around[..value], predicate, &around[at + mark.len()..]].concat()
-}
-
-/// What a statement is, but for what it says.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StatementHead {
-    #[serde(rename = "_type")]
-    kind: String,
-    pub(crate) subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    pub(crate) predicate_type: String,
-    #[serde(rename = "predicate")]
-    _predicate: serde::de::IgnoredAny,
-}
-
-impl StatementHead {
-    /// Reads one that must be of version 1 and about exactly two subjects.
-    pub(crate) fn parse(statement: &[u8]) -> Result<Self, String> {
-        let statement: Self = serde_json::from_slice(statement).map_err(|error| error.to_string())?;
-        if statement.kind != uri::STATEMENT_TYPE {
-            return Err(format!("its type is `{}`, not `{}`", statement.kind, uri::STATEMENT_TYPE));
-        }
-        match statement.subject.as_slice() {
-            [_, sums] if sums.name == SUMS => Ok(statement),
-            _ => Err(format!("its subjects are not an archive and `{SUMS}`")),
-        }
-    }
-}
 
 /// SLSA provenance v1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

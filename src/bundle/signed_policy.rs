@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::dsse::{Envelope, pae};
 use crate::bundle::error::Error;
-use crate::bundle::json::{canonical, parse_canonical};
 use crate::bundle::key::{PublicKey, Signer};
+use crate::bundle::statement::{SignedLine, Statement, Subject, sign_line, statement};
 use crate::bundle::uri;
 
 /// More than any signed policy, in bytes.
@@ -18,30 +17,6 @@ pub const SIGNED_POLICY_BYTES: u64 = 4 * 1024 * 1024;
 /// What a policy is made of: the SHA-256 in hexadecimal of its text, under the empty name, and of each key file, under
 /// the name by which the text calls it.
 pub type PolicyFiles = BTreeMap<String, String>;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Predicate,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: Digests,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Digests {
-    sha256: String,
-}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,9 +31,10 @@ pub fn policy_signatures(policy: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The name of a file in the statement.
-fn subject_name(file: &str) -> String {
-    if file.is_empty() { "policy".to_owned() } else { format!("key-file:{file}") }
+/// The subjects of the statement, in the order of their names.
+fn subjects(files: &PolicyFiles) -> Vec<Subject> {
+    let name = |file: &str| if file.is_empty() { "policy".to_owned() } else { format!("key-file:{file}") };
+    files.iter().map(|(file, sha256)| Subject::file(&name(file), sha256)).collect()
 }
 
 /// Signs a policy: one line of JSON with a line feed.
@@ -67,19 +43,7 @@ pub fn sign_policy(files: &PolicyFiles, epoch: u64, signers: &[&dyn Signer]) -> 
     if ids.is_empty() || ids.len() < signers.len() {
         return Err(Error::Signers("a policy needs different keys, at least one".to_owned()));
     }
-    let subject = files
-        .iter()
-        .map(|(name, sha256)| Subject { name: subject_name(name), digest: Digests { sha256: sha256.clone() } })
-        .collect();
-    let statement = Statement {
-        kind: uri::STATEMENT_TYPE.to_owned(),
-        subject,
-        predicate_type: uri::POLICY_TYPE.to_owned(),
-        predicate: Predicate { epoch },
-    };
-    let mut line = Envelope::sign(uri::PAYLOAD_TYPE, &canonical(&statement), signers)?.to_line();
-    line.push(b'\n');
-    Ok(line)
+    sign_line(&statement(&subjects(files), uri::POLICY_TYPE, Predicate { epoch }), signers)
 }
 
 /// Checks that so many of these keys signed exactly this policy. An error says why it counts for nothing.
@@ -90,18 +54,12 @@ pub fn check_policy(
     keys: &[PublicKey],
     threshold: usize,
 ) -> Result<(), String> {
-    let line = line.strip_suffix(b"\n").ok_or("its signatures do not end with a line feed")?;
-    let envelope = Envelope::from_line(line)?;
-    if envelope.payload_type != uri::PAYLOAD_TYPE {
-        return Err(format!("what was signed is `{}`", envelope.payload_type));
-    }
-    let payload = envelope.payload_bytes()?;
-    let message = pae(uri::PAYLOAD_TYPE, &payload);
+    let signed = SignedLine::parse(line)?;
     let mut counted: BTreeSet<&[u8]> = BTreeSet::new();
-    for signature in &envelope.signatures {
+    for signature in signed.signatures() {
         // Signatures of strangers are passed over; one that claims a key must be right.
         let Some(key) = keys.iter().find(|key| key.keyid() == signature.keyid) else { continue };
-        if !key.verifies(&message, &signature.bytes()?) {
+        if !signed.is_by(signature, key)? {
             return Err(format!("the signature of the key {} is wrong", key.keyid()));
         }
         counted.insert(key.spki_der());
@@ -109,18 +67,12 @@ pub fn check_policy(
     if counted.len() < threshold.max(1) {
         return Err(format!("{} of the keys given signed it, {} must have", counted.len(), threshold.max(1)));
     }
-    let statement: Statement = serde_json::from_value(parse_canonical(&payload)?).map_err(|error| error.to_string())?;
-    if statement.kind != uri::STATEMENT_TYPE || statement.predicate_type != uri::POLICY_TYPE {
-        return Err(format!("what was signed is a `{}`", statement.predicate_type));
+    let statement: Statement<Predicate> = signed.statement(uri::POLICY_TYPE)?;
+    let found = subjects(files);
+    if let Some(changed) = found.iter().find(|one| !statement.subject.contains(one)) {
+        return Err(format!("`{}` is not as it was signed", changed.name));
     }
-    let signed: Vec<(String, String)> =
-        statement.subject.into_iter().map(|subject| (subject.name, subject.digest.sha256)).collect();
-    let found: Vec<(String, String)> =
-        files.iter().map(|(name, sha256)| (subject_name(name), sha256.clone())).collect();
-    if let Some((name, _)) = found.iter().find(|one| !signed.contains(one)) {
-        return Err(format!("`{name}` is not as it was signed"));
-    }
-    if signed != found || statement.predicate.epoch != epoch {
+    if statement.subject != found || statement.predicate.epoch != epoch {
         return Err("what was signed is another policy".to_owned());
     }
     Ok(())

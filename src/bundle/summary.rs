@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::bundle::inspect::Inspected;
-use crate::bundle::provenance::statement;
+use crate::bundle::statement::statement;
 use crate::bundle::uri;
 
 /// A verification summary.

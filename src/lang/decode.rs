@@ -13,13 +13,14 @@ mod work;
 
 pub(crate) use work::parse_digest;
 
-use crate::base::{Digest, no_requirement};
+use crate::base::Digest;
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
     AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GrantDecl, GraphDecl, Group, ImportDecl, Name, NameRef, NodeDecl,
     Op, PackageDecl, RecipeDecl, ReturnsDecl, SourceDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
 };
 use crate::lang::package::Version;
+use crate::lang::print::quote;
 use crate::lang::shape::may_stand;
 use crate::lang::shapes::TOP;
 use crate::lang::text::Text;
@@ -135,24 +136,7 @@ impl Decoder<'_> {
             );
         }
         let fingerprint = exec.and_then(|exec| prop_name(exec, "fingerprint"));
-        if let Some(version) = prop_name(node, "version") {
-            if let Some(why) = no_requirement(&version.value) {
-                self.push(
-                    Diagnostic::new(Code::P0301, version.span, why)
-                        .with_help("comparisons with commas between them, all of which must hold: `\">=1.90, <2\"`"),
-                );
-            } else if let (Some(exec), None, true) = (exec, &fingerprint, self.sound(node)) {
-                self.push(
-                    Diagnostic::new(
-                        Code::P0104,
-                        exec.name.span,
-                        format!("tool `{}` must have a version, and nothing tells which it has", name.value),
-                    )
-                    .with_secondary(version.span, "the versions that will do")
-                    .with_help("add what makes it print its version: `exec … fingerprint=\"--version\"`"),
-                );
-            }
-        }
+        self.check_tool_version(node, exec, fingerprint.is_some());
         Some(ToolDecl {
             // Without a name of its own the tool stays known, and is never run.
             exec: exec.and_then(first_name).unwrap_or_else(|| name.clone()),
@@ -164,6 +148,26 @@ impl Decoder<'_> {
             offer: self.offer(node),
             name,
         })
+    }
+
+    /// Reports versions that no tool could be found to have.
+    fn check_tool_version(&mut self, node: &Node, exec: Option<&Node>, told: bool) {
+        let Some(version) = prop_name(node, "version") else { return };
+        if let Some(why) = crate::base::no_requirement(&version.value) {
+            let (said, help) = why.split_once(": ").unwrap_or((&why, "write as in `>=1.90, <2`"));
+            self.push(Diagnostic::new(Code::P0301, version.span, said).with_help(help));
+        } else if let (Some(exec), false) = (exec.and_then(first_name), told) {
+            let (name, asked) = (&exec.value, &version.value);
+            self.push(
+                Diagnostic::new(
+                    Code::P0104,
+                    version.span,
+                    format!("version `{asked}` is asked for, and nothing tells which one `{name}` is"),
+                )
+                .with_secondary(exec.span, "started here")
+                .with_help(format!("say how it is told: `exec {} fingerprint=\"--version\"`", quote(name))),
+            );
+        }
     }
 
     fn recipe(&mut self, node: &Node) -> Option<RecipeDecl> {
@@ -473,10 +477,9 @@ impl Decoder<'_> {
     }
 
     fn condition(&mut self, node: &Node) -> Option<Cond> {
-        let mut all = self.triples(&node.args)?;
+        let mut all = self.triples(node)?;
         for child in node.children.iter().flatten() {
-            let inner: Vec<Cond> =
-                children(child, "-").filter_map(|node| self.triples(&node.args).map(Cond::All)).collect();
+            let inner: Vec<Cond> = children(child, "-").filter_map(|node| self.triples(node).map(Cond::All)).collect();
             all.push(match child.name.value.as_str() {
                 "any" => Cond::Any(inner),
                 "not" => Cond::Not(inner),
@@ -486,19 +489,40 @@ impl Decoder<'_> {
         Some(Cond::All(all))
     }
 
-    fn triples(&mut self, args: &[Value]) -> Option<Vec<Cond>> {
-        if !args.len().is_multiple_of(3) {
-            let last = args.last()?;
+    fn triples(&mut self, node: &Node) -> Option<Vec<Cond>> {
+        let args = &node.args;
+        let word = args.get(1).and_then(name_of).filter(|word| !Op::ALL.iter().any(|(op, _)| *op == word.value));
+        let shown = |at: usize| match args.get(at).map(|value| &value.kind) {
+            Some(Kind::Text(text)) => Some(quote(text)),
+            Some(Kind::Int(int)) => Some(int.to_string()),
+            _ => None,
+        };
+        if let (Some(word), Some(path)) = (&word, shown(0))
+            && word.value == "in"
+        {
+            let node = if node.name.value == "-" { "when" } else { &node.name.value };
+            let each: Vec<String> =
+                (2..args.len()).filter_map(shown).map(|value| format!("- {path} eq {value}")).collect();
             self.push(
-                Diagnostic::new(Code::P0105, last.span, "a condition is made of triples")
-                    .with_help("write `VARIABLE OP VALUE`, as in `when target eq linux`"),
+                Diagnostic::new(Code::P0305, word.span, "`in` is not a comparison")
+                    .with_help(format!("one of several: `{node} {{ any {{ {} }} }}`", each.join("; "))),
             );
+            return None;
+        }
+        if !args.len().is_multiple_of(3) && word.is_none() {
+            let last = args.last()?;
+            self.push(Diagnostic::new(Code::P0105, last.span, "a condition is made of triples").with_help(
+                match node.name.value.as_str() {
+                    "require" => "write `PATH OP VALUE`, as in `require report.failed eq 0`",
+                    _ => "write `VARIABLE OP VALUE`, as in `when target eq linux`",
+                },
+            ));
             return None;
         }
         let mut all = Vec::new();
         for triple in args.chunks(3) {
-            let path = name_of(&triple[0])?;
-            let word = name_of(&triple[1])?;
+            let path = name_of(triple.first()?)?;
+            let word = name_of(triple.get(1)?)?;
             let Some((_, op)) = Op::ALL.iter().find(|(known, _)| *known == word.value) else {
                 let known = Op::ALL.iter().map(|(known, _)| *known);
                 self.push(
@@ -508,7 +532,7 @@ impl Decoder<'_> {
                 );
                 return None;
             };
-            all.push(Cond::Triple(path, *op, self.expr(&triple[2])?));
+            all.push(Cond::Triple(path, *op, self.expr(triple.get(2)?)?));
         }
         Some(all)
     }

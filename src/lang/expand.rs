@@ -419,6 +419,10 @@ impl<'a, 'd> Expander<'a, 'd> {
                 outputs: BTreeMap::new(),
                 bundle: None,
                 recipe,
+                after: Vec::new(),
+                guards: Vec::new(),
+                closing: None,
+                automation: None,
                 span: node.name.span,
             };
             let services = Arc::clone(&services);

@@ -166,6 +166,14 @@ impl Index {
         collect::text_of(root.args.first()?)
     }
 
+    /// The places of a stretch of a file, in order.
+    pub(crate) fn occurrences_within(&self, file: FileId, span: Span) -> &[Occurrence] {
+        let all = &self.files[file.0].occurrences;
+        let from = all.partition_point(|occurrence| occurrence.span.start < span.start);
+        let upto = all.partition_point(|occurrence| occurrence.span.start < span.end);
+        &all[from..upto]
+    }
+
     /// The text of a file.
     fn text(&self, file: FileId) -> &str {
         &self.sources.file(self.files[file.0].source).text

@@ -2,14 +2,13 @@
 //! places in the specs. `plan` turns it into keyed actions. Leaves out digests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::base::{Digest, RelPath};
 use crate::diag::Span;
 use crate::lang::gate::{ApprovalIr, GateNoteIr, PredicateIr, SubjectIr};
-use crate::lang::program::{DeclId, FileId};
+use crate::lang::program::{DeclId, DeclKind, FileId};
 use crate::lang::route::{Route, Terms};
-use crate::lang::ty::SchemaTy;
+use crate::lang::ty::Ty;
 
 /// A graph, expanded.
 #[derive(Clone, Debug)]
@@ -34,6 +33,12 @@ pub struct Expansion {
     pub policies: crate::lang::ast::PoliciesDecl,
     /// Services that actions use, sorted by name.
     pub services: Vec<ServiceIr>,
+    /// The timeout of nodes that set none, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// The graph's declaration.
+    pub decl: DeclId,
+    /// The tenant that owns it.
+    pub owner: Option<DeclId>,
 }
 
 /// A service.
@@ -105,8 +110,84 @@ pub struct InstanceIr {
     pub bundle: Option<String>,
     /// The recipe it applies, for `expand`.
     pub recipe: Option<String>,
+    /// Instances that come before, by index, as its node says; in order.
+    pub after: Vec<usize>,
+    /// Gates that must say yes before it starts.
+    pub guards: Vec<GuardIr>,
+    /// The recipe it applies and what that was given, where gates of the recipe judge what it returns.
+    pub closing: Option<Box<ClosingIr>>,
+    /// How much of it starts by itself, where that is said.
+    pub automation: Option<String>,
     /// The node.
     pub span: Span,
+}
+
+/// A guard of an instance.
+#[derive(Clone, Debug)]
+pub struct GuardIr {
+    /// The gate.
+    pub gate: DeclId,
+    /// Its arguments, those by default among them.
+    pub with: Vec<(String, ArgIr)>,
+}
+
+/// A recipe whose gates judge what an instance returns.
+#[derive(Clone, Debug)]
+pub struct ClosingIr {
+    /// The recipe.
+    pub recipe: DeclId,
+    /// Its arguments, those by default among them.
+    pub with: Vec<(String, ArgIr)>,
+}
+
+/// A value that is handed over, as it would be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArgIr {
+    /// A text.
+    Text(String),
+    /// An integer.
+    Int(i128),
+    /// A truth value.
+    Bool(bool),
+    /// Elements.
+    List(Vec<ArgIr>),
+    /// Named values.
+    Fields(Vec<(String, ArgIr)>),
+    /// A secret by name.
+    Secret(String),
+    /// A declaration.
+    Decl(DeclKind, DeclId),
+    /// A node or pattern of nodes, from the graph on.
+    Node(String),
+    /// An output: the node or pattern with the output, from the graph on.
+    Ref(String),
+    /// An output of a step of the same recipe.
+    Step(String),
+}
+
+/// What an action asks of somebody, as its node or step says it.
+#[derive(Clone, Debug)]
+pub struct AskIr {
+    /// The capability.
+    pub capability: Option<DeclId>,
+    /// The agent that asks, or does the work.
+    pub agent: Option<DeclId>,
+    /// Which of its skills.
+    pub skill: Option<DeclId>,
+    /// How hard it is.
+    pub complexity: Option<u8>,
+    /// What is handed over, with the types it is taken as.
+    pub with: Vec<(String, Ty, ArgIr)>,
+    /// The class, if one is given.
+    pub class: Option<String>,
+    /// The longest an attempt may take, before whoever serves has a say.
+    pub timeout_ms: Option<u64>,
+    /// Environment, before that.
+    pub env: BTreeMap<String, String>,
+    /// Secrets, before that.
+    pub secrets: BTreeMap<String, String>,
+    /// Tools, before that.
+    pub tools: Vec<String>,
 }
 
 /// An action.
@@ -148,6 +229,10 @@ pub struct ActionIr {
     pub after: Vec<usize>,
     /// How what it asks for is served.
     pub route: Option<Route>,
+    /// What it asks for.
+    pub ask: Option<Box<AskIr>>,
+    /// Whether it is what the node or step itself says, not a gate or what another action is told.
+    pub own: bool,
     /// Which gate it is of, if it decides.
     pub gate: Option<GateNoteIr>,
     /// How much of it starts by itself, where that is said.
@@ -288,10 +373,10 @@ pub struct OutputIr {
     pub path: RelPath,
     /// Whether it is a folder.
     pub dir: bool,
+    /// What it is as.
+    pub ty: Ty,
     /// The digest it must have.
     pub digest: Option<Digest>,
-    /// The schema it must fit.
-    pub schema: Option<Arc<SchemaTy>>,
     /// The place.
     pub span: Span,
 }

@@ -72,7 +72,10 @@ pub use parse::parse;
 pub use parsed::ParsedSlices;
 pub use print::{print_expansion, quote};
 pub use program::{DeclId, DeclKind, FileId, PackageId, Program, ProgramPackage};
-pub use reference::{reference_names, reference_node, reference_nodes, reference_stdlib};
+pub use reference::{
+    TOPICS, reference_names, reference_node, reference_nodes, reference_property, reference_stdlib, reference_topic,
+    reference_words,
+};
 pub use route::{Estimate, PackageTerms, Rejected, Route, SecretTerms, TenantTerms, Terms};
 pub use signer::{SignerDecl, parse_signer};
 pub use stdlib::find as stdlib_text;

@@ -517,6 +517,56 @@ impl Program {
         own(file).chain(imported).chain(self.prelude.filter(|prelude| *prelude != file).into_iter().flat_map(own))
     }
 
+    /// The name a declaration was given.
+    pub(crate) fn own_name(&self, kind: DeclKind, id: DeclId) -> &str {
+        let (decls, at) = (&self.file(id.file).decls, id.index);
+        let name = match kind {
+            DeclKind::Let => &decls.lets[at].name,
+            DeclKind::Record => &decls.records[at].name,
+            DeclKind::Tool => &decls.tools[at].name,
+            DeclKind::Recipe => &decls.recipes[at].name,
+            DeclKind::Template => &decls.templates[at].name,
+            DeclKind::Graph => &decls.graphs[at].group.name,
+            DeclKind::Bundle => &decls.bundles[at].name,
+            DeclKind::Tenant => &decls.tenants[at].name,
+            DeclKind::Capability => &decls.capabilities[at].name,
+            DeclKind::Provider => &decls.providers[at].name,
+            DeclKind::Agent => &decls.agents[at].name,
+            DeclKind::Skill => &decls.skills[at].name,
+            DeclKind::Gate => &decls.gates[at].name,
+            DeclKind::People => &decls.people[at].name,
+        };
+        &name.value
+    }
+
+    /// A declaration of a file itself.
+    pub(crate) fn declared(&self, file: FileId, kind: DeclKind, name: &str) -> Option<DeclId> {
+        let index = self.file(file).names.get(&(kind, name.to_owned()))?;
+        Some(DeclId { file, index: *index })
+    }
+
+    /// The name of a declaration in plans of the graphs of a file: its own, and with its file where another
+    /// file has the better claim to that: the graph's own, then the others of the workspace, then the
+    /// prelude, then by path. So a graph says the same whether its workspace is one file or several. Does
+    /// not depend on the order in which declarations are met.
+    pub(crate) fn plan_name(&self, home: FileId, kind: DeclKind, id: DeclId) -> String {
+        let bare = self.own_name(kind, id);
+        match self.bearer(home, kind, bare) {
+            Some(file) if file != id.file => format!("{}#{bare}", self.file(id.file).path),
+            _ => bare.to_owned(),
+        }
+    }
+
+    /// The file with the best claim to a name in plans of the graphs of a file.
+    pub(crate) fn bearer(&self, home: FileId, kind: DeclKind, bare: &str) -> Option<FileId> {
+        let rank = |at: &FileId| {
+            let file = self.file(*at);
+            let foreign = file.package.is_some() || file.path.starts_with("<std>/");
+            (*at != home, foreign, Some(*at) != self.prelude, &file.path)
+        };
+        (0..self.files.len()).map(FileId).filter(|file| self.declares(*file, kind, bare)).min_by_key(rank)
+    }
+
     /// The place of a declaration's name.
     pub fn name_span(&self, kind: DeclKind, id: DeclId) -> Span {
         names_of(&self.file(id.file).decls, kind)[id.index].span

@@ -9,6 +9,20 @@ use crate::lang::shape::{Child, Shape, Takes};
 use crate::lang::shapes::TOP;
 use crate::lang::{Kind, Node, Value, parse, stdlib};
 
+/// Sections of the page about the language that are no node.
+pub const TOPICS: &[&str] = &[
+    "addresses",
+    "asking",
+    "conditions",
+    "exports",
+    "filters",
+    "interpolation",
+    "references",
+    "serving",
+    "types",
+    "words",
+];
+
 /// A node of the language with the nodes it may stand in.
 struct Entry {
     shape: &'static Shape,
@@ -78,12 +92,73 @@ pub fn reference_node(name: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// What a property means, in each node that has it; with `NODE.PROPERTY`, in that node.
+pub fn reference_property(name: &str) -> Option<String> {
+    let (node, name) = name.rsplit_once('.').map_or((None, name), |(node, name)| (Some(node), name));
+    let mut text = String::new();
+    for entry in entries() {
+        let shape = entry.shape;
+        if node.is_some_and(|node| node.rsplit('.').next() != Some(shape.name)) {
+            continue;
+        }
+        for prop in shape.props.iter().filter(|prop| prop.name == name) {
+            let needed = if prop.required { "; must be given" } else { "" };
+            let parents: Vec<String> = entry.parents.iter().map(|parent| format!("`{parent}`")).collect();
+            let of = if parents.is_empty() { String::new() } else { format!(" in {}", parents.join(", ")) };
+            let _ = write!(
+                text,
+                "\n### {name} of {}\n\n`{name}=…` of `{}`{of}: {}{needed}. It is {}.\n",
+                shape.name,
+                shape.name,
+                prop.doc,
+                kind(prop.takes)
+            );
+        }
+    }
+    let text = text.trim_start();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The page of the book about the language, whose sections are topics.
+const LANGUAGE: &str = include_str!("../../book/src/reference/language.md");
+
+/// A section of the page about the language, by its title in lower case.
+pub fn reference_topic(name: &str) -> Option<String> {
+    let (from, level) = topics().find(|(_, _, title)| title == name).map(|(from, level, _)| (from, level))?;
+    let upto = topics().find(|(at, other, _)| *at > from && *other <= level).map_or(LANGUAGE.len(), |(at, ..)| at);
+    Some(format!("{}\n", LANGUAGE[from..upto].trim_end()))
+}
+
+/// The titles of the page about the language: where each begins, its level, and it in lower case.
+fn topics() -> impl Iterator<Item = (usize, usize, String)> {
+    let mut at = 0;
+    let mut in_block = false;
+    LANGUAGE.split_inclusive('\n').filter_map(move |line| {
+        let start = at;
+        at += line.len();
+        in_block ^= line.starts_with("```");
+        let level = line.bytes().take_while(|b| *b == b'#').count();
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        (level > 1 && !in_block).then_some((start, level, title))
+    })
+}
+
 /// The names of all nodes, for suggestions.
 pub fn reference_names() -> Vec<&'static str> {
     let mut names: Vec<&str> = entries().iter().map(|entry| entry.shape.name).collect();
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// All that has a section or a row: nodes, properties and topics.
+pub fn reference_words() -> Vec<&'static str> {
+    let mut words = reference_names();
+    words.extend(entries().iter().flat_map(|entry| entry.shape.props).map(|prop| prop.name));
+    words.extend(TOPICS);
+    words.sort_unstable();
+    words.dedup();
+    words
 }
 
 fn section(page: &mut String, entry: &Entry, top: &'static [Child]) {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span, did_you_mean};
+use crate::lang::print::quote;
 use crate::lang::shapes::ALLOW;
 use crate::lang::{Kind, Node, Property, Value};
 
@@ -220,8 +221,14 @@ fn check_node(
                 .with_help("nodes take no annotation; values may: `(var)`, `(ref)`, `(secret)`"),
         );
     }
-    check_args(node, shape, diagnostics);
-    check_props(node, shape, beside, diagnostics);
+    match unnamed(node, shape) {
+        // One cause, one report.
+        Some(diagnostic) => diagnostics.push(diagnostic),
+        None => {
+            check_args(node, shape, diagnostics);
+            check_props(node, shape, beside, diagnostics);
+        }
+    }
     if let (Some(children), true) = (&node.children, shape.open_children) {
         check_entries(children, diagnostics);
     } else if let Some(children) = &node.children {
@@ -236,6 +243,24 @@ fn check_node(
             check_children(children, shape.children, &format!("`{}`", shape.name), all, diagnostics);
         }
     }
+}
+
+/// The one property that is needed and not there, if one argument too many is given: its name was left out.
+fn unnamed(node: &Node, shape: &Shape) -> Option<Diagnostic> {
+    let [extra] = node.args.get(shape.args.max..)? else { return None };
+    let mut missing = shape.props.iter().filter(|prop| prop.required);
+    let (Some(missing), None) = (missing.next(), missing.next()) else { return None };
+    if !node.props.is_empty() {
+        return None;
+    }
+    let mut at = extra.span;
+    at.end = at.start;
+    Some(
+        Diagnostic::new(Code::P0104, node.name.span, format!("`{}` needs `{}`", shape.name, missing.name))
+            .with_secondary(extra.span, format!("one argument too many: is it the `{}`?", missing.name))
+            .with_help(format!("name it: it is written `{}`", shape.args.usage))
+            .with_fix(Applicability::MaybeIncorrect, at, format!("{}=", missing.name)),
+    )
 }
 
 /// Checks values in a block: one node each, named after a parameter, a field or an entry, or `-`. Their
@@ -291,19 +316,33 @@ fn check_entries(nodes: &[Node], diagnostics: &mut Diagnostics) {
 fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
     let given = node.args.len();
     let args = shape.args;
-    if given < args.min || given > args.max {
+    if let ("retry", [Value { kind: Kind::Int(number), span, .. }]) = (shape.name, node.args.as_slice()) {
+        diagnostics.push(
+            Diagnostic::new(Code::P0105, *span, "`retry` says how many times by name")
+                .with_help(format!("write `max={number}`"))
+                .with_fix(Applicability::MachineApplicable, *span, format!("max={number}")),
+        );
+        return;
+    }
+    // What stands in the place of an argument is the one mistake there is.
+    let instead = given < args.min
+        && shape.open_props.is_none()
+        && node.props.iter().any(|property| !shape.props.iter().any(|known| known.name == property.name.value));
+    if (given < args.min || given > args.max) && !instead {
         let takes = match (args.min, args.max) {
             (min, usize::MAX) => format!("at least {min} argument{}", plural(min)),
             (min, max) if min == max => format!("{min} argument{}", plural(min)),
             (min, max) => format!("{min} to {max} arguments"),
         };
         let span = node.args.get(args.max).map_or(node.name.span, |extra| extra.span);
-        diagnostics.push(
-            Diagnostic::new(Code::P0105, span, format!("`{}` takes {takes}, {given} given", shape.name))
-                .with_label(if given > args.max { "one too many" } else { "more is needed here" })
-                .with_help(format!("it is written `{}`", args.usage))
-                .with_help(shape.doc.trim_end_matches('.')),
-        );
+        let diagnostic = Diagnostic::new(Code::P0105, span, format!("`{}` takes {takes}, {given} given", shape.name))
+            .with_label(if given > args.max { "one too many" } else { "more is needed here" });
+        diagnostics.push(if shape.name == "let" && given > args.max {
+            diagnostic
+                .with_help("the values of a list stand in a block: `let NAME type=list<TYPE> { - VALUE; - VALUE }`")
+        } else {
+            diagnostic.with_help(format!("it is written `{}`", args.usage)).with_help(shape.doc.trim_end_matches('.'))
+        });
     }
     check_bare(node, shape, diagnostics);
     if let ("timeout" | "deadline" | "expires", Some(Value { kind: Kind::Int(number), note: None, span, .. })) =
@@ -317,6 +356,13 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
         return;
     }
     for (index, value) in node.args.iter().enumerate().take(args.max) {
+        if let Some(found) = of_money(value, false, node).filter(|_| index > 0) {
+            diagnostics.push(found);
+            continue;
+        }
+        if index > 0 && is_float(node) {
+            continue;
+        }
         check_value(value, if index == 0 { args.first } else { args.rest }, diagnostics);
     }
 }
@@ -390,7 +436,15 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
             continue;
         }
         seen.insert(name, property.name.span);
-        match (shape.props.iter().find(|prop| prop.name == name), shape.open_props) {
+        let known = shape.props.iter().find(|prop| prop.name == name);
+        if let Some(found) = known.and_then(|prop| of_money(&property.value, prop.doc.starts_with("dollars"), node)) {
+            diagnostics.push(found);
+            continue;
+        }
+        if name == "default" && is_float(node) {
+            continue;
+        }
+        match (known, shape.open_props) {
             (Some(prop), _) => check_value(&property.value, prop.takes, diagnostics),
             (None, Some(takes)) => check_value(&property.value, takes, diagnostics),
             (None, None) => {
@@ -405,14 +459,24 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
                 )
                 .with_label(format!("`{}` has no such property", shape.name))
                 .with_suggestion(suggestion);
+                if let ("when" | "unless" | "require" | "-", Some(value)) = (shape.name, written_value(&property.value))
+                {
+                    let whole = property.name.span.to(property.value.span);
+                    diagnostics.push(
+                        Diagnostic::new(Code::P0102, property.name.span, "`=` does not compare")
+                            .with_help(format!("write `{name} eq {value}`"))
+                            .with_fix(Applicability::MaybeIncorrect, whole, format!("{} eq {value}", quote(name))),
+                    );
+                    continue;
+                }
                 let help = if shape.args.max == usize::MAX && name.starts_with('-') {
                     format!("quote the whole argument: `\"{name}=…\"`")
                 } else if let Some(child) = find(shape.children) {
                     format!("`{name}` is a node of its own inside the block: `{}`", child.args.usage)
                 } else if let Some(other) = find(beside).filter(|_| suggestion.is_none()) {
                     format!("`{name}` is a node of its own, beside `{}`: `{}`", shape.name, other.args.usage)
-                } else if known.is_empty() {
-                    format!("it takes none; it is written `{}`", shape.args.usage)
+                } else if known.is_empty() || node.args.len() < shape.args.min {
+                    format!("it is written `{}`", shape.args.usage)
                 } else {
                     format!("it takes: {}", known.join(", "))
                 };
@@ -421,13 +485,62 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
         }
     }
     for prop in shape.props.iter().filter(|prop| prop.required) {
-        // One that is misspelt is not missing as well.
-        if !seen.contains_key(prop.name) && !misspelt.contains(&prop.name) {
+        // One that is misspelt is not missing as well, nor one that stands where no argument may.
+        let unnamed = shape.name == "retry" && !node.args.is_empty();
+        if !seen.contains_key(prop.name) && !misspelt.contains(&prop.name) && !unnamed {
             diagnostics.push(
                 Diagnostic::new(Code::P0104, node.name.span, format!("`{}` needs `{}`", shape.name, prop.name))
                     .with_help(format!("add `{}=…`: {}", prop.name, prop.doc)),
             );
         }
+    }
+}
+
+/// The type that a node says its values are of.
+fn type_of(node: &Node) -> Option<&str> {
+    let ty = node.props.iter().find(|property| property.name.value == "type")?;
+    match &ty.value.kind {
+        Kind::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Whether a node asks for numbers with a point, which is reported at its type.
+fn is_float(node: &Node) -> bool {
+    matches!(type_of(node), Some("float" | "double" | "number" | "decimal"))
+}
+
+/// The diagnostic for an amount of money that is a number. `dollars`: whether the place says so itself.
+fn of_money(value: &Value, dollars: bool, node: &Node) -> Option<Diagnostic> {
+    if !dollars && type_of(node) != Some("money") {
+        return None;
+    }
+    let (said, text) = match &value.kind {
+        Kind::Decimal(text) => ("a floating-point number is no amount of money", text.clone()),
+        Kind::Int(number) => ("a number is no amount of money", format!("{number}.00")),
+        _ => return None,
+    };
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let diagnostic = Diagnostic::new(Code::P0307, value.span, said).with_help(if plain {
+        format!("write it as text: `\"{text}\"`")
+    } else {
+        "write it as text: `\"1.50\"`".to_owned()
+    });
+    Some(if plain {
+        diagnostic.with_fix(Applicability::MaybeIncorrect, value.span, format!("\"{text}\""))
+    } else {
+        diagnostic
+    })
+}
+
+/// A value as it is written, if it stands for itself.
+fn written_value(value: &Value) -> Option<String> {
+    match (&value.kind, &value.note) {
+        (Kind::Text(text), None) => Some(quote(text)),
+        (Kind::Text(text), Some(note)) => Some(format!("({}){}", note.value, quote(text))),
+        (Kind::Int(int), _) => Some(int.to_string()),
+        (Kind::Bool(flag), _) => Some(format!("#{flag}")),
+        _ => None,
     }
 }
 
@@ -539,6 +652,11 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
             }
             "timeout" | "retry" if parent == "`graph`" => "for all its nodes it stands in `defaults { … }`",
             "export" => "a package says what it exports: `package NAME version=… { export … }`",
+            "for-each" | "when" | "unless" | "after" | "guard" | "holds" if parent == "`use`" => {
+                "say it in the nodes of the template, which may be given a list: `with NAME=(var)LIST`"
+            }
+            _ if parent == "a file" => "write it in the block of one",
+            _ if homes == ["a file"] => "move it to the top of the file, out of every block",
             _ => "move it",
         };
         return Diagnostic::new(

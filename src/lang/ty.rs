@@ -313,7 +313,7 @@ impl Ty {
     }
 
     /// The schema that documents of it fit.
-    pub(crate) fn schema(&self) -> Option<&Arc<SchemaTy>> {
+    pub fn schema(&self) -> Option<&Arc<SchemaTy>> {
         match self {
             Self::Artifact(ArtifactKind::Fitting(schema)) => Some(schema),
             _ => None,

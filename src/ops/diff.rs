@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::GlobMatcher;
@@ -16,11 +16,15 @@ use crate::ops::outlook::{Question, is_used, matcher};
 use crate::ops::package_store::PackageStore;
 use crate::ops::places::plan_places;
 use crate::ops::revision::Repository;
+use crate::ops::slices::SliceFile;
 use crate::ops::workspace::{DiskWorld, Locations, ROOT_FILE, base_of, find, open as open_workspace, settings, settle};
 use crate::plan::{
     InputSource, PLAN_BYTES, Places, Plan, Review, Side, ToolExec, diff, from_json_lines, lower, review_html,
     review_json, review_markdown, review_sarif, review_text,
 };
+
+/// Bytes of the stack of a thread that compiles: as a main thread has.
+const COMPILER_STACK: usize = 8 << 20;
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -89,9 +93,10 @@ struct Specs {
     packages: BTreeMap<Digest, Arc<Folder>>,
 }
 
-/// A world that remembers what was read.
+/// A world that remembers what was read. The slices of all states are kept together: most are in both.
 struct Recorded<'a> {
     world: &'a dyn World,
+    slices: Option<&'a SliceFile>,
     files: std::cell::RefCell<BTreeMap<RelPath, Vec<u8>>>,
     packages: std::cell::RefCell<BTreeMap<Digest, Arc<Folder>>>,
 }
@@ -121,7 +126,7 @@ impl World for Recorded<'_> {
     }
 
     fn parsed(&self) -> Option<&dyn ParsedSlices> {
-        self.world.parsed()
+        self.slices.map(|slices| slices as &dyn ParsedSlices)
     }
 }
 
@@ -130,6 +135,7 @@ struct Mixed<'a> {
     base: &'a BTreeMap<RelPath, Vec<u8>>,
     other: &'a BTreeMap<RelPath, Vec<u8>>,
     taken: &'a RelPath,
+    slices: Option<&'a SliceFile>,
     packages: &'a BTreeMap<Digest, Arc<Folder>>,
 }
 
@@ -146,6 +152,10 @@ impl World for Mixed<'_> {
 
     fn package(&self, locked: &Locked) -> Result<Arc<Folder>, WorldError> {
         self.packages.get(&locked.tree).cloned().ok_or(WorldError::NotFound)
+    }
+
+    fn parsed(&self) -> Option<&dyn ParsedSlices> {
+        self.slices.map(|slices| slices as &dyn ParsedSlices)
     }
 }
 
@@ -178,16 +188,19 @@ pub fn compare(
     request: &DiffRequest,
     clock: &Arc<dyn Clock>,
 ) -> Result<Result<Review, DiffErrors>, Error> {
-    let mut sides = Vec::new();
-    let mut repository = None;
-    for name in [&request.before, &request.after] {
-        match open(locations, name, &mut repository)? {
-            Ok(state) => sides.push(state),
-            Err(errors) => return Ok(Err(errors)),
-        }
-    }
-    let (Some(after), Some(before)) = (sides.pop(), sides.pop()) else {
-        return Err(Error::Internal("two sides were opened".to_owned()));
+    let ground = Ground::of(locations, [&request.before, &request.after])?;
+    let (before, after) = std::thread::scope(|scope| {
+        let before = std::thread::Builder::new()
+            .stack_size(COMPILER_STACK)
+            .spawn_scoped(scope, || ground.open(&request.before))
+            .map_err(|error| Error::Internal(format!("no thread: {error}")))?;
+        let after = ground.open(&request.after);
+        let before = before.join().map_err(|_| Error::Internal("the reading of a side broke off".to_owned()))?;
+        Ok::<_, Error>((before?, after?))
+    })?;
+    let (before, after) = match (before, after) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(errors), _) | (_, Err(errors)) => return Ok(Err(errors)),
     };
     let mut review = Review {
         before: request.before.clone(),
@@ -197,7 +210,7 @@ pub fn compare(
         cosmetic: Vec::new(),
         inputs: Vec::new(),
         unforeseen: None,
-        prefix: repository.as_ref().map_or(String::new(), |found| found.prefix().to_owned()),
+        prefix: ground.repository.as_ref().map_or(String::new(), |found| found.prefix().to_owned()),
     };
     review.before = shown(&review.before);
     let names = graphs(request, &before, &after)?;
@@ -213,12 +226,15 @@ pub fn compare(
     }
     let mut changed = None;
     if let (State::Specs(old), State::Specs(new)) = (&before, &after) {
-        review.cosmetic = cosmetic(old, new, &review, request);
+        review.cosmetic = cosmetic(old, new, &review, request, ground.slices.as_ref());
         if let Some(files) = Files::of(locations, &new.compiled, &plans)? {
             let found = files.changed(old.commit.as_deref(), new.commit.as_deref())?;
             review.inputs = files.taken(&found);
             changed = Some(found);
         }
+    }
+    if let Some(slices) = &ground.slices {
+        slices.keep();
     }
     if request.forecast != Some(false) {
         let known = plans.iter().filter_map(|(old, _)| old.as_ref()).flat_map(|plan| &plan.tools).collect();
@@ -288,58 +304,85 @@ fn shown(name: &str) -> String {
     }
 }
 
-fn open(
-    locations: &Locations,
-    name: &str,
-    repository: &mut Option<Repository>,
-) -> Result<Result<State, DiffErrors>, Error> {
-    let file = locations.current.join(name);
-    if name != "." && file.is_file() {
-        return Ok(Ok(State::File(Arc::new(read_plan(&file)?))));
-    }
-    let dir = find(locations)?;
-    let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
-    if repository.is_none() {
+/// Where the sides of a comparison are found.
+struct Ground<'a> {
+    locations: &'a Locations,
+    /// The workspace's folder; `None` if both sides are plan files.
+    dir: Option<PathBuf>,
+    repository: Option<Repository>,
+    slices: Option<SliceFile>,
+}
+
+impl<'a> Ground<'a> {
+    fn of(locations: &'a Locations, names: [&str; 2]) -> Result<Self, Error> {
+        let mut ground = Self { locations, dir: None, repository: None, slices: None };
+        let specs: Vec<&str> = names.into_iter().filter(|name| ground.plan_file(name).is_none()).collect();
+        if specs.is_empty() {
+            return Ok(ground);
+        }
+        let dir = find(locations)?;
+        let dir = dir.canonicalize().map_err(Error::io("find", &dir))?;
         match Repository::around(&dir, &locations.environment) {
-            Ok(found) => *repository = Some(found),
-            Err(error) if name != "." => return Err(error),
+            Ok(found) => ground.repository = Some(found),
+            Err(error) if specs.iter().any(|name| *name != ".") => return Err(error),
             Err(_) => {}
         }
+        ground.slices = SliceFile::of(&dir, &locations.environment);
+        ground.dir = Some(dir);
+        Ok(ground)
     }
-    let root = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
-    let (world, commit): (Box<dyn World>, _) = match repository {
-        Some(repository) if name != "." => {
-            let commit = repository.commit(name)?;
-            (Box::new(repository.world(&commit, PackageStore::new(locations, &dir))?), Some(commit))
+
+    /// The plan file that a side is.
+    fn plan_file(&self, name: &str) -> Option<PathBuf> {
+        let file = self.locations.current.join(name);
+        (name != "." && file.is_file()).then_some(file)
+    }
+
+    /// Reads or compiles a side.
+    fn open(&self, name: &str) -> Result<Result<State, DiffErrors>, Error> {
+        if let Some(file) = self.plan_file(name) {
+            return Ok(Ok(State::File(Arc::new(read_plan(&file)?))));
         }
-        _ => (Box::new(DiskWorld::new(&dir, locations)?), None),
-    };
-    if commit.is_some() && matches!(world.read(&root), Err(WorldError::NotFound)) {
-        // Before its first spec a workspace has no graph, which is a state like any other.
-        return Ok(Ok(State::Specs(Box::new(Specs {
-            compiled: Compiled {
-                program: crate::lang::Program::default(),
-                diagnostics: Diagnostics::default(),
-                instances: crate::lang::Instances::default(),
-            },
-            commit,
-            files: BTreeMap::new(),
-            packages: BTreeMap::new(),
-        }))));
+        let Some(dir) = &self.dir else {
+            return Err(Error::Internal(format!("`{name}` was a plan file a moment ago")));
+        };
+        let locations = self.locations;
+        let root = RelPath::new(ROOT_FILE).map_err(|error| Error::usage(error.to_string()))?;
+        let (world, commit): (Box<dyn World>, _) = match &self.repository {
+            Some(repository) if name != "." => {
+                let commit = repository.commit(name)?;
+                (Box::new(repository.world(&commit, PackageStore::new(locations, dir))?), Some(commit))
+            }
+            _ => (Box::new(DiskWorld::new(dir, locations)?), None),
+        };
+        if commit.is_some() && matches!(world.read(&root), Err(WorldError::NotFound)) {
+            // Before its first spec a workspace has no graph, which is a state like any other.
+            return Ok(Ok(State::Specs(Box::new(Specs {
+                compiled: Compiled {
+                    program: crate::lang::Program::default(),
+                    diagnostics: Diagnostics::default(),
+                    instances: crate::lang::Instances::default(),
+                },
+                commit,
+                files: BTreeMap::new(),
+                packages: BTreeMap::new(),
+            }))));
+        }
+        let recorded = Recorded {
+            world: world.as_ref(),
+            slices: self.slices.as_ref(),
+            files: std::cell::RefCell::default(),
+            packages: std::cell::RefCell::default(),
+        };
+        let compiled = compile_for(&recorded, &[root], locations.tenant.as_deref());
+        if compiled.diagnostics.has_errors() {
+            let Compiled { mut program, diagnostics, .. } = compiled;
+            program.sources.set_base(base_of(dir, &locations.current));
+            return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
+        }
+        let (files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());
+        Ok(Ok(State::Specs(Box::new(Specs { compiled, commit, files, packages }))))
     }
-    let recorded = Recorded {
-        world: world.as_ref(),
-        files: std::cell::RefCell::default(),
-        packages: std::cell::RefCell::default(),
-    };
-    let compiled = compile_for(&recorded, &[root], locations.tenant.as_deref());
-    if compiled.diagnostics.has_errors() {
-        let Compiled { mut program, diagnostics, .. } = compiled;
-        program.sources.set_base(base_of(&dir, &locations.current));
-        return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
-    }
-    let (files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());
-    Ok(Ok(State::Specs(Box::new(Specs { compiled, commit, files, packages }))))
 }
 
 /// Reads a plan file of bounded size.
@@ -415,7 +458,13 @@ fn plan_of(compiled: &Compiled, graph: &str, request: &DiffRequest) -> Made {
 }
 
 /// Spec files whose bytes differ, and that change nothing if they alone are taken back.
-fn cosmetic(old: &Specs, new: &Specs, review: &Review, request: &DiffRequest) -> Vec<String> {
+fn cosmetic(
+    old: &Specs,
+    new: &Specs,
+    review: &Review,
+    request: &DiffRequest,
+    slices: Option<&SliceFile>,
+) -> Vec<String> {
     /// Files that are tried one by one; each try is a compilation.
     const TRIED: usize = 32;
     let paths: BTreeSet<&RelPath> = old.files.keys().chain(new.files.keys()).collect();
@@ -445,7 +494,7 @@ fn cosmetic(old: &Specs, new: &Specs, review: &Review, request: &DiffRequest) ->
         }
         let packages = old.packages.iter().chain(&new.packages).map(|(tree, folder)| (*tree, Arc::clone(folder)));
         let packages = packages.collect();
-        let mixed = Mixed { base: &new.files, other: &old.files, taken: path, packages: &packages };
+        let mixed = Mixed { base: &new.files, other: &old.files, taken: path, slices, packages: &packages };
         let tenant = new.compiled.program.tenant.as_deref();
         let compiled = compile_for(&mixed, std::slice::from_ref(&root), tenant);
         !compiled.diagnostics.has_errors() && plans(&compiled).is_some_and(|before| before == now)

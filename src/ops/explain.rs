@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::bundle;
 use crate::diag::{Code, did_you_mean};
-use crate::lang::{reference_names, reference_node};
+use crate::lang::{TOPICS, reference_node, reference_property, reference_topic, reference_words};
 use crate::ops::Error;
 use crate::{exec, store};
 
@@ -87,7 +87,8 @@ pub fn error_page() -> String {
     page
 }
 
-/// The page of a code, or the reference of a node: `P0101`, `E0205`, `for-each`, `bundle.include`.
+/// The page of a code, the reference of a node or of a property, or a section about the language: `P0101`, `E0205`,
+/// `for-each`, `bundle.include`, `param.min-length`, `interpolation`.
 pub fn explain(name: &str) -> Result<String, Error> {
     if let Ok(code) = name.parse::<Code>() {
         return Ok(code.info().page.to_owned());
@@ -97,7 +98,8 @@ pub fn explain(name: &str) -> Result<String, Error> {
         let help = if help.is_empty() { String::new() } else { format!("\n{help}\n") };
         return Ok(format!("# {code}: {meaning}\n{help}"));
     }
-    if let Some(section) = reference_node(name) {
+    let found = reference_node(name).or_else(|| reference_topic(&name.to_lowercase()));
+    if let Some(section) = found.or_else(|| reference_property(name)) {
         return Ok(section);
     }
     let mut letters = name.chars();
@@ -109,16 +111,19 @@ pub fn explain(name: &str) -> Result<String, Error> {
     let known: Vec<&str> = if is_code {
         of_codes.filter(|code| code.chars().next() == first).collect()
     } else {
-        of_codes.chain(reference_names()).collect()
+        of_codes.chain(reference_words()).collect()
     };
     let wanted = if is_code { name.to_ascii_uppercase() } else { name.to_owned() };
     let help = match did_you_mean(&wanted, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => match (is_code, known.first().zip(known.last())) {
             (true, Some((first, last))) => format!("codes of this letter run from {first} to {last}"),
-            _ => "codes begin with P, E, S or B; nodes are those of specs".to_owned(),
+            _ => format!(
+                "codes begin with P, E, S or B; nodes and properties are those of specs; topics: {}",
+                TOPICS.join(", ")
+            ),
         },
     };
-    let what = if is_code { "code" } else { "code or node" };
+    let what = if is_code { "code" } else { "code, node, property or topic" };
     Err(Error::usage_help(format!("there is no {what} `{name}`"), help))
 }

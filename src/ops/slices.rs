@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::base::{Digest, Environment};
 use crate::lang::ParsedSlices;
@@ -20,16 +20,30 @@ const MAGIC: &[u8] = b"partita parsed slices 1\n";
 /// Bytes of the largest file that is read or written: some thirty times the largest spec.
 const LARGEST: u64 = 128 * 1024 * 1024;
 
-/// Slices by their digest.
+/// Slices by their digest. The file is read when the first is asked for.
 pub(super) struct SliceFile {
     path: PathBuf,
-    bytes: Vec<u8>,
-    /// Where each slice is in `bytes`, sorted by digest.
-    known: Vec<(Digest, Range<usize>)>,
+    kept: OnceLock<Kept>,
     seen: Mutex<Seen>,
 }
 
-/// What one compilation came by.
+/// What was in the file.
+struct Kept {
+    bytes: Vec<u8>,
+    /// Where each slice is in `bytes`, sorted by digest.
+    known: Vec<(Digest, Range<usize>)>,
+}
+
+impl Kept {
+    fn read(path: &Path) -> Self {
+        let small = std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= LARGEST);
+        let bytes = if small { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+        let known = index(&bytes).unwrap_or_default();
+        Self { bytes, known }
+    }
+}
+
+/// What was come by.
 #[derive(Default)]
 struct Seen {
     used: BTreeSet<Digest>,
@@ -40,20 +54,21 @@ impl SliceFile {
     /// The slices of the specs below a folder; `None` if the user has no cache directory.
     pub(super) fn of(dir: &Path, environment: &Environment) -> Option<Self> {
         let name = Digest::of_blob(dir.as_os_str().as_encoded_bytes()).hex();
-        Some(Self::load(environment.user_cache()?.join("partita-parsed").join(name)))
+        Some(Self::at(environment.user_cache()?.join("partita-parsed").join(name)))
     }
 
-    fn load(path: PathBuf) -> Self {
-        let small = std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= LARGEST);
-        let bytes = if small { std::fs::read(&path).unwrap_or_default() } else { Vec::new() };
-        let known = index(&bytes).unwrap_or_default();
-        Self { path, bytes, known, seen: Mutex::default() }
+    fn at(path: PathBuf) -> Self {
+        Self { path, kept: OnceLock::new(), seen: Mutex::default() }
     }
 
-    /// Writes the file anew if this compilation parsed something, or used less than half of what is kept.
+    fn kept(&self) -> &Kept {
+        self.kept.get_or_init(|| Kept::read(&self.path))
+    }
+
+    /// Writes the file anew if what was compiled parsed something, or used less than half of what is kept.
     pub(super) fn keep(&self) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stale = seen.new.is_empty() && seen.used.len() * 2 >= self.known.len();
+        let stale = seen.new.is_empty() && seen.used.len() * 2 >= self.kept().known.len();
         if stale {
             return;
         }
@@ -70,8 +85,9 @@ impl SliceFile {
     }
 
     fn find(&self, slice: Digest) -> Option<&[u8]> {
-        let at = self.known.binary_search_by_key(&slice, |(digest, _)| *digest).ok()?;
-        self.bytes.get(self.known[at].1.clone())
+        let kept = self.kept();
+        let at = kept.known.binary_search_by_key(&slice, |(digest, _)| *digest).ok()?;
+        kept.bytes.get(kept.known[at].1.clone())
     }
 }
 
@@ -144,14 +160,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("kept");
         let digest = |number: u8| Digest::of_blob(&[number]);
-        let first = SliceFile::load(path.clone());
+        let first = SliceFile::at(path.clone());
         for number in 0..5 {
             first.put(digest(number), vec![number; usize::from(number)]);
         }
         first.keep();
         let bytes = std::fs::read(&path).expect("it was written");
         // Nothing new and most of it used: the file stays.
-        let second = SliceFile::load(path.clone());
+        let second = SliceFile::at(path.clone());
         for number in 0..4 {
             assert_eq!(second.get(digest(number)), Some(&vec![number; usize::from(number)][..]));
         }
@@ -159,10 +175,10 @@ mod tests {
         second.keep();
         assert_eq!(std::fs::read(&path).expect("it is there"), bytes);
         // Little used: the rest goes.
-        let third = SliceFile::load(path.clone());
+        let third = SliceFile::at(path.clone());
         third.get(digest(1));
         third.keep();
-        let fourth = SliceFile::load(path);
+        let fourth = SliceFile::at(path);
         assert_eq!((fourth.get(digest(1)), fourth.get(digest(2))), (Some(&[1][..]), None));
         // Any damage voids the file.
         assert_eq!(index(&bytes).map(|known| known.len()), Some(5));

@@ -13,7 +13,7 @@ use crate::ops::check::{find_graph, plan};
 use crate::ops::history::{describe, find_run, history, journal};
 use crate::ops::journals::{Course, Slice, course};
 use crate::ops::workspace::Workspace;
-use crate::plan::{Plan, html_code, html_page, html_text, html_tile};
+use crate::plan::{ActionId, Plan, html_code, html_page, html_text, html_tile};
 
 const CSS: &str = include_str!("timeline.css");
 /// Actions with a row of their own: those of the critical path, and those that took longest.
@@ -58,47 +58,59 @@ pub fn timeline(
     Ok(render(&row.id, &course, &critical))
 }
 
-/// The chain of attempts that ends last: before each, what it waited for that ended last.
+/// The chain of attempts that ends last: before each, what it waited for that ended last. That is another attempt at
+/// the same, something that it takes in, or, if all workers were at work, what made one of them free.
 pub(super) fn critical(course: &Course, plan: Option<&Plan>) -> Critical {
-    let mut at = (0..course.slices.len()).max_by_key(|index| (course.slices[*index].to, std::cmp::Reverse(*index)));
-    let mut way = Vec::new();
-    let mut taken = BTreeSet::new();
+    let slices = &course.slices;
+    let workers = slices.iter().map(|slice| slice.line + 1).max().unwrap_or(0);
     let mut last: BTreeMap<&str, usize> = BTreeMap::new();
-    for (index, slice) in course.slices.iter().enumerate() {
+    for (index, slice) in slices.iter().enumerate() {
         last.insert(&slice.addr, index);
     }
+    let by_end = |index: &usize| (slices[*index].to, std::cmp::Reverse(*index));
+    let mut way = Vec::new();
+    let mut taken = BTreeSet::new();
+    let mut at = (0..slices.len()).max_by_key(by_end);
     while let Some(index) = at {
         way.push(index);
         taken.insert(index);
-        let slice = &course.slices[index];
-        let ended_before = |other: &usize| course.slices[*other].to <= slice.from && !taken.contains(other);
-        let by_end = |other: &usize| (course.slices[*other].to, std::cmp::Reverse(*other));
-        // Another attempt at the same comes after the one before, whatever the plan says.
-        let again =
-            (0..course.slices.len()).filter(|other| course.slices[*other].addr == slice.addr).filter(ended_before);
-        at = match plan {
-            Some(plan) => {
-                let below = plan.find(&slice.addr).map(|id| above(plan, id)).unwrap_or_default();
-                let waited = below.into_iter().filter_map(|addr| last.get(addr).copied()).filter(ended_before);
-                again.chain(waited).max_by_key(by_end)
-            }
-            None => (0..course.slices.len()).filter(ended_before).max_by_key(by_end),
+        let slice = &slices[index];
+        let before = |other: &usize| slices[*other].to <= slice.from && !taken.contains(other);
+        let ended_last = (0..slices.len()).filter(before).max_by_key(by_end);
+        let Some(plan) = plan else {
+            at = ended_last;
+            continue;
         };
+        // Another attempt at the same comes after the one before, whatever the plan says.
+        let again = (0..slices.len()).filter(|other| slices[*other].addr == slice.addr).filter(before);
+        let taken_in = plan.find(&slice.addr).map(|id| above(plan, id, &last)).unwrap_or_default();
+        let waited = again.chain(taken_in.into_iter().filter(before)).max_by_key(by_end);
+        let until = |index: usize| {
+            let to = slices[index].to;
+            slices.iter().filter(|slice| slice.from < to && to <= slice.to).count() >= workers
+        };
+        let freed = ended_last.filter(|index| until(*index));
+        at = waited.into_iter().chain(freed).max_by_key(by_end);
     }
     way.reverse();
     Critical { way, is_known: plan.is_some() }
 }
 
-/// Addresses that an action waits for, by way of what was known as well.
-fn above(plan: &Plan, id: crate::plan::ActionId) -> BTreeSet<&str> {
+/// The last attempts that an action waits for, by way of what was known as well.
+fn above(plan: &Plan, id: ActionId, last: &BTreeMap<&str, usize>) -> Vec<usize> {
     let mut open = plan.action(id).dependencies();
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
     while let Some(id) = open.pop() {
-        if seen.insert(id) {
-            open.extend(plan.action(id).dependencies());
+        if !seen.insert(id) {
+            continue;
+        }
+        match last.get(plan.action(id).addr.as_str()) {
+            // What lies above that ended before it began.
+            Some(index) => found.push(*index),
+            None => open.extend(plan.action(id).dependencies()),
         }
     }
-    seen.into_iter().map(|id| plan.action(id).addr.as_str()).collect()
+    found
 }
 
 fn time(nanos: i64) -> String {

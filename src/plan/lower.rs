@@ -64,7 +64,7 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
 /// The schemas that outputs must fit. Of several files with one text, the first path tells where it lies.
 fn schemas(expansion: &Expansion) -> BTreeMap<Digest, Schema> {
     let mut found: BTreeMap<Digest, Schema> = BTreeMap::new();
-    for schema in expansion.actions.iter().flat_map(|ir| &ir.outputs).filter_map(|output| output.schema.as_ref()) {
+    for schema in expansion.actions.iter().flat_map(|ir| &ir.outputs).filter_map(|output| output.ty.schema()) {
         let known = found
             .entry(schema.digest)
             .or_insert_with(|| Schema { path: schema.path.clone(), text: Arc::clone(&schema.text) });
@@ -164,7 +164,7 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
             path: output.path.clone(),
             kind: if output.dir { OutputKind::Dir } else { OutputKind::File },
             digest: output.digest,
-            schema: output.schema.as_ref().map(|schema| schema.digest),
+            schema: output.ty.schema().map(|schema| schema.digest),
         })
         .collect();
     let class = Class::parse(&ir.class).unwrap_or(Class::Pure);

@@ -4,9 +4,11 @@
 
 mod bounds;
 mod params;
+mod print;
 mod routing;
 mod same;
 mod stable;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs;

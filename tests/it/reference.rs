@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use partita::diag::Code;
-use partita::lang::{reference_names, reference_node, reference_nodes, reference_stdlib};
+use partita::lang::{TOPICS, reference_names, reference_node, reference_nodes, reference_stdlib};
 use partita::ops::{error_codes, error_page, explain};
 
 use walkdir::WalkDir;
@@ -135,6 +135,14 @@ fn every_node_is_documented() {
             assert!(last.trim() != "|", "{name}: a row says nothing: {line}");
         }
     }
+    for topic in TOPICS {
+        assert!(explain(topic).is_ok_and(|text| text.starts_with("##") && text.len() > 200), "{topic}");
+    }
+    let explained = explain("param.min-length").expect("a property is explained");
+    assert!(explained.contains("`min-length=…` of `param`") && !explained.contains("`accepts`"), "{explained}");
+    assert!(explain("min-length").is_ok_and(|text| text.contains("of accepts") && text.contains("of field")));
+    assert!(explain("filter").is_err_and(|error| format!("{error:?}").contains("filters")));
+    assert!(explain("param.nothing").is_err());
     assert_eq!(reference_node("bundle.include"), reference_node("include"));
     assert!(reference_node("node.uses").is_some_and(|text| !text.contains("tool")));
     assert!(reference_node("nothing").is_none());

@@ -57,6 +57,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("libc", &["exec"]),
     ("lsp_server", &["lsp"]),
     ("miette", &["diag", "cli"]),
+    ("mimalloc", &["main"]),
     ("minijinja", &["lang", "exec", "ops"]),
     ("nix", &["exec"]),
     ("object", &["exec"]),

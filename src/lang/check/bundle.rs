@@ -57,7 +57,9 @@ pub(super) fn check_bundle(
         let Some(group) = group else { continue };
         let head = include.node.value.split('/').next().unwrap_or_default();
         let suggestion = || did_you_mean(head, known.iter().take(COMPARED).copied());
-        if !head.contains('*') && !names.contains(head) && (group.nodes_known || suggestion().is_some()) {
+        let below = format!("{head}/");
+        let above = names.range(below.as_str()..).next().is_some_and(|name| name.starts_with(&below));
+        if !head.contains('*') && !names.contains(head) && !above && (group.nodes_known || suggestion().is_some()) {
             diagnostics.push(
                 Diagnostic::new(
                     Code::P0201,

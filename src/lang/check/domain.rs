@@ -565,7 +565,9 @@ pub(super) fn check_ask(
                 diagnostics.push(
                     Diagnostic::new(Code::P0107, output.span, "what is left is said by the capability")
                         .with_secondary(decl.name.span, "declared here")
-                        .with_help("add `returns` to the capability"),
+                        .with_help(
+                            "a step or node that asks for one leaves what its `returns` say: remove this `output`",
+                        ),
                 );
             }
             ("capability", &decl.name, &decl.accepts, decl.accepts_known)

@@ -374,7 +374,7 @@ impl<'a> Nodes<'a> {
         let Some(literal) = text.as_literal() else { return };
         let head =
             if self.by_name.contains_key(literal) { literal } else { literal.split('/').next().unwrap_or(literal) };
-        if head.contains('*') || self.aliases.contains(head) || self.by_name.contains_key(head) {
+        if head.contains('*') || self.aliases.contains(head) || self.by_name.contains_key(head) || self.is_above(head) {
             return;
         }
         let names: Vec<&str> = self.by_name.keys().copied().chain(self.aliases.iter().copied()).collect();
@@ -386,6 +386,12 @@ impl<'a> Nodes<'a> {
                     .with_help(format!("nodes here: {}", some(&names))),
             );
         }
+    }
+
+    /// Whether nodes have names that begin with a segment, as those of expansions do.
+    fn is_above(&self, head: &str) -> bool {
+        let below = format!("{head}/");
+        self.by_name.range(below.as_str()..).next().is_some_and(|(name, _)| name.starts_with(&below))
     }
 
     /// Checks a reference whose text is known: the node and its output exist. `wanted` is the type it
@@ -400,6 +406,9 @@ impl<'a> Nodes<'a> {
         let head = if whole { path } else { path.split('/').next().unwrap_or(path) };
         let lost = self.group.lost.iter().any(|name| name.value == head);
         if head.contains('*') || self.aliases.contains(head) || (lost && !whole) {
+            return;
+        }
+        if !self.by_name.contains_key(head) && self.is_above(head) {
             return;
         }
         if let Some(service) = self.services.iter().find(|service| service.name.value == head) {

@@ -95,7 +95,9 @@ impl<'a> Scope<'a> {
         }
         let nodes = self.nodes_here()?;
         let head = path.split('/').next().unwrap_or(path);
-        if head.contains('*') || nodes.contains(path) || nodes.contains(head) || self.is_lost(head) {
+        let below = format!("{head}/");
+        let above = nodes.range(below.as_str()..).next().is_some_and(|name| name.starts_with(&below));
+        if head.contains('*') || nodes.contains(path) || nodes.contains(head) || above || self.is_lost(head) {
             return None;
         }
         let services = self.services_here();
@@ -296,16 +298,41 @@ impl<'a> Scope<'a> {
         }
         let diagnostic = Diagnostic::new(Code::P0308, span, format!("variable `{name}` is not in scope"))
             .with_suggestion_in(name, 0..name.len(), suggestion);
-        let diagnostic = diagnostic.with_help(if name.starts_with("node.") {
+        let diagnostic = diagnostic.with_help(if self.has_secret(name) {
+            format!("`{name}` is a secret, which may only be given in a variable: `env NAME=(secret){name}`")
+        } else if name.starts_with("node.") {
             "`node.…` stands for the keys of the node taken, in the place of an `input … from=` and in `to=`".to_owned()
         } else if known.is_empty() {
             "nothing is in scope here: declare a `param`, a `let` or a `for-each`".to_owned()
         } else {
             format!("in scope here: {}", some(&known))
         });
-        let unlike = suggestion.is_none();
-        diagnostics.push(more.filter(|_| unlike).into_iter().fold(diagnostic, Diagnostic::with_help));
+        // A name with points is likelier of another language than a misspelling.
+        let foreign = suggestion.is_none() && name.contains('.');
+        diagnostics.push(more.filter(|_| foreign).into_iter().fold(diagnostic, Diagnostic::with_help));
         None
+    }
+
+    /// Whether a tenant that is visible here has a secret of a name.
+    fn has_secret(&self, name: &str) -> bool {
+        let Some((program, file)) = self.home() else { return false };
+        let of_tenant = |tenant: String| program.lookup(file, DeclKind::Tenant, &tenant);
+        let tenants = program.visible(file, DeclKind::Tenant).take(COMPARED).filter_map(of_tenant);
+        tenants.map(|id| program.tenant(id)).any(|tenant| tenant.secrets.iter().any(|secret| secret.name.value == name))
+    }
+
+    /// Reports a filter that has nothing to do with values of a type.
+    fn check_filters(name: &str, ty: &Ty, filters: &[Filter], span: Span, diagnostics: &mut Diagnostics) {
+        let (filter, wants) = match (filters.first(), ty) {
+            (Some(Filter::Join(_)), ty) if !matches!(ty, Ty::List(_) | Ty::Poison | Ty::Named(_)) => ("join", "a list"),
+            (Some(Filter::Upper), Ty::Int | Ty::Bool) => ("upper", "text"),
+            (Some(Filter::Lower), Ty::Int | Ty::Bool) => ("lower", "text"),
+            _ => return,
+        };
+        diagnostics.push(
+            Diagnostic::new(Code::P0301, span, format!("`{filter}` is for {wants}, and `{name}` is of type `{ty}`"))
+                .with_help(format!("remove `| {filter} …`")),
+        );
     }
 
     /// Checks the holes of a text: names in scope, nothing that cannot be text, no address.
@@ -335,6 +362,7 @@ impl<'a> Scope<'a> {
             }
             // Only `join` makes a list a text, and every other filter wants a text.
             let joined = matches!(filters.first(), Some(Filter::Join(_)));
+            Self::check_filters(&name, ty, filters, span, diagnostics);
             let bad = match ty {
                 Ty::List(inner) => !joined || inner.is_compound(),
                 Ty::Artifact(_) | Ty::Map(_) | Ty::Record(_) => true,

@@ -51,7 +51,9 @@ pub(super) fn check_recipe(
         let mut scope = scope.inner();
         scope.lose(&step.work.lost);
         check_work(&place, &step.work, &scope, diagnostics);
-        for output in &step.work.outputs {
+        // Beside a capability they are reported where they stand.
+        let of_capability = step.work.ask.as_ref().is_some_and(|ask| ask.capability.is_some());
+        for output in step.work.outputs.iter().filter(|_| !of_capability) {
             if let Some(name) = output.name.as_literal() {
                 returned.entry(name).or_default().push((&output.ty, output.name.span));
             }

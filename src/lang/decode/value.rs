@@ -162,11 +162,15 @@ impl Decoder<'_> {
 
     fn no_type(&mut self, written: &Name) -> Ty {
         let names = Ty::names();
-        self.push(
-            Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))
+        self.push(match written.value.as_str() {
+            "float" | "double" | "number" | "decimal" => {
+                let found = Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value));
+                found.with_help("there are no numbers with a point: use `int`, `money`, or `string`")
+            }
+            _ => Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))
                 .with_suggestion(did_you_mean(&written.value, names.iter().map(String::as_str)))
                 .with_help(format!("types: {}", names.join(", "))),
-        );
+        });
         Ty::Poison
     }
 

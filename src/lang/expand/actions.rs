@@ -13,7 +13,7 @@ use crate::lang::eval::{Env, Evaluator, Val, address_matches};
 use crate::lang::expand::asks::{PendingAsk, impure};
 use crate::lang::expand::wire::one_at_a_time;
 use crate::lang::expand::{Expander, PendingAction};
-use crate::lang::ir::{ActionIr, BodyIr, OutputIr, RenderIr};
+use crate::lang::ir::{ActionIr, BodyIr, ClosingIr, OutputIr, RenderIr};
 use crate::lang::program::{DeclKind, FileId};
 use crate::lang::route::net;
 use crate::lang::ty::{ArtifactKind, Ty};
@@ -46,7 +46,8 @@ impl<'a> Expander<'a, '_> {
                 None if node.work.body.is_none() && node.work.ask.is_none() => {}
                 None => {
                     let site = Site { addr, file, env: &env, placed, instance: Some(instance), recipe: None };
-                    if let Some(ir) = self.action(site, &node.work, None, graph) {
+                    if let Some(mut ir) = self.action(site, &node.work, None, graph) {
+                        ir.own = true;
                         let outputs =
                             ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
                         self.instances[instance].ir.outputs = outputs.collect();
@@ -75,6 +76,10 @@ impl<'a> Expander<'a, '_> {
                     let decl = self.program.recipe(id);
                     let home = self.constants(id.file);
                     let vars = self.bind_all(&decl.params, &node.with, &env, &home, placed);
+                    if !decl.gates.is_empty() {
+                        let with = self.handed_over(&decl.params, &vars);
+                        self.instances[instance].ir.closing = Some(Box::new(ClosingIr { recipe: id, with }));
+                    }
                     let inner = Env::inside(&home, vars);
                     self.recipe_actions(decl, &node.work, id.file, &inner, placed, instance, &addr, graph);
                 }
@@ -113,11 +118,14 @@ impl<'a> Expander<'a, '_> {
                 instance: Some(instance),
                 recipe: Some(recipe),
             };
-            let Some(ir) = self.action(site, &step.work, Some(outer), graph) else { continue };
+            let Some(mut ir) = self.action(site, &step.work, Some(outer), graph) else { continue };
+            ir.own = true;
             let index = first + made.len();
             steps.insert(step.name.value.clone(), index);
-            for output in &ir.outputs {
-                if recipe.returns.iter().any(|returns| returns.name.value == output.name) {
+            for output in &mut ir.outputs {
+                if let Some(returns) = recipe.returns.iter().find(|returns| returns.name.value == output.name) {
+                    // What the recipe promises is what others take it as.
+                    output.ty = returns.ty.clone();
                     outputs.insert(output.name.clone(), (index, output.name.clone()));
                 }
             }
@@ -223,10 +231,11 @@ impl<'a> Expander<'a, '_> {
                 None => None,
             };
             self.spend(name.len() + path.as_str().len() + 128, output.span, &site.addr)?;
+            // A step's output must fit what its recipe says it returns.
             let returned = site.recipe.and_then(|recipe| recipe.returns.iter().find(|found| found.name.value == name));
-            let mut schema = [Some(&output.ty), returned.map(|returns| &returns.ty)].into_iter().flatten();
-            let schema = schema.find_map(Ty::schema).cloned();
-            outputs.push(OutputIr { name, path, dir, digest, schema, span: output.span });
+            let returned = returned.map(|returns| &returns.ty).filter(|ty| ty.schema().is_some());
+            let ty = returned.filter(|_| output.ty.schema().is_none()).unwrap_or(&output.ty).clone();
+            outputs.push(OutputIr { name, path, dir, ty, digest, span: output.span });
         }
         outputs.sort_by(|a, b| a.name.cmp(&b.name));
         let cwd = match &work.cwd {
@@ -299,6 +308,8 @@ impl<'a> Expander<'a, '_> {
             services: Vec::new(),
             after: Vec::new(),
             route: None,
+            ask: None,
+            own: false,
             gate: None,
             automation: None,
             span: work.span,

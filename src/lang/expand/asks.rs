@@ -17,7 +17,7 @@ use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::actions::path;
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::gate::VERDICT;
-use crate::lang::ir::{ActionIr, BodyIr, HttpIr, OutputIr, RenderIr};
+use crate::lang::ir::{ActionIr, ArgIr, AskIr, BodyIr, HttpIr, OutputIr, RenderIr};
 use crate::lang::program::{DeclId, DeclKind, FileId};
 use crate::lang::route::{self, Asking, Route, Server};
 use crate::lang::text::Text;
@@ -132,12 +132,55 @@ impl<'a> Expander<'a, '_> {
             return None;
         }
         self.actions[pending.action].ir.route = Some(route);
+        if !pending.verdict {
+            let ask = self.ask_as_said(pending, asking, params, &vars);
+            self.actions[pending.action].ir.ask = Some(Box::new(ask));
+        }
         if let Server::Agent(_, Some(skill)) = &server {
             self.check_vetted(pending.action, pending.ask.at, *skill);
         }
         match server {
             Server::Tool(tool) => self.serve_by_tool(pending, asking, tool, params, &vars),
             Server::Agent(agent, skill) => self.serve_by_agent(pending, asking, agent, skill, params, &vars),
+        }
+    }
+
+    /// What is asked, before anybody serves it.
+    fn ask_as_said(
+        &self,
+        pending: &PendingAsk<'a>,
+        asking: &Asking,
+        params: &[Param],
+        vars: &BTreeMap<String, Val>,
+    ) -> AskIr {
+        let action = &self.actions[pending.action];
+        let of_step = |name: &str| {
+            let given = pending.ask.with.iter().find(|(given, _)| given.value == *name);
+            action.steps.is_some() && matches!(given, Some((_, Expr::Ref(_))))
+        };
+        let with = params.iter().filter_map(|param| {
+            let name = &param.name.value;
+            let value = match vars.get(name)? {
+                Val::Ref(text, ..) if of_step(name) => ArgIr::Step(text.clone()),
+                value => self.as_written(value, &param.ty)?,
+            };
+            Some((name.clone(), param.ty.clone(), value))
+        });
+        let skill = pending.ask.skill.as_ref();
+        AskIr {
+            capability: match asking.asked {
+                Asked::Capability(id) => Some(id),
+                Asked::Agent(..) => None,
+            },
+            agent: asking.agent,
+            skill: skill.and_then(|name| self.program.lookup(pending.file, DeclKind::Skill, &name.value)),
+            complexity: asking.complexity,
+            with: with.collect(),
+            class: pending.work.class.as_ref().map(|class| class.value.clone()),
+            timeout_ms: action.ir.timeout_ms,
+            env: action.ir.env.clone(),
+            secrets: action.ir.secrets.clone(),
+            tools: action.ir.tools.clone(),
         }
     }
 
@@ -329,7 +372,7 @@ impl<'a> Expander<'a, '_> {
             .collect();
         let mut facts = json!({
             "request": 1,
-            "agent": decl.name.value,
+            "agent": program.plan_name(self.home, DeclKind::Agent, agent),
             "artifacts": artifacts,
             "limits": {
                 "turns": decl.limits.turns,
@@ -339,16 +382,17 @@ impl<'a> Expander<'a, '_> {
             "outputs": outputs,
             "variables": plain,
         });
+        let home = self.home;
         let mut put = |name: &str, value: Json| {
             if let Some(facts) = facts.as_object_mut() {
                 facts.insert(name.to_owned(), value);
             }
         };
         if let Asked::Capability(id) = asking.asked {
-            put("capability", json!(program.capability(id).name.value));
+            put("capability", json!(program.plan_name(home, DeclKind::Capability, id)));
         }
         if let Some(skill) = skill {
-            put("skill", json!(program.skill(skill).name.value));
+            put("skill", json!(program.plan_name(home, DeclKind::Skill, skill)));
         }
         let route = self.actions[pending.action].ir.route.as_ref();
         if let Some(model) = route.and_then(|route| route.model.as_ref()) {
@@ -361,7 +405,7 @@ impl<'a> Expander<'a, '_> {
             put("complexity", json!(complexity));
         }
         let fits =
-            |output: &OutputIr| Some((output.name.clone(), serde_json::from_str(&output.schema.as_ref()?.text).ok()?));
+            |output: &OutputIr| Some((output.name.clone(), serde_json::from_str(&output.ty.schema()?.text).ok()?));
         let mut schemas: BTreeMap<String, Json> =
             self.actions[pending.action].ir.outputs.iter().filter_map(fits).collect();
         if pending.verdict {
@@ -371,7 +415,11 @@ impl<'a> Expander<'a, '_> {
             put("schema", json!(schemas));
         }
         if let Some(tools) = &decl.allow_tool {
-            put("tools", json!(tools.iter().map(|name| &name.value).collect::<Vec<_>>()));
+            let named = |name: &Name| match program.lookup(agent.file, DeclKind::Tool, &name.value) {
+                Some(id) => program.plan_name(home, DeclKind::Tool, id),
+                None => name.value.clone(),
+            };
+            put("tools", json!(tools.iter().map(named).collect::<Vec<_>>()));
         }
         if !decl.scope.is_empty() {
             put("scope", json!(decl.scope.iter().map(|name| &name.value).collect::<Vec<_>>()));
@@ -424,8 +472,8 @@ impl<'a> Expander<'a, '_> {
                 name: "request".to_owned(),
                 path: request,
                 dir: false,
+                ty: Ty::Artifact(ArtifactKind::Json),
                 digest: None,
-                schema: None,
                 span: pending.ask.at,
             }],
             tools: Vec::new(),
@@ -439,6 +487,8 @@ impl<'a> Expander<'a, '_> {
             services: Vec::new(),
             after: Vec::new(),
             route: None,
+            ask: None,
+            own: false,
             gate: None,
             automation: None,
             span: pending.work.span,
@@ -532,7 +582,7 @@ impl<'a> Expander<'a, '_> {
     fn plan_provider(&mut self, id: DeclId) -> Option<String> {
         let decl = self.program.provider(id);
         let command = decl.command.as_ref()?;
-        let name = format!("provider:{}", self.own_name(DeclKind::Provider, id, &decl.name.value));
+        let name = format!("provider:{}", self.program.plan_name(self.home, DeclKind::Provider, id));
         if !self.tools.contains_key(&name) {
             let mut uses = Vec::new();
             for used in &command.uses {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{Decimal, RelPath, parse_duration_ms, parse_size_bytes};
+use crate::base::{Decimal, RelPath, parse_duration_ms, parse_size_bytes, slug};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::lang::ast::{Cond, Expr, GraphDecl, Name, NodeDecl, Op, RecipeDecl, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
@@ -15,7 +15,7 @@ use crate::lang::gate::{
     ApprovalIr, Fact, GateDecl, GateNoteIr, MemberDecl, MemberIr, PredicateIr, SubjectIr, VERDICT, ValueIr, facts,
     reads, text_of,
 };
-use crate::lang::ir::{ActionIr, BodyIr, InputIr};
+use crate::lang::ir::{ActionIr, BodyIr, GuardIr, InputIr};
 use crate::lang::program::{DeclKind, FileId};
 use crate::lang::ty::{ArtifactKind, Ty};
 
@@ -51,14 +51,19 @@ impl<'a> Expander<'a, '_> {
             }
             let Some(id) = self.program.lookup(file, DeclKind::Gate, &guard.gate.value) else { continue };
             let gate = self.program.gate(id);
-            let count = taken.entry(gate.name.value.clone()).or_default();
+            let name = self.program.plan_name(self.home, DeclKind::Gate, id);
+            let count = taken.entry(name.clone()).or_default();
             *count += 1;
             let number = if *count > 1 { format!("-{count}") } else { String::new() };
-            let at = format!("{addr}/guard/{}{number}", gate.name.value);
+            // A name with its file is no segment of an address.
+            let segment = if name == gate.name.value { name.clone() } else { slug(&name) };
+            let at = format!("{addr}/guard/{segment}{number}");
             let home = self.constants(id.file);
             let vars = self.bind_all(&gate.params, &guard.with, &env, &home, placed);
+            let with = self.handed_over(&gate.params, &vars);
+            self.instances[instance].ir.guards.push(GuardIr { gate: id, with });
             let inner = Env::inside(&home, vars.clone());
-            self.gate(&at, gate, id.file, &vars, inner, placed, instance, guard.gate.span, graph, true);
+            self.gate(&at, gate, name, id.file, &vars, inner, placed, instance, guard.gate.span, graph, true);
         }
         self.consent(instance, node, &addr, env, placed);
     }
@@ -93,7 +98,8 @@ impl<'a> Expander<'a, '_> {
             }
             let inner = Env::inside(env, vars.clone());
             let at = format!("{addr}/gate/{}", gate.name.value);
-            self.gate(&at, gate, file, &vars, inner, placed, instance, gate.name.span, graph, false);
+            let name = gate.name.value.clone();
+            self.gate(&at, gate, name, file, &vars, inner, placed, instance, gate.name.span, graph, false);
         }
     }
 
@@ -104,6 +110,7 @@ impl<'a> Expander<'a, '_> {
         &mut self,
         at: &str,
         gate: &'a GateDecl,
+        name: String,
         file: FileId,
         vars: &BTreeMap<String, Val>,
         env: Arc<Env>,
@@ -128,7 +135,7 @@ impl<'a> Expander<'a, '_> {
         };
         let Some((mut ir, subjects)) = made else { return };
         ir.span = span;
-        let mut note = note(gate, gate.name.value.clone());
+        let mut note = note(gate, name);
         if let BodyIr::Gate(_, require) = &mut ir.body {
             in_order(require, &mut note);
         }
@@ -175,6 +182,7 @@ impl<'a> Expander<'a, '_> {
     /// The consent that the level of automation asks for.
     fn consent(&mut self, instance: usize, node: &'a NodeDecl, addr: &str, env: Arc<Env>, placed: usize) {
         let Some(level) = self.automation_of(instance) else { return };
+        self.instances[instance].ir.automation = Some(level.value.clone());
         for index in self.instances[instance].ir.actions.clone() {
             if let Some(pending) = self.actions.get_mut(index) {
                 pending.ir.automation = Some(level.value.clone());
@@ -260,7 +268,10 @@ impl<'a> Expander<'a, '_> {
             self.program.people(id).members.iter().map(member).collect()
         });
         let approval = ApprovalIr {
-            group: approvers.group.value.clone(),
+            group: match people {
+                Some(id) => self.program.plan_name(self.home, DeclKind::People, id),
+                None => approvers.group.value.clone(),
+            },
             members,
             min: approvers.min.value,
             distinct: approvers.distinct,
@@ -391,13 +402,19 @@ impl<'a> Expander<'a, '_> {
         let mut wired = Vec::new();
         let mut inputs = Vec::new();
         for subject in subjects {
-            let targets = match &subject.of {
+            let mut targets = match &subject.of {
                 Of::Text(text, group) => match self.targets(text, *group, subject.span, false) {
-                    Some(targets) => targets.into_iter().map(|target| (target.action, target.output)).collect(),
+                    Some(targets) => {
+                        targets.into_iter().map(|target| (target.action, target.output)).collect::<Vec<_>>()
+                    }
                     None => continue,
                 },
                 Of::Action(action) => vec![(*action, VERDICT.0.to_owned())],
             };
+            // The order in which a loop names its instances is no fact of what it reads.
+            targets.sort_by(|(a, own), (b, other)| {
+                (&self.actions[*a].ir.addr, own).cmp(&(&self.actions[*b].ir.addr, other))
+            });
             let several = targets.len() > 1;
             let mut at = Vec::new();
             for (number, (action, output)) in targets.into_iter().enumerate() {
@@ -465,6 +482,8 @@ pub(super) fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
         services: Vec::new(),
         after: Vec::new(),
         route: None,
+        ask: None,
+        own: false,
         gate: None,
         automation: None,
         span,

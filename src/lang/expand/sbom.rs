@@ -10,6 +10,7 @@ use crate::lang::expand::bundle::{Nodes, includes, version};
 use crate::lang::expand::{Expander, Pending, PendingAction};
 use crate::lang::ir::{BodyIr, InputIr, InstanceIr, OutputIr, SbomIr};
 use crate::lang::program::{DeclId, DeclKind};
+use crate::lang::ty::{ArtifactKind, Ty};
 
 /// The output that references name.
 pub(crate) const OUTPUT: &str = "sbom";
@@ -90,8 +91,8 @@ impl Expander<'_, '_> {
             name: OUTPUT.to_owned(),
             path,
             dir: false,
+            ty: Ty::Artifact(ArtifactKind::Sbom),
             digest: None,
-            schema: None,
             span: decl.name.span,
         });
         let (action, instance) = (self.actions.len(), self.instances.len());
@@ -121,6 +122,10 @@ impl Expander<'_, '_> {
             outputs: BTreeMap::from([(OUTPUT.to_owned(), (action, OUTPUT.to_owned()))]),
             bundle: Some(name.to_owned()),
             recipe: None,
+            after: Vec::new(),
+            guards: Vec::new(),
+            closing: None,
+            automation: None,
             span: decl.name.span,
         };
         let services = std::sync::Arc::new([]);

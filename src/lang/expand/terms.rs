@@ -7,10 +7,16 @@ use crate::base::format_micro_usd;
 use crate::lang::Lock;
 use crate::lang::ast::{GraphDecl, Name};
 use crate::lang::ir::ActionIr;
-use crate::lang::program::{DeclId, DeclKind, Program};
+use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::route::{PackageTerms, SecretTerms, TenantTerms, Terms};
 
-pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl, actions: &[ActionIr]) -> Terms {
+pub(super) fn terms(
+    program: &Program,
+    home: FileId,
+    tenant: Option<DeclId>,
+    graph: &GraphDecl,
+    actions: &[ActionIr],
+) -> Terms {
     let mut at_most = 0_u64;
     let mut once: BTreeSet<(&str, u64)> = BTreeSet::new();
     for route in actions.iter().filter_map(|action| action.route.as_ref()) {
@@ -23,9 +29,10 @@ pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl
     // Capabilities by the names they were declared with: those of imports depend on aliases.
     let declared = |name: &Name| {
         let found = tenant.and_then(|id| program.lookup(id.file, DeclKind::Capability, &name.value));
-        found.map_or_else(|| name.value.clone(), |id| program.capability(id).name.value.clone())
+        found.map_or_else(|| name.value.clone(), |id| program.plan_name(home, DeclKind::Capability, id))
     };
     let written = |name: &Name| name.value.clone();
+    let name = tenant.map_or_else(String::new, |id| program.plan_name(home, DeclKind::Tenant, id));
     let tenant = tenant.map(|id| program.tenant(id));
     let used: BTreeSet<&String> = actions.iter().flat_map(|action| action.secrets.values()).collect();
     let secrets = tenant
@@ -64,7 +71,7 @@ pub(super) fn terms(program: &Program, tenant: Option<DeclId>, graph: &GraphDecl
         };
         let trust = names(&decl.trust, &written);
         let capabilities = names(&decl.allow_capability, &declared);
-        TenantTerms { name: decl.name.value.clone(), budget, tiers, trust, capabilities, quota, weight: decl.weight }
+        TenantTerms { name, budget, tiers, trust, capabilities, quota, weight: decl.weight }
     });
     let (packages, lock) = packages(program);
     let budget = graph.budget.as_ref().map(|money| money.value);

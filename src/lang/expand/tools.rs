@@ -3,7 +3,7 @@
 
 use crate::lang::expand::Expander;
 use crate::lang::ir::{ToolIr, ToolOf};
-use crate::lang::program::{DeclId, DeclKind, FileId};
+use crate::lang::program::{DeclId, DeclKind};
 
 impl Expander<'_, '_> {
     /// The name of a tool in the plan; the tool and those it starts are added to the expansion.
@@ -37,22 +37,6 @@ impl Expander<'_, '_> {
     }
 
     fn tool_name(&self, id: DeclId) -> String {
-        self.own_name(DeclKind::Tool, id, &self.program.tool(id).name.value)
-    }
-
-    /// The name of a declaration, and with its file where another file has the better claim to that: the
-    /// graph's own, then the others of the workspace, then the prelude, then by path. So a graph says the
-    /// same whether its workspace is one file or several. Does not depend on the order in which
-    /// declarations are met.
-    pub(super) fn own_name(&self, kind: DeclKind, id: DeclId, bare: &str) -> String {
-        let rank = |at: FileId| {
-            let file = self.program.file(at);
-            let foreign = file.package.is_some() || file.path.starts_with("<std>/");
-            (at != self.home, foreign, Some(at) != self.program.prelude, &file.path)
-        };
-        let better = (0..self.program.files.len())
-            .map(FileId)
-            .any(|file| rank(file) < rank(id.file) && self.program.declares(file, kind, bare));
-        if better { format!("{}#{bare}", self.program.file(id.file).path) } else { bare.to_owned() }
+        self.program.plan_name(self.home, DeclKind::Tool, id)
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, Span};
-use crate::lang::ast::{Expr, Name, NameRef};
+use crate::lang::ast::{Expr, Name, NameRef, Param};
 use crate::lang::eval::{Evaluator, Val};
 use crate::lang::expand::Expander;
 use crate::lang::expand::actions::Site;
+use crate::lang::ir::ArgIr;
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::ty::Ty;
 use crate::lang::{Kind, parse};
@@ -91,6 +92,48 @@ pub(super) fn name_things(
 }
 
 impl Expander<'_, '_> {
+    /// Values of parameters as they would be written.
+    pub(super) fn handed_over(&self, params: &[Param], vars: &BTreeMap<String, Val>) -> Vec<(String, ArgIr)> {
+        let written = params.iter().filter_map(|param| {
+            let name = &param.name.value;
+            Some((name.clone(), self.as_written(vars.get(name)?, &param.ty)?))
+        });
+        written.collect()
+    }
+
+    /// A value of a type as it would be written, with addresses from the graph on.
+    pub(super) fn as_written(&self, value: &Val, ty: &Ty) -> Option<ArgIr> {
+        let from_graph = |text: &str, group: usize| {
+            let prefix = self.placed.get(group).map_or("", |placed| placed.prefix.as_str());
+            format!("{prefix}/{text}")
+        };
+        Some(match value {
+            Val::Text(text) => ArgIr::Text(text.clone()),
+            Val::Int(int) => ArgIr::Int(*int),
+            Val::Bool(flag) => ArgIr::Bool(*flag),
+            Val::List(items) => {
+                let inner = match ty {
+                    Ty::List(inner) => inner,
+                    other => other,
+                };
+                ArgIr::List(items.iter().filter_map(|item| self.as_written(item, inner)).collect())
+            }
+            Val::Fields(fields) => {
+                let of = |(name, value): (&String, &Val)| {
+                    Some((name.clone(), self.as_written(value, ty.entry(name).unwrap_or(ty))?))
+                };
+                ArgIr::Fields(fields.iter().filter_map(of).collect())
+            }
+            Val::Secret(name, _) => ArgIr::Secret(name.clone()),
+            Val::Decl(_, id) => match ty {
+                Ty::Name(kind) => ArgIr::Decl(kind.decl()?, *id),
+                _ => return None,
+            },
+            Val::Node(text, group) => ArgIr::Node(from_graph(text, *group)),
+            Val::Ref(text, group, _) => ArgIr::Ref(from_graph(text, *group)),
+        })
+    }
+
     /// A tool by its name in a file, or by the variable that holds one.
     pub(super) fn tool_of(&self, site: &Site<'_>, tool: &NameRef) -> Option<DeclId> {
         match tool {

@@ -90,8 +90,7 @@ impl Expander<'_, '_> {
             let Some(first) = dests.insert(dest, *span) else { continue };
             let diagnostic = Diagnostic::new(Code::P0504, *span, format!("two inputs claim `{dest}`"));
             self.diagnostics.push(if first == *span {
-                diagnostic
-                    .with_help("it takes several instances: give each its own place, as `\"obj/{{ node.file }}.o\"`")
+                diagnostic.with_help(self.own_places(inputs, dest))
             } else {
                 diagnostic
                     .with_label("and again here")
@@ -100,6 +99,26 @@ impl Expander<'_, '_> {
             });
             return;
         }
+    }
+
+    /// How to tell several instances at one place apart.
+    fn own_places(&self, inputs: &[InputIr], dest: &RelPath) -> String {
+        let taken = inputs.iter().find_map(|input| match input {
+            InputIr::Output { dest: Some(at), action, .. } if at == dest => Some(*action),
+            _ => None,
+        });
+        let instance = taken.map(|action| &self.instances[self.actions[action].instance].ir);
+        let keys: Vec<String> = instance
+            .map(|ir| ir.keys.iter().map(|(name, _)| format!("{{{{ node.{name} }}}}")).collect())
+            .unwrap_or_default();
+        if keys.is_empty() {
+            return "it takes several nodes: take each by an `input` of its own".to_owned();
+        }
+        let (folder, name) =
+            dest.as_str().rsplit_once('/').map_or(("", dest.as_str()), |(folder, name)| (folder, name));
+        let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let place = format!("{folder}{}-{name}", keys.join("-"));
+        format!("it takes several instances: give each its own place, as `\"{place}\"`, or take one by its key")
     }
 
     /// Reports a file that a built-in action reads and no input stages.
@@ -161,6 +180,10 @@ impl Expander<'_, '_> {
                             .with_help(if target.contains('*') { "narrow the pattern" } else { "remove it" }),
                     );
                     continue;
+                }
+                // Once for all actions of an instance.
+                if self.instances[instance].ir.actions.first() == Some(&index) {
+                    self.instances[instance].ir.after.push(other);
                 }
                 let before = self.instances[other].ir.actions.clone();
                 if self.spend(16 * before.len(), decl.target.span, &target).is_none() {
@@ -329,6 +352,12 @@ impl Expander<'_, '_> {
             }
         }
         services.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut order: Vec<usize> = (0..self.instances.len()).collect();
+        order.sort_by(|a, b| self.instances[*a].ir.addr.cmp(&self.instances[*b].ir.addr));
+        let mut place = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            place[*old] = new;
+        }
         let mut instances: Vec<_> = self
             .instances
             .into_iter()
@@ -336,11 +365,14 @@ impl Expander<'_, '_> {
                 let mut ir = pending.ir;
                 ir.actions.iter_mut().for_each(|index| *index = rank[*index]);
                 ir.outputs.values_mut().for_each(|(index, _)| *index = rank[*index]);
+                ir.after.iter_mut().for_each(|index| *index = place[*index]);
+                ir.after.sort_unstable();
+                ir.after.dedup();
                 ir
             })
             .collect();
         instances.sort_by(|a, b| a.addr.cmp(&b.addr));
-        let terms = terms(self.program, self.tenant, graph, &actions);
+        let terms = terms(self.program, self.home, self.tenant, graph, &actions);
         Some(Expansion {
             graph: graph.group.name.value.clone(),
             params,
@@ -357,6 +389,9 @@ impl Expander<'_, '_> {
             concurrency: graph.concurrency,
             terms,
             services,
+            timeout_ms: self.timeout_ms,
+            decl: self.graph,
+            owner: self.tenant,
         })
     }
 

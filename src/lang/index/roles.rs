@@ -41,7 +41,7 @@ pub(super) const OPS: &[&str] = &["eq", "ne", "lt", "le", "gt", "ge"];
 const NO_DEFINITION: &[&str] = &["exec", "file", "json", "field"];
 
 /// Nodes whose first word is called a name and is one that is declared elsewhere, as one of these.
-const REFER: &[(&str, &[&str])] = &[("candidate", &["tool", "agent"]), ("needs-secret", &["secret"])];
+const REFER: &[(&str, &[&str])] = &[("candidate", &["tool", "agent", "capability"]), ("needs-secret", &["secret"])];
 
 /// Kinds whose names are variables inside what declares them.
 const VARIABLES: &[&str] = &["param", "let", "for-each", "var", "accepts"];

@@ -484,6 +484,15 @@ pub(crate) fn source_of(
         Some(folder) => Ok(Source::Dir(folder)),
         None => {
             let known: Vec<&str> = settings.sources.iter().map(|source| source.name.value.as_str()).collect();
+            if let Some(name) = written.strip_prefix("./").map(|name| name.trim_end_matches('/'))
+                && RelPath::new(&format!("{name}/partita.kdl")).is_ok_and(|file| has(&file))
+            {
+                return Err(Box::new(
+                    Diagnostic::new(Code::P0205, span, format!("cannot find package `{written}`"))
+                        .with_help(format!("packages are named without `./`: `import {name} …`"))
+                        .with_fix(crate::diag::Applicability::MachineApplicable, span, crate::lang::print::quote(name)),
+                ));
+            }
             Err(Box::new(
                 Diagnostic::new(Code::P0205, span, format!("cannot find package `{written}`"))
                     .with_suggestion_text(crate::diag::did_you_mean(written, known.iter().copied()))

@@ -112,7 +112,7 @@ pub(crate) fn choose(
     asks: &[Asking],
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<(Server, Route)>> {
-    let router = Router { program, tenant: tenant.map(|id| (id, program.tenant(id))) };
+    let router = Router { program, home: graph.file, tenant: tenant.map(|id| (id, program.tenant(id))) };
     let mut fitting: Vec<Vec<Offer>> = Vec::with_capacity(asks.len());
     let mut rejected: Vec<Vec<Rejected>> = Vec::with_capacity(asks.len());
     let mut fine = true;
@@ -195,10 +195,12 @@ pub(crate) fn choose(
             first.get(&offer.server).filter(|addr| **addr != ask.addr && matches!(offer.server, Server::Tool(_)));
         let route = Route {
             capability: match ask.asked {
-                crate::lang::check::Asked::Capability(id) => Some(program.capability(id).name.value.clone()),
+                crate::lang::check::Asked::Capability(id) => {
+                    Some(program.plan_name(graph.file, DeclKind::Capability, id))
+                }
                 crate::lang::check::Asked::Agent(..) => None,
             },
-            agent: ask.agent.map(|id| program.agent(id).name.value.clone()),
+            agent: ask.agent.map(|id| program.plan_name(graph.file, DeclKind::Agent, id)),
             kind: match offer.server {
                 Server::Tool(_) => "tool".to_owned(),
                 Server::Agent(..) => "agent".to_owned(),
@@ -224,6 +226,8 @@ fn refusal(offer: &Offer, code: &str, why: String) -> Rejected {
 
 struct Router<'a> {
     program: &'a Program,
+    /// The file of the graph, from which names are told.
+    home: FileId,
     tenant: Option<(DeclId, &'a TenantDecl)>,
 }
 
@@ -243,7 +247,7 @@ impl Router<'_> {
         let mut offers = match ask.asked {
             Asked::Capability(id) => self.candidates(id, ask),
             Asked::Agent(agent, skill) => {
-                let name = self.program.agent(agent).name.value.clone();
+                let name = self.program.plan_name(self.home, DeclKind::Agent, agent);
                 vec![self.of_agent(name, agent, skill, None, ask)]
             }
         };
@@ -279,13 +283,15 @@ impl Router<'_> {
             if offers.len() >= CANDIDATES {
                 break;
             }
-            let name = candidate.name.value.clone();
-            match lookup_candidate(program, file, &name) {
-                Some((DeclKind::Tool, id)) => offers.push(self.of_tool(name, id, max, ask)),
+            match lookup_candidate(program, file, &candidate.name.value) {
+                Some((DeclKind::Tool, id)) => {
+                    offers.push(self.of_tool(program.plan_name(self.home, DeclKind::Tool, id), id, max, ask));
+                }
                 Some((DeclKind::Agent, id)) => {
                     let mut quiet = Diagnostics::default();
                     let named = candidate.skill.as_ref().map(|skill| (file, skill));
                     let skill = skill_of(program, id, named, &candidate.name, &mut quiet);
+                    let name = program.plan_name(self.home, DeclKind::Agent, id);
                     offers.push(self.of_agent(name, id, skill, max, ask));
                 }
                 Some((_, id)) if seen.insert(id) => push(&mut todo, id, max),
@@ -381,7 +387,7 @@ impl Router<'_> {
         }
         if let (Some(capability), Server::Agent(agent, _)) = (capability, offer.server) {
             let decl = program.agent(agent);
-            let name = &program.capability(capability).name.value;
+            let name = program.plan_name(self.home, DeclKind::Capability, capability);
             if holds(program, agent.file, &decl.deny_capability, capability) {
                 return Some(("agent-capability", format!("`{name}` is denied to it")));
             }
@@ -392,7 +398,7 @@ impl Router<'_> {
         if let (Some(capability), Some((tenant, decl))) = (capability, self.tenant)
             && decl.allow_capability.as_ref().is_some_and(|list| !holds(program, tenant.file, list, capability))
         {
-            let name = &program.capability(capability).name.value;
+            let name = program.plan_name(self.home, DeclKind::Capability, capability);
             return Some(("tenant-capability", format!("tenant `{}` does not allow `{name}`", decl.name.value)));
         }
         let tiers = self.tenant.and_then(|(_, decl)| decl.allow_tier.as_ref());
@@ -425,7 +431,7 @@ impl Router<'_> {
                 {
                     let level = program.trust_of(skill);
                     if !levels.iter().any(|known| known.value == level) {
-                        let name = &program.skill(skill).name.value;
+                        let name = program.plan_name(self.home, DeclKind::Skill, skill);
                         let why = format!(
                             "its skill `{name}` is {level}, which tenant `{}` does not accept",
                             tenant.name.value

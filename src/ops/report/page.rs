@@ -254,7 +254,10 @@ fn gates(data: &ReportData<'_>) -> Value {
     let kinds: BTreeMap<&str, &str> =
         data.inspected.work.gates.iter().map(|gate| (gate.address.as_str(), gate.kind.as_str())).collect();
     let shown = |address: &str, outcome: &str, failure: Option<&str>| {
-        let (node, gate) = address.split_once("/guard/")?;
+        // What a gate asks of others, such as an agent's verdict, lies below it and is no gate.
+        let (node, gate) = address.rsplit_once('/')?;
+        let guarded = node.strip_suffix("/guard").map(|node| (node, "before"));
+        let (node, side) = guarded.or_else(|| Some((node.strip_suffix("/gate")?, "of what came of")))?;
         let (class, word) = match outcome {
             "ran" | "cached" | "cut-off" => ("good", "passed"),
             "failed" => ("bad", "failed"),
@@ -262,7 +265,9 @@ fn gates(data: &ReportData<'_>) -> Value {
         };
         let why = failure.and_then(|text| text.lines().next()).unwrap_or_default();
         let kind = kinds.get(address).copied().unwrap_or_default();
-        Some(json!({"node": node, "gate": gate, "kind": kind, "class": class, "word": word, "why": why}))
+        Some(json!({
+            "node": node, "gate": gate, "kind": kind, "class": class, "word": word, "why": why, "side": side,
+        }))
     };
     let found: Vec<Value> = match data.steps {
         Some(steps) => {

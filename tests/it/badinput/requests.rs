@@ -29,7 +29,7 @@ fn unknown_names_are_answered_with_the_nearest() {
         (&["why", "report/count", "--run", "zz"], "there is no run `zz`", "`partita runs` lists them"),
         (&["log", "zz"], "there is no run `zz`", "`partita runs` lists them"),
         (&["explain", "P0102x"], "there is no code `P0102x`", "did you mean `P0102`?"),
-        (&["explain", "hello"], "there is no code or node `hello`", "codes begin with P, E, S or B"),
+        (&["explain", "hello"], "there is no code, node, property or topic `hello`", "codes begin with P, E, S or B"),
         (&["run", "report", "-p", "lang"], "`-p lang` has no `=`", "write `-p lang=VALUE`"),
         (&["store", "gc", "--max-age", "soon"], "`soon` is not a duration", "`30d` or `12h`"),
         (&["store", "gc", "--max-size", "much"], "`much` is not a size", "`10GiB`"),

@@ -164,6 +164,21 @@ fn gates_are_in_the_provenance_and_in_the_report() {
 }
 
 #[test]
+fn the_report_counts_gates_and_not_what_they_ask_for() {
+    let ws = Workspace::copy_of("examples/gates");
+    ws.run(&["deliver", "gates"]).ok();
+    let report = ws.read("out/bundles/gates-1.1.0.report.html");
+    for gate in [
+        "<b>complete</b><span>passed (content), of what came of <code>gates&#x2f;notes<",
+        "<b>nothing-forbidden</b><span>passed (check), before <code>gates&#x2f;release<",
+        "<b>reviewed</b><span>passed (agent), before <code>gates&#x2f;release<",
+    ] {
+        assert!(report.contains(gate), "{gate}");
+    }
+    assert!(report.contains("3 of 3 gates"));
+}
+
+#[test]
 fn who_served_is_in_the_provenance_and_in_the_report() {
     let ws = Workspace::copy_of("examples/routing");
     ws.run(&["deliver", "routing"]).ok();

@@ -15,15 +15,15 @@ use walkdir::WalkDir;
 use super::rendered;
 use crate::support::repository;
 
-const ROOT: &str = "partita.kdl";
+pub(super) const ROOT: &str = "partita.kdl";
 
 /// Files by path; the root is `partita.kdl`.
-type Files = BTreeMap<String, String>;
+pub(super) type Files = BTreeMap<String, String>;
 
 /// The workspaces that the repository ships, by name.
-fn workspaces() -> Vec<(String, Files)> {
+pub(super) fn workspaces() -> Vec<(String, Files)> {
     let mut found = Vec::new();
-    for folder in ["examples", "specs", "tests/golden/specs"] {
+    for folder in ["examples", "specs", "tests/golden/specs", "tests/golden/written"] {
         let at = repository(folder);
         for entry in WalkDir::new(&at).max_depth(2).sort_by_file_name() {
             let entry = entry.expect("the folder can be listed");
@@ -41,7 +41,7 @@ fn workspaces() -> Vec<(String, Files)> {
             found.push((entry.path().display().to_string(), files));
         }
     }
-    assert!(found.len() >= 8, "only {} workspaces were found", found.len());
+    assert!(found.len() >= 20, "only {} workspaces were found", found.len());
     found
 }
 
@@ -54,7 +54,8 @@ fn texts(home: &Path) -> Files {
     };
     for entry in WalkDir::new(home).sort_by_file_name().into_iter().filter_entry(|entry| !skipped(entry)) {
         let Ok(entry) = entry else { continue };
-        let wanted = entry.path().extension().is_some_and(|end| end == "kdl" || end == "md" || end == "j2");
+        let wanted =
+            entry.path().extension().is_some_and(|end| end == "kdl" || end == "md" || end == "j2" || end == "lock");
         if entry.file_type().is_file() && wanted {
             let path = entry.path().strip_prefix(home).expect("it lies in it").to_string_lossy().into_owned();
             files.insert(path, fs::read_to_string(entry.path()).unwrap_or_default());
@@ -70,7 +71,7 @@ fn beside_golden(home: &Path) -> Files {
     files
 }
 
-fn compiled(files: &Files) -> Compiled {
+pub(super) fn compiled(files: &Files) -> Compiled {
     let mut world = MemoryWorld::default();
     for (path, text) in files {
         world.insert(RelPath::new(path).expect("a relative path"), text);
@@ -79,7 +80,7 @@ fn compiled(files: &Files) -> Compiled {
 }
 
 /// The plan of each graph that needs no values, by name.
-fn plans(compiled: &Compiled) -> BTreeMap<String, String> {
+pub(super) fn plans(compiled: &Compiled) -> BTreeMap<String, String> {
     let mut plans = BTreeMap::new();
     for graph in compiled.program.root_graphs() {
         let mut diagnostics = Diagnostics::default();
@@ -113,11 +114,11 @@ fn same(what: &str, change: impl Fn(&Files) -> Option<Files>) {
         assert!(before == after, "{name}: {what} changed a plan:\n{}", difference(&before, &after));
         compared += usize::from(!before.is_empty());
     }
-    assert!(compared >= 5, "after {what} only {compared} workspaces have plans to compare");
+    assert!(compared >= 15, "after {what} only {compared} workspaces have plans to compare");
 }
 
 /// The first lines of two plans that differ.
-fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> String {
+pub(super) fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> String {
     let lines = |plans: &BTreeMap<String, String>| -> Vec<String> {
         plans.values().flat_map(|plan| plan.lines().map(str::to_owned)).collect()
     };
@@ -126,7 +127,7 @@ fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String
     pair.map_or_else(String::new, |(before, after)| format!("{before}\n{after}"))
 }
 
-fn with_root(files: &Files, text: String) -> Files {
+pub(super) fn with_root(files: &Files, text: String) -> Files {
     let mut files = files.clone();
     files.insert(ROOT.to_owned(), text);
     files

@@ -372,7 +372,8 @@ fn printed_expansions_are_kdl() {
         let nodes = lang::parse(SourceId(0), &printed, &mut diagnostics);
         let found = diagnostics.sorted().first().map(|item| item.message.clone());
         assert_eq!(found, None, "{text:?} in\n{printed}");
-        let children = nodes.last().and_then(|node| node.children.as_ref()).expect("a graph has a block");
+        let graph = nodes.iter().find(|node| node.name.value == "graph");
+        let children = graph.and_then(|node| node.children.as_ref()).expect("a graph has a block");
         assert_eq!(children.iter().filter(|node| node.name.value == "node").count(), 4, "{text:?} in\n{printed}");
         same_plan_again(&compiled, &expansion, &printed);
     }

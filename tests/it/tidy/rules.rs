@@ -84,8 +84,11 @@ pub(super) fn homes(tree: &Snapshot, table: &[(&str, &[&str])]) -> Vec<String> {
     for (path, text) in tree.rust("src/") {
         let code = Code::of(text);
         let module = module_of(path);
+        let root = path.strip_prefix("src/").and_then(|file| file.strip_suffix(".rs"));
         for (name, homes) in &rows {
-            if module.is_some_and(|module| homes.contains(&module) || homes.contains(&"*")) {
+            let at_home = module.is_some_and(|module| homes.contains(&module) || homes.contains(&"*"));
+            // What all modules may use, a root file may not: it has a row of its own.
+            if at_home || root.is_some_and(|root| homes.contains(&root)) {
                 continue;
             }
             // A crate of the same name as a module of ours is told apart by `crate::`.

@@ -101,6 +101,7 @@ fn homes_catch_strangers_in_both_directions() {
     one(rules::homes(&tree("src/store/a.rs", "use zip;"), table), "src/store/a.rs:1");
     one(rules::homes(&tree("src/store/a.rs", "fn f() -> ::zip::X {}"), table), "src/store/a.rs:1");
     one(rules::homes(&tree("src/main.rs", "fn f() { data_encoding::x() }"), table), "src/main.rs:1");
+    none(rules::homes(&tree("src/main.rs", "fn f() { zip::x() }"), &[("zip", &["main"]), ("data_encoding", &["*"])]));
     one(rules::homes(&tree("src/a/b.rs", ""), &table[..1]), "`data_encoding` has no home");
     let more: &[(&str, &[&str])] = &[("zip", &["bundle"]), ("data_encoding", &["*"]), ("rand", &["base"])];
     one(rules::homes(&tree("src/a/b.rs", ""), more), "`rand` is not a dependency");

@@ -1,0 +1,2 @@
+#pragma once
+int table_sum(const int *v, int n);

@@ -1,0 +1,2 @@
+#pragma once
+void say(const char *s, int n);
