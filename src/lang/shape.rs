@@ -316,14 +316,6 @@ fn check_entries(nodes: &[Node], diagnostics: &mut Diagnostics) {
 fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
     let given = node.args.len();
     let args = shape.args;
-    if let ("retry", [Value { kind: Kind::Int(number), span, .. }]) = (shape.name, node.args.as_slice()) {
-        diagnostics.push(
-            Diagnostic::new(Code::P0105, *span, "`retry` says how many times by name")
-                .with_help(format!("write `max={number}`"))
-                .with_fix(Applicability::MachineApplicable, *span, format!("max={number}")),
-        );
-        return;
-    }
     // What stands in the place of an argument is the one mistake there is.
     let instead = given < args.min
         && shape.open_props.is_none()
@@ -485,9 +477,8 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
         }
     }
     for prop in shape.props.iter().filter(|prop| prop.required) {
-        // One that is misspelt is not missing as well, nor one that stands where no argument may.
-        let unnamed = shape.name == "retry" && !node.args.is_empty();
-        if !seen.contains_key(prop.name) && !misspelt.contains(&prop.name) && !unnamed {
+        // One that is misspelt is not missing as well.
+        if !seen.contains_key(prop.name) && !misspelt.contains(&prop.name) {
             diagnostics.push(
                 Diagnostic::new(Code::P0104, node.name.span, format!("`{}` needs `{}`", shape.name, prop.name))
                     .with_help(format!("add `{}=…`: {}", prop.name, prop.doc)),

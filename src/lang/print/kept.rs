@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::RelPath;
 use crate::diag::{Diagnostics, SourceId, Span};
+use crate::lang::ast::{Param, ReturnsDecl};
 use crate::lang::index::{Index, SymbolId};
 use crate::lang::print::out::quote;
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
@@ -42,6 +43,27 @@ struct Known {
     index: Index,
     symbols: BTreeMap<(DeclKind, DeclId), SymbolId>,
     decls: BTreeMap<SymbolId, (DeclKind, DeclId)>,
+}
+
+/// Gives typed names other types.
+fn retype(nodes: &mut [Node], types: &BTreeMap<&str, String>) {
+    if types.is_empty() {
+        return;
+    }
+    for node in nodes {
+        let name = match node.args.first().map(|value| &value.kind) {
+            Some(Kind::Text(name)) => name.as_str(),
+            _ => "",
+        };
+        let typed = matches!(node.name.value.as_str(), "accepts" | "returns" | "param" | "var");
+        if let Some(ty) = types.get(name).filter(|_| typed) {
+            node.props.retain(|property| property.name.value != "schema");
+            for property in node.props.iter_mut().filter(|property| property.name.value == "type") {
+                property.value.kind = Kind::Text(ty.clone());
+            }
+        }
+        retype(node.children.as_deref_mut().unwrap_or_default(), types);
+    }
 }
 
 impl<'p> Kept<'p> {
@@ -203,9 +225,30 @@ impl<'p> Kept<'p> {
                 _ => {}
             }
         }
+        retype(children, &self.schemas(kind, id));
         if children.is_empty() {
             node.children = None;
         }
+    }
+
+    /// The types that name a schema, of what a declaration is given and leaves: the file of a schema is told
+    /// from the root, wherever the declaration stood.
+    fn schemas(&self, kind: DeclKind, id: DeclId) -> BTreeMap<&'p str, String> {
+        let params: &[Param] = match kind {
+            DeclKind::Capability => &self.program.capability(id).accepts,
+            DeclKind::Gate => &self.program.gate(id).params,
+            DeclKind::Skill => &self.program.skill(id).vars,
+            DeclKind::Recipe => &self.program.recipe(id).params,
+            _ => &[],
+        };
+        let returns: &[ReturnsDecl] = match kind {
+            DeclKind::Capability => &self.program.capability(id).returns,
+            _ => &[],
+        };
+        let all = params.iter().map(|param| (&param.name.value, &param.ty));
+        let all = all.chain(returns.iter().map(|returns| (&returns.name.value, &returns.ty)));
+        let all = all.map(|(name, ty)| (name.as_str(), ty.to_string()));
+        all.filter(|(_, ty)| ty.starts_with("artifact.json<")).collect()
     }
 
     fn known(&mut self) -> &Known {

@@ -42,6 +42,48 @@ fn a_package_is_locked_fetched_and_run() {
 }
 
 #[test]
+fn what_a_package_may_and_is_stands_on_top_of_a_review() {
+    let Some(repos) = two_versions() else { return };
+    let ws = &repos.workspace;
+    let before = "../before.jsonl";
+    let privileged = || {
+        let said = ws.run(&["diff", before, "."]).ok().stdout;
+        ws.run(&["plan", "g", "-o", before]).ok();
+        said.lines().filter(|line| line.starts_with('!')).collect::<Vec<_>>().join("\n")
+    };
+    ws.write("partita.kdl", "partita edition=1\ngraph g {\n    node a { write x; output o; }\n}\n");
+    ws.run(&["plan", "g", "-o", before]).ok();
+    repos.spec(SPEC);
+    ws.run(&["lock"]).ok();
+    let said = privileged();
+    assert!(said.contains("`words` 1.0.0 from") && said.contains("granted nothing"), "{said}");
+    // Another version has other content: both are said.
+    ws.run(&["lock", "--update", "words"]).ok();
+    let said = privileged();
+    assert!(said.contains("1.0.0 -> 1.2.0") && said.contains("content b3:"), "{said}");
+    // A power that is granted is said by its name; one that is taken away widens nothing.
+    repos.spec(&format!("{SPEC}grant words net\n"));
+    let said = privileged();
+    assert!(said.contains("`words` is granted net"), "{said}");
+    repos.spec(SPEC);
+    assert_eq!(privileged(), "");
+}
+
+#[test]
+fn an_expansion_rests_on_the_same_packages() {
+    let Some(repos) = two_versions() else { return };
+    let ws = &repos.workspace;
+    repos.spec(&format!("grant words net path\n{SPEC}"));
+    ws.run(&["lock"]).ok();
+    let before = ws.run(&["plan", "g", "--format", "json"]).ok().stdout;
+    assert!(before.contains("\"packages\""), "{before}");
+    let expanded = ws.run(&["expand", "g"]).ok().stdout;
+    ws.write("partita.kdl", &expanded);
+    ws.run(&["fmt", "--check"]).ok();
+    assert_eq!(ws.run(&["plan", "g", "--format", "json", "--locked"]).ok().stdout, before, "{expanded}");
+}
+
+#[test]
 fn needs_of_packages_are_met_and_conflicts_told() {
     let Some(repos) = Repositories::new(SPEC) else { return };
     let ws = &repos.workspace;
