@@ -321,20 +321,6 @@ impl<'a> Scope<'a> {
         tenants.map(|id| program.tenant(id)).any(|tenant| tenant.secrets.iter().any(|secret| secret.name.value == name))
     }
 
-    /// Reports a filter that has nothing to do with values of a type.
-    fn check_filters(name: &str, ty: &Ty, filters: &[Filter], span: Span, diagnostics: &mut Diagnostics) {
-        let (filter, wants) = match (filters.first(), ty) {
-            (Some(Filter::Join(_)), ty) if !matches!(ty, Ty::List(_) | Ty::Poison | Ty::Named(_)) => ("join", "a list"),
-            (Some(Filter::Upper), Ty::Int | Ty::Bool) => ("upper", "text"),
-            (Some(Filter::Lower), Ty::Int | Ty::Bool) => ("lower", "text"),
-            _ => return,
-        };
-        diagnostics.push(
-            Diagnostic::new(Code::P0301, span, format!("`{filter}` is for {wants}, and `{name}` is of type `{ty}`"))
-                .with_help(format!("remove `| {filter} …`")),
-        );
-    }
-
     /// Checks the holes of a text: names in scope, nothing that cannot be text, no address.
     pub(crate) fn check_text(&self, text: &Text, diagnostics: &mut Diagnostics) {
         self.check_holes(text, false, diagnostics);
@@ -362,7 +348,6 @@ impl<'a> Scope<'a> {
             }
             // Only `join` makes a list a text, and every other filter wants a text.
             let joined = matches!(filters.first(), Some(Filter::Join(_)));
-            Self::check_filters(&name, ty, filters, span, diagnostics);
             let bad = match ty {
                 Ty::List(inner) => !joined || inner.is_compound(),
                 Ty::Artifact(_) | Ty::Map(_) | Ty::Record(_) => true,
@@ -403,8 +388,7 @@ fn misfit(name: &str, ty: &Ty, filters: &[Filter], span: Span) -> Option<Diagnos
             Filter::Join(_) => ("join", "joins the elements of a list", matches!(ty, Ty::List(_))),
             Filter::Lower => ("lower", "changes the letters of a text", ty.textual()),
             Filter::Upper => ("upper", "changes the letters of a text", ty.textual()),
-            Filter::Slug => ("slug", "makes a text fit for an address", ty.textual()),
-            Filter::Default(_) => continue,
+            Filter::Slug | Filter::Default(_) => continue,
         };
         if !fits && !matches!(ty, Ty::Poison | Ty::Named(_)) {
             return Some(
