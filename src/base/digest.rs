@@ -6,9 +6,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use serde::{Deserialize, Serialize};
 
 /// A BLAKE3 digest. Displays as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Digest([u8; 32]);
 
 /// What kind of object a structured digest is over. The context strings are frozen: changing one
@@ -163,7 +164,7 @@ impl FromStr for Digest {
 
 /// The action key: the only key results are stored under. Displays as `pk1-` and 52 base-32
 /// characters; the prefix carries the kind and the schema number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ActionKey(pub Digest);
 
 impl ActionKey {

@@ -5,8 +5,11 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// A checked relative path.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct RelPath(String);
 
 /// Why a text is not a relative path.
@@ -30,6 +33,14 @@ pub enum PathError {
     /// Longer than 4,096 bytes, or a segment longer than 255.
     #[error("the path is longer than 4096 bytes, or a segment of it than 255")]
     Long,
+}
+
+impl TryFrom<String> for RelPath {
+    type Error = PathError;
+
+    fn try_from(text: String) -> Result<Self, PathError> {
+        Self::new(&text)
+    }
 }
 
 impl RelPath {

@@ -207,17 +207,27 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     let params = params(cli)?;
     let mut options = options(cli, &locations, args, true)?;
     // A report describes a run, so asking for one makes one.
-    if !output.json
-        && args.report.is_none()
-        && args.trace.is_none()
-        && cli.global.progress != Progress::Json
-        && let Some(reply) = ops::answer(&locations, targets, &params, &mut options, clock().as_ref())
-    {
+    let is_plain =
+        !output.json && args.report.is_none() && args.trace.is_none() && cli.global.progress != Progress::Json;
+    let known = if is_plain {
+        ops::answer(&locations, targets, &params, &mut options, clock().as_ref())
+    } else {
+        ops::Answer::Nothing
+    };
+    if let ops::Answer::Known(reply) = known {
         print_outputs(&reply, &locations, output);
         output.note(&summary(&reply));
         return Ok(0);
     }
     let context = context(cli, &locations, output)?;
+    if let ops::Answer::Behind(behind) = known
+        && let Some(reply) = ops::run_behind(*behind, &locations, &params, &options, &context)?
+    {
+        finish_run(cli, &locations, args, &reply, output)?;
+        print_outputs(&reply, &locations, output);
+        output.note(&summary(&reply));
+        return Ok(status_of(&reply));
+    }
     with_workspace(&locations, output, |workspace| {
         let reply = ops::run(workspace, targets, &params, &options, &context)?;
         finish_run(cli, &locations, args, &reply, output)?;

@@ -16,6 +16,7 @@ use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::fitting::Fitting;
 use crate::exec::inputs::{self, Produced};
 use crate::exec::judge::{judge, with_help, with_tail};
+use crate::exec::known::Known;
 use crate::exec::levels::Levels;
 use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{Most, check_declared, collect};
@@ -150,6 +151,11 @@ impl<'a> Engine<'a> {
         services: Services,
     ) -> Self {
         let plan = &*request.plan;
+        let before = &request.before;
+        let given = |id: ActionId| {
+            let known = before.known.get(&id).filter(|_| before.given.contains(&id))?;
+            Some(Made { outputs: Arc::new(known.outputs.clone()), fresh: before.fresh.contains(&id) })
+        };
         Self {
             plan,
             request,
@@ -158,10 +164,10 @@ impl<'a> Engine<'a> {
             workspace,
             tools: Tools::new(plan, ports, workspace, scratch, attempts),
             attempts,
-            made: plan.actions.iter().map(|_| RwLock::default()).collect(),
+            made: plan.iter().map(|(id, _)| RwLock::new(given(id))).collect(),
             empty_log: OnceLock::new(),
             services,
-            deadline: request.bound().map(|bound| ports.clock.elapsed() + bound),
+            deadline: request.bound().map(|bound| before.begun.unwrap_or_else(|| ports.clock.elapsed()) + bound),
             fitting: Fitting::default(),
             serving: Mutex::default(),
         }
@@ -207,6 +213,31 @@ impl<'a> Engine<'a> {
     /// The isolation that a result of this action must have been made under.
     pub(super) fn wanted(&self, action: &Action) -> Isolation {
         action.spec.isolation.max(self.request.isolation)
+    }
+
+    /// The result that an action had, with the sizes of its outputs and whether something above it was
+    /// executed, if all it takes in came out as it was: its key is then the same, and need not be computed.
+    pub(super) fn unchanged(&self, id: ActionId) -> Option<(&'a Known, Vec<u64>, bool)> {
+        let before = &self.request.before;
+        if before.changed.contains(&id) {
+            return None;
+        }
+        let known = before.known.get(&id)?;
+        let mut fresh = false;
+        for producer in producers(self.plan, id) {
+            let made = self.made(producer)?;
+            if before.known.get(&producer)?.outputs != *made.outputs {
+                return None;
+            }
+            fresh |= made.fresh;
+        }
+        if self.ports.history.latest_key(&self.plan.action(id).addr) != Some(known.key) {
+            return None;
+        }
+        // What the store has lost is for the look-up to find out, and to heal.
+        let sizes = known.outputs.iter().map(|output| self.levels.check(&output.entry).ok()).collect::<Option<_>>()?;
+        self.set_made(id, known.outputs.clone(), fresh);
+        Some((known, sizes, fresh))
     }
 
     /// Computes the key of an action whose producers are done, and looks for a result.

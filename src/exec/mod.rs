@@ -21,6 +21,7 @@ mod hygiene;
 mod inputs;
 mod judge;
 mod junit;
+mod known;
 mod levels;
 mod lookup;
 mod outputs;
@@ -53,6 +54,7 @@ pub use check::unfit;
 pub use code::CODES;
 pub use error::{Error, Failure, FailureClass};
 pub use forecast::{ActionForecast, Cost, Expense, Forecast, Prospect, forecast};
+pub use known::{Before, Known, Part, is_there};
 pub use parallel::{
     Agent, Merged, Metrics, PROMPT, ParallelResult, RunPolicy, TaskResult, TaskSpec, TaskStatus, run_graph,
     run_parallel,
@@ -63,7 +65,7 @@ pub use ports::{
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
-pub use run::{Request, execute};
+pub use run::{Leavings, Request, execute, execute_in_parts};
 pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
 pub use shell::{Announce, VisitRunner};
 pub use tools::{interpreter_of, look_up};

@@ -73,6 +73,8 @@ pub struct Seen {
     pub folders: BTreeMap<String, FileMeta>,
     /// Paths of the workspace that were looked for and not there.
     pub absent: BTreeSet<String>,
+    /// The files that patterns match, where that is not one file of the pattern's own name.
+    pub patterns: BTreeMap<String, Vec<RelPath>>,
     /// Executables by the names of their tools in the plan.
     pub programs: BTreeMap<String, PathBuf>,
 }
@@ -111,6 +113,9 @@ pub struct RunReport {
     pub cancelled: bool,
     /// The actions that the targets need, in address order.
     pub actions: Vec<ActionReport>,
+    /// How many more the targets need, that were not looked at as nothing they depend on changed since the run
+    /// before. They count as cached.
+    pub unchanged: u64,
     /// The services that these actions use, by name.
     pub services: Vec<ServiceReport>,
     /// The tools that were looked at, by their names in the plan.
@@ -122,6 +127,27 @@ pub struct RunReport {
 impl RunReport {
     /// The version of the written form.
     pub const VERSION: u32 = 1;
+
+    /// What came of two parts of one run, the second after the first.
+    pub(super) fn and(mut self, later: Self) -> Self {
+        self.actions.extend(later.actions);
+        self.actions.sort_by(|a, b| a.addr.cmp(&b.addr));
+        self.services.extend(later.services);
+        self.tools.extend(later.tools);
+        self.seen.files.extend(later.seen.files);
+        self.seen.folders.extend(later.seen.folders);
+        self.seen.absent.extend(later.seen.absent);
+        self.seen.patterns.extend(later.seen.patterns);
+        self.seen.programs.extend(later.seen.programs);
+        let more = later.counts;
+        self.counts.ran += more.ran;
+        self.counts.cached += more.cached;
+        self.counts.cut_off += more.cut_off;
+        self.counts.failed += more.failed;
+        self.counts.skipped += more.skipped;
+        self.cancelled |= later.cancelled;
+        self
+    }
 
     /// What decides the exit status; `None` if all went well. A cancelled run is not judged here:
     /// only the front knows by which signal it was stopped.
@@ -184,6 +210,9 @@ impl RunReport {
             "cancelled": self.cancelled,
             "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
         });
+        if self.unchanged > 0 {
+            report["unchanged"] = json!(self.unchanged);
+        }
         if let Some(spent) = self.spent() {
             report["spent"] = json!(spent);
         }

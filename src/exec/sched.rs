@@ -121,8 +121,13 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    /// The actions that the targets need, all of them waiting or ready.
-    pub(super) fn new(plan: &Plan, targets: &[ActionId], pools: Pools) -> Result<Self, Error> {
+    /// The actions that the targets need, all of them waiting or ready; without those that are given.
+    pub(super) fn new(
+        plan: &Plan,
+        targets: &[ActionId],
+        given: &BTreeSet<ActionId>,
+        pools: Pools,
+    ) -> Result<Self, Error> {
         let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
         let mut open: Vec<u32> = targets.iter().map(|id| id.0).collect();
         let mut edges = Vec::new();
@@ -135,7 +140,8 @@ impl Scheduler {
             let Some(action) = plan.actions.get(id as usize) else {
                 return Err(Error::Plan(format!("there is no action {id}")));
             };
-            let dependencies = action.dependencies();
+            let mut dependencies = action.dependencies();
+            dependencies.retain(|dependency| !given.contains(dependency));
             let missing = dependencies.len() as u32;
             let next = kinds.len();
             let queue = *kinds.entry(pools.needs(action)?).or_insert(next);
@@ -484,6 +490,11 @@ impl Scheduler {
 
     /// An action cannot go on as the store lost what `producer` made: that is made again first.
     pub(super) fn rewind(&mut self, plan: &Plan, id: ActionId, producer: ActionId, lost: Lost) -> Result<Skips, Error> {
+        if !self.nodes.contains_key(&producer.0) {
+            // It was given, and is not part of this run: only a run of the whole plan can make it again.
+            let addr = plan.action(producer).addr.clone();
+            return Err(Error::StoreLoses { addr, digest: lost.digest });
+        }
         match self.node(producer.0).state {
             State::Done(Outcome::Failed | Outcome::Skipped) => {
                 let reason = Reason::ProducerFailed { addr: plan.action(producer).addr.clone() };

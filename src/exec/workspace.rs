@@ -66,6 +66,7 @@ struct Metas {
     files: BTreeMap<String, FileMeta>,
     folders: BTreeMap<String, FileMeta>,
     absent: BTreeSet<String>,
+    patterns: BTreeMap<String, Vec<RelPath>>,
 }
 
 fn cell<T>(cells: &Cells<T>, key: &str) -> Cell<T> {
@@ -135,6 +136,12 @@ impl Workspace {
         if paths.is_empty() {
             return Ok(None);
         }
+        let is_itself = paths.len() == 1 && paths.keys().all(|path| path.as_str() == pattern);
+        if !is_itself {
+            self.note(|metas| {
+                metas.patterns.insert(pattern.to_owned(), paths.keys().cloned().collect());
+            });
+        }
         levels.add_paths(&paths).map(Some).map_err(Shared::Input)
     }
 
@@ -150,6 +157,7 @@ impl Workspace {
             files: files.collect(),
             folders: metas.folders.clone(),
             absent: metas.absent.clone(),
+            patterns: metas.patterns.clone(),
             programs: BTreeMap::new(),
         }
     }

@@ -9,12 +9,14 @@
 //!
 //! A request that the memo answers executes nothing, so it leaves no journal.
 //!
-//! Layout, little-endian: magic, then `written` (i64 nanoseconds), counts of actions (u64), outputs
-//! shown (u32 count, then texts), entries (u32 count, then each: kind u8, path text, and for what
-//! exists dev u64, ino u64, size u64, mtime i64, ctime i64, mode u32, digest 32 bytes), then the BLAKE3
-//! of all before. A text is its length (u32) and bytes.
+//! Where only files that actions read, or outputs in their places, are otherwise, what is behind these is
+//! looked at alone: see `behind`. Leaves out the files themselves: see `file` and `graph`.
 
-use std::collections::BTreeSet;
+mod file;
+mod graph;
+mod parts;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -25,12 +27,18 @@ use crate::event::Outcome;
 use crate::exec::{FileMeta, RunReport};
 use crate::lang::{LOCK_FILE, VENDOR};
 use crate::ops::Error;
+use crate::ops::memo::file::{Entry, Kind, Memo, NO_DIGEST, NOTHING, Part, graph_file};
+use crate::ops::memo::graph::{Placed, write_graph};
 use crate::ops::package_store::is_part_of_package;
 use crate::ops::workspace::Workspace;
-use crate::plan::{ActionKind, Class, Plan};
+use crate::plan::{ActionId, ActionKind, Class, Plan};
 use crate::store::FileStat;
 
-const MAGIC: &[u8] = b"partita memo 1\n";
+pub(super) use graph::{Section, Site};
+pub use parts::Behind;
+pub(super) use parts::{Ended, Misplaced, Second};
+
+use graph::Graph;
 
 /// Paths at most this many are looked at on one thread.
 const ONE_THREAD: usize = 2_000;
@@ -76,60 +84,124 @@ pub struct MemoAnswer {
     pub outputs: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// A file whose content has a digest.
-    Content,
-    /// A folder, or a file that is known by its metadata alone.
-    Meta,
-    /// Nothing.
-    Absent,
+/// What came of asking the memo.
+pub(super) enum Recalled {
+    /// All of it stands.
+    Answer(MemoAnswer),
+    /// All of it stands but for some sources and outputs.
+    Behind(Box<Behind>),
+    /// It has to be run.
+    Nothing,
 }
 
-struct Entry {
-    kind: Kind,
-    path: String,
-    stat: FileStat,
-    digest: Digest,
+/// What a look at entries found.
+#[derive(Default)]
+struct Look {
+    /// Entries whose content was compared, with the metadata they have now.
+    compared: Vec<(u32, FileStat)>,
+    /// Entries that are not as they were.
+    changed: Vec<u32>,
 }
 
-const NOTHING: FileStat = FileStat { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0, mode: 0 };
-
-/// The answer to a request, if the memo has one that still stands.
-pub(super) fn recall(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Option<MemoAnswer> {
-    let file = key.file(state);
-    let now = clock.now();
-    let mut memo = Memo::decode(&std::fs::read(&file).ok()?)?;
-    let dir = open_dir(root)?;
-    let written = memo.written;
-    let look = |entries: &mut [Entry]| -> Option<bool> {
-        let mut compared = false;
-        for entry in entries {
-            if let Standing::Compared(stat) = stands(&dir, entry, written)? {
-                entry.stat = stat;
-                compared = true;
-            }
+/// Looks at entries, the first of which has a number. `None` if the ground is not as it was.
+fn look(dir: &OwnedFd, entries: &[Entry], first: usize, memo: &Memo) -> Option<Look> {
+    let mut found = Look::default();
+    let mut near = Near { dir, fd: None, prefix: "" };
+    for (number, entry) in entries.iter().enumerate() {
+        let at = (first + number) as u32;
+        let (fd, path) = near.to(&entry.path, entries.get(number + 1).map_or("", |next| next.path.as_str()));
+        match stands(fd, path, entry, memo.written) {
+            Some(Standing::Told) => {}
+            Some(Standing::Compared(stat)) => found.compared.push((at, stat)),
+            None if memo.graph.is_none() || entry.part == Part::Ground => return None,
+            None if entry.part == Part::Source && !is_file(dir, entry) => return None,
+            None => found.changed.push(at),
         }
-        Some(compared)
-    };
-    let compared = if memo.entries.len() <= ONE_THREAD {
-        look(&mut memo.entries)?
+    }
+    Some(found)
+}
+
+/// Where entries are looked at from: a folder that many of them lie in is found once.
+struct Near<'a> {
+    dir: &'a OwnedFd,
+    fd: Option<OwnedFd>,
+    /// The way from `dir` to `fd`, with a `/` at the end.
+    prefix: &'a str,
+}
+
+impl<'a> Near<'a> {
+    /// Bytes of the way that are worth opening a folder.
+    const WORTH: usize = 6;
+
+    fn to(&mut self, path: &'a str, next: &str) -> (&OwnedFd, &'a str) {
+        let same = path.bytes().zip(next.bytes()).take_while(|(a, b)| a == b).count();
+        let common = path.as_bytes()[..same].iter().rposition(|byte| *byte == b'/').map_or(0, |cut| cut + 1);
+        let is_below = self.fd.is_some() && path.starts_with(self.prefix);
+        let known = if is_below { self.prefix.len() } else { 0 };
+        if common >= known + Self::WORTH {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            self.fd = rustix::fs::openat(self.dir.as_fd(), &path[..common], flags, Mode::empty()).ok();
+            self.prefix = &path[..common];
+        }
+        match &self.fd {
+            Some(fd) if path.starts_with(self.prefix) => (fd, &path[self.prefix.len()..]),
+            _ => (self.dir, path),
+        }
+    }
+}
+
+/// Whether there is a file where there was one. What else may be there means something else to a pattern.
+fn is_file(dir: &OwnedFd, entry: &Entry) -> bool {
+    let found = rustix::fs::statat(dir.as_fd(), entry.path.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+    found.is_ok_and(|stat| stat.st_mode & 0o170_000 == 0o100_000)
+}
+
+/// The answer to a request, if the memo has one that still stands, or what of it does.
+pub(super) fn recall(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Recalled {
+    recall_now(state, root, key, clock).unwrap_or(Recalled::Nothing)
+}
+
+fn recall_now(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Option<Recalled> {
+    let file = key.file(state);
+    let looked = clock.now().0;
+    let mut memo = Memo::read(&file)?;
+    let dir = open_dir(root)?;
+    let found = if memo.entries.len() <= ONE_THREAD {
+        look(&dir, &memo.entries, 0, &memo)?
     } else {
         let middle = memo.entries.len() / 2;
-        let (left, right) = memo.entries.split_at_mut(middle);
+        let (left, right) = memo.entries.split_at(middle);
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| look(right));
-            let mine = look(left);
-            Some(other.join().ok()?? | mine?)
+            let other = scope.spawn(|| look(&dir, right, middle, &memo));
+            let mut mine = look(&dir, left, 0, &memo)?;
+            let other = other.join().ok()??;
+            mine.compared.extend(other.compared);
+            mine.changed.extend(other.changed);
+            Some(mine)
         })?
     };
-    if compared {
+    let is_compared = !found.compared.is_empty();
+    for (at, stat) in found.compared {
+        let digest = memo.entries[at as usize].digest;
+        if memo.entries[at as usize].stat != stat {
+            memo.set(at, stat, digest);
+        }
+    }
+    if !found.changed.is_empty() {
+        let graph = Graph::read(&graph_file(&file), memo.graph?)?;
+        let changed: BTreeSet<u32> = found.changed.into_iter().collect();
+        let is_source = |at: &u32| memo.entries[*at as usize].part == Part::Source;
+        let sources = changed.iter().copied().filter(is_source).collect();
+        let readers = graph.readers(&sources)?;
+        return Some(Recalled::Behind(Box::new(Behind { file, memo, graph, changed, readers, looked })));
+    }
+    if is_compared {
         // What was compared now need not be compared again: from here on its times tell. That this
         // cannot be written only means that it is compared again.
-        memo.written = now.0;
-        let _ = write(&file, &memo);
+        memo.written = looked;
+        let _ = memo.keep(&file);
     }
-    Some(memo.answer())
+    Some(Recalled::Answer(memo.answer()))
 }
 
 /// How an entry stands.
@@ -141,9 +213,9 @@ enum Standing {
     Compared(FileStat),
 }
 
-/// Whether what an entry describes is as it was; `None` if not.
-fn stands(dir: &OwnedFd, entry: &Entry, written: i64) -> Option<Standing> {
-    let found = rustix::fs::statat(dir.as_fd(), entry.path.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+/// Whether what an entry describes is as it was; `None` if not. `path` leads to it from `dir`.
+fn stands(dir: &OwnedFd, path: &str, entry: &Entry, written: i64) -> Option<Standing> {
+    let found = rustix::fs::statat(dir.as_fd(), path, AtFlags::SYMLINK_NOFOLLOW);
     match (entry.kind, found) {
         (Kind::Absent, Err(_)) => Some(Standing::Told),
         (Kind::Absent, Ok(_)) | (_, Err(_)) => None,
@@ -152,12 +224,16 @@ fn stands(dir: &OwnedFd, entry: &Entry, written: i64) -> Option<Standing> {
             if stat == entry.stat && stat.is_settled(Timestamp(written)) {
                 return Some(Standing::Told);
             }
+            if kind == Kind::List && stat.mode == entry.stat.mode {
+                // What is written in place of a file changes its folder, and not the names in it.
+                let same = listing(dir, path)? == entry.digest;
+                return same.then_some(Standing::Compared(stat));
+            }
             // A file that was only touched holds what it held; a folder may hold something else.
-            if kind == Kind::Meta || stat.size != entry.stat.size || stat.mode != entry.stat.mode {
+            if kind != Kind::Content || stat.size != entry.stat.size || stat.mode != entry.stat.mode {
                 return None;
             }
-            let file =
-                rustix::fs::openat(dir.as_fd(), entry.path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            let file = rustix::fs::openat(dir.as_fd(), path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
             let mut bytes = Vec::new();
             std::io::Read::read_to_end(&mut std::fs::File::from(file.ok()?), &mut bytes).ok()?;
             (Digest::of_blob(&bytes) == entry.digest).then_some(Standing::Compared(stat))
@@ -165,27 +241,95 @@ fn stands(dir: &OwnedFd, entry: &Entry, written: i64) -> Option<Standing> {
     }
 }
 
+/// The digest of the names in a folder, with what each is.
+fn listing(dir: &OwnedFd, path: &str) -> Option<Digest> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let folder = rustix::fs::openat(dir.as_fd(), path, flags, Mode::empty()).ok()?;
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&folder).ok()? {
+        let entry = entry.ok()?;
+        let kind = match entry.file_type() {
+            rustix::fs::FileType::RegularFile => b'f',
+            rustix::fs::FileType::Directory => b'd',
+            rustix::fs::FileType::Symlink => b'l',
+            // Where a file system does not tell, the times of the folder have to.
+            rustix::fs::FileType::Unknown => return None,
+            _ => b's',
+        };
+        names.push([entry.file_name().to_bytes(), &[0, kind, 0]].concat());
+    }
+    names.sort_unstable();
+    Some(Digest::of_blob(&names.concat()))
+}
+
 /// Keeps what a run rested on, if it can be told by metadata. Called when outputs are in place.
 pub(super) fn remember(
     workspace: &Workspace,
     plan: &Plan,
     report: &RunReport,
-    outputs: &[(PathBuf, Option<Digest>)],
+    outputs: &[PlacedOutput],
     key: &MemoKey,
     environment: &Environment,
     clock: &dyn Clock,
 ) -> Result<(), Error> {
     // The moment is taken before anything is looked at: later changes must count as near to it.
     let written = clock.now().0;
-    let Some(entries) = collect(workspace, plan, report, outputs, environment) else { return Ok(()) };
-    let memo = Memo {
+    let Some(collected) = collect(workspace, plan, report, outputs, environment) else { return Ok(()) };
+    let file = key.file(&workspace.state);
+    let graph = keep_graph(&file, workspace, plan, report, &collected);
+    let mut memo = Memo {
         written,
         actions: report.actions.len() as u64,
-        outputs: outputs.iter().filter_map(|(path, _)| path.to_str().map(str::to_owned)).collect(),
-        entries,
+        graph,
+        outputs: outputs.iter().filter_map(|output| output.path.to_str().map(str::to_owned)).collect(),
+        known: BTreeMap::new(),
+        entries: collected.entries,
+        otherwise: BTreeSet::new(),
+        sum: None,
     };
-    let file = key.file(&workspace.state);
-    write(&file, &memo).map_err(Error::io("write", &file))
+    memo.keep(&file).map_err(Error::io("write", &file))
+}
+
+/// An output that was put in its place.
+pub(super) struct PlacedOutput {
+    /// Where.
+    pub(super) path: PathBuf,
+    /// The digest of a file.
+    pub(super) digest: Option<Digest>,
+    /// Its action in the plan.
+    pub(super) action: ActionId,
+    /// Which of the outputs in the report of the action.
+    pub(super) output: usize,
+}
+
+/// Writes the graph beside the memo. What does not fit is a request that is run as a whole.
+fn keep_graph(
+    file: &Path,
+    workspace: &Workspace,
+    plan: &Plan,
+    report: &RunReport,
+    collected: &Collected,
+) -> Option<Digest> {
+    let text = |path: &Path| path.to_str().map(str::to_owned);
+    let site = Site {
+        root: text(&workspace.root)?,
+        store: text(&workspace.store)?,
+        state: text(&workspace.state)?,
+        out: text(&workspace.out)?,
+        excluded: workspace.excluded.iter().map(|path| text(path)).collect::<Option<_>>()?,
+    };
+    let sources = report.seen.files.keys().zip(collected.sources.clone());
+    let entry_of: BTreeMap<&str, u32> = sources.map(|(path, at)| (path.as_str(), at)).collect();
+    write_graph(&graph_file(file), plan, report, site, collected.placed.clone(), &entry_of)
+}
+
+/// What a run rested on.
+struct Collected {
+    entries: Vec<Entry>,
+    /// The entries of the files that were read, in the order of the report.
+    sources: std::ops::Range<u32>,
+    /// The entries of outputs.
+    placed: Vec<Placed>,
 }
 
 /// Everything that a run rested on; `None` if something of it cannot be told by metadata.
@@ -193,9 +337,9 @@ fn collect(
     workspace: &Workspace,
     plan: &Plan,
     report: &RunReport,
-    outputs: &[(PathBuf, Option<Digest>)],
+    outputs: &[PlacedOutput],
     environment: &Environment,
-) -> Option<Vec<Entry>> {
+) -> Option<Collected> {
     let succeeded = |outcome| matches!(outcome, Outcome::Ran | Outcome::Cached | Outcome::CutOff);
     if !report.actions.iter().all(|action| succeeded(action.outcome)) {
         return None;
@@ -204,8 +348,7 @@ fn collect(
     if plan.actions.iter().any(|action| matches!(action.spec.kind, ActionKind::Approval(_))) {
         return None;
     }
-    let dir = open_dir(&workspace.root)?;
-    let mut list = List { dir, entries: Vec::new() };
+    let mut list = List::new(&workspace.root, Part::Ground)?;
     for (_, source) in workspace.compiled.program.sources.iter() {
         // What is not in the workspace is the program's own, or is pinned by the lock file, which is.
         if !source.name.starts_with('<') {
@@ -227,11 +370,15 @@ fn collect(
             list.absent(lock.to_str()?);
         }
     }
+    let first = list.entries.len() as u32;
+    list.part = Part::Source;
     for (path, (digest, meta)) in &report.seen.files {
         list.content(path.as_str(), *digest, Some(meta))?;
     }
+    let sources = first..list.entries.len() as u32;
+    list.part = Part::Ground;
     for (path, meta) in &report.seen.folders {
-        list.meta(if path.is_empty() { "." } else { path }, Some(meta))?;
+        list.names(if path.is_empty() { "." } else { path }, meta)?;
     }
     for path in &report.seen.absent {
         list.absent(path);
@@ -280,18 +427,31 @@ fn collect(
         }
     }
     list.content_of(workspace.store.join("format").to_str()?)?;
-    for (path, digest) in outputs {
-        list.output(path, *digest)?;
+    list.part = Part::Output;
+    let mut placed = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        let first = list.entries.len() as u32;
+        list.output(&output.path, output.digest)?;
+        let count = list.entries.len() as u32 - first;
+        placed.push(Placed { action: output.action.0, output: output.output as u32, first, count });
     }
-    Some(list.entries)
+    Some(Collected { entries: list.entries, sources, placed })
 }
 
 struct List {
     dir: OwnedFd,
+    /// The way to `dir`, with a `/` at the end: what lies below is named by the rest.
+    root: String,
+    part: Part,
     entries: Vec<Entry>,
 }
 
 impl List {
+    fn new(root: &Path, part: Part) -> Option<Self> {
+        let way = format!("{}/", root.to_str()?.trim_end_matches('/'));
+        Some(Self { dir: open_dir(root)?, root: way, part, entries: Vec::new() })
+    }
+
     fn stat(&self, path: &str) -> Option<FileStat> {
         rustix::fs::statat(self.dir.as_fd(), path, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| stat_of(&stat))
     }
@@ -303,7 +463,7 @@ impl List {
         if stat.mode & 0o170_000 != 0o100_000 || meta.is_some_and(|meta| !same(&stat, meta)) {
             return None;
         }
-        self.entries.push(Entry { kind: Kind::Content, path: path.to_owned(), stat, digest });
+        self.put(Kind::Content, path, stat, digest);
         Some(())
     }
 
@@ -317,13 +477,31 @@ impl List {
         if meta.is_some_and(|meta| !same(&stat, meta)) {
             return None;
         }
-        self.entries.push(Entry { kind: Kind::Meta, path: path.to_owned(), stat, digest: Digest::from_bytes([0; 32]) });
+        self.put(Kind::Meta, path, stat, NO_DIGEST);
         Some(())
     }
 
+    /// A folder that was listed, by the names in it; by its metadata alone if these cannot be told.
+    fn names(&mut self, path: &str, meta: &FileMeta) -> Option<()> {
+        let stat = self.stat(path)?;
+        let names = listing(&self.dir, path);
+        if !same(&stat, meta) || self.stat(path)? != stat {
+            return None;
+        }
+        match names {
+            Some(names) => self.put(Kind::List, path, stat, names),
+            None => self.put(Kind::Meta, path, stat, NO_DIGEST),
+        }
+        Some(())
+    }
+
+    fn put(&mut self, kind: Kind, path: &str, stat: FileStat, digest: Digest) {
+        let path = path.strip_prefix(&self.root).filter(|rest| !rest.is_empty()).unwrap_or(path).to_owned();
+        self.entries.push(Entry { kind, part: self.part, path, stat, digest });
+    }
+
     fn absent(&mut self, path: &str) {
-        let digest = Digest::from_bytes([0; 32]);
-        self.entries.push(Entry { kind: Kind::Absent, path: path.to_owned(), stat: NOTHING, digest });
+        self.put(Kind::Absent, path, NOTHING, NO_DIGEST);
     }
 
     /// An output in its place: a file, or a folder with all that is in it.
@@ -376,120 +554,9 @@ fn open_dir(path: &Path) -> Option<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-fn write(file: &Path, memo: &Memo) -> std::io::Result<()> {
-    let dir = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
-    std::io::Write::write_all(&mut temporary, &memo.encode())?;
-    temporary.persist(file).map_err(|error| error.error)?;
-    Ok(())
-}
-
-struct Memo {
-    written: i64,
-    actions: u64,
-    outputs: Vec<String>,
-    entries: Vec<Entry>,
-}
-
 impl Memo {
     fn answer(&self) -> MemoAnswer {
         MemoAnswer { actions: self.actions, outputs: self.outputs.iter().map(PathBuf::from).collect() }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        fn text(out: &mut Vec<u8>, text: &str) {
-            out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            out.extend_from_slice(text.as_bytes());
-        }
-        let mut out = Vec::with_capacity(self.entries.len() * 128 + 64);
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&self.written.to_le_bytes());
-        out.extend_from_slice(&self.actions.to_le_bytes());
-        out.extend_from_slice(&(self.outputs.len() as u32).to_le_bytes());
-        self.outputs.iter().for_each(|output| text(&mut out, output));
-        out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
-        for entry in &self.entries {
-            out.push(match entry.kind {
-                Kind::Content => 0,
-                Kind::Meta => 1,
-                Kind::Absent => 2,
-            });
-            text(&mut out, &entry.path);
-            if entry.kind != Kind::Absent {
-                let stat = &entry.stat;
-                for number in [stat.dev, stat.ino, stat.size, stat.mtime_ns as u64, stat.ctime_ns as u64] {
-                    out.extend_from_slice(&number.to_le_bytes());
-                }
-                out.extend_from_slice(&stat.mode.to_le_bytes());
-                out.extend_from_slice(entry.digest.as_bytes());
-            }
-        }
-        let sum = Digest::of_blob(&out);
-        out.extend_from_slice(sum.as_bytes());
-        out
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-        if Digest::of_blob(body).as_bytes() != sum {
-            return None;
-        }
-        let mut reader = Reader { rest: body.strip_prefix(MAGIC)? };
-        let written = reader.u64()? as i64;
-        let actions = reader.u64()?;
-        let count = reader.u32()?;
-        let outputs = (0..count).map(|_| reader.text()).collect::<Option<_>>()?;
-        let count = reader.u32()?;
-        let mut entries = Vec::with_capacity((count as usize).min(reader.rest.len() / 5));
-        for _ in 0..count {
-            let kind = match reader.take(1)?[0] {
-                0 => Kind::Content,
-                1 => Kind::Meta,
-                2 => Kind::Absent,
-                _ => return None,
-            };
-            let path = reader.text()?;
-            let mut entry = Entry { kind, path, stat: NOTHING, digest: Digest::from_bytes([0; 32]) };
-            if kind != Kind::Absent {
-                entry.stat = FileStat {
-                    dev: reader.u64()?,
-                    ino: reader.u64()?,
-                    size: reader.u64()?,
-                    mtime_ns: reader.u64()? as i64,
-                    ctime_ns: reader.u64()? as i64,
-                    mode: reader.u32()?,
-                };
-                entry.digest = Digest::from_bytes(reader.take(32)?.try_into().ok()?);
-            }
-            entries.push(entry);
-        }
-        reader.rest.is_empty().then_some(Self { written, actions, outputs, entries })
-    }
-}
-
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(count)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let length = self.u32()? as usize;
-        String::from_utf8(self.take(length)?.to_vec()).ok()
     }
 }
 
@@ -499,24 +566,38 @@ mod tests {
     use crate::base::SystemClock;
 
     fn memo_of(dir: &Path, file: &str) -> Memo {
-        let mut list = List { dir: open_dir(dir).unwrap(), entries: Vec::new() };
+        let mut list = List::new(dir, Part::Ground).unwrap();
         let digest = Digest::of_blob(&std::fs::read(dir.join(file)).unwrap());
         list.content(file, digest, None).unwrap();
         list.absent("missing");
-        Memo { written: i64::MAX, actions: 3, outputs: vec!["o".into()], entries: list.entries }
+        Memo {
+            written: i64::MAX,
+            actions: 3,
+            graph: None,
+            outputs: vec!["o".into()],
+            known: BTreeMap::new(),
+            entries: list.entries,
+            otherwise: BTreeSet::new(),
+            sum: None,
+        }
     }
 
     #[test]
-    fn round_trips_and_refuses_damage() {
+    fn a_folder_stands_while_its_names_do() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("a"), "x").unwrap();
-        let bytes = memo_of(dir.path(), "a").encode();
-        assert_eq!(Memo::decode(&bytes).unwrap().encode(), bytes);
-        for at in 0..bytes.len() {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 1;
-            assert!(Memo::decode(&damaged).is_none(), "byte {at}");
-        }
+        std::fs::create_dir(dir.path().join("in")).unwrap();
+        std::fs::write(dir.path().join("in/a"), "x").unwrap();
+        let fd = open_dir(dir.path()).unwrap();
+        let names = || listing(&fd, "in");
+        let before = names();
+        assert!(before.is_some());
+        std::fs::write(dir.path().join("in/b"), "x").unwrap();
+        assert_ne!(names(), before);
+        std::fs::rename(dir.path().join("in/b"), dir.path().join("in/a")).unwrap();
+        assert_eq!(names(), before);
+        std::fs::remove_file(dir.path().join("in/a")).unwrap();
+        std::fs::create_dir(dir.path().join("in/a")).unwrap();
+        assert_ne!(names(), before, "a folder in place of a file");
     }
 
     #[test]
@@ -526,7 +607,7 @@ mod tests {
         let memo = memo_of(dir.path(), "a");
         let fd = open_dir(dir.path()).unwrap();
         let all = |memo: &Memo, written| {
-            let told = |entry| Some(matches!(stands(&fd, entry, written)?, Standing::Told));
+            let told = |entry: &Entry| Some(matches!(stands(&fd, &entry.path, entry, written)?, Standing::Told));
             memo.entries.iter().try_fold(true, |all, entry| Some(told(entry)? & all))
         };
         assert_eq!(all(&memo, i64::MAX), Some(true));
@@ -546,6 +627,6 @@ mod tests {
     fn an_answer_needs_a_memo() {
         let dir = tempfile::tempdir().unwrap();
         let key = MemoKey::new(&["run"], &Environment::default());
-        assert_eq!(recall(dir.path(), dir.path(), &key, &SystemClock::new()), None);
+        assert!(matches!(recall(dir.path(), dir.path(), &key, &SystemClock::new()), Recalled::Nothing));
     }
 }

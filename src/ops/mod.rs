@@ -5,6 +5,7 @@ mod approve;
 mod attest;
 mod audit;
 mod backup;
+mod behind;
 mod bundles;
 mod check;
 mod contents;
@@ -65,6 +66,7 @@ pub use approve::{ApproveReply, ApproveRequest, Approved, approve};
 pub use attest::{Attest, attest_summary, attest_verified};
 pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
 pub use backup::{BackupReply, backup_state, restore_state};
+pub use behind::run_behind;
 pub use bundles::{
     BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, VerifyRequest, default_dir, find_archive, make,
     verify, verify_made,
@@ -84,7 +86,7 @@ pub use keys::{
     DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, make_key_dir, open_signer, public_key,
     public_keys,
 };
-pub use memo::{MemoAnswer, MemoKey};
+pub use memo::{Behind, MemoAnswer, MemoKey};
 pub use package_store::PackageStore;
 pub use packages::{LockReply, LockRequest, SpecErrors, Vendored, lock, vendor};
 pub use places::{FailedAction, SpecPlace};
@@ -95,7 +97,7 @@ pub use recheck::Recheck;
 pub use rekey::{rekey_older_state, rekey_older_store, rekey_store};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
-pub use run::{Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
+pub use run::{Answer, Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
 pub use session::{Draft, Findings, Session};
 pub use shell::{ShellReply, shell};
 pub use testing::{TestReply, TestRequest, junit, test};

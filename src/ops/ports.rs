@@ -1,8 +1,10 @@
 //! The ports of the executor, filled: the local store, the history and the stat cache of a workspace.
 //! Leaves out what is done with them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::base::{ActionKey, Clock, Digest, Timestamp};
 use crate::event::{Event, Sink};
@@ -11,7 +13,7 @@ use crate::ops::Error;
 use crate::ops::rekey::{rekey_older_state, rekey_older_store};
 use crate::ops::workspace::make_state;
 use crate::plan::Rekeying;
-use crate::store::{FileStat, History, LatestRow, LocalStore, Notify, StatCache, StoreOptions};
+use crate::store::{Brief, FileStat, History, LatestRow, LocalStore, Notify, StatCache, StoreOptions};
 
 /// What a workspace keeps between runs, opened.
 pub struct Keep {
@@ -66,7 +68,7 @@ impl Keep {
         let snapshots = StatCache::load(&state.join("files.cache"));
         Ok(Self {
             store,
-            history: Arc::new(WorkspaceHistory { inner: history }),
+            history: Arc::new(WorkspaceHistory::new(history)),
             snapshots: Arc::new(WorkspaceSnapshots { inner: snapshots }),
             state: state.to_path_buf(),
         })
@@ -78,6 +80,28 @@ impl Keep {
 pub struct WorkspaceHistory {
     /// The history itself.
     pub inner: History,
+    /// How often it was asked.
+    asked: AtomicUsize,
+    /// Key, success and duration of every address, once that costs less than to ask for each.
+    brief: OnceLock<Option<Mutex<BTreeMap<String, Brief>>>>,
+}
+
+impl WorkspaceHistory {
+    /// Questions that are put one by one.
+    const ONE_BY_ONE: usize = 32;
+
+    fn new(inner: History) -> Self {
+        Self { inner, asked: AtomicUsize::new(0), brief: OnceLock::new() }
+    }
+
+    /// What is known of all addresses; `None` while few were asked for.
+    fn all(&self) -> Option<MutexGuard<'_, BTreeMap<String, Brief>>> {
+        if self.brief.get().is_none() && self.asked.fetch_add(1, Ordering::Relaxed) < Self::ONE_BY_ONE {
+            return None;
+        }
+        let all = self.brief.get_or_init(|| self.inner.brief().ok().map(Mutex::new)).as_ref()?;
+        Some(all.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 fn baseline(row: LatestRow) -> Baseline {
@@ -93,18 +117,31 @@ fn baseline(row: LatestRow) -> Baseline {
 
 impl HistoryPort for WorkspaceHistory {
     fn latest(&self, addr: &str) -> Option<Baseline> {
+        if self.all().is_some_and(|all| !all.contains_key(addr)) {
+            return None;
+        }
         self.inner.latest(addr).ok().flatten().map(baseline)
     }
 
     fn latest_key(&self, addr: &str) -> Option<ActionKey> {
+        if let Some(all) = self.all() {
+            return all.get(addr).filter(|brief| brief.outcome_ok).map(|brief| brief.key);
+        }
         self.inner.latest(addr).ok().flatten().filter(|row| row.outcome_ok).map(|row| row.key)
     }
 
     fn by_def(&self, def: Digest) -> Option<Baseline> {
+        if self.all().is_some_and(|all| all.is_empty()) {
+            return None;
+        }
         self.inner.by_def(def).ok().flatten().map(baseline)
     }
 
     fn record(&self, row: HistoryRow) {
+        if let Some(Some(all)) = self.brief.get() {
+            let brief = Brief { key: row.key, outcome_ok: row.ok, duration_ms: row.duration_ms };
+            all.lock().unwrap_or_else(PoisonError::into_inner).insert(row.addr.clone(), brief);
+        }
         let row = LatestRow {
             addr: row.addr,
             def: row.def,
@@ -123,6 +160,9 @@ impl HistoryPort for WorkspaceHistory {
     }
 
     fn expected_ms(&self, addr: &str) -> Option<u64> {
+        if let Some(all) = self.all() {
+            return all.get(addr).map(|brief| brief.duration_ms);
+        }
         self.inner.duration_ms(addr).ok().flatten()
     }
 }

@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Clock, Digest, Entry, Environment};
+use crate::base::{Clock, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
-use crate::exec::{CancelToken, Ports, Request, RunReport, SandboxRunner, execute};
+use crate::exec::{
+    Approver, CancelToken, Leavings, Part, Ports, Request, RunReport, SandboxRunner, Secrets, execute_in_parts,
+    is_there,
+};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, plan};
 use crate::ops::history::show_alive;
 use crate::ops::inventory::Inventories;
-use crate::ops::memo::{MemoKey, recall, remember};
+use crate::ops::memo::{Behind, MemoKey, PlacedOutput, Recalled, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
 use crate::ops::ports::{Keep, notices};
 use crate::ops::recheck::{Recheck, rechecked};
@@ -115,15 +118,35 @@ impl RunReply {
     }
 }
 
-/// Answers a request from memory, before anything is compiled: `None` if it has to be run. Only plain
-/// requests are answered: nothing forced, one graph, the state directory known without the specs.
+/// What memory has for a request, before anything is compiled.
+pub enum Answer {
+    /// All of it.
+    Known(RunReply),
+    /// All but what is behind some sources and outputs.
+    Behind(Box<Behind>),
+    /// Nothing: it has to be run.
+    Nothing,
+}
+
+/// Answers a request from memory, before anything is compiled. Only plain requests are answered: nothing forced,
+/// one graph, the state directory known without the specs.
 pub fn answer(
     locations: &Locations,
     targets: &[String],
     params: &BTreeMap<String, String>,
     options: &mut RunOptions,
     clock: &dyn Clock,
-) -> Option<RunReply> {
+) -> Answer {
+    answer_now(locations, targets, params, options, clock).unwrap_or(Answer::Nothing)
+}
+
+fn answer_now(
+    locations: &Locations,
+    targets: &[String],
+    params: &BTreeMap<String, String>,
+    options: &mut RunOptions,
+    clock: &dyn Clock,
+) -> Option<Answer> {
     let begun = clock.elapsed();
     if locations.environment.get(Environment::MEMO).is_some_and(|value| value == "off") {
         return None;
@@ -165,10 +188,14 @@ pub fn answer(
     let key = MemoKey::new(&parts, &locations.environment);
     let found = recall(&state, &dir, &key, clock);
     options.memo = Some(key);
-    let found = found?;
+    let found = match found {
+        Recalled::Answer(found) => found,
+        Recalled::Behind(behind) => return Some(Answer::Behind(behind)),
+        Recalled::Nothing => return None,
+    };
     let duration_ms = clock.elapsed().saturating_sub(begun).as_millis() as u64;
     let counts = Counts { cached: found.actions, ..Counts::default() };
-    Some(RunReply { outputs: found.outputs, counts, duration_ms, ..RunReply::default() })
+    Some(Answer::Known(RunReply { outputs: found.outputs, counts, duration_ms, ..RunReply::default() }))
 }
 
 /// Runs targets: graphs, or addresses in them.
@@ -250,39 +277,113 @@ fn run_once(
 ) -> Result<(), Error> {
     let plan = &planned.plan;
     let sources = &workspace.compiled.program.sources;
-    let id = uuid::Uuid::now_v7().simple().to_string();
     let target = targets.join(" ");
-    let notify = notices(&context.sink, &context.clock, &id);
-    let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notify)?;
-    let history = &keep.history.inner;
-    let _alive = show_alive(&workspace.state, &id)?;
-    history.start_run(&id, &target)?;
-    let journal = Arc::new(JournalSink::create(&workspace.state, &id, Arc::clone(&context.clock))?);
-    let request = Request {
-        target: target.clone(),
-        targets: chosen.actions.clone(),
-        excluded: [&workspace.store, &workspace.state, &workspace.out]
-            .into_iter()
-            .chain(&workspace.excluded)
-            .cloned()
-            .collect(),
+    let request = |id: &str| {
+        Ok(Request {
+            target: target.clone(),
+            targets: chosen.actions.clone(),
+            excluded: [&workspace.store, &workspace.state, &workspace.out]
+                .into_iter()
+                .chain(&workspace.excluded)
+                .cloned()
+                .collect(),
+            checked: rechecked(plan, chosen, &options.check, id)?,
+            ledger: ledger(workspace, plan)?,
+            done: forced(plan, &options.done)?,
+            cassette: Some(workspace.state.join("cassette")),
+            forced: forced(plan, &options.refresh)?,
+            ..requested(Arc::clone(plan), &workspace.root, &workspace.state, id, options)
+        })
+    };
+    let asked = Asked {
+        target: &target,
+        store: &workspace.store,
+        state: &workspace.state,
+        secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
+        approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
+        given: &[],
+    };
+    let Carried { report, keep, leavings } =
+        carry_out(asked, request, |_| None, options, context).map_err(|error| match error {
+            Error::Exec { error, .. } => {
+                let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
+                Error::Exec { error, place }
+            }
+            other => other,
+        })?;
+    let cas: Arc<dyn Cas> = keep.store.clone();
+    let mut outputs = Vec::new();
+    if options.materialize {
+        outputs = put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, options.jobs, &mut reply.outputs)?;
+    }
+    drop(leavings);
+    keep.snapshots.inner.save()?;
+    keep.store.flush()?;
+    if let Some(key) = &options.memo {
+        remember(workspace, plan, &report, &outputs, key, &context.environment, context.clock.as_ref())?;
+    }
+    reply.failures.extend(failed_actions(&report, &planned.expansion, sources));
+    add(&mut reply.counts, report.counts);
+    reply.duration_ms += report.duration_ms;
+    reply.reports.push(report);
+    Ok(())
+}
+
+/// What every request of a plan has in common.
+pub(super) fn requested(plan: Arc<Plan>, root: &Path, state: &Path, id: &str, options: &RunOptions) -> Request {
+    Request {
         jobs: NonZeroUsize::new(options.jobs),
         keep_going: options.keep_going,
         isolation: options.isolation,
         require_cached: options.require_cached,
-        checked: rechecked(plan, chosen, &options.check, &id)?,
-        ledger: ledger(workspace, plan)?,
-        done: forced(plan, &options.done)?,
-        cassette: Some(workspace.state.join("cassette")),
         replay_only: options.replay_only,
         timeout: options.timeout,
-        service_logs: Some(run_dir(&workspace.state, &id).join("services")),
-        forced: forced(plan, &options.refresh)?,
-        ..Request::new(Arc::clone(plan), &workspace.root, id.clone())
-    };
+        service_logs: Some(run_dir(state, id).join("services")),
+        ..Request::new(plan, root, id)
+    }
+}
+
+/// What is run, for whom and where.
+pub(super) struct Asked<'a> {
+    pub(super) target: &'a str,
+    pub(super) store: &'a Path,
+    pub(super) state: &'a Path,
+    pub(super) secrets: Arc<dyn Secrets>,
+    pub(super) approver: Arc<dyn Approver>,
+    /// What the store must have beforehand.
+    pub(super) given: &'a [Entry],
+}
+
+/// What came of it.
+pub(super) struct Carried {
+    pub(super) report: RunReport,
+    pub(super) keep: Keep,
+    /// Dropped when outputs are in their places.
+    pub(super) leavings: Leavings,
+}
+
+/// Carries a request out, and the parts that come next, with a journal, a report and a place in the history.
+pub(super) fn carry_out(
+    asked: Asked<'_>,
+    request: impl FnOnce(&str) -> Result<Request, Error>,
+    next: impl FnMut(&RunReport) -> Option<Part>,
+    options: &RunOptions,
+    context: &RunContext,
+) -> Result<Carried, Error> {
+    let Asked { target, store, state, secrets, approver, given } = asked;
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let notify = notices(&context.sink, &context.clock, &id);
+    let keep = Keep::open(store, state, &context.clock, &notify)?;
     let cas: Arc<dyn Cas> = keep.store.clone();
+    if !is_there(&cas, given) {
+        return Err(Error::Lost { path: store.to_owned() });
+    }
+    let history = &keep.history.inner;
+    let _alive = show_alive(state, &id)?;
+    history.start_run(&id, target)?;
+    let journal = Arc::new(JournalSink::create(state, &id, Arc::clone(&context.clock))?);
     let ports = Ports {
-        cas: Arc::clone(&cas),
+        cas: keep.store.clone(),
         claims: keep.store.clone(),
         history: keep.history.clone(),
         snapshots: keep.snapshots.clone(),
@@ -291,14 +392,14 @@ fn run_once(
         environment: context.environment.clone(),
         cancel: context.cancel.clone(),
         runner: Arc::new(runner(options.level, &context.environment)),
-        secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
-        approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
+        secrets,
+        approver,
         inventory: Arc::new(Inventories),
     };
-    let report = execute(request, ports).map_err(|error| {
-        let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
-        Error::Exec { error, place }
-    });
+    let leavings = Leavings::default();
+    let report = request(&id)
+        .map(|request| Request { leavings: Some(leavings.clone()), ..request })
+        .and_then(|request| execute_in_parts(request, ports, next).map_err(|error| Error::Exec { error, place: None }));
     let report = match report {
         Ok(report) => report,
         Err(error) => {
@@ -309,7 +410,7 @@ fn run_once(
         }
     };
     journal.finish()?;
-    let report_file = run_dir(&workspace.state, &id).join("report.json");
+    let report_file = run_dir(state, &id).join("report.json");
     write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
     let status = if report.cancelled {
         RunStatus::Cancelled
@@ -321,20 +422,7 @@ fn run_once(
         RunStatus::Succeeded
     };
     history.finish_run(&id, status, report.counts, report.duration_ms)?;
-    let mut outputs = Vec::new();
-    if options.materialize {
-        outputs = put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, &mut reply.outputs)?;
-    }
-    keep.snapshots.inner.save()?;
-    keep.store.flush()?;
-    if let Some(key) = &options.memo {
-        remember(workspace, plan, &report, &outputs, key, &context.environment, context.clock.as_ref())?;
-    }
-    reply.failures.extend(failed_actions(&report, &planned.expansion, sources));
-    add(&mut reply.counts, report.counts);
-    reply.duration_ms += report.duration_ms;
-    reply.reports.push(report);
-    Ok(())
+    Ok(Carried { report, keep, leavings })
 }
 
 /// The ledger of effects, where a plan has any.
@@ -436,26 +524,60 @@ fn put_outputs(
     report: &RunReport,
     cas: &dyn Cas,
     out: &Path,
+    jobs: usize,
     placed: &mut Vec<PathBuf>,
-) -> Result<Vec<(PathBuf, Option<Digest>)>, Error> {
+) -> Result<Vec<PlacedOutput>, Error> {
     let mut all = Vec::new();
+    let mut entries = Vec::new();
     for (id, name) in &chosen.outputs {
         let action = plan.action(*id);
         let Some(done) = report.action(&action.addr) else { continue };
         if !matches!(done.outcome, Outcome::Ran | Outcome::Cached | Outcome::CutOff) {
             continue;
         }
-        let Some(output) = done.outputs.iter().find(|output| output.name == *name) else { continue };
+        let Some(at) = done.outputs.iter().position(|output| output.name == *name) else { continue };
+        let output = &done.outputs[at];
         let dest = output.path.under(&out.join(&action.addr));
-        place(cas, &output.entry, &dest)?;
         let digest = match &output.entry {
             Entry::File { digest, .. } => Some(*digest),
             Entry::Dir { .. } | Entry::Symlink { .. } => None,
         };
+        entries.push(&output.entry);
         placed.push(dest.clone());
-        all.push((dest, digest));
+        all.push(PlacedOutput { path: dest, digest, action: *id, output: at });
     }
+    let items: Vec<(&Entry, &Path)> = entries.into_iter().zip(all.iter().map(|placed| placed.path.as_path())).collect();
+    place_all(cas, &items, jobs)?;
     Ok(all)
+}
+
+/// Puts outputs in their places, several at once where there are many.
+pub(super) fn place_all(cas: &dyn Cas, items: &[(&Entry, &Path)], jobs: usize) -> Result<(), Error> {
+    /// Outputs that are worth another thread.
+    const MANY: usize = 64;
+    /// Threads that a disk has any use for.
+    const THREADS: usize = 8;
+    let all = |items: &[(&Entry, &Path)]| items.iter().try_for_each(|(entry, dest)| place(cas, entry, dest));
+    let mut share = items.len().div_ceil(jobs.clamp(1, THREADS)).max(MANY);
+    if items.len() > share {
+        let mut dests: Vec<&Path> = items.iter().map(|(_, dest)| *dest).collect();
+        dests.sort_unstable();
+        if dests.windows(2).any(|pair| pair[1].starts_with(pair[0])) {
+            // One lies in the place of another: the last of them stays, as it does with one thread.
+            share = items.len();
+        }
+    }
+    let mut shares = items.chunks(share);
+    let mine = shares.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = shares.map(|items| scope.spawn(move || all(items))).collect();
+        let mut result = all(mine);
+        for thread in threads {
+            let other = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            result = result.and(other);
+        }
+        result
+    })
 }
 
 fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Digest, RelPath};
 pub use crate::lang::{PackageTerms, Rejected, Route, SecretTerms, TenantTerms, Terms};
 use crate::plan::{Approval, Automation, GateNote, GateSubject, HttpAsk, Predicate, Price, Sbom};
 
 /// Which action of a plan: its index in [`Plan::actions`], which is sorted by address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ActionId(pub u32);
 
 impl ActionId {
@@ -54,7 +56,7 @@ pub struct Schema {
 }
 
 /// How a graph is run as a whole. Nothing of it is keyed.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policies {
     /// Which of the actions that could start does.
     pub schedule: Schedule,
@@ -67,7 +69,7 @@ pub struct Policies {
 }
 
 /// Which of the actions that could start does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Schedule {
     /// The one with the longest way behind it.
     #[default]
@@ -93,7 +95,7 @@ impl Schedule {
 }
 
 /// What a failure means for what does not depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Cancel {
     /// Nothing else starts.
     Cascading,
@@ -183,7 +185,7 @@ impl Ready {
 }
 
 /// One action: what it is keyed by, and what it is not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     /// `graph/node/key…/step`. For people and alignment; never hashed into a key.
     pub addr: String,
@@ -198,11 +200,12 @@ pub struct Action {
     /// Actions that must have succeeded before, besides the producers of inputs. Order alone.
     pub after: Vec<ActionId>,
     /// How what it asks for is served: why it is this tool or agent. Not keyed.
+    #[serde(skip)]
     pub route: Option<Route>,
 }
 
 /// What an action is: everything that may change its result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionSpec {
     /// What is done.
     pub kind: ActionKind,
@@ -229,7 +232,7 @@ pub struct ActionSpec {
 }
 
 /// What an action does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActionKind {
     /// Starts a process.
     Exec {
@@ -304,7 +307,7 @@ impl ActionKind {
 }
 
 /// The value of a template variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RenderValue {
     /// A text known at compile time.
     Text(String),
@@ -317,7 +320,7 @@ pub enum RenderValue {
 }
 
 /// The class of an action (DESIGN section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Class {
     /// No network; cached.
     Pure,
@@ -364,7 +367,7 @@ impl Class {
 }
 
 /// How far an action is kept from the rest of the machine. Ordered: more is stronger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Isolation {
     /// Its own directory, exact environment and declared tools on `PATH`; nothing enforced.
     None,
@@ -389,7 +392,7 @@ impl Isolation {
 }
 
 /// Something staged before the action runs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Input {
     /// Where it is staged, below the action's directory. For a pattern of the workspace: unused,
     /// every matching file is staged at its own path.
@@ -399,7 +402,7 @@ pub struct Input {
 }
 
 /// Where an input comes from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum InputSource {
     /// Files of the workspace.
     Workspace {
@@ -420,7 +423,7 @@ pub enum InputSource {
 }
 
 /// What kind of thing an output is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum OutputKind {
     /// A regular file.
     File,
@@ -439,7 +442,7 @@ impl OutputKind {
 }
 
 /// Something an action must leave.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Output {
     /// The name others refer to it by.
     pub name: String,
@@ -454,7 +457,7 @@ pub struct Output {
 }
 
 /// A tool as declared: what its identity is and what it brings along.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
     /// The name in specs, with its namespace where it has one.
     pub name: String,
@@ -473,7 +476,7 @@ pub struct Tool {
 }
 
 /// Where the executable of a tool is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolExec {
     /// A program looked up on the caller's `PATH`.
     Lookup(String),
@@ -482,7 +485,7 @@ pub enum ToolExec {
 }
 
 /// What is not keyed: how to run it.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policy {
     /// The longest an attempt may take, in milliseconds.
     pub timeout_ms: Option<u64>,
@@ -503,7 +506,7 @@ pub struct Policy {
 }
 
 /// When and how often to try again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// How many times after the first.
     pub max: u32,
@@ -514,7 +517,7 @@ pub struct Retry {
 }
 
 /// Which failures are worth another try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RetryOn {
     /// Exit status 75 (`EX_TEMPFAIL`), death by a signal that was not ours, a process that could
     /// not be started for want of resources.
@@ -526,7 +529,7 @@ pub enum RetryOn {
 }
 
 /// How long to wait before another try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backoff {
     /// Always this many milliseconds.
     Fixed(u64),
@@ -535,7 +538,7 @@ pub enum Backoff {
 }
 
 /// A share of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ResourceNeed {
     /// The pool.
     pub pool: String,

@@ -1,10 +1,12 @@
 //! Gates as the plan holds them: what is read, what must hold, who must approve. Leaves out reading
 //! (`exec`) and how they are declared (`lang`).
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Digest, RelPath, Value};
 
 /// How a subject of a gate is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reads {
     /// A file, which may be text.
     File,
@@ -35,7 +37,7 @@ impl Reads {
 }
 
 /// Something a gate looks at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GateSubject {
     /// The parameter.
     pub name: String,
@@ -46,7 +48,7 @@ pub struct GateSubject {
 }
 
 /// How two values are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GateOp {
     /// Equal.
     Eq,
@@ -87,7 +89,7 @@ impl GateOp {
 }
 
 /// What a value is compared with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum GateValue {
     /// A decimal number as written; sizes in bytes and durations in milliseconds too.
     Number(String),
@@ -109,7 +111,7 @@ impl GateValue {
 }
 
 /// Something that must hold.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Predicate {
     /// What stands at a path compares so with a value.
     Test {
@@ -165,7 +167,7 @@ impl Predicate {
 }
 
 /// What sort of assurance a gate gives, which decides the exit status of its failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Concern {
     /// Tests: 10.
     Tests,
@@ -193,7 +195,7 @@ impl Concern {
 }
 
 /// What an action that decides is known by: unkeyed, as it changes no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateNote {
     /// The gate's name in specs.
     pub name: String,
@@ -206,7 +208,7 @@ pub struct GateNote {
 }
 
 /// Somebody who may approve.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Approver {
     /// Who.
     pub name: String,
@@ -217,7 +219,7 @@ pub struct Approver {
 }
 
 /// The consent of people that must be on record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// The group of those who may give it.
     pub group: String,
@@ -279,7 +281,7 @@ impl Approval {
 }
 
 /// How much of a node starts by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Automation {
     /// Only when a person has named it.
     Manual,

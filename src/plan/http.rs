@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{RelPath, Value};
 
 /// How an API is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Vendor {
     /// Messages, as Anthropic has them.
     Anthropic,
@@ -31,7 +33,7 @@ impl Vendor {
 }
 
 /// What an API is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpAsk {
     /// Where: the whole address.
     pub url: String,
@@ -58,7 +60,7 @@ pub struct HttpAsk {
 }
 
 /// What tokens cost, in micro-dollars for so many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// Of what is given.
     pub input: u64,

@@ -1,10 +1,12 @@
 //! The inventory of a bundle as an action: which files the bundle will hold, under which name, and in
 //! which format it is told. Leaves out the document itself, which a port makes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{RelPath, Value};
 
 /// What the inventory of a bundle is made from, besides its inputs and tools.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sbom {
     /// The bundle.
     pub bundle: String,
@@ -21,7 +23,7 @@ pub struct Sbom {
 }
 
 /// A file or folder of a bundle.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SbomFile {
     /// Its path in the bundle.
     pub to: RelPath,

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{ActionKey, Digest, Entry, ErrorKind, Tree};
 
 /// What a read found.
@@ -68,7 +70,7 @@ pub trait Cas: Send + Sync {
 }
 
 /// An output as a claim names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimOutput {
     /// The output's name.
     pub name: String,

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Digest, Hasher, Timestamp};
 use crate::store::Error;
 use crate::store::layout::io_error;
@@ -35,7 +37,7 @@ const COARSE_NS: i64 = 2_000_000_000;
 const SAVES_UNUSED: u8 = 16;
 
 /// What of a stat tells one state of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStat {
     /// The device.
     pub dev: u64,

@@ -15,7 +15,8 @@ from measure import Failed
 class Partita:
     """A workspace with a store and a state directory of its own."""
 
-    def __init__(self, program, stopwatch, folder, graph, jobs):
+    def __init__(self, program, stopwatch, folder, graph, jobs, level="none"):
+        self.level = level
         self.program, self.stopwatch, self.folder, self.graph, self.jobs = program, stopwatch, folder, graph, jobs
         self.store, self.state = folder.with_name(folder.name + "-store"), folder.with_name(folder.name + "-state")
         self.seed = folder.with_name(folder.name + "-seed")
@@ -23,7 +24,7 @@ class Partita:
     def command(self, *targets):
         return [
             self.program, "-C", self.folder, "--store", self.store, "--state", self.state, "-j", self.jobs,
-            "--progress", "none", "run", "--isolation", "none", *targets,
+            "--progress", "none", "run", "--isolation", self.level, *targets,
         ]
 
     def keep_as_seed(self):

@@ -11,6 +11,7 @@
 mod acceptance;
 mod approve;
 mod badinput;
+mod behind;
 mod book;
 mod bundle;
 mod cli;

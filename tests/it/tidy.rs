@@ -64,7 +64,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("p256", &["bundle"]),
     ("petgraph", &["plan", "lang"]),
     ("pkcs8", &["bundle"]),
-    ("postcard", &["lang"]),
+    ("postcard", &["lang", "plan", "ops"]),
     ("quick_xml", &["exec", "ops"]),
     ("regex", &["lang", "exec"]),
     ("rusqlite", &["store"]),

@@ -113,6 +113,20 @@ impl Run<'_> {
         self.skip(skips);
     }
 
+    /// What failed in a part before this one counts as it did then.
+    pub(super) fn begin_with_failures(&self) {
+        let request = self.engine.request;
+        for (id, (outcome, reason)) in &request.before.failed {
+            let mut shared = self.lock();
+            if *outcome == Outcome::Failed && !self.goes_on() {
+                shared.scheduler.stop();
+            }
+            let skips = shared.scheduler.fail(self.engine.plan, *id, Outcome::Skipped, reason);
+            drop(shared);
+            self.skip(skips);
+        }
+    }
+
     /// Tells of actions that are not tried.
     pub(super) fn skip(&self, skips: Skips) {
         for (id, reason) in skips {

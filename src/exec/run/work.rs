@@ -126,6 +126,7 @@ impl Run<'_> {
             Task::Resolve { id, .. } if matches!(self.engine.plan.action(id).spec.kind, ActionKind::Approval(_)) => {
                 self.ask(id);
             }
+            Task::Resolve { id, again: None } if self.is_unchanged(id) => {}
             Task::Resolve { id, again } => match self.engine.resolve(id, again) {
                 Ok(Resolution::Hit(hit)) => self.hit(id, *hit),
                 Ok(Resolution::Miss(prepared)) => self.miss(id, prepared),
@@ -167,6 +168,27 @@ impl Run<'_> {
                 self.end_badly(id, None, Outcome::Skipped, Reason::ApprovalMissing, Some(failure), None);
             }
         }
+    }
+
+    /// Ends an action with the result that it had, if nothing it takes in changed.
+    fn is_unchanged(&self, id: ActionId) -> bool {
+        let Some((known, sizes, fresh)) = self.engine.unchanged(id) else { return false };
+        let action = self.engine.plan.action(id);
+        let report = ActionReport {
+            addr: action.addr.clone(),
+            outcome: if fresh { Outcome::CutOff } else { Outcome::Cached },
+            reason: Reason::SameKey,
+            key: Some(known.key),
+            duration_ms: 0,
+            attempts: 0,
+            outputs: outputs_of(action, known.outputs.clone(), sizes),
+            failure: None,
+            logs: known.logs,
+            spent: None,
+            check: None,
+        };
+        self.succeed(id, report);
+        true
     }
 
     fn hit(&self, id: ActionId, hit: Hit) {

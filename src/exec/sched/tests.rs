@@ -44,7 +44,7 @@ fn plan(actions: Vec<Action>) -> Plan {
 
 fn scheduler(plan: &Plan, cpus: u64) -> Result<Scheduler, Error> {
     let targets: Vec<ActionId> = plan.iter().map(|(id, _)| id).collect();
-    Scheduler::new(plan, &targets, Pools::new(plan, cpus, 1 << 30))
+    Scheduler::new(plan, &targets, &std::collections::BTreeSet::new(), Pools::new(plan, cpus, 1 << 30))
 }
 
 const NOW: Duration = Duration::ZERO;
