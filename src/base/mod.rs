@@ -6,6 +6,8 @@ mod canon;
 mod clock;
 mod decimal;
 mod digest;
+#[cfg(test)]
+mod drawn;
 mod env;
 mod kind;
 mod limits;
@@ -15,6 +17,9 @@ mod slug;
 mod tree;
 mod units;
 mod version;
+
+#[cfg(test)]
+pub(crate) use drawn::{drawn, permitted};
 
 pub use address::{Address, addresses, fill_addresses};
 pub use canon::{

@@ -56,6 +56,8 @@ pub enum FailureClass {
     Gate(Concern),
     /// People have not consented.
     Approval,
+    /// It may cost more than is left.
+    Budget,
 }
 
 impl FailureClass {
@@ -82,6 +84,7 @@ impl FailureClass {
             Self::Unknown => "unknown",
             Self::NotRecorded => "not-recorded",
             Self::Http { .. } => "http",
+            Self::Budget => "budget",
         }
     }
 
@@ -99,7 +102,7 @@ impl FailureClass {
             Self::Unkillable => "E0208",
             Self::Output => "E0209",
             Self::Digest => "E0210",
-            Self::Schema => "E0220",
+            Self::Schema => "E0221",
             Self::Content => "E0211",
             Self::Terminal => "E0212",
             Self::Service => "E0213",
@@ -108,6 +111,7 @@ impl FailureClass {
             Self::Unknown => "E0214",
             Self::NotRecorded => "E0215",
             Self::Http { .. } => "E0219",
+            Self::Budget => "E0220",
         }
     }
 
@@ -160,6 +164,7 @@ impl Failure {
             FailureClass::Gate(Concern::Artifact) => ErrorKind::Artifact,
             FailureClass::Gate(Concern::Security) => ErrorKind::Security,
             FailureClass::Approval => ErrorKind::Approval,
+            FailureClass::Budget => ErrorKind::Budget,
             FailureClass::Unknown => ErrorKind::Approval,
             FailureClass::NotRecorded => ErrorKind::CheckFailed,
             _ => ErrorKind::ActionFailed,

@@ -57,7 +57,7 @@ fn a_document_that_fits_is_published_and_one_that_does_not_is_not() {
     workspace.write("document.json", r#"{"pass": "yes", "reasons": ["Small", "wrong", 3]}"#);
     let failed = workspace.run(&["run", "g"]).expect(1);
     failed
-        .says("error[E0220]: `g/audit/read` failed")
+        .says("error[E0221]: `g/audit/read` failed")
         .says("output `verdict` does not fit its schema at `/pass`: \"yes\" is not of type \"boolean\"")
         .says("(`schemas/verdict.json#/properties/pass/type`)")
         .says("at `/reasons/1`: ")
@@ -65,7 +65,7 @@ fn a_document_that_fits_is_published_and_one_that_does_not_is_not() {
         .says("--> partita.kdl:5:");
     assert!(!workspace.has("out/g/audit/read/verdict.json"), "what does not fit is not published");
     // It is no result: the next run makes it again, and what fits is known.
-    workspace.run(&["run", "g"]).expect(1).says("E0220");
+    workspace.run(&["run", "g"]).expect(1).says("E0221");
     workspace.write("document.json", FITS);
     let known = workspace.run(&["run", "g"]).ok();
     assert_eq!(known.counts()[0], 0, "{}", known.describe());
@@ -74,7 +74,7 @@ fn a_document_that_fits_is_published_and_one_that_does_not_is_not() {
         [("", "it is not JSON"), ("{", "it is not JSON"), ("[]", "does not fit its schema: [] is not of type")]
     {
         workspace.write("document.json", document);
-        workspace.run(&["run", "g"]).expect(1).says("E0220").says(says);
+        workspace.run(&["run", "g"]).expect(1).says("E0221").says(says);
     }
     let many: Vec<String> = (0..50).map(|n| format!("\"wrong{n}\"")).collect();
     workspace.write("document.json", format!(r#"{{"pass": true, "reasons": [{}]}}"#, many.join(",")));
@@ -189,7 +189,7 @@ graph g tenant=acme { node audit recipe=review }
     assert!(workspace.read("out/g/audit/read/verdict.json").contains("Told"), "it was given the schema");
     workspace.write("tools/agent.sh", agent.replace('@', "told"));
     let refused = workspace.run(&["run", "g"]).expect(1);
-    refused.says("E0220").says("at `/reasons/0`: \"told\" does not match");
+    refused.says("E0221").says("at `/reasons/0`: \"told\" does not match");
 }
 
 #[test]
@@ -211,6 +211,6 @@ fn no_schema_and_no_document_keeps_a_run_busy() {
     ] {
         let workspace = workspace(BY_PROPERTY, document);
         workspace.write("schemas/verdict.json", schema);
-        workspace.run(&["run", "g"]).expect(1).says("E0220").says("cannot be checked").says(why);
+        workspace.run(&["run", "g"]).expect(1).says("E0221").says("cannot be checked").says(why);
     }
 }
