@@ -38,6 +38,8 @@ pub enum Domain {
     Service,
     /// A lock file: all packages with all they rest on.
     Lock,
+    /// What a writer says of a result.
+    Claim,
 }
 
 impl Domain {
@@ -55,6 +57,7 @@ impl Domain {
             Self::Effect => "partita v1 effect",
             Self::Service => "partita v1 service",
             Self::Lock => "partita v1 lock",
+            Self::Claim => "partita v1 claim",
         }
     }
 }

@@ -57,6 +57,24 @@ impl Environment {
         name: "PARTITA_ISOLATION",
         doc: "the isolation that actions run under unless `--isolation` says: `full`, `landlock`, `none`",
     };
+    /// The key that signs results.
+    pub const WRITER: EnvVar =
+        EnvVar { name: "PARTITA_WRITER", doc: "the key of the workspace that signs what is recorded in the store" };
+    /// Whose results count.
+    pub const WRITERS: EnvVar = EnvVar {
+        name: "PARTITA_WRITERS",
+        doc: "a folder of public keys, `NAME.pub.pem`: only results that one of them signed count",
+    };
+    /// How many of them must agree.
+    pub const WRITERS_AGREE: EnvVar = EnvVar {
+        name: "PARTITA_WRITERS_AGREE",
+        doc: "how many of `PARTITA_WRITERS` must have signed the same result; 1 if unset",
+    };
+    /// Where results are recorded apart.
+    pub const OVERLAY: EnvVar = EnvVar {
+        name: "PARTITA_OVERLAY",
+        doc: "the overlay of the store that results are recorded in, and found in by nobody else",
+    };
     /// Log filter for developers.
     pub const LOG: EnvVar =
         EnvVar { name: "PARTITA_LOG", doc: "developer log filter on standard error, as `partita=debug`" };
@@ -100,6 +118,10 @@ impl Environment {
         Self::STATE,
         Self::MEMO,
         Self::ISOLATION,
+        Self::WRITER,
+        Self::WRITERS,
+        Self::WRITERS_AGREE,
+        Self::OVERLAY,
         Self::KEY_PASSPHRASE,
         Self::LOG,
         Self::NO_COLOR,

@@ -1,19 +1,25 @@
 //! Facts everything agrees on: digests and the canonical encoding, relative paths, trees,
-//! units, the clock, the environment and the limits. Leaves out every notion of the domain.
+//! units, JSON Schemas, the clock, the environment and the limits. Leaves out every notion of the domain.
 
 mod address;
 mod canon;
 mod clock;
 mod decimal;
 mod digest;
+#[cfg(test)]
+mod drawn;
 mod env;
 mod kind;
 mod limits;
 mod path;
+mod schema;
 mod slug;
 mod tree;
 mod units;
 mod version;
+
+#[cfg(test)]
+pub(crate) use drawn::{drawn, permitted};
 
 pub use address::{Address, addresses, fill_addresses};
 pub use canon::{
@@ -26,6 +32,7 @@ pub use env::{EnvVar, Environment, NETWORK_PASS};
 pub use kind::ErrorKind;
 pub use limits::Limits;
 pub use path::{PathError, RelPath};
+pub use schema::{JsonSchema, SchemaFault, SchemaFaults};
 pub use slug::slug;
 pub use tree::{Entry, Tree, TreeError};
 pub use units::{

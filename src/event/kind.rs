@@ -81,6 +81,16 @@ pub enum Reason {
     },
     /// The result was made under a weaker isolation.
     WeakerSandbox,
+    /// The result is on record, but not by a writer that counts here.
+    UntrustedWriter {
+        /// The writer, or where it was recorded.
+        writer: String,
+    },
+    /// The result is on record with a signature that is not of its writer.
+    BadSignature {
+        /// Who it says it is by.
+        writer: String,
+    },
     /// The result took longer than the timeout allows now.
     TimeoutTightened,
     /// The last try failed.
@@ -119,6 +129,13 @@ pub enum Reason {
     BreakerOpen {
         /// The tool.
         tool: String,
+    },
+    /// Not executed: it may cost more than is left of the budget.
+    BudgetSpent {
+        /// What it costs at most, in micro-dollars.
+        needed: u64,
+        /// What is left, in micro-dollars.
+        left: u64,
     },
     /// Not executed: the time of the run was up before it could start.
     RunTimeout,

@@ -126,4 +126,21 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "it used more than its `limits` allow: processes, memory, bytes or files",
         "Raise the limit where the action is declared, or have the action use less.",
     ),
+    (
+        "E0219",
+        "an API that serves an agent did not answer as it should",
+        "The message says what it answered, and the log of the action has all that was said. `retry` tries again where it \
+         was too busy.",
+    ),
+    (
+        "E0220",
+        "it may cost more than is left of the budget, so it was not started",
+        "Raise the `budget`, or choose cheaper providers. What was done is kept: the next run goes on from there.",
+    ),
+    (
+        "E0221",
+        "an output does not fit the JSON Schema it is declared with",
+        "The message says where in the document and by which part of the schema. Mend what makes it; that a schema was \
+         weakened shows in `partita diff`.",
+    ),
 ];

@@ -13,6 +13,8 @@ use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
+use crate::exec::explain::Failed;
+use crate::exec::fitting::Fitting;
 use crate::exec::inputs::{self, Produced};
 use crate::exec::judge::{judge, with_help, with_tail};
 use crate::exec::known::Known;
@@ -50,6 +52,8 @@ pub(super) struct Engine<'a> {
     services: Services,
     /// When the time of the run is up.
     pub(super) deadline: Option<Duration>,
+    /// The schemas of outputs.
+    fitting: Fitting,
     /// Services as they are keyed: found once, so that what runs is what was looked up.
     serving: Mutex<BTreeMap<String, Arc<Serving>>>,
 }
@@ -165,6 +169,7 @@ impl<'a> Engine<'a> {
             empty_log: OnceLock::new(),
             services,
             deadline: request.bound().map(|bound| before.begun.unwrap_or_else(|| ports.clock.elapsed()) + bound),
+            fitting: Fitting::default(),
             serving: Mutex::default(),
         }
     }
@@ -289,7 +294,7 @@ impl<'a> Engine<'a> {
             return Ok(Resolution::Miss(Arc::new(prepared)));
         }
         let claims = self.ports.claims.lookup(key)?;
-        match lookup::choose(action, self.wanted(action), claims, &self.levels)? {
+        match lookup::choose(action, self.wanted(action), claims, &*self.ports.writers, &self.levels)? {
             Looked::Hit(claim, sizes) => {
                 let same_key = self.ports.history.latest_key(&action.addr) == Some(key);
                 prepared.reason = if same_key { Reason::SameKey } else { Reason::KnownKey { run: claim.run.clone() } };
@@ -332,6 +337,8 @@ impl<'a> Engine<'a> {
                 created: at,
                 run: run.to_owned(),
                 addr: action.addr.clone(),
+                overlay: String::new(),
+                signed: None,
             })
         };
         match action.spec.class {
@@ -351,7 +358,9 @@ impl<'a> Engine<'a> {
             }
             Class::Record if !forced => {
                 let Some(cassette) = &self.request.cassette else { return Ok(None) };
-                if again.is_none() && !self.ports.claims.lookup(key)?.is_empty() {
+                let known = self.ports.claims.lookup(key)?;
+                let counts = |claim: &Claim| self.ports.writers.refuse(claim, &known).is_none();
+                if again.is_none() && known.iter().any(counts) {
                     // The store knows, or says why what it knows does not stand.
                     return Ok(None);
                 }
@@ -363,7 +372,7 @@ impl<'a> Engine<'a> {
                 if claim.isolation < lookup::rank(self.wanted(action)) {
                     return Ok(None);
                 }
-                self.ports.claims.record(claim.clone())?;
+                self.ports.claims.record(self.written(claim.clone())?)?;
                 Ok(Some((claim, sizes, Reason::Replayed { run: replay.run })))
             }
             _ => Ok(None),
@@ -443,6 +452,7 @@ impl<'a> Engine<'a> {
             .result
             .and_then(|(outputs, sizes)| {
                 check_declared(action.spec.class, &action.spec.outputs, &outputs)?;
+                self.fitting.check(self.plan, &action.spec.outputs, &outputs, &*self.ports.cas)?;
                 if let (Some(ledger), Some(sequence)) = (&self.request.ledger, attempted.effect) {
                     let receipt = effects::receipt(&outputs);
                     ledger.set(prepared.key, sequence, EffectState::Done, Some(&receipt), clock.now().0)?;
@@ -525,14 +535,24 @@ impl<'a> Engine<'a> {
             created: self.ports.clock.now().0,
             run: self.request.run.clone(),
             addr: action.addr.clone(),
+            overlay: String::new(),
+            signed: None,
         };
-        self.ports.claims.record(claim)?;
+        self.ports.claims.record(self.written(claim)?)?;
         if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
             let made = (self.request.run.as_str(), self.ports.clock.now().0, duration.as_millis() as u64);
             let rank = lookup::rank(isolation);
             effects::keep(cassette, &*self.ports.cas, action, prepared.key, prepared.manifest(), outputs, made, rank)?;
         }
         Ok(())
+    }
+
+    /// A claim as it is written here: in the overlay of this writer, and signed, if it has these.
+    fn written(&self, claim: Claim) -> Result<Claim, Trouble> {
+        self.ports.writers.sign(claim).map_err(|why| {
+            let source = std::io::Error::other(why);
+            Error::System { what: "sign a result", source }.into()
+        })
     }
 
     fn empty_log(&self) -> Result<Digest, Trouble> {
@@ -690,6 +710,12 @@ impl<'a> Engine<'a> {
                 .map_err(|trouble| with_tail(trouble, &ended))?;
             self.measured(collected)
         });
+        let result = result.map_err(|trouble| {
+            let attempts = surroundings.attempts;
+            let failed = Failed { action, prepared, job: &job, declared: &declared, tools, attempts, duration };
+            // What is made again to be compared is not to be explained.
+            if surroundings.conditions.is_some() { trouble } else { self.explained(trouble, &failed) }
+        });
         let result = result.map_err(|trouble| gate::no(trouble, action.policy.gate.as_ref()));
         // Whatever goes wrong once a service it uses is gone is most likely a consequence.
         let result = result.map_err(|trouble| match trouble {
@@ -712,7 +738,13 @@ impl<'a> Engine<'a> {
         Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }
 
-    fn stage(&self, action: &Action, prepared: &Prepared, attempt: &Attempt<'_>, order: Order) -> Result<u64, Trouble> {
+    pub(super) fn stage(
+        &self,
+        action: &Action,
+        prepared: &Prepared,
+        attempt: &Attempt<'_>,
+        order: Order,
+    ) -> Result<u64, Trouble> {
         let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work, order).map_err(
             |failed| match failed.trouble {
                 Trouble::Lost(lost) => {

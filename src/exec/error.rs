@@ -37,6 +37,8 @@ pub enum FailureClass {
     Output,
     /// Its outputs do not have the declared digests.
     Digest,
+    /// An output does not fit the schema it is declared with.
+    Schema,
     /// A template or JSON file is wrong.
     Content,
     /// It may have happened, and nobody knows.
@@ -54,6 +56,8 @@ pub enum FailureClass {
     Gate(Concern),
     /// People have not consented.
     Approval,
+    /// It may cost more than is left.
+    Budget,
 }
 
 impl FailureClass {
@@ -72,6 +76,7 @@ impl FailureClass {
             Self::Unkillable => "unkillable",
             Self::Output => "output",
             Self::Digest => "digest",
+            Self::Schema => "schema",
             Self::Content => "content",
             Self::Service => "service",
             Self::Gate(_) => "gate",
@@ -79,6 +84,7 @@ impl FailureClass {
             Self::Unknown => "unknown",
             Self::NotRecorded => "not-recorded",
             Self::Http { .. } => "http",
+            Self::Budget => "budget",
         }
     }
 
@@ -96,6 +102,7 @@ impl FailureClass {
             Self::Unkillable => "E0208",
             Self::Output => "E0209",
             Self::Digest => "E0210",
+            Self::Schema => "E0221",
             Self::Content => "E0211",
             Self::Terminal => "E0212",
             Self::Service => "E0213",
@@ -103,7 +110,8 @@ impl FailureClass {
             Self::Approval => "E0217",
             Self::Unknown => "E0214",
             Self::NotRecorded => "E0215",
-            Self::Http { .. } => "E0218",
+            Self::Http { .. } => "E0219",
+            Self::Budget => "E0220",
         }
     }
 
@@ -156,6 +164,7 @@ impl Failure {
             FailureClass::Gate(Concern::Artifact) => ErrorKind::Artifact,
             FailureClass::Gate(Concern::Security) => ErrorKind::Security,
             FailureClass::Approval => ErrorKind::Approval,
+            FailureClass::Budget => ErrorKind::Budget,
             FailureClass::Unknown => ErrorKind::Approval,
             FailureClass::NotRecorded => ErrorKind::CheckFailed,
             _ => ErrorKind::ActionFailed,

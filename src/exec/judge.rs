@@ -95,15 +95,19 @@ fn is_told(text: &str, line: &str) -> bool {
 pub(super) fn with_help(trouble: Trouble, addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Trouble {
     let Trouble::Fail(mut failure) = trouble else { return trouble };
     if matches!(failure.class, FailureClass::Exit(_) | FailureClass::Signal(_)) {
-        for line in undeclared::help(addr, stderr, seen) {
-            if is_told(&failure.text, &line) {
-                continue;
-            }
+        add_help(&mut failure, undeclared::help(addr, stderr, seen));
+    }
+    Trouble::Fail(failure)
+}
+
+/// Adds lines of help that do not repeat what is said already.
+pub(super) fn add_help(failure: &mut Failure, lines: Vec<String>) {
+    for line in lines {
+        if !is_told(&failure.text, &line) {
             failure.text.push('\n');
             failure.text.push_str(&line);
         }
     }
-    Trouble::Fail(failure)
 }
 
 /// The status by which shells and `env` say that there is no such command.

@@ -4,6 +4,7 @@ use crate::base::{Digest, Entry};
 use crate::event::Reason;
 use crate::exec::error::{Lost, Trouble};
 use crate::exec::levels::Levels;
+use crate::exec::ports::Writers;
 use crate::plan::{Action, Class, Isolation};
 use crate::store::{Claim, ClaimOutput};
 
@@ -30,15 +31,18 @@ pub(super) fn choose(
     action: &Action,
     wanted: Isolation,
     claims: Vec<Claim>,
+    writers: &dyn Writers,
     levels: &Levels,
 ) -> Result<Looked, Trouble> {
     let mut first = None;
     let mut lost = None;
-    for claim in claims {
-        let refused = match refuse(action, wanted, &claim) {
+    for claim in &claims {
+        // Who says so comes last, as it costs most to find out; before the blobs, so that nobody makes others
+        // forget what they know.
+        let refused = match refuse(action, wanted, claim).or_else(|| writers.refuse(claim, &claims)) {
             Some(reason) => reason,
             None => match sizes(&claim.outputs, levels) {
-                Ok(sizes) => return Ok(Looked::Hit(Box::new(claim), sizes)),
+                Ok(sizes) => return Ok(Looked::Hit(Box::new(claim.clone()), sizes)),
                 Err(Trouble::Lost(gone)) => {
                     lost = lost.or(Some(gone));
                     lost_reason(&gone)

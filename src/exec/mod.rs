@@ -2,6 +2,7 @@
 //! ports of the store. Leaves out specs, bundles, and who asks.
 
 mod bounds;
+mod budget;
 mod builtin;
 mod cancel;
 mod capture;
@@ -10,7 +11,9 @@ mod code;
 mod effects;
 mod engine;
 mod error;
+mod explain;
 mod facts;
+mod fitting;
 mod forecast;
 mod gate;
 mod glob;
@@ -59,12 +62,12 @@ pub use parallel::{
     run_parallel,
 };
 pub use ports::{
-    Approver, Baseline, Contents, End, Ended, FileMeta, History, HistoryRow, Inventory, Job, Network, NoInventory,
-    NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View,
+    Approver, Baseline, Contents, End, Ended, Everyone, FileMeta, History, HistoryRow, Inventory, Job, Missed, Network,
+    NoInventory, NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View, Writers,
 };
 pub use process::ProcessRunner;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Leavings, Request, execute, execute_in_parts};
-pub use sandbox::{Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
+pub use sandbox::{Cgroups, Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
 pub use shell::{Announce, VisitRunner};
 pub use tools::{interpreter_of, look_up};

@@ -16,7 +16,7 @@ use crate::exec::report::RunReport;
 use crate::exec::run::{Request, execute};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Cancel, Class, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policies, Policy as ActionPolicy, Retry, Schedule, Tool, ToolExec, seal,
+    Policies, Policy as ActionPolicy, Retry, Route, Schedule, Tool, ToolExec, seal,
 };
 
 /// Where a task finds its prompt, below the folder it starts in.
@@ -52,7 +52,7 @@ pub struct TaskSpec {
     pub after: Vec<String>,
     /// Files it must leave, relative to the folder it starts in.
     pub artifacts: Vec<String>,
-    /// What it is expected to cost, in micro-dollars.
+    /// What an attempt costs at most, in micro-dollars.
     pub cost: u64,
 }
 
@@ -82,7 +82,8 @@ pub struct RunPolicy {
     pub timeout: Option<Duration>,
     /// The longest all may take together. The smallest bound wins.
     pub timeout_all: Option<Duration>,
-    /// What all may cost together, in micro-dollars: refused before anything runs.
+    /// What all may cost together, in micro-dollars. What a task costs at most is set aside before it starts; one for
+    /// which there is not enough left does not start, nor does anything after it.
     pub cost_budget: Option<u64>,
     /// Which of those that could start does.
     pub fairness: Schedule,
@@ -129,7 +130,7 @@ pub struct Metrics {
     pub wall_time: Duration,
     /// What all tasks took, one after the other.
     pub serial_time: Duration,
-    /// What was expected to be spent on what was tried, in micro-dollars.
+    /// What was spent at most on what was tried, in micro-dollars.
     pub cost_estimate: u64,
 }
 
@@ -196,9 +197,10 @@ pub fn run_parallel(tasks: &[TaskSpec], policy: &RunPolicy, ports: Ports) -> Res
             return Err(wrong(format!("`{id}` does not name one task")));
         }
     }
-    let total = tasks.iter().fold(0_u64, |sum, task| sum.saturating_add(task.cost));
-    if let Some(budget) = policy.cost_budget.filter(|budget| *budget < total) {
-        return Err(Error::Budget { wanted: total, budget });
+    // One that could never be paid is a mistake of whoever asks.
+    let dearest = tasks.iter().map(|task| task.cost).max().unwrap_or(0);
+    if let Some(budget) = policy.cost_budget.filter(|budget| *budget < dearest) {
+        return Err(Error::Budget { wanted: dearest, budget });
     }
     let plan = plan_of(tasks, &ids, policy)?;
     let found = run(plan, None, policy, ports)?;
@@ -207,9 +209,7 @@ pub fn run_parallel(tasks: &[TaskSpec], policy: &RunPolicy, ports: Ports) -> Res
     let mut cost = 0_u64;
     for (task, id) in tasks.iter().zip(&ids) {
         let Some(found) = by_addr.get(format!("{GRAPH}/{id}").as_str()) else { continue };
-        if found.attempts > 0 {
-            cost = cost.saturating_add(task.cost);
-        }
+        cost = cost.saturating_add(task.cost.saturating_mul(u64::from(found.attempts)));
         results.push(TaskResult { id: id.clone(), agent: task.agent.name.clone(), ..(*found).clone() });
     }
     let merged = merge(&results);
@@ -241,6 +241,7 @@ fn run(plan: Plan, workspace: Option<&Path>, policy: &RunPolicy, ports: Ports) -
     let request = Request {
         jobs: policy.max_concurrency,
         timeout: policy.timeout_all,
+        budget: policy.cost_budget,
         ..Request::new(Arc::new(plan), workspace, run)
     };
     let report = execute(request, ports);
@@ -321,11 +322,17 @@ fn plan_of(tasks: &[TaskSpec], ids: &[String], policy: &RunPolicy) -> Result<Pla
     for (task, id) in tasks.iter().zip(ids) {
         let addr = format!("{GRAPH}/{id}");
         let output = |name: &str| {
-            Ok::<_, Error>(Output { name: name.to_owned(), path: path(name)?, kind: OutputKind::File, digest: None })
+            Ok::<_, Error>(Output {
+                name: name.to_owned(),
+                path: path(name)?,
+                kind: OutputKind::File,
+                digest: None,
+                schema: None,
+            })
         };
         let mut prompt = empty(ActionKind::Write { text: task.prompt.clone() }, Class::Pure);
         prompt.outputs.push(output(PROMPT)?);
-        actions.push((addr.clone() + "/prompt", prompt, Vec::new()));
+        actions.push((addr.clone() + "/prompt", prompt, Vec::new(), None));
         let kind = ActionKind::Exec { tool: task.agent.program.clone(), args: task.agent.args.clone() };
         let mut work = empty(kind, Class::Volatile);
         work.env.clone_from(&task.params);
@@ -344,14 +351,29 @@ fn plan_of(tasks: &[TaskSpec], ids: &[String], policy: &RunPolicy) -> Result<Pla
                 version: None,
             });
         }
-        actions.push((addr, work, task.after.clone()));
+        let attempts = policy.retry.as_ref().map_or(1, |retry| u64::from(retry.max) + 1);
+        let route = (task.cost > 0).then(|| Route {
+            capability: None,
+            agent: None,
+            kind: "agent".to_owned(),
+            chosen: task.agent.name.clone(),
+            tier: "primary".to_owned(),
+            model: None,
+            at_most: task.cost.saturating_mul(attempts),
+            once: 0,
+            price: "as the task says".to_owned(),
+            coalesced: None,
+            estimate: None,
+            rejected: Vec::new(),
+        });
+        actions.push((addr, work, task.after.clone(), route));
     }
     actions.sort_by(|a, b| a.0.cmp(&b.0));
     let places: BTreeMap<String, ActionId> =
         actions.iter().enumerate().map(|(index, (addr, ..))| (addr.clone(), ActionId(index as u32))).collect();
     let find = |addr: &str| places.get(addr).copied().ok_or_else(|| Error::Plan(format!("there is no task `{addr}`")));
     let mut built = Vec::with_capacity(actions.len());
-    for (addr, mut spec, after) in actions {
+    for (addr, mut spec, after, route) in actions {
         let is_work = matches!(spec.kind, ActionKind::Exec { .. });
         if is_work {
             let source = InputSource::Output {
@@ -368,7 +390,7 @@ fn plan_of(tasks: &[TaskSpec], ids: &[String], policy: &RunPolicy) -> Result<Pla
             ..ActionPolicy::default()
         };
         let policy = if is_work { bounded } else { ActionPolicy::default() };
-        built.push(Action { addr, spec, policy, def: unknown, skey: unknown, after, route: None });
+        built.push(Action { addr, spec, policy, def: unknown, skey: unknown, after, route });
     }
     let mut plan = Plan {
         terms: crate::plan::Terms::default(),
@@ -379,6 +401,7 @@ fn plan_of(tasks: &[TaskSpec], ids: &[String], policy: &RunPolicy) -> Result<Pla
         concurrency: None,
         services: Vec::new(),
         policies: Policies::default(),
+        schemas: BTreeMap::new(),
         digest: unknown,
     };
     seal(&mut plan);

@@ -13,7 +13,7 @@ use crate::event::{Outcome, Reason, Sink};
 use crate::exec::CancelToken;
 use crate::exec::bounds::{Bounds, Breach};
 use crate::plan::{Consent, Isolation, Sbom, SecretTerms, Tool, ToolIdentity};
-use crate::store::{Cas, Claims};
+use crate::store::{Cas, Claim, Claims};
 
 /// An earlier result to compare with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +213,15 @@ pub struct Ended {
     pub survivors: u32,
 }
 
+/// Something that a process looked for and was not given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Where, from the root of the machine.
+    pub path: PathBuf,
+    /// Whether it was to be written or made.
+    pub writes: bool,
+}
+
 /// Where an attempt's directories are in the eyes of its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -242,6 +251,13 @@ pub trait Runner: Send + Sync {
 
     /// Runs an attempt to its end. Blocks.
     fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended;
+
+    /// Runs an attempt for no other end than to see what it looks for and is not given: outside of namespaces, under
+    /// Landlock if the job demands any isolation and there is Landlock. For no longer than its timeout. `None` where
+    /// that cannot be seen.
+    fn watch(&self, _job: &Job<'_>, _cancel: &CancelToken) -> Option<Vec<Missed>> {
+        None
+    }
 }
 
 /// Reads secrets when an action runs that is given them.
@@ -337,6 +353,30 @@ impl Approver for Nobody {
     }
 }
 
+/// Who writes results here, and whose results count.
+pub trait Writers: Send + Sync {
+    /// A result as it is recorded here: in the overlay of this writer, and signed, if it has these. The error is
+    /// for people.
+    fn sign(&self, claim: Claim) -> Result<Claim, String>;
+
+    /// Why a result does not count here, if so. `all` are the results under its key.
+    fn refuse(&self, claim: &Claim, all: &[Claim]) -> Option<Reason>;
+}
+
+/// Nobody signs, and whatever is in no overlay counts: a store that only its owner writes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Everyone;
+
+impl Writers for Everyone {
+    fn sign(&self, claim: Claim) -> Result<Claim, String> {
+        Ok(claim)
+    }
+
+    fn refuse(&self, claim: &Claim, _all: &[Claim]) -> Option<Reason> {
+        (!claim.overlay.is_empty()).then(|| Reason::UntrustedWriter { writer: format!("overlay {}", claim.overlay) })
+    }
+}
+
 /// All that a run needs from outside.
 #[derive(Clone)]
 pub struct Ports {
@@ -364,4 +404,6 @@ pub struct Ports {
     pub approver: Arc<dyn Approver>,
     /// Makes inventories of bundles.
     pub inventory: Arc<dyn Inventory>,
+    /// Who writes results, and whose count.
+    pub writers: Arc<dyn Writers>,
 }

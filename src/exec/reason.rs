@@ -40,7 +40,9 @@ fn compare(before: &Manifest, after: &Manifest, level: &Level<'_>, producer: &Pr
         return Some(Reason::ClassChanged);
     }
     let known = |name: &str| matches!(name, "env" | "tools" | "services" | "inputs");
-    if let Some((field, (before, after))) = changed.iter().find(|(name, _)| !known(name)) {
+    // Another tool is told before its arguments, which are others then as well.
+    let own = changed.get_key_value("program").or_else(|| changed.iter().find(|(name, _)| !known(name)));
+    if let Some((field, (before, after))) = own {
         return Some(Reason::DefChanged {
             field: (*field).to_owned(),
             before: shown(*before, *after),
@@ -51,7 +53,15 @@ fn compare(before: &Manifest, after: &Manifest, level: &Level<'_>, producer: &Pr
         return Some(Reason::EnvChanged { var: changed_member(before, after) });
     }
     if let Some((before, after)) = of("tools") {
-        return Some(Reason::ToolChanged { name: changed_member(before, after) });
+        let name = changed_member(before, after);
+        let has = |value: Option<&Value>| matches!(value, Some(Value::Map(map)) if map.contains_key(&name));
+        let told = |has: bool| if has { format!("`{name}`") } else { format!("no `{name}`") };
+        return Some(match (has(before), has(after)) {
+            (true, true) => Reason::ToolChanged { name },
+            (before, after) => {
+                Reason::DefChanged { field: "tools".to_owned(), before: told(before), after: told(after) }
+            }
+        });
     }
     if let Some((before, after)) = of("services") {
         return Some(Reason::ServiceChanged { name: changed_member(before, after) });

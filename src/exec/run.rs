@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::event::{Envelope, Event, Spent};
+use crate::exec::budget::{Allowance, Budget};
 use crate::exec::effects;
 use crate::exec::engine::{Engine, Prepared};
 use crate::exec::error::Error;
@@ -71,6 +72,8 @@ pub struct Request {
     pub replay_only: bool,
     /// The longest the run may take.
     pub timeout: Option<Duration>,
+    /// The most the run may cost, in micro-dollars. What the plan says holds as well.
+    pub budget: Option<u64>,
     /// Where what services print is written, one file each; `None`: nowhere.
     pub service_logs: Option<PathBuf>,
     /// What is known beforehand, where the plan is a part of one that was run.
@@ -108,6 +111,7 @@ impl Request {
             cassette: None,
             replay_only: false,
             timeout: None,
+            budget: None,
             service_logs: None,
             before: Before::default(),
             leavings: None,
@@ -149,13 +153,16 @@ pub fn execute_in_parts(
 ) -> Result<RunReport, Error> {
     let begun = *request.before.begun.get_or_insert_with(|| ports.clock.elapsed());
     let mut seq = 0;
-    let (mut report, mut error) = execute_part(&request, &ports, begun, &mut seq)?;
+    // One budget for all parts.
+    let allowance = Allowance::of(&request.plan.terms, request.budget);
+    let mut budget = Budget::of(allowance.micro_usd);
+    let (mut report, mut error) = execute_part(&request, &ports, begun, &mut seq, (&mut budget, allowance.pauses))?;
     while error.is_none()
         && let Some(part) = next(&report)
     {
         let before = Before { begun: Some(begun), ..part.before };
         request = Request { plan: part.plan, targets: part.targets, before, ..request };
-        let (more, failed) = execute_part(&request, &ports, begun, &mut seq)?;
+        let (more, failed) = execute_part(&request, &ports, begun, &mut seq, (&mut budget, allowance.pauses))?;
         report = report.and(more);
         error = failed;
     }
@@ -178,6 +185,7 @@ fn execute_part(
     ports: &Ports,
     begun: Duration,
     seq: &mut u64,
+    (budget, pauses): (&mut Budget, bool),
 ) -> Result<(RunReport, Option<Error>), Error> {
     let plan = Arc::clone(&request.plan);
     let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -186,8 +194,9 @@ fn execute_part(
     let memory = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit.max(1)));
     let targets =
         if request.targets.is_empty() { plan.iter().map(|(id, _)| id).collect() } else { request.targets.clone() };
-    let scheduler =
+    let mut scheduler =
         Scheduler::new(&plan, &targets, &request.before.given, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
+    scheduler.spend_from(std::mem::take(budget));
     let ids = scheduler.ids();
     check_isolation(request, ports, &plan, &ids)?;
 
@@ -210,6 +219,7 @@ fn execute_part(
         expected: OnceLock::new(),
         failures: Mutex::default(),
         deadline: request.bound().map(|bound| begun + bound),
+        pauses,
         shared: Mutex::new(Shared {
             scheduler,
             prepared: BTreeMap::new(),
@@ -235,6 +245,7 @@ fn execute_part(
     let tools = run.engine.identities();
     let seen = Seen { programs: run.engine.programs(), ..workspace.seen() };
     let mut shared = run.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    *budget = shared.scheduler.budget_left();
     if let Some(panic) = shared.panic.take() {
         drop(scratch);
         drop(hygiene);
@@ -327,6 +338,8 @@ struct Run<'a> {
     failures: Mutex<BTreeMap<String, u32>>,
     /// When the time of the run is up.
     deadline: Option<Duration>,
+    /// Whether what costs nothing goes on when the budget is spent.
+    pauses: bool,
     shared: Mutex<Shared>,
     wake: Condvar,
     seq: Mutex<u64>,

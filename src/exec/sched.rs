@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::base::Digest;
 use crate::event::{Outcome, Reason};
 use crate::exec::Error;
+use crate::exec::budget::{Budget, Price, Room};
 use crate::exec::pools::{CPU, Needs, Pools};
 use crate::exec::state::State;
 use crate::plan::{ActionId, InputSource, Plan, Schedule};
@@ -49,6 +50,7 @@ struct Node {
 #[derive(Debug)]
 struct Queue {
     needs: Needs,
+    price: Price,
     places: BTreeSet<Place>,
     overtaken: u32,
 }
@@ -69,6 +71,15 @@ pub(super) enum Task {
         id: ActionId,
         /// From 1.
         attempt: u32,
+    },
+    /// Say that there is not enough left of the budget for it.
+    Refuse {
+        /// The action.
+        id: ActionId,
+        /// What it costs at most, in micro-dollars.
+        needed: u64,
+        /// What is left, in micro-dollars.
+        left: u64,
     },
 }
 
@@ -109,6 +120,7 @@ pub(super) struct Scheduler {
     queues: Vec<Queue>,
     delayed: BTreeSet<(Duration, u32)>,
     pools: Pools,
+    budget: Budget,
     concurrency: usize,
     running: usize,
     active: usize,
@@ -132,7 +144,7 @@ impl Scheduler {
         let mut open: Vec<u32> = targets.iter().map(|id| id.0).collect();
         let mut edges = Vec::new();
         let mut lanes: BTreeMap<&str, u32> = BTreeMap::new();
-        let mut kinds: BTreeMap<Needs, usize> = BTreeMap::new();
+        let mut kinds: BTreeMap<(Needs, Price), usize> = BTreeMap::new();
         while let Some(id) = open.pop() {
             if nodes.contains_key(&id) {
                 continue;
@@ -144,7 +156,7 @@ impl Scheduler {
             dependencies.retain(|dependency| !given.contains(dependency));
             let missing = dependencies.len() as u32;
             let next = kinds.len();
-            let queue = *kinds.entry(pools.needs(action)?).or_insert(next);
+            let queue = *kinds.entry((pools.needs(action)?, Price::of(action))).or_insert(next);
             let next = lanes.len() as u32;
             let node = Node {
                 lane: *lanes.entry(lane_of(&action.addr)).or_insert(next),
@@ -172,15 +184,17 @@ impl Scheduler {
         let concurrency =
             plan.concurrency.map_or(usize::MAX, |limit| usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
         let open = nodes.len();
-        let mut queues: Vec<(usize, Needs)> = kinds.into_iter().map(|(needs, index)| (index, needs)).collect();
+        let mut queues: Vec<(usize, (Needs, Price))> = kinds.into_iter().map(|(kind, index)| (index, kind)).collect();
         queues.sort_unstable();
-        let queues = queues.into_iter().map(|(_, needs)| Queue { needs, places: BTreeSet::new(), overtaken: 0 });
+        let queues =
+            queues.into_iter().map(|(_, (needs, price))| Queue { needs, price, places: BTreeSet::new(), overtaken: 0 });
         let mut scheduler = Self {
             nodes,
             ready: BTreeSet::new(),
             queues: queues.collect(),
             delayed: BTreeSet::new(),
             pools,
+            budget: Budget::default(),
             concurrency,
             running: 0,
             active: 0,
@@ -197,6 +211,21 @@ impl Scheduler {
     /// The ids of all actions of the run, in address order.
     pub(super) fn ids(&self) -> Vec<ActionId> {
         self.nodes.keys().copied().map(ActionId).collect()
+    }
+
+    /// Nothing is started for which there is not enough left of this.
+    pub(super) fn spend_from(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
+
+    /// What is left of it, for what comes after.
+    pub(super) fn budget_left(&mut self) -> Budget {
+        std::mem::take(&mut self.budget)
+    }
+
+    /// An attempt ended, and cost this; `None`: nobody says, so all that it might.
+    pub(super) fn settle(&mut self, id: ActionId, actual: Option<u64>) {
+        self.budget.settle(id.0, actual);
     }
 
     /// Whether a worker has this action.
@@ -332,6 +361,7 @@ impl Scheduler {
             }
             State::Running => {
                 self.pools.give_back(&self.queues[queue].needs);
+                self.budget.settle(id, None);
                 self.running -= 1;
             }
             State::Done(_) => self.open += 1,
@@ -378,6 +408,13 @@ impl Scheduler {
             self.set(id, State::Queued);
         }
         if let Some(id) = self.choose() {
+            let price = &self.queues[self.node(id).queue].price;
+            if self.budget.room(price) == Room::Never {
+                let (needed, left) = self.budget.lack(price);
+                self.set(id, State::Running);
+                return Next::Task(Task::Refuse { id: ActionId(id), needed, left });
+            }
+            self.budget.reserve(id, price);
             self.set(id, State::Running);
             let node = self.node_mut(id);
             node.attempt += 1;
@@ -393,7 +430,7 @@ impl Scheduler {
         Next::Wait(self.delayed.first().map(|(due, _)| due.saturating_sub(now)))
     }
 
-    /// The first of the queues whose resources are free.
+    /// The first of the queues whose resources are free, and whose price can be paid or never will be.
     fn choose(&mut self) -> Option<u32> {
         if self.running >= self.concurrency {
             return None;
@@ -404,13 +441,17 @@ impl Scheduler {
         }
         heads.sort_unstable();
         let mut kept: BTreeSet<usize> = BTreeSet::new();
+        let mut saves = false;
         let chosen = heads.iter().position(|(_, index)| {
             let queue = &self.queues[*index];
             let is_kept = queue.needs.iter().any(|(pool, _)| kept.contains(pool));
-            if !is_kept && self.pools.fit(&queue.needs) {
+            let room = self.budget.room(&queue.price);
+            let is_saved = saves && queue.price.each() > 0;
+            if !is_kept && !is_saved && room != Room::Later && self.pools.fit(&queue.needs) {
                 return true;
             }
             if queue.overtaken >= OVERTAKEN {
+                saves |= room == Room::Later;
                 kept.extend(queue.needs.iter().map(|(pool, _)| *pool));
             }
             false
@@ -427,8 +468,9 @@ impl Scheduler {
     /// processors, which everything waits for.
     pub(super) fn queue(&mut self, id: ActionId) -> Vec<String> {
         self.set(id.0, State::Queued);
-        let needs = &self.queues[self.node(id.0).queue].needs;
-        self.pools.short(needs).filter(|name| *name != CPU).map(str::to_owned).collect()
+        let Queue { needs, price, .. } = &self.queues[self.node(id.0).queue];
+        let money = (self.budget.room(price) == Room::Later).then(|| "budget".to_owned());
+        self.pools.short(needs).filter(|name| *name != CPU).map(str::to_owned).chain(money).collect()
     }
 
     /// An attempt failed and another is to be made after this moment.
@@ -464,7 +506,9 @@ impl Scheduler {
     pub(super) fn fail(&mut self, plan: &Plan, id: ActionId, outcome: Outcome, reason: &Reason) -> Skips {
         self.set(id.0, State::Done(outcome));
         let reason = match reason {
-            Reason::Cancelled | Reason::RequireCached | Reason::BreakerOpen { .. } if outcome == Outcome::Skipped => {
+            Reason::Cancelled | Reason::RequireCached | Reason::BreakerOpen { .. } | Reason::BudgetSpent { .. }
+                if outcome == Outcome::Skipped =>
+            {
                 reason.clone()
             }
             Reason::ProducerFailed { .. } => reason.clone(),

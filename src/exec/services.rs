@@ -590,6 +590,21 @@ fn failure(service: &Service, why: &str, tail: &str, log: Option<&Path>) -> Fail
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{drawn, permitted};
+
+    #[test]
+    fn the_picture_in_the_book_is_the_table() {
+        use State::{Failed, Idle, Ready, Starting, Stopped, Stopping};
+        let states = [
+            ("Idle", Idle),
+            ("Starting", Starting),
+            ("Ready", Ready),
+            ("Stopping", Stopping),
+            ("Stopped", Stopped),
+            ("Failed", Failed),
+        ];
+        assert_eq!(drawn("A service in a run"), permitted(&states, State::may_become));
+    }
 
     #[test]
     fn a_service_that_failed_is_not_started_again_and_none_skips_a_state() {

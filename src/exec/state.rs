@@ -59,6 +59,27 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{drawn, permitted};
+
+    #[test]
+    fn the_picture_in_the_book_is_the_table() {
+        let states = [
+            ("Waiting", State::Waiting { missing: 1 }),
+            // It counts down: one way of the same state.
+            ("Waiting", State::Waiting { missing: 2 }),
+            ("Ready", State::Ready),
+            ("Resolving", State::Resolving),
+            ("Queued", State::Queued),
+            ("Running", State::Running),
+            ("Delayed", State::Delayed),
+            ("Ran", State::Done(Outcome::Ran)),
+            ("Cached", State::Done(Outcome::Cached)),
+            ("CutOff", State::Done(Outcome::CutOff)),
+            ("Failed", State::Done(Outcome::Failed)),
+            ("Skipped", State::Done(Outcome::Skipped)),
+        ];
+        assert_eq!(drawn("An action in a run"), permitted(&states, State::may_become));
+    }
 
     #[test]
     fn what_ended_badly_stays_so_and_nothing_runs_twice_at_once() {

@@ -1,11 +1,12 @@
 //! What a failed process missed for want of a declaration: files of the workspace it was not given,
 //! programs that are no tools of it, places it may not write to. Told by what the process itself said on
-//! standard error, so one that says nothing is not explained. Leaves out where in a spec the action is
+//! standard error; for one that says nothing, by what it looks for when it is watched. Leaves out where in a spec the action is
 //! declared, which is shown with every failure.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use crate::exec::ports::Missed;
 use crate::plan::Isolation;
 
 /// Bytes of standard error that are looked at: the end.
@@ -100,7 +101,7 @@ impl Finding {
 
 /// A string as KDL takes it.
 fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let is_word = text.chars().all(plain) && text.starts_with(|c: char| c.is_ascii_alphabetic());
     if is_word { text.to_owned() } else { format!("{text:?}") }
 }
@@ -132,6 +133,36 @@ pub(super) fn help(addr: &str, stderr: &[u8], seen: &Seen<'_>) -> Vec<String> {
         }
     }
     found.iter().take(MOST).map(|finding| format!("help: {}", finding.help(addr))).collect()
+}
+
+/// The same by what the process looked for and was not given, where it said nothing.
+pub(super) fn help_by(addr: &str, missed: &[Missed], seen: &Seen<'_>, bin: &Path) -> Vec<String> {
+    let mut found: Vec<Finding> = Vec::new();
+    // What it looked for last is most likely what it wanted.
+    for one in missed.iter().rev() {
+        let Some(text) = one.path.to_str() else { continue };
+        let finding = if one.path.parent() == Some(bin) {
+            let name = one.path.file_name().and_then(|name| name.to_str());
+            name.filter(|name| is_program(name, seen)).map(|name| Finding::Tool(name.to_owned()))
+        } else if let Ok(inside) = one.path.strip_prefix(seen.work) {
+            normal(inside).and_then(|inside| inside_of(&inside, seen))
+        } else if is_of_the_run(&one.path, seen) {
+            None
+        } else if one.path.starts_with(seen.workspace) && one.path.exists() || one.writes {
+            outside_of(text, &one.path, one.writes, seen)
+        } else {
+            // Programs ask for much of the machine that they can do without.
+            None
+        };
+        found.extend(finding.filter(|finding| !found.contains(finding)));
+    }
+    let because = "(it did not say so: it was run once more and watched)";
+    found.iter().take(MOST).map(|finding| format!("help: {} {because}", finding.help(addr))).collect()
+}
+
+/// Whether a path is in what is made for the run: homes, tools, other attempts.
+fn is_of_the_run(path: &Path, seen: &Seen<'_>) -> bool {
+    seen.work.ancestors().nth(2).is_some_and(|scratch| path.starts_with(scratch))
 }
 
 /// What may be a path or a name in a line: between blanks, quotes, brackets, and colons that end a word.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::format_micro_usd;
+use crate::base::{format_micro_usd, parse_micro_usd};
 
 pub(crate) use choose::{Asking, Server, choose, net, owner};
 pub use estimate::Estimate;
@@ -133,6 +133,14 @@ pub struct TenantTerms {
     pub quota: BTreeMap<String, u64>,
     /// Its share when tenants compete.
     pub weight: u64,
+}
+
+impl TenantTerms {
+    /// What its budget comes to: micro-dollars, and whether it pauses then.
+    pub fn allowance(&self) -> Option<(u64, bool)> {
+        let (usd, rest) = self.budget.as_ref()?.strip_prefix('$')?.split_once(' ')?;
+        Some((parse_micro_usd(usd)?, rest.ends_with("then pause")))
+    }
 }
 
 /// Where a secret is read when an action runs. The value is nowhere in a plan.

@@ -259,11 +259,15 @@ fn components(report: &RunReport, store: &LocalStore) -> Result<(Vec<Component>,
 }
 
 /// The weakest isolation that any result of the run was made under. Of several claims that say the same it is
-/// not known which was taken, so the weakest counts.
+/// not known which was taken, so the weakest counts; what is in overlays counts where there is nothing else.
 fn weakest(report: &RunReport, store: &LocalStore) -> Result<Isolation, Error> {
     let mut least: Option<u8> = None;
     for key in report.actions.iter().filter_map(|action| action.key) {
-        for claim in store.lookup(key)? {
+        let mut claims = store.lookup(key)?;
+        if claims.iter().any(|claim| claim.overlay.is_empty()) {
+            claims.retain(|claim| claim.overlay.is_empty());
+        }
+        for claim in claims {
             least = Some(least.map_or(claim.isolation, |least| least.min(claim.isolation)));
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::base::{Environment, format_bytes};
-use crate::exec::IsolationLevels;
+use crate::exec::{Cgroups, IsolationLevels};
 use crate::ops::utilities::utilities;
 use crate::plan::Isolation;
 
@@ -69,7 +69,40 @@ fn isolation() -> Vec<Finding> {
             findings.push(Finding { what: "isolation", health: Health::Less, seen });
         }
     }
+    findings.push(landlock());
+    findings.push(cgroups());
     findings
+}
+
+/// Landlock as the kernel has it.
+fn landlock() -> Finding {
+    let what = "landlock";
+    match IsolationLevels::landlock_version() {
+        Ok((kernel, newest, least)) => {
+            let health = if kernel >= least { Health::Good } else { Health::Less };
+            let seen = format!("version {kernel} of its interface; {least} is needed, up to {newest} is used");
+            Finding { what, health, seen }
+        }
+        Err(why) => Finding { what, health: Health::Less, seen: format!("none: {why}") },
+    }
+}
+
+/// What bounds and ends attempts besides namespaces.
+fn cgroups() -> Finding {
+    let what = "cgroup";
+    let otherwise = "memory and processes are bounded by resource limits and by looking";
+    match Cgroups::of_this_process() {
+        Ok(found) => {
+            let (health, bounds) = if found.limits {
+                (Health::Good, "bounds memory and processes".to_owned())
+            } else {
+                (Health::Less, format!("has no `memory` and `pids`: {otherwise}"))
+            };
+            let kills = if found.kills { ", and ends all of an attempt at once" } else { "" };
+            Finding { what, health, seen: format!("`{}` {bounds}{kills}", found.folder().display()) }
+        }
+        Err(why) => Finding { what, health: Health::Less, seen: format!("none of ours: {why}; {otherwise}") },
+    }
 }
 
 fn directory(what: &'static str, dir: &Path) -> Finding {

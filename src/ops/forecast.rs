@@ -21,6 +21,7 @@ use crate::ops::ports::{Keep, notices};
 use crate::ops::run::{RunContext, RunOptions, forced, ledger, resolve_targets, runner};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::Workspace;
+use crate::ops::writers::writers;
 use crate::plan::{ActionId, Plan};
 use crate::store::Cas;
 
@@ -83,6 +84,7 @@ pub(super) fn look(
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
         inventory: Arc::new(Inventories),
+        writers: writers(&workspace.state, &context.environment)?,
     };
     let found = look_ahead(&request, &ports, unasked).map_err(|error| Error::Exec { error, place: None })?;
     keep.snapshots.inner.save()?;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{ActionKey, Clock, Digest, Manifest, TextSink};
+use crate::base::{ActionKey, Clock, Digest, Manifest, TextSink, format_micro_usd};
 use crate::event::{Envelope, Event, Reason, journal_path, read_journal};
 use crate::ops::Error;
 use crate::ops::run::run_dir;
@@ -242,6 +242,10 @@ pub fn describe(reason: &Reason) -> String {
         Reason::BlobMissing { digest } => write!(text, "a part of its result is missing from the store: b3:{digest}"),
         Reason::BlobCorrupt { digest } => write!(text, "a part of its result was corrupt in the store: b3:{digest}"),
         Reason::WeakerSandbox => write!(text, "its result was made under a weaker isolation"),
+        Reason::UntrustedWriter { writer } => {
+            write!(text, "its result was written by {writer}, which does not count here")
+        }
+        Reason::BadSignature { writer } => write!(text, "its result has a signature that is not of {writer}"),
         Reason::TimeoutTightened => write!(text, "its result took longer than the timeout allows now"),
         Reason::PriorFailure => write!(text, "it failed the last time"),
         Reason::Forced => write!(text, "it was asked for by `--refresh`"),
@@ -251,6 +255,10 @@ pub fn describe(reason: &Reason) -> String {
         Reason::Replayed { run } => write!(text, "what was recorded in run {run} is given again"),
         Reason::BreakerOpen { tool } => {
             write!(text, "the tool `{tool}` failed so often in a row that it is not started again")
+        }
+        Reason::BudgetSpent { needed, left } => {
+            let (needed, left) = (format_micro_usd(*needed), format_micro_usd(*left));
+            write!(text, "it may cost ${needed}, and ${left} is left of the budget")
         }
         Reason::RunTimeout => write!(text, "the time of the run was up before it could start"),
         Reason::SameKey => write!(text, "nothing it depends on has changed since its last run"),

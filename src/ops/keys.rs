@@ -16,6 +16,8 @@ use crate::ops::Error;
 use crate::ops::run::write_atomically;
 use crate::ops::workspace::{Workspace, make_state};
 
+/// The folder of keys in a state directory.
+pub(super) const KEYS: &str = "keys";
 /// The key of bundles that name none.
 pub const DEFAULT_KEY: &str = "default";
 /// More than any signature, in bytes.
@@ -23,7 +25,7 @@ const SIGNATURE_BYTES: u64 = 64 * 1024;
 
 /// The keys of a workspace.
 pub fn key_dir(workspace: &Workspace) -> PathBuf {
-    workspace.state.join("keys")
+    workspace.state.join(KEYS)
 }
 
 /// The folder of the keys, in a state directory that is there: what will be written to is out of the reach

@@ -49,6 +49,7 @@ mod trial;
 mod trust;
 mod utilities;
 mod workspace;
+mod writers;
 
 // What fronts need of the modules below, so that they name this module alone.
 pub use crate::bundle::{

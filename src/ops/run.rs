@@ -24,6 +24,7 @@ use crate::ops::ports::{Keep, notices};
 use crate::ops::recheck::{Recheck, rechecked};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
+use crate::ops::writers::writers;
 use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
 use crate::store::{Cas, Found, Ledger, RunStatus, materialize};
 
@@ -171,6 +172,8 @@ fn answer_now(
     let home = [Environment::HOME, Environment::XDG_CACHE_HOME]
         .map(|var| place(locations.environment.get(var).map(PathBuf::from).as_ref()));
     let asked = serde_json::to_string(&(targets, params)).ok()?;
+    let of_writers = [Environment::WRITER, Environment::WRITERS, Environment::WRITERS_AGREE, Environment::OVERLAY];
+    let writers = format!("{:?}", of_writers.map(|var| locations.environment.get(var)));
     let parts = [
         dir.to_str()?,
         &place(store.as_ref()),
@@ -184,6 +187,8 @@ fn answer_now(
         // What may be taken as it is, and what may be fetched, decide whether the specs compile at all.
         if locations.locked { "locked" } else { "" },
         if locations.offline { "offline" } else { "" },
+        // Whose results count decides whether the one before does.
+        &writers,
     ];
     let key = MemoKey::new(&parts, &locations.environment);
     let found = recall(&state, &dir, &key, clock);
@@ -372,6 +377,8 @@ pub(super) fn carry_out(
 ) -> Result<Carried, Error> {
     let Asked { target, store, state, secrets, approver, given } = asked;
     let id = uuid::Uuid::now_v7().simple().to_string();
+    // Before anything is begun: it may be that nobody can be believed.
+    let writers = writers(state, &context.environment)?;
     let notify = notices(&context.sink, &context.clock, &id);
     let keep = Keep::open(store, state, &context.clock, &notify)?;
     let cas: Arc<dyn Cas> = keep.store.clone();
@@ -395,6 +402,7 @@ pub(super) fn carry_out(
         secrets,
         approver,
         inventory: Arc::new(Inventories),
+        writers,
     };
     let leavings = Leavings::default();
     let report = request(&id)

@@ -19,6 +19,7 @@ use crate::ops::ports::{Keep, WorkspaceHistory, notices};
 use crate::ops::run::{RunContext, RunOptions, RunReply, find_actions, runner};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::Workspace;
+use crate::ops::writers::writers;
 use crate::plan::{ActionId, ActionKind, Class, InputSource, Plan, Service};
 use crate::store::Cas as _;
 
@@ -131,6 +132,7 @@ pub fn shell(
         secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
         approver: Arc::new(OnRecord::open(workspace, &planned.plan, &context.environment, &context.clock)),
         inventory: Arc::new(crate::ops::inventory::Inventories),
+        writers: writers(&workspace.state, &context.environment)?,
     };
     let sources = &workspace.compiled.program.sources;
     let report = execute(request, ports).map_err(|error| {

@@ -10,7 +10,8 @@ use crate::base::{Clock, RelPath};
 use crate::diag::Diagnostic;
 use crate::event::NullSink;
 use crate::exec::{
-    Approver, CancelToken, End, Ended, Job, NoSecrets, Ports, Request, RunReport, Runner, Standing, View, execute,
+    Approver, CancelToken, End, Ended, Everyone, Job, NoSecrets, Ports, Request, RunReport, Runner, Standing, View,
+    execute,
 };
 use crate::lang::{Program, Trial, TrialWhat, test_failure};
 use crate::ops::Error;
@@ -155,6 +156,7 @@ pub(super) fn run_trial(
         secrets: Arc::new(NoSecrets),
         approver: Arc::new(Everybody),
         inventory: Arc::new(Inventories),
+        writers: Arc::new(Everyone),
     };
     let report = execute(request, ports).map_err(|error| Error::Exec { error, place: None })?;
     let mut failures = Vec::new();

@@ -81,6 +81,8 @@ fn claim(key: u8, output: &str, isolation: u8, created: i64) -> Claim {
         created,
         run: format!("run-{created}"),
         addr: "g/n/s".into(),
+        overlay: String::new(),
+        signed: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What open stores rely on, so that garbage is collected beside them: each notes in its own folder of `tmp/` the
-//! digests it has put or was given, before it looks whether they are there; and what is collected goes through
-//! `trash/`, from where whoever needs it takes it back. Leaves out what garbage is.
+//! digests it has put, before it looks whether they are there, and the keys it asks for, before it reads their rows;
+//! and what is collected goes through `trash/`, from where whoever needs it takes it back. Leaves out what garbage is.
 //!
 //! A collection notes what it finds unneeded, moves it aside, and looks at the notes again. A store notes first and
 //! looks for the object then. So either the collection sees the note and puts the object back, or the store sees that
@@ -16,23 +16,56 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, FlockOperation, RenameFlags};
 use rustix::io::Errno;
 
-use crate::base::Digest;
+use crate::base::{ActionKey, Digest};
 use crate::store::Error;
 use crate::store::layout::{Layout, ObjectName, flock, io_error, list, open_dir, release_ballast, remove_tree};
 
 /// The name of the note in a store's folder.
 const NOTE: &str = "lease";
 
-/// Bytes of a record in it: whether it is a tree, and the digest.
+/// Bytes of a record in it: what it is (0 a blob, 1 a tree, 2 a key), and the digest.
 const RECORD: usize = 33;
 
-/// An object that is relied on.
+/// Something that is relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Relied {
-    /// The object.
-    pub(super) digest: Digest,
-    /// Whether it is a tree, and all below it is relied on as well.
-    pub(super) tree: bool,
+pub(super) enum Relied {
+    /// A blob.
+    Blob(Digest),
+    /// A tree, and all below it.
+    Tree(Digest),
+    /// All results under a key, and all they name.
+    Key(ActionKey),
+}
+
+impl Relied {
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Blob(digest) | Self::Tree(digest) => *digest,
+            Self::Key(key) => key.0,
+        }
+    }
+
+    fn record(&self) -> [u8; RECORD] {
+        let kind = match self {
+            Self::Blob(_) => 0,
+            Self::Tree(_) => 1,
+            Self::Key(_) => 2,
+        };
+        let mut record = [kind; RECORD];
+        record[1..].copy_from_slice(self.digest().as_bytes());
+        record
+    }
+
+    /// What a later version notes is unknown to this one.
+    fn of_record(record: &[u8]) -> Option<Self> {
+        let digest = Digest::from_bytes(record.get(1..)?.try_into().ok()?);
+        Some(match record.first()? {
+            0 => Self::Blob(digest),
+            1 => Self::Tree(digest),
+            2 => Self::Key(ActionKey(digest)),
+            _ => return None,
+        })
+    }
 }
 
 /// What one open store relies on.
@@ -50,14 +83,13 @@ impl Layout {
     /// Notes that this store relies on objects. What can be written only later is relied on only then.
     pub(super) fn lease(&self, relied: &[Relied]) -> Result<(), Error> {
         let mut noted = self.leases().0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh: Vec<Relied> = relied.iter().filter(|one| !noted.all.contains(&one.digest)).copied().collect();
+        let fresh: Vec<Relied> = relied.iter().filter(|one| !noted.all.contains(&one.digest())).copied().collect();
         if fresh.is_empty() {
             return Ok(());
         }
         let mut bytes = Vec::with_capacity(fresh.len() * RECORD);
         for one in &fresh {
-            bytes.push(u8::from(one.tree));
-            bytes.extend_from_slice(one.digest.as_bytes());
+            bytes.extend_from_slice(&one.record());
         }
         let path = self.session().path_of(NOTE);
         let failed = |error| io_error("note what is in use in", &path, error);
@@ -68,7 +100,7 @@ impl Layout {
             // In one call, so that notes of several threads do not mix.
             file.write_all(&bytes).map_err(failed)?;
         }
-        noted.all.extend(fresh.iter().map(|one| one.digest));
+        noted.all.extend(fresh.iter().map(Relied::digest));
         Ok(())
     }
 
@@ -84,10 +116,7 @@ impl Layout {
             let path = entry.path().join(NOTE);
             match std::fs::read(&path) {
                 // A record that is not whole is being written, and not relied on yet.
-                Ok(bytes) => all.extend(bytes.chunks_exact(RECORD).filter_map(|record| {
-                    let digest: [u8; 32] = record[1..].try_into().ok()?;
-                    Some(Relied { digest: Digest::from_bytes(digest), tree: record[0] == 1 })
-                })),
+                Ok(bytes) => all.extend(bytes.chunks_exact(RECORD).filter_map(Relied::of_record)),
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(error) => return Err(io_error("read", &path, error)),
             }

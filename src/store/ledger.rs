@@ -214,6 +214,18 @@ fn effect_row(row: &Row<'_>) -> rusqlite::Result<EffectRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{drawn, permitted};
+
+    #[test]
+    fn the_picture_in_the_book_is_the_table() {
+        let states = [
+            ("Intended", EffectState::Intended),
+            ("Failed", EffectState::Failed),
+            ("Done", EffectState::Done),
+            ("Settled", EffectState::Settled),
+        ];
+        assert_eq!(drawn("One doing of an effect"), permitted(&states, EffectState::may_become));
+    }
 
     fn key() -> ActionKey {
         ActionKey(Digest::of_blob(b"effect"))

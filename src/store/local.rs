@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::base::{ActionKey, Clock, Digest, Domain, Entry, Hasher, Tree};
+use crate::base::{ActionKey, Clock, Digest, Domain, Hasher, Tree};
 use crate::event::Event;
 use crate::store::codec::sameness;
 use crate::store::commit::{Committer, Unnamed};
@@ -132,7 +132,7 @@ impl LocalStore {
 
     fn put(&self, digest: Digest, bytes: &[u8], tree: bool) -> Result<(), Error> {
         self.committer.sound()?;
-        self.layout.lease(&[Relied { digest, tree }])?;
+        self.layout.lease(&[if tree { Relied::Tree(digest) } else { Relied::Blob(digest) }])?;
         let size = bytes.len() as u64;
         if self.is_kept(digest, size) {
             return Ok(());
@@ -169,7 +169,7 @@ impl LocalStore {
             }
         }
         let digest = hasher.finish();
-        self.layout.lease(&[Relied { digest, tree: false }])?;
+        self.layout.lease(&[Relied::Blob(digest)])?;
         if self.is_kept(digest, size) {
             self.layout.session().discard(&name);
         } else {
@@ -276,21 +276,12 @@ impl Cas for LocalStore {
 
 impl Claims for LocalStore {
     fn lookup(&self, key: ActionKey) -> Result<Vec<Claim>, Error> {
-        let claims = self.lookup_now(key)?;
-        let mut named: Vec<Relied> = Vec::new();
-        for claim in &claims {
-            named.extend(claim.logs.map(|digest| Relied { digest, tree: false }));
-            named.extend(claim.outputs.iter().filter_map(|output| match &output.entry {
-                Entry::File { digest, .. } => Some(Relied { digest: *digest, tree: false }),
-                Entry::Dir { digest } => Some(Relied { digest: *digest, tree: true }),
-                Entry::Symlink { .. } => None,
-            }));
-        }
-        // Where that cannot be noted, as on a full disk, what a collection takes is made anew.
-        if let Err(error) = self.layout.lease(&named) {
+        // Before the rows are read: a collection that does not see this note yet has taken them away by then, and
+        // one that sees it leaves them alone. Where it cannot be noted, as on a full disk, what is taken is made anew.
+        if let Err(error) = self.layout.lease(&[Relied::Key(key)]) {
             tracing::warn!(%error, "what is in use was not noted");
         }
-        Ok(claims)
+        self.lookup_now(key)
     }
 
     fn record(&self, claim: Claim) -> Result<(), Error> {

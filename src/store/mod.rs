@@ -29,7 +29,7 @@ pub use ledger::{EffectRow, EffectState, Ledger};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use materialize::{materialize, materialize_below};
 pub use memory::MemoryStore;
-pub use ports::{Cas, Claim, ClaimOutput, Claims, Error, Found};
+pub use ports::{Cas, Claim, ClaimOutput, Claims, Error, Found, Signed};
 pub use rekey::{NewKey, RekeyReport};
 pub use statcache::{FileStat, StatCache};
 pub use upkeep::{GcOptions, GcReport, StoreStat, VerifyReport};

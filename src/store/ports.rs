@@ -99,6 +99,26 @@ pub struct Claim {
     pub run: String,
     /// The address it was made at; for people and for finding a baseline.
     pub addr: String,
+    /// The overlay it was recorded in: it counts for readers of the same one only. Empty: it is for all.
+    pub overlay: String,
+    /// Who says so; `None`: nobody signed it.
+    pub signed: Option<Signed>,
+}
+
+/// The signature of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The public key of the writer: SPKI, DER.
+    pub writer: Vec<u8>,
+    /// Its signature over [`Claim::statement`].
+    pub signature: Vec<u8>,
+}
+
+impl Claim {
+    /// What a writer signs: a hash of all that the claim says, of its key, its time and its overlay.
+    pub fn statement(&self) -> Vec<u8> {
+        crate::store::codec::statement(self)
+    }
 }
 
 /// Results by action key.

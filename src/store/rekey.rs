@@ -64,6 +64,8 @@ impl LocalStore {
                     NewKey::Moved(key, manifest) => {
                         let old = std::mem::replace(&mut claim.key, key);
                         claim.manifest = manifest;
+                        // Its writer signed the key before; nobody says so of this one.
+                        claim.signed = None;
                         moved.push(Moved { old, claim: codec::seal(&claim), last_used: row.last_used });
                     }
                 }

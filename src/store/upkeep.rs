@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::{Digest, Entry, Tree};
+use crate::base::{ActionKey, Digest, Entry, Tree};
 use crate::event::Event;
 use crate::store::layout::{io_error, keep_ballast, list, remove_tree};
 use crate::store::lease::Relied;
@@ -194,7 +194,8 @@ impl LocalStore {
         let size_of = |digest: &Digest| inventory.objects.get(digest).copied().unwrap_or_default();
 
         let mut roots: Vec<_> = options.roots.iter().map(|root| (*root, Kind::Unknown)).collect();
-        roots.extend(leased.iter().map(named_by_lease));
+        roots.extend(leased.iter().filter_map(named_by_lease));
+        let asked: BTreeSet<ActionKey> = leased.iter().filter_map(key_of_lease).collect();
         let rooted = self.closure(&roots, &BTreeSet::new())?;
         // What stays, and of it what is known to lack nothing below.
         let mut kept = rooted.reached;
@@ -202,26 +203,36 @@ impl LocalStore {
         let mut kept_bytes: u64 = kept.iter().map(size_of).sum();
         let mut report = GcReport::default();
         let mut doomed = Vec::new();
+        // What these name, by their keys: somebody may ask for one at this moment.
+        let mut doomed_by_key: BTreeMap<ActionKey, Vec<(Digest, Kind)>> = BTreeMap::new();
         let oldest = options.max_age.map(|age| now.0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
         let mut full = false;
         let mut youngest = 0;
         for row in self.index.all()? {
             youngest = youngest.max(row.id);
             let fresh = oldest.is_none_or(|oldest| row.last_used >= oldest);
-            let closure = match &row.claim {
-                Some(claim) if fresh && !full => self.closure(&named_by(claim), &whole)?,
-                _ => {
-                    doomed.push(row.id);
-                    continue;
-                }
+            let Some(claim) = &row.claim else {
+                doomed.push(row.id);
+                continue;
             };
+            // What a running process was given is in use, however old or big.
+            let in_use = asked.contains(&claim.key);
+            let mut doom = |claim: &Claim| {
+                doomed.push(row.id);
+                doomed_by_key.entry(claim.key).or_default().extend(named_by(claim));
+            };
+            if !in_use && (!fresh || full) {
+                doom(claim);
+                continue;
+            }
+            let closure = self.closure(&named_by(claim), &whole)?;
             let more: u64 = closure.reached.difference(&kept).map(size_of).sum();
             if !closure.missing.is_empty() {
-                doomed.push(row.id);
-            } else if options.max_bytes.is_some_and(|most| kept_bytes + more > most) {
+                doom(claim);
+            } else if !in_use && options.max_bytes.is_some_and(|most| kept_bytes + more > most) {
                 // Strictly by last use: a smaller one that was used less recently does not stay.
                 full = true;
-                doomed.push(row.id);
+                doom(claim);
             } else {
                 kept_bytes += more;
                 kept.extend(&closure.reached);
@@ -253,7 +264,10 @@ impl LocalStore {
             self.layout.discard(*digest)?;
         }
         // What was needed meanwhile is taken back by being looked at; again notes first, then rows.
-        let mut needed: Vec<_> = self.layout.leased()?.iter().map(named_by_lease).collect();
+        let leased = self.layout.leased()?;
+        let mut needed: Vec<_> = leased.iter().filter_map(named_by_lease).collect();
+        // Who noted a key after the first look may have read its row before that was deleted.
+        needed.extend(leased.iter().filter_map(key_of_lease).filter_map(|key| doomed_by_key.get(&key)).flatten());
         loop {
             let rows = self.index.rows_after(youngest, 256)?;
             let Some(last) = rows.last() else { break };
@@ -376,8 +390,19 @@ fn named_by_entry(entry: &Entry) -> Option<(Digest, Kind)> {
     }
 }
 
-fn named_by_lease(relied: &Relied) -> (Digest, Kind) {
-    (relied.digest, if relied.tree { Kind::Tree } else { Kind::Blob })
+fn named_by_lease(relied: &Relied) -> Option<(Digest, Kind)> {
+    match relied {
+        Relied::Blob(digest) => Some((*digest, Kind::Blob)),
+        Relied::Tree(digest) => Some((*digest, Kind::Tree)),
+        Relied::Key(_) => None,
+    }
+}
+
+fn key_of_lease(relied: &Relied) -> Option<ActionKey> {
+    match relied {
+        Relied::Key(key) => Some(*key),
+        Relied::Blob(_) | Relied::Tree(_) => None,
+    }
 }
 
 fn named_by_tree(tree: &Tree) -> impl Iterator<Item = (Digest, Kind)> + '_ {

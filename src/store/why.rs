@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::base::{ActionKey, Digest, Entry};
 use crate::store::layout::list;
+use crate::store::lease::Relied;
 use crate::store::{Cas, Claim, Error, Found, LocalStore};
 
 /// Something that keeps an object.
@@ -51,7 +52,8 @@ impl LocalStore {
     pub fn why(&self, digest: Digest) -> Result<Vec<Holder>, Error> {
         self.committer.flush(false)?;
         let mut holders = Vec::new();
-        if self.layout.leased()?.iter().any(|relied| relied.digest == digest) {
+        let leased = self.layout.leased()?;
+        if leased.contains(&Relied::Blob(digest)) || leased.contains(&Relied::Tree(digest)) {
             holders.push(Holder::Lease);
         }
         // Folders that are known not to hold it.
@@ -62,6 +64,9 @@ impl LocalStore {
                 break;
             }
             if let Some(place) = self.place_in(&claim, digest, &mut without)? {
+                if leased.contains(&Relied::Key(claim.key)) && holders.first() != Some(&Holder::Lease) {
+                    holders.insert(0, Holder::Lease);
+                }
                 let Claim { key, addr, run, .. } = claim;
                 holders.push(Holder::Claim { key, addr, run, last_used: row.last_used, place });
             }

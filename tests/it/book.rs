@@ -83,7 +83,7 @@ fn blocks_are_of_known_languages_and_marked_by_known_words() {
                 "kdl" => &["fails", "ignore", "trust", "file"],
                 "console" => &["ignore"],
                 "sh" => &["run"],
-                "text" | "lua" | "yaml" | "toml" | "json" | "rust" | "c" => &[],
+                "text" | "lua" | "yaml" | "toml" | "json" | "rust" | "c" | "mermaid" => &[],
                 other => panic!("{place}: a block needs a language, and `{other}` is none that is known"),
             };
             for mark in &block.marks {

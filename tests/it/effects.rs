@@ -211,3 +211,25 @@ fn a_plan_holds_the_policies_of_its_graph_and_a_difference_shows_them() {
     let difference = workspace.run(&["diff", "old.plan", "."]).ok();
     difference.prints("breaker").prints("schedule");
 }
+
+#[test]
+fn actions_that_leave_what_is_serialized_run_one_after_the_other() {
+    let act = |serialize: &str| {
+        let nodes: String = (0..6)
+            .map(|n| {
+                format!(
+                    "node n{n} {{ run sh -c \"( set -C; : > $BUSY ) || exit 9; i=0; while [ $i -lt 4000 ]; do i=$((i+1)); \
+                     done; rm $BUSY; echo {n} > deps.lock\"; env BUSY=\"PLACE\"; output deps.lock }}\n"
+                )
+            })
+            .collect();
+        let workspace = workspace("node none { write x; output o }\n");
+        let place = workspace.around().join("busy");
+        let nodes = nodes.replace("PLACE", place.to_str().expect("it is UTF-8"));
+        workspace.write("partita.kdl", format!("partita edition=1\ngraph g {{\n{serialize}\n{nodes}}}\n"));
+        workspace.run(&["run", "g", "-j", "6", "--keep-going"])
+    };
+    act("serialize \"**/*.lock\"").ok();
+    // Without it they get into each other's way.
+    act("").expect(1);
+}

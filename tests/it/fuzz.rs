@@ -278,7 +278,7 @@ fn run(seed: u64, enough: impl Fn(usize, Duration) -> bool) {
             }
         }));
         assert!(done.is_ok(), "case {cases} of seed {seed} fails on:\n{text}\n({text:?})");
-        let took = worked() - started;
+        let took = worked().saturating_sub(started);
         assert!(took < LONGEST, "case {cases} of seed {seed} takes {took:?}:\n{text}");
         if took > slowest.0 {
             slowest = (took, text);

@@ -9,7 +9,7 @@ use partita::base::Environment;
 use partita::diag::{Code, Diagnostics, SourceId};
 use partita::lang::{self, Kind, Node, Value};
 use proptest::collection::vec;
-use proptest::prelude::{ProptestConfig, Strategy, proptest};
+use proptest::prelude::{BoxedStrategy, ProptestConfig, Strategy, proptest};
 use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestRunner};
 
@@ -300,23 +300,31 @@ fn texts_are_read_as_kdl_reads_them_for_as_long_as_asked() {
     let Some(seconds) = seconds else { return };
     let begun = Instant::now();
     let cases = 2_000;
-    let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
-    let mut rounds = 0_u64;
+    let texts = std::cell::Cell::new(0_u64);
+    // A runner that has seen its cases sees no more: each round has its own, with a seed of its own.
+    let round = |strategy: BoxedStrategy<String>, judge: &dyn Fn(&str) -> Result<(), TestCaseError>| {
+        let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+        let done = TestRunner::new(config).run(&strategy, |text: String| {
+            texts.set(texts.get() + 1);
+            judge(&text)
+        });
+        done.unwrap_or_else(|failure| panic!("{failure}"));
+    };
     let both = |text: &str| agrees(text).and_then(|()| formats(text));
+    let answered = |text: &str| {
+        parse(text);
+        Ok(())
+    };
+    let mut rounds = 0_u64;
     while begun.elapsed() < Duration::from_secs(seconds) {
-        let mut failed = |failure| panic!("{failure}");
-        runner.run(&soup(9), |text| both(&text)).unwrap_or_else(&mut failed);
-        runner.run(&valid(), |text| both(&text)).unwrap_or_else(&mut failed);
+        round(soup(9).boxed(), &both);
+        round(valid().boxed(), &both);
         // The crate alone may take minutes for these: they are answered, and that is all.
-        runner
-            .run(&soup(60), |text| {
-                parse(&text);
-                Ok(())
-            })
-            .unwrap_or_else(&mut failed);
+        round(soup(60).boxed(), &answered);
         rounds += 1;
     }
-    eprintln!("{} texts in {:?}", rounds * 3 * u64::from(cases), begun.elapsed());
+    assert!(texts.get() >= rounds * 3 * u64::from(cases), "{} texts in {rounds} rounds", texts.get());
+    eprintln!("{} texts in {:?}", texts.get(), begun.elapsed());
 }
 
 /// Far more than any of these takes, far less than what the parser alone would.

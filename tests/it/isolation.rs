@@ -2,6 +2,7 @@
 //! level that is not to be had fails closed, and that results keep theirs. Leaves out the executor's
 //! own tests at level `none`.
 
+mod cgroup;
 mod escapes;
 mod levels;
 mod limits;

@@ -96,6 +96,8 @@ fn results_of_the_schema_before_are_taken_over_when_a_workspace_is_opened() {
             created: 1,
             run: "r".to_owned(),
             addr: "g/stray".to_owned(),
+            overlay: String::new(),
+            signed: None,
         };
         store.record(claim).expect("a claim is recorded");
         store.close().expect("all is written");

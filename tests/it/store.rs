@@ -91,6 +91,8 @@ fn claim(store: &dyn Cas, number: u8, output: Entry) -> Claim {
         created: i64::from(number),
         run: "run".into(),
         addr: format!("g/n{number}/s"),
+        overlay: String::new(),
+        signed: None,
     }
 }
 

@@ -94,6 +94,10 @@ fn each_field_is_named() {
     let mut after = before.clone();
     after.tools = vec![("cc", "13")];
     assert_eq!(reason(&before, &after), Reason::ToolChanged { name: "cc".into() });
+    // One that is new did not change.
+    after.tools = vec![("cc", "12.2"), ("ld", "2.40")];
+    let Reason::DefChanged { field, before: old, after: new } = reason(&before, &after) else { panic!() };
+    assert_eq!((field.as_str(), old.as_str(), new.as_str()), ("tools", "no `ld`", "`ld`"));
 }
 
 #[test]

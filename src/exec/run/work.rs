@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::Timestamp;
-use crate::event::{Check, Event, Outcome, Reason, Verdict};
+use crate::base::{Timestamp, format_micro_usd};
+use crate::event::{Check, Event, Outcome, Reason, Spent, Verdict};
 use crate::exec::engine::{Attempted, Hit, Prepared, Resolution};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::ports::Standing;
@@ -92,10 +92,10 @@ impl Run<'_> {
                         self.wake.notify_one();
                     }
                     let id = match &task {
-                        Task::Resolve { id, .. } | Task::Run { id, .. } => *id,
+                        Task::Resolve { id, .. } | Task::Run { id, .. } | Task::Refuse { id, .. } => *id,
                     };
                     let prepared = match &task {
-                        Task::Run { .. } => shared.prepared.get(&id.0).cloned(),
+                        Task::Run { .. } | Task::Refuse { .. } => shared.prepared.get(&id.0).cloned(),
                         Task::Resolve { .. } => None,
                     };
                     drop(shared);
@@ -136,7 +136,24 @@ impl Run<'_> {
                 let prepared = prepared.expect("an action is prepared before it is queued");
                 self.attempt(id, prepared, attempt);
             }
+            Task::Refuse { id, needed, left } => self.refuse(id, prepared.as_deref(), needed, left),
         }
+    }
+
+    /// There is not enough left of the budget. Then nothing more starts, unless what costs nothing is to go on.
+    fn refuse(&self, id: ActionId, prepared: Option<&Prepared>, needed: u64, left: u64) {
+        let addr = &self.engine.plan.action(id).addr;
+        let then = if self.pauses { "what costs nothing goes on" } else { "nothing more is started" };
+        let text = format!(
+            "`{addr}` may cost ${}, and ${} is left of the budget: {then}",
+            format_micro_usd(needed),
+            format_micro_usd(left)
+        );
+        if !self.pauses {
+            self.lock().scheduler.stop();
+        }
+        let failure = Failure::new(FailureClass::Budget, text);
+        self.end_badly(id, prepared, Outcome::Skipped, Reason::BudgetSpent { needed, left }, Some(failure), None);
     }
 
     /// Looks whether people have consented. Nothing is executed and nothing kept: it is asked again in
@@ -298,6 +315,7 @@ impl Run<'_> {
     fn attempt(&self, id: ActionId, prepared: Arc<Prepared>, attempt: u32) {
         let action = self.engine.plan.action(id);
         if let Some(tool) = self.broken(action) {
+            self.lock().scheduler.settle(id, Some(0));
             self.end_badly(id, Some(&prepared), Outcome::Skipped, Reason::BreakerOpen { tool }, None, None);
             return;
         }
@@ -309,6 +327,7 @@ impl Run<'_> {
         if let Some(spent) = spent {
             self.lock().spent.entry(id.0).and_modify(|all| *all = all.plus(spent)).or_insert(spent);
         }
+        self.lock().scheduler.settle(id, actual(action, &result, spent));
         let duration_ms = duration.as_millis() as u64;
         match &result {
             Ok(_) => self.count(action, None),
@@ -363,5 +382,20 @@ impl Run<'_> {
             && !self.is_late()
             && self.broken(action).is_none()
             && policy.is_some_and(|retry| attempt <= retry.max && failure.class.is_retried(retry.on))
+    }
+}
+
+/// What an attempt did cost, in micro-dollars; `None`: all that it might, as nobody says.
+fn actual<T>(action: &Action, result: &Result<T, Trouble>, spent: Option<Spent>) -> Option<u64> {
+    match (&action.spec.kind, result) {
+        (ActionKind::Http(_), _) => Some(spent.map_or(0, |spent| spent.micro_usd)),
+        // It came to nothing before it was started.
+        (_, Err(Trouble::Lost(_) | Trouble::Fatal(_))) => Some(0),
+        (_, Err(Trouble::Fail(failure)))
+            if matches!(failure.class, FailureClass::Start { .. } | FailureClass::Input) =>
+        {
+            Some(0)
+        }
+        _ => None,
     }
 }

@@ -5,8 +5,8 @@ use std::io::{Error, ErrorKind};
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort, PathBeneath, PathFd,
+    Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
 };
 
 /// The version of Landlock without which nothing is called confined: from the third on, files cannot be
@@ -14,6 +14,27 @@ use landlock::{
 pub(super) const LEAST: ABI = ABI::V3;
 /// The newest version whose rights are asked for where the kernel has them.
 const NEWEST: ABI = ABI::V6;
+
+/// The version of Landlock that the kernel has; the error is why it has none. Found out by confining a thread that does
+/// nothing else, as a look alone is not to be had.
+pub(super) fn kernel_version() -> Result<i32, &'static str> {
+    let look = || -> Result<LandlockStatus, landlock::RulesetError> {
+        let rules = Ruleset::default().handle_access(AccessFs::from_all(ABI::V1))?.create()?;
+        Ok(rules.restrict_self()?.landlock)
+    };
+    let looked = std::thread::Builder::new().name("landlock".to_owned()).spawn(look);
+    match looked.ok().and_then(|thread| thread.join().ok()) {
+        Some(Ok(LandlockStatus::Available { effective_abi, kernel_abi })) => {
+            Ok(kernel_abi.unwrap_or(effective_abi as i32))
+        }
+        Some(Ok(LandlockStatus::NotEnabled)) => Err("the kernel has it, and does not use it"),
+        Some(Ok(LandlockStatus::NotImplemented)) => Err("the kernel does not have it, or a filter of calls hides it"),
+        _ => Err("it cannot be asked about"),
+    }
+}
+
+/// The newest version that is made use of, and the oldest that is enough.
+pub(super) const VERSIONS: (i32, i32) = (NEWEST as i32, LEAST as i32);
 
 /// A set of rules while it is made.
 pub(super) struct Fence(RulesetCreated);

@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 
 use crate::exec::ports::Network;
 use crate::exec::process::STARTING;
+use crate::exec::sandbox::cgroup::Group;
 use crate::exec::sandbox::helper::{CONFINE, MAKE, NAME};
 use crate::exec::sandbox::inner::{BUILD, Task};
 use crate::exec::sandbox::root::Root;
@@ -37,6 +38,9 @@ impl Helper {
     fn command(&self, work: &str, stdin: OwnedFd) -> Command {
         let mut command = Command::new(self.path());
         command.arg0(NAME).arg(work).env_clear().stdin(Stdio::from(stdin));
+        // What the allocator only reserves would count against the memory of an action, whose limits hold for the helper
+        // while it starts the program.
+        command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
         command
     }
 }
@@ -80,6 +84,10 @@ impl Maker {
         parcel.bytes(scratch.as_os_str().as_encoded_bytes()).number(u64::from(network));
         root.write(&mut parcel);
         let sent = parcel.send(maker.control()?);
+        if sent.is_err() {
+            // It must not wait for what will not come; what it says then tells more than that it was not heard.
+            let _ = rustix::net::shutdown(maker.control()?, rustix::net::Shutdown::Write);
+        }
         match Frame::receive(maker.control()?)? {
             Some((Frame::Ready, _)) => Ok(maker),
             answer => {
@@ -95,15 +103,32 @@ impl Maker {
     }
 
     /// Has a sandbox made for a task. Its standard output and error, and input if it has one, are
-    /// `streams`. Returns where the helper tells what becomes of it.
-    pub(super) fn begin(&self, task: &Task, streams: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
+    /// `streams`. Returns where the helper tells what becomes of it, and its first process if that was taken into a
+    /// control group.
+    pub(super) fn begin(
+        &self,
+        task: &Task,
+        streams: &[BorrowedFd<'_>],
+        group: Option<&Group>,
+    ) -> Result<(OwnedFd, Option<OwnedFd>)> {
         let (ours, theirs) = pair()?;
         let mut fds = vec![theirs.as_fd()];
         fds.extend_from_slice(streams);
         send(self.control()?, b"task", &fds)?;
         drop(theirs);
+        let mut process = None;
+        if let Some(group) = group {
+            // It does nothing before it has its task.
+            match Frame::receive(&ours)? {
+                Some((Frame::Made, Some(made))) => {
+                    group.take_in_by(&made)?;
+                    process = Some(made);
+                }
+                other => return Err(trouble(other.map(|(frame, _)| frame))),
+            }
+        }
         task.parcel().send(&ours)?;
-        Ok(ours)
+        Ok((ours, process))
     }
 
     /// Where a path of the attempt is in the sandbox.
@@ -119,7 +144,7 @@ impl Maker {
     /// Makes a sandbox and starts nothing in it.
     pub(super) fn try_out(&self, attempt: &Path) -> Result<()> {
         let task = Task { attempt: attempt.to_path_buf(), cwd: BUILD.into(), ..Task::default() };
-        let job = self.begin(&task, &[])?;
+        let (job, _) = self.begin(&task, &[], None)?;
         loop {
             match Frame::receive(&job)?.map(|(frame, _)| frame) {
                 Some(Frame::Made) => {}
@@ -165,6 +190,9 @@ pub(super) fn kind_of(network: &Network) -> u64 {
     }
 }
 
+/// What a process is started with: its standard input, and who is given its number before it does anything.
+pub(super) type Around<'a> = (Option<BorrowedFd<'a>>, Option<&'a dyn Fn(u32) -> Result<()>>);
+
 /// Starts a helper that confines itself, and hears what it has to say: nothing, once it has become the
 /// program it was to start.
 fn converse(
@@ -172,7 +200,7 @@ fn converse(
     parcel: &Parcel,
     root: &Path,
     cwd: &Path,
-    input: Option<BorrowedFd<'_>>,
+    (input, hold): Around<'_>,
     prepare: impl FnOnce(&mut Command),
 ) -> Result<(Child, Result<Option<Frame>>)> {
     let (ours, theirs) = pair()?;
@@ -183,6 +211,13 @@ fn converse(
     let child = spawn(&mut command)?;
     drop(command);
     let hand_over = |input: BorrowedFd<'_>| send(&ours, b"input", &[input]);
+    // It does nothing before it has its task.
+    let mut child = child;
+    if let Some(Err(error)) = hold.map(|hold| hold(child.id())) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
+    }
     let said = parcel.send(&ours).and_then(|()| input.map_or(Ok(()), hand_over));
     let said = said.and_then(|()| Frame::receive(&ours));
     Ok((child, said.map(|said| said.map(|(frame, _)| frame))))
@@ -194,10 +229,10 @@ pub(super) fn start_confined(
     parcel: &Parcel,
     root: &Path,
     cwd: &Path,
-    input: Option<BorrowedFd<'_>>,
+    around: Around<'_>,
     prepare: impl FnOnce(&mut Command),
 ) -> Result<Child> {
-    let (mut child, said) = converse(helper, parcel, root, cwd, input, prepare)?;
+    let (mut child, said) = converse(helper, parcel, root, cwd, around, prepare)?;
     let error = match said {
         // The socket was closed as the program took the helper's place.
         Ok(None) => return Ok(child),
@@ -212,7 +247,7 @@ pub(super) fn start_confined(
 pub(super) fn try_confined(helper: &Helper, root: &Path) -> Result<()> {
     let task = Task { attempt: root.to_path_buf(), ..Task::default() };
     let parcel = confinement(&task, &Network::Nothing, std::iter::once(Path::new("/usr")));
-    let (mut child, said) = converse(helper, &parcel, root, root, None, |command| {
+    let (mut child, said) = converse(helper, &parcel, root, root, (None, None), |command| {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     })?;
     let _ = child.wait();

@@ -12,6 +12,7 @@
 //! first process (`inner`) gives up every right and starts the tool. The runner (`runner`) waits for it
 //! by a descriptor, so that all of it is dead when the runner goes on.
 
+mod cgroup;
 mod clone;
 mod fence;
 mod helper;
@@ -22,9 +23,11 @@ mod root;
 mod runner;
 mod seccomp;
 mod template;
+mod trace;
 mod visit;
 mod wire;
 
+pub use cgroup::Cgroups;
 pub use helper::enter as sandbox_entry;
 pub use launch::Helper;
 pub use probe::{Lack, Levels};

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use crate::exec::sandbox::fence::{VERSIONS, kernel_version};
 use crate::exec::sandbox::helper::is_at_hand;
 use crate::exec::sandbox::launch::{Helper, Maker, try_confined};
 use crate::exec::sandbox::root::{Root, Wanted};
@@ -49,6 +50,13 @@ impl Levels {
     /// What this machine offers with this helper.
     pub(super) fn look(helper: &Helper) -> Self {
         Self { full: try_full(helper), landlock: try_landlock(helper) }
+    }
+
+    /// The version of Landlock that the kernel has, the newest that is made use of, and the oldest that is enough.
+    /// The error is why it has none.
+    pub fn landlock_version() -> Result<(i32, i32, i32), &'static str> {
+        let (newest, least) = VERSIONS;
+        Ok((kernel_version()?, newest, least))
     }
 
     /// The strongest level there is.

@@ -17,14 +17,21 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::base::Clock;
 use crate::exec::CancelToken;
-use crate::exec::ports::{End, Ended, Job, Network, Runner, Stream, Tap, View};
+use crate::exec::ports::{End, Ended, Job, Missed, Network, Runner, Stream, Tap, View};
 use crate::exec::process::{CHUNK, Cause, DEATH, LOOK, Pipe, ProcessRunner, Running};
+use crate::exec::sandbox::cgroup::Group;
 use crate::exec::sandbox::inner::{BUILD, Task};
-use crate::exec::sandbox::launch::{Helper, Maker, confinement, kind_of, start_confined, trouble};
+use crate::exec::sandbox::launch::{
+    Around, Helper, Maker, confinement, kind_of, no_confinement, start_confined, trouble,
+};
 use crate::exec::sandbox::probe::Levels;
 use crate::exec::sandbox::root::{BIN, Root, Wanted};
+use crate::exec::sandbox::trace;
 use crate::exec::sandbox::wire::{Frame, send};
 use crate::plan::Isolation;
+
+/// The longest that an attempt is watched for which no bound is said.
+const WATCHED: Duration = Duration::from_secs(10);
 
 /// Helpers that are kept for further actions with the same tools.
 const MAKERS: usize = 16;
@@ -153,11 +160,19 @@ impl SandboxRunner {
         })
     }
 
-    fn confined<'a>(&self, job: &Job<'a>) -> std::io::Result<Running<'a>> {
+    fn confined<'a>(&self, job: &Job<'a>, group: Option<&Group>) -> std::io::Result<Running<'a>> {
         let shown = self.readable(job);
         let task = task_outside(job);
         let parcel = confinement(&task, &job.network, shown.iter().map(PathBuf::as_path));
-        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, None, |command| {
+        // Where it cannot be taken in, it is bounded and ended without.
+        let take_in = |pid| {
+            if let Some(Err(error)) = group.map(|group| group.take_in(pid)) {
+                tracing::debug!(%error, "a process was not taken into its control group");
+            }
+            Ok(())
+        };
+        let around: Around<'_> = (None, Some(&take_in));
+        let child = start_confined(&self.helper, &parcel, job.root, job.cwd, around, |command| {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         })?;
         Running::new(child, None, job, Isolation::Landlock)
@@ -236,20 +251,58 @@ impl Runner for SandboxRunner {
         let failed = |error| not_started(error, clock.elapsed().saturating_sub(begun), level);
         match level {
             Isolation::None => self.plain.run(job, clock, cancel),
-            Isolation::Landlock => match self.confined(job) {
-                Ok(running) => running.finish(self.plain.grace, job.timeout, begun, clock, cancel),
-                Err(error) => failed(error),
-            },
+            Isolation::Landlock => {
+                // There is no namespace that ends all of it.
+                let group = Group::of(&job.bounds, true);
+                match self.confined(job, group.as_ref()) {
+                    Ok(running) => {
+                        let mut ended = running.finish(self.plain.grace, job.timeout, begun, clock, cancel);
+                        ended.end = end_by(ended.end, group.as_ref());
+                        ended
+                    }
+                    Err(error) => failed(error),
+                }
+            }
             Isolation::Full => match self.begin(job) {
                 Ok(sandboxed) => sandboxed.finish(self.plain.grace, job.timeout, begun, clock, cancel),
                 Err(error) => failed(error),
             },
         }
     }
+
+    fn watch(&self, job: &Job<'_>, cancel: &CancelToken) -> Option<Vec<Missed>> {
+        let task = task_outside(job);
+        let is_confined = self.level_of(job.isolation) > Isolation::None && self.levels().landlock.is_ok();
+        let parcel = if is_confined {
+            let shown = self.readable(job);
+            confinement(&task, &job.network, shown.iter().map(PathBuf::as_path))
+        } else {
+            no_confinement(&task)
+        };
+        let start = |hold: &dyn Fn(u32) -> std::io::Result<()>| {
+            start_confined(&self.helper, &parcel, job.root, job.cwd, (None, Some(hold)), |command| {
+                command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+            })
+        };
+        let watched = trace::watch(start, job.timeout.unwrap_or(WATCHED), cancel);
+        watched.inspect_err(|error| tracing::debug!(%error, "an attempt was not watched")).ok()
+    }
+}
+
+/// How an attempt ended, by what its group counted: who is killed for memory, or cannot start another process, says
+/// that itself by its status at most.
+fn end_by(end: End, group: Option<&Group>) -> End {
+    let breach = group.and_then(Group::end);
+    match (end, breach) {
+        (End::Exited(1..) | End::Signalled(_), Some(breach)) => End::Exceeded(breach),
+        (end, _) => end,
+    }
 }
 
 /// An attempt in a sandbox.
 struct Sandboxed<'a> {
+    /// Removed after all of it is dead.
+    group: Option<Group>,
     tap: Option<Tap<'a>>,
     /// Where the sandbox tells what becomes of it; closed when it has told all.
     job: Option<OwnedFd>,
@@ -264,18 +317,20 @@ struct Sandboxed<'a> {
 
 impl<'a> Sandboxed<'a> {
     fn begin(maker: Arc<Maker>, job: &Job<'a>) -> Result<Self, (std::io::Error, Arc<Maker>)> {
+        let group = Group::of(&job.bounds, false);
         let begin = || {
             let (out, out_end) = pipe_with(PipeFlags::CLOEXEC)?;
             let (err, err_end) = pipe_with(PipeFlags::CLOEXEC)?;
             let task = task_inside(job, maker.scratch());
-            let told = maker.begin(&task, &[out_end.as_fd(), err_end.as_fd()])?;
-            Ok((told, out, err))
+            let (told, process) = maker.begin(&task, &[out_end.as_fd(), err_end.as_fd()], group.as_ref())?;
+            Ok((told, process, out, err))
         };
         match begin() {
-            Ok((told, out, err)) => Ok(Self {
+            Ok((told, process, out, err)) => Ok(Self {
+                group,
                 tap: job.tap,
                 job: Some(told),
-                process: None,
+                process,
                 said: None,
                 stdout: Pipe::new(Some(out.into())),
                 stderr: Pipe::new(Some(err.into())),
@@ -338,6 +393,7 @@ impl<'a> Sandboxed<'a> {
             (None, None) if self.process.is_some() => End::Signalled(Signal::KILL.as_raw()),
             (None, other) => End::NotStarted(trouble(other)),
         };
+        let end = end_by(end, self.group.as_ref());
         Ended {
             end,
             stdout: self.stdout.capture.finish(),
@@ -349,6 +405,9 @@ impl<'a> Sandboxed<'a> {
     }
 
     fn kill(&self) {
+        if self.group.as_ref().is_some_and(Group::kill) {
+            return;
+        }
         if let Some(process) = &self.process {
             // It may have ended by itself.
             let _ = pidfd_send_signal(process, Signal::KILL);

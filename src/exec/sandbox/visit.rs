@@ -106,7 +106,8 @@ impl SandboxRunner {
 
     fn visit_inside(&self, job: &Job<'_>, task: &Task, mut streams: Streams, cancel: &CancelToken) -> Result<i32> {
         let maker = self.maker(job)?;
-        let told = maker.begin(task, &[streams.output.as_fd(), streams.errors.as_fd(), streams.input.as_fd()])?;
+        let (told, _) =
+            maker.begin(task, &[streams.output.as_fd(), streams.errors.as_fd(), streams.input.as_fd()], None)?;
         streams.hand_over();
         let mut process = None;
         let ended = loop {
@@ -149,7 +150,7 @@ impl SandboxRunner {
         let (output, errors) = (streams.output.try_clone()?, streams.errors.try_clone()?);
         let is_terminal = streams.terminal.is_some();
         let mut child =
-            start_confined(&self.helper, &parcel, job.root, job.cwd, Some(streams.input.as_fd()), |command| {
+            start_confined(&self.helper, &parcel, job.root, job.cwd, (Some(streams.input.as_fd()), None), |command| {
                 command.stdout(Stdio::from(output)).stderr(Stdio::from(errors));
                 if !is_terminal {
                     // Otherwise it makes a session, which is a group too.

@@ -209,8 +209,21 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
             }
             self.service(out, service);
         }
-        for at in 0..expansion.instances.len() {
-            self.instance(out, at);
+        // By the names they have here: those of steps come to stand where they belong.
+        let mut nodes: Vec<(&str, usize, Option<usize>)> = Vec::with_capacity(expansion.actions.len());
+        for (at, instance) in expansion.instances.iter().enumerate() {
+            let own = instance.actions.iter().copied().filter(|action| expansion.actions[*action].own);
+            match self.forms[at] {
+                Form::Inventory => {}
+                Form::Steps => {
+                    nodes.extend(own.map(|action| (expansion.actions[action].addr.as_str(), at, Some(action))));
+                }
+                Form::Node | Form::Recipe => nodes.push((&instance.addr, at, None)),
+            }
+        }
+        nodes.sort_unstable();
+        for (_, at, step) in nodes {
+            self.instance(out, at, step);
         }
         out.close();
     }
@@ -238,26 +251,27 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         out.line(&format!("// from {template}{place}{recipe}{keys}"));
     }
 
-    fn instance(&mut self, out: &mut Out, at: usize) {
-        let instance = &self.expansion.instances[at];
+    /// A node of an instance: the whole, or one of its steps.
+    fn instance(&mut self, out: &mut Out, at: usize, step: Option<usize>) {
+        let expansion = self.expansion;
+        let instance = &expansion.instances[at];
+        if let Some(step) = step {
+            let action = &expansion.actions[step];
+            self.origin(out, instance);
+            Self::route(out, action);
+            let automation = word("automation", instance.automation.as_deref());
+            let head = self.head(action, Place::Node, &automation);
+            let head = format!("node {}{head}", quote(self.within(&action.addr)));
+            out.open(&head);
+            self.work(out, action, Place::Node, None);
+            self.surroundings_of_node(out, instance, &action.services);
+            out.close();
+            return;
+        }
         let own: Vec<usize> =
-            instance.actions.iter().copied().filter(|action| self.expansion.actions[*action].own).collect();
+            instance.actions.iter().copied().filter(|action| expansion.actions[*action].own).collect();
         match self.forms[at] {
-            Form::Inventory => {}
-            Form::Steps => {
-                for index in own {
-                    let action = &self.expansion.actions[index];
-                    self.origin(out, instance);
-                    Self::route(out, action);
-                    let automation = word("automation", instance.automation.as_deref());
-                    let head = self.head(action, Place::Node, &automation);
-                    let head = format!("node {}{head}", quote(self.within(&action.addr)));
-                    out.open(&head);
-                    self.work(out, action, Place::Node, None);
-                    self.surroundings_of_node(out, instance, &action.services);
-                    out.close();
-                }
-            }
+            Form::Inventory | Form::Steps => {}
             Form::Node => {
                 self.origin(out, instance);
                 let automation = word("automation", instance.automation.as_deref());
@@ -425,7 +439,7 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
     /// What a node or step does, with what it needs and leaves. `taken`: of a step, what its recipe takes.
     fn work(&mut self, out: &mut Out, action: &ActionIr, place: Place, mut taken: Option<(&InstanceIr, &mut Taken)>) {
         match &action.ask {
-            Some(ask) => self.asked(out, ask, &mut taken),
+            Some(ask) => self.asked(out, action, ask, &mut taken),
             None => self.body(out, action, place),
         }
         let ask = action.ask.as_deref();
@@ -505,19 +519,25 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         decl.is_some_and(|decl| decl.offer.secrets.iter().any(|need| need.env == variable))
     }
 
-    fn asked(&mut self, out: &mut Out, ask: &AskIr, taken: &mut Option<(&InstanceIr, &mut Taken)>) {
+    fn asked(&mut self, out: &mut Out, action: &ActionIr, ask: &AskIr, taken: &mut Option<(&InstanceIr, &mut Taken)>) {
         for (name, ty, value) in &ask.with {
-            let value =
-                self.argument(out, value, ty, taken.as_mut().map(|(instance, taken)| (*instance, &mut **taken)));
+            let value = match (value, taken.as_mut()) {
+                // Steps that are nodes of their own stand beside each other.
+                (ArgIr::Step(text), None) => {
+                    let node = action.addr.rsplit_once('/').map_or("", |(node, _)| node);
+                    format!("(ref){}", quote(&format!("{}/{text}", self.within(node))))
+                }
+                (ArgIr::Step(text), Some(_)) => format!("(ref){}", quote(text)),
+                (value, taken) => self.argument(out, value, ty, taken.map(|(_, taken)| &mut **taken)),
+            };
             out.line(&format!("with {}={value}", quote(name)));
         }
     }
 
     /// An argument; within a recipe that is kept, an output from elsewhere is a parameter.
-    fn argument(&mut self, out: &Out, value: &ArgIr, ty: &Ty, taken: Option<(&InstanceIr, &mut Taken)>) -> String {
+    fn argument(&mut self, out: &Out, value: &ArgIr, ty: &Ty, taken: Option<&mut Taken>) -> String {
         let reference = match (value, taken) {
-            (ArgIr::Step(text), Some(_)) => format!("(ref){}", quote(text)),
-            (ArgIr::Ref(text), Some((_, taken))) => {
+            (ArgIr::Ref(text), Some(taken)) => {
                 let reference = self.rewritten(text);
                 format!("(var){}", taken.name(&ty.to_string(), reference))
             }
@@ -570,16 +590,19 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         if !services.is_empty() {
             out.line(&format!("uses{}", quoted(services)));
         }
+        let mut after: Vec<&str> = Vec::new();
         for other in &instance.after {
             let before = &self.expansion.instances[*other];
             if self.forms[*other] == Form::Steps {
                 let own = before.actions.iter().map(|action| &self.expansion.actions[*action]);
-                for action in own.filter(|action| action.own) {
-                    out.line(&format!("after {}", quote(self.within(&action.addr))));
-                }
+                after.extend(own.filter(|action| action.own).map(|action| action.addr.as_str()));
             } else {
-                out.line(&format!("after {}", quote(self.within(&before.addr))));
+                after.push(&before.addr);
             }
+        }
+        after.sort_unstable();
+        for addr in after {
+            out.line(&format!("after {}", quote(self.within(addr))));
         }
         for guard in &instance.guards {
             let params = &self.program.gate(guard.gate).params;

@@ -18,6 +18,8 @@ fn sample() -> Claim {
         created: -4,
         run: "r".into(),
         addr: "g/n/s".into(),
+        overlay: String::new(),
+        signed: None,
     }
 }
 

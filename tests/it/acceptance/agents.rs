@@ -108,7 +108,7 @@ fn an_answer_that_cannot_be_used_is_sent_back() {
     });
     let one = workspace(&api, &[("@returns", "json")]);
     let refused = run(&one, &["run", "g"]).run().expect(1);
-    refused.says("error[E0218]").says("gave no answer that can be used in its one turn: `summary` is not JSON");
+    refused.says("error[E0219]").says("gave no answer that can be used in its one turn: `summary` is not JSON");
     let api = Api::start(|number, _| {
         let text = if number == 1 { "Sure! Here it is." } else { "```json\n{\"words\": 7}\n```" };
         (200, message(text, 10, 5))

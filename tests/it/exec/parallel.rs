@@ -81,6 +81,65 @@ fn what_cannot_be_run_is_refused_before_anything_starts() {
     assert!(world.events().is_empty());
 }
 
+/// Runs tasks that each cost 40 of a budget, and gives how many did something, by what they left.
+fn spend(world: &World, tasks: &[TaskSpec], budget: u64, cancellation: Cancel) -> (usize, Vec<TaskStatus>, u64) {
+    let policy = RunPolicy {
+        max_concurrency: NonZeroUsize::new(8),
+        cost_budget: Some(budget),
+        cancellation,
+        ..RunPolicy::default()
+    };
+    let result = run_parallel(tasks, &policy, world.ports()).unwrap();
+    let log = std::fs::read_to_string(world.side("log")).unwrap_or_default();
+    let statuses = result.tasks.iter().map(|task| task.status).collect();
+    (log.lines().count(), statuses, result.metrics.cost_estimate)
+}
+
+#[test]
+fn what_starts_side_by_side_does_not_spend_more_than_there_is() {
+    for round in 0..20 {
+        let world = World::new();
+        let say = format!("echo done >> {}", world.side("log").display());
+        let tasks: Vec<TaskSpec> = (0..12).map(|n| TaskSpec { cost: 40, ..task(&format!("t{n:02}"), &say) }).collect();
+        let (done, statuses, spent) = spend(&world, &tasks, 100 + round, Cancel::Isolated);
+        assert_eq!(done, 2, "round {round}: eight workers, and money for two");
+        assert_eq!(statuses.iter().filter(|status| **status == TaskStatus::Succeeded).count(), 2);
+        assert!(statuses.iter().all(|status| *status != TaskStatus::Failed), "{statuses:?}");
+        assert_eq!(spent, 80);
+    }
+    // What could not be started costs nothing, and leaves the money to others.
+    let world = World::new();
+    let say = format!("echo done >> {}", world.side("log").display());
+    let mut tasks = vec![TaskSpec { cost: 100, ..task("a", ":") }, TaskSpec { cost: 100, ..task("b", &say) }];
+    tasks[0].agent.program = "no-such-program".into();
+    tasks[1].after = Vec::new();
+    let (done, statuses, _) = spend(&world, &tasks, 100, Cancel::Isolated);
+    assert_eq!((done, statuses[1]), (1, TaskStatus::Succeeded));
+}
+
+#[test]
+fn speedup_is_against_doing_one_after_the_other() {
+    let world = World::new();
+    let script = "exec sleep 0.3";
+    let tasks: Vec<TaskSpec> = (0..4)
+        .map(|n| {
+            let mut task = task(&format!("t{n}"), script);
+            task.agent.tools.push("sleep".into());
+            task
+        })
+        .collect();
+    let at = |jobs| {
+        let policy = RunPolicy { max_concurrency: NonZeroUsize::new(jobs), ..RunPolicy::default() };
+        run_parallel(&tasks, &policy, world.ports()).unwrap().metrics
+    };
+    let (one, four) = (at(1), at(4));
+    println!("4 x 300 ms: speedup {:.2} alone, {:.2} by four", one.speedup_vs_serial(), four.speedup_vs_serial());
+    assert!(one.serial_time >= std::time::Duration::from_millis(1_200), "{one:?}");
+    assert!((0.5..=1.0).contains(&one.speedup_vs_serial()), "{one:?}");
+    assert!(four.speedup_vs_serial() > one.speedup_vs_serial() && four.speedup_vs_serial() <= 4.0, "{four:?}");
+    assert!(four.speedup_vs_serial() > 1.3, "{four:?}");
+}
+
 #[test]
 fn a_plan_is_run_under_a_policy() {
     let world = World::new();

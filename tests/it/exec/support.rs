@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use partita::base::{ActionKey, Clock, Digest, Entry, Environment, RelPath, SystemClock, Timestamp, Tree};
 use partita::event::{Counts, Event, MemorySink, Outcome, Reason, Sink};
 use partita::exec::{
-    Baseline, CancelToken, Error, FileMeta, History, HistoryRow, NoSecrets, Ports, ProcessRunner, Request, RunReport,
-    Runner, Secrets, Snapshots, execute,
+    Baseline, CancelToken, Error, Everyone, FileMeta, History, HistoryRow, NoSecrets, Ports, ProcessRunner, Request,
+    RunReport, Runner, Secrets, Snapshots, Writers, execute,
 };
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Class, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies,
@@ -256,6 +256,7 @@ pub(crate) struct World {
     pub(crate) sink: Arc<MemorySink>,
     pub(crate) extra_sink: Option<Arc<dyn Sink>>,
     pub(crate) secrets: Arc<dyn Secrets>,
+    pub(crate) writers: Arc<dyn Writers>,
     runs: Mutex<u32>,
 }
 
@@ -276,6 +277,7 @@ impl World {
             environment: Environment::from_pairs(&[("PATH", PATH), ("SECRET_OF_CALLER", "1")]),
             sink: Arc::new(MemorySink::default()),
             secrets: Arc::new(NoSecrets),
+            writers: Arc::new(Everyone),
             extra_sink: None,
             runs: Mutex::default(),
         }
@@ -324,6 +326,7 @@ impl World {
             secrets: self.secrets.clone(),
             approver: Arc::new(partita::exec::Nobody),
             inventory: Arc::new(partita::exec::NoInventory),
+            writers: self.writers.clone(),
         }
     }
 
@@ -463,7 +466,7 @@ impl Draft {
     }
 
     pub(crate) fn declare(mut self, name: &str, kind: OutputKind, digest: Option<Digest>) -> Self {
-        self.outputs.push(Output { name: name.into(), path: path(name), kind, digest });
+        self.outputs.push(Output { name: name.into(), path: path(name), kind, digest, schema: None });
         self.outputs.sort();
         self
     }
@@ -608,6 +611,7 @@ impl Builder {
             concurrency: self.concurrency,
             services: self.services.clone(),
             policies: self.policies.clone(),
+            schemas: BTreeMap::new(),
             digest: Digest::of_blob(b"plan"),
         }
     }

@@ -114,6 +114,12 @@ fn doctor_shows_what_there_is() {
         let lacks = report.stdout.contains(&line);
         assert_eq!(lacks, !has(level), "{}", report.describe());
     }
+    let landlock = workspace.run(&["run", "g", "--isolation", "landlock"]).status == 0;
+    assert_eq!(report.stdout.contains("of its interface; 3 is needed"), landlock, "{}", report.describe());
+    let report = report.prints("cgroup");
+    assert!(
+        report.stdout.contains("bounds memory and processes") || report.stdout.contains("bounded by resource limits")
+    );
     if may_change_user() {
         workspace.give_to_nobody();
         Who::Nobody.run(&workspace, &["doctor"]).ok().prints("isolation");

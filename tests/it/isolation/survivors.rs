@@ -114,6 +114,43 @@ fn who_ignores_the_end_of_its_time_is_killed() {
     }
 }
 
+/// Each process makes two more, six times over: 63 at the most, all in sessions of their own, deaf to what can be ignored.
+const BOMB: &str = "\
+import os, signal, time
+for s in (1, 2, 3, 15): signal.signal(s, signal.SIG_IGN)
+open('done', 'w').close()
+def burst(left):
+    try: os.setsid()
+    except PermissionError: pass
+    for _ in range(2 if left else 0):
+        if os.fork() == 0:
+            burst(left - 1)
+            time.sleep(600)
+            os._exit(0)
+burst(5)
+time.sleep(600)
+";
+
+#[test]
+fn what_multiplies_is_ended_and_leaves_nothing() {
+    for level in ["full", "landlock"] {
+        for (limits, says) in [("limits processes=20\n    timeout \"5s\"", "E0218"), ("timeout \"1s\"", "E0207")] {
+            let mark = mark(&format!("bomb-{level}-{says}"));
+            let (_workspace, outcome) = act(level, &mark, limits, BOMB);
+            if failed_closed(&outcome, level) {
+                continue;
+            }
+            if level == "landlock" && says == "E0218" {
+                // Only those in its process group count there, where no control group does.
+                assert_ne!(outcome.status, 0, "{}", outcome.describe());
+            } else {
+                outcome.expect(1).says(says);
+            }
+            assert_eq!(marked(&mark), Vec::<String>::new(), "{level} {says}");
+        }
+    }
+}
+
 #[test]
 fn floods_and_odd_bytes_are_bounded_and_kept() {
     for level in ["full", "landlock"] {

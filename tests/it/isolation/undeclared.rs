@@ -47,7 +47,7 @@ fn a_file_that_is_no_input_is_named_with_the_line_that_should_declare_it() {
             .says("error[E0205]: `g/reads` failed")
             .says("--> partita.kdl:3:10")
             .says("help: `src/config.json` is a file of the workspace, but not among the inputs of `g/reads`")
-            .says("`input src/config.json`");
+            .says("`input \"src/config.json\"`");
     }
 }
 
@@ -73,4 +73,46 @@ fn a_file_of_the_machine_is_named_where_it_is_kept_away() {
         let Some(outcome) = run(level, "g/looks") else { continue };
         outcome.says("--> partita.kdl:15:10").says("place.txt` is on this machine, but not shown to `g/looks`");
     }
+}
+
+/// Programs that fail without a word.
+const SILENT: &str = r#"
+tool python3 { exec python3; }
+graph g {
+    node reads { input act.py; run python3 "act.py" "src/config.json"; output out.txt }
+    node starts { run sh -c "python3 -V > out.txt 2>&- || exit 3"; output out.txt }
+    node leaves { input act.py; run python3 "act.py" "src/config.json" quietly; output out.txt }
+    node fine { run sh -c "exit 4"; output out.txt }
+}
+"#;
+
+const ACT: &str = "import os, sys\ntry:\n  open(sys.argv[1]).close()\n  open('out.txt', 'w').close()\nexcept OSError:\n  \
+                   os._exit(0 if len(sys.argv) > 2 else 1)\n";
+
+#[test]
+fn what_a_silent_program_missed_is_found_by_watching_it() {
+    let workspace = Workspace::with_spec(SILENT).file("src/config.json", "{}").file("act.py", ACT);
+    for level in ["full", "landlock", "none"] {
+        let run = |addr: &str| Who::Self_.run(&workspace, &["run", addr, "--isolation", level]);
+        let outcome = run("g/reads");
+        if failed_closed(&outcome, level) {
+            continue;
+        }
+        let watched = cfg!(target_arch = "x86_64");
+        if watched {
+            outcome
+                .expect(1)
+                .says("--> partita.kdl:")
+                .says("help: `src/config.json` is a file of the workspace, but not among the inputs of `g/reads`")
+                .says("it did not say so: it was run once more and watched");
+            run("g/starts").expect(1).says("help: `python3` is a program of this machine").says("`tools python3`");
+            run("g/leaves").expect(1).says("help: `src/config.json` is a file of the workspace");
+        }
+        let leaves = run("g/leaves").expect(1);
+        assert!(!leaves.stderr.contains("lies outside"), "only what could be declared: {}", leaves.describe());
+        // Who fails for reasons of its own is not explained by what it could do without.
+        let fine = run("g/fine").expect(1);
+        assert!(!fine.stderr.contains("watched"), "{}", fine.describe());
+    }
+    workspace.run(&["store", "verify"]).ok().prints("all sound");
 }

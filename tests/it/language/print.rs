@@ -203,6 +203,25 @@ recipe twice {
     }
 }
 
+recipe asked {
+    param text type=artifact.text
+    param words type=list<string>
+    returns report type=artifact.json
+    returns sum type=artifact.text
+    step first tool=cat {
+        input a.txt from=(var)text
+        arg a.txt
+        output text path="t.txt" type=artifact.text
+    }
+    step count capability=text.count {
+        with text=(ref)first.text words=(var)words
+        timeout "1m"
+    }
+    step sum agent=lib.writer skill=lib.sum complexity=2 {
+        with text=(var)text words=(var)words
+    }
+}
+
 let names type=list<string> {
     - "v1.x"
     - two
@@ -268,6 +287,9 @@ graph all tenant=acme {
         env EXTRA="{{ most }}"
         retry max=1
     }
+    node asked recipe=asked automation=assist {
+        with text=(ref)text.text words=(var)names
+    }
     node sum agent=lib.writer {
         with text=(ref)made.out words=(var)names style="short {{ '{{' }}"
         output sum path="sum.txt" type=artifact.text
@@ -280,6 +302,26 @@ graph all tenant=acme {
         run publish "{{ most }}"
         output receipt
     }
+}
+graph plain tenant=acme {
+    node text {
+        write x
+        output text path="text.txt" type=artifact.text
+    }
+    node asked recipe=asked {
+        with text=(ref)text.text words=(var)names
+    }
+    node both recipe=twice {
+        with text=(ref)asked.sum
+        after asked
+    }
+    node seen {
+        guard headed text=(ref)asked.sum
+        guard known sbom=(ref)told.sbom
+    }
+}
+bundle told from=plain {
+    include asked output=sum to="sum.txt"
 }
 bundle shipped from=all version="1.{{ most }}.0" level=2 {
     include many output=out to="{{ node.name }}/"
@@ -370,8 +412,12 @@ fn everything_that_a_graph_may_hold_is_printed() {
     let before = compiled(&files);
     let said = rendered(&before, &before.diagnostics);
     assert!(!before.diagnostics.has_errors(), "{said}");
-    let (text, plan) = printed(&before, before.program.root_graphs()[0]).expect("it expands");
-    the_same_again("all", &files, &text, &plan);
+    let graphs = before.program.root_graphs();
+    for graph in &graphs {
+        let (text, plan) = printed(&before, *graph).expect("it expands");
+        the_same_again("all", &files, &text, &plan);
+    }
+    let (text, _) = printed(&before, graphs[0]).expect("it expands");
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no `{what}` in\n{text}"));
     assert!(at("graph all tenant=acme {") < at("gate small") && at("gate small") < at("\ntool "), "{text}");
     assert!(!text.contains("tool mkdir"), "only what is needed is printed:\n{text}");
