@@ -14,6 +14,10 @@ impl Limits {
     pub const COMMENT_DEPTH: usize = 8;
     /// `*` and `/` in one block comment: kdl 6.7 recurses on each.
     pub const COMMENT_STARS: usize = 128;
+    /// Bytes of one JSON Schema.
+    pub const SCHEMA_BYTES: usize = 256 * 1024;
+    /// Bytes of a JSON document that is checked against a schema: parsed, it takes a hundred times as much.
+    pub const DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
     /// Diagnostics shown before only a count is.
     pub const DIAGNOSTICS: usize = 50;
     /// Nodes one graph may expand to.

@@ -1,5 +1,5 @@
 //! Facts everything agrees on: digests and the canonical encoding, relative paths, trees,
-//! units, the clock, the environment and the limits. Leaves out every notion of the domain.
+//! units, JSON Schemas, the clock, the environment and the limits. Leaves out every notion of the domain.
 
 mod address;
 mod canon;
@@ -12,6 +12,7 @@ mod env;
 mod kind;
 mod limits;
 mod path;
+mod schema;
 mod slug;
 mod tree;
 mod units;
@@ -31,6 +32,7 @@ pub use env::{EnvVar, Environment, NETWORK_PASS};
 pub use kind::ErrorKind;
 pub use limits::Limits;
 pub use path::{PathError, RelPath};
+pub use schema::{JsonSchema, SchemaFault, SchemaFaults};
 pub use slug::slug;
 pub use tree::{Entry, Tree, TreeError};
 pub use units::{

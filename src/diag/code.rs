@@ -108,6 +108,8 @@ codes! {
     P0313 Error "a secret flows where it may not";
     P0314 Error "a default does not satisfy its own constraint";
     P0315 Error "a prompt is not a template";
+    P0316 Error "a file that a type names is not a JSON Schema";
+    P0317 Error "constraints that no value can meet";
     P0401 Error "an output is not produced by the node it is asked of";
     P0402 Error "an output is declared twice or never";
     P0403 Error "templates or records hold each other in a cycle";

@@ -137,4 +137,10 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "it may cost more than is left of the budget, so it was not started",
         "Raise the `budget`, or choose cheaper providers. What was done is kept: the next run goes on from there.",
     ),
+    (
+        "E0221",
+        "an output does not fit the JSON Schema it is declared with",
+        "The message says where in the document and by which part of the schema. Mend what makes it; that a schema was \
+         weakened shows in `partita diff`.",
+    ),
 ];

@@ -14,6 +14,7 @@ use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::explain::Failed;
+use crate::exec::fitting::Fitting;
 use crate::exec::inputs::{self, Produced};
 use crate::exec::judge::{judge, with_help, with_tail};
 use crate::exec::known::Known;
@@ -51,6 +52,8 @@ pub(super) struct Engine<'a> {
     services: Services,
     /// When the time of the run is up.
     pub(super) deadline: Option<Duration>,
+    /// The schemas of outputs.
+    fitting: Fitting,
     /// Services as they are keyed: found once, so that what runs is what was looked up.
     serving: Mutex<BTreeMap<String, Arc<Serving>>>,
 }
@@ -166,6 +169,7 @@ impl<'a> Engine<'a> {
             empty_log: OnceLock::new(),
             services,
             deadline: request.bound().map(|bound| before.begun.unwrap_or_else(|| ports.clock.elapsed()) + bound),
+            fitting: Fitting::default(),
             serving: Mutex::default(),
         }
     }
@@ -448,6 +452,7 @@ impl<'a> Engine<'a> {
             .result
             .and_then(|(outputs, sizes)| {
                 check_declared(action.spec.class, &action.spec.outputs, &outputs)?;
+                self.fitting.check(self.plan, &action.spec.outputs, &outputs, &*self.ports.cas)?;
                 if let (Some(ledger), Some(sequence)) = (&self.request.ledger, attempted.effect) {
                     let receipt = effects::receipt(&outputs);
                     ledger.set(prepared.key, sequence, EffectState::Done, Some(&receipt), clock.now().0)?;

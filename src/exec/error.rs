@@ -37,6 +37,8 @@ pub enum FailureClass {
     Output,
     /// Its outputs do not have the declared digests.
     Digest,
+    /// An output does not fit the schema it is declared with.
+    Schema,
     /// A template or JSON file is wrong.
     Content,
     /// It may have happened, and nobody knows.
@@ -74,6 +76,7 @@ impl FailureClass {
             Self::Unkillable => "unkillable",
             Self::Output => "output",
             Self::Digest => "digest",
+            Self::Schema => "schema",
             Self::Content => "content",
             Self::Service => "service",
             Self::Gate(_) => "gate",
@@ -99,6 +102,7 @@ impl FailureClass {
             Self::Unkillable => "E0208",
             Self::Output => "E0209",
             Self::Digest => "E0210",
+            Self::Schema => "E0221",
             Self::Content => "E0211",
             Self::Terminal => "E0212",
             Self::Service => "E0213",

@@ -460,7 +460,13 @@ mod tests {
     use crate::plan::OutputKind;
 
     fn output(name: &str, path: &str) -> Output {
-        Output { name: name.to_owned(), path: RelPath::new(path).unwrap(), kind: OutputKind::File, digest: None }
+        Output {
+            name: name.to_owned(),
+            path: RelPath::new(path).unwrap(),
+            kind: OutputKind::File,
+            digest: None,
+            schema: None,
+        }
     }
 
     #[test]

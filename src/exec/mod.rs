@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod explain;
 mod facts;
+mod fitting;
 mod forecast;
 mod gate;
 mod glob;

@@ -322,7 +322,13 @@ fn plan_of(tasks: &[TaskSpec], ids: &[String], policy: &RunPolicy) -> Result<Pla
     for (task, id) in tasks.iter().zip(ids) {
         let addr = format!("{GRAPH}/{id}");
         let output = |name: &str| {
-            Ok::<_, Error>(Output { name: name.to_owned(), path: path(name)?, kind: OutputKind::File, digest: None })
+            Ok::<_, Error>(Output {
+                name: name.to_owned(),
+                path: path(name)?,
+                kind: OutputKind::File,
+                digest: None,
+                schema: None,
+            })
         };
         let mut prompt = empty(ActionKind::Write { text: task.prompt.clone() }, Class::Pure);
         prompt.outputs.push(output(PROMPT)?);
@@ -395,6 +401,7 @@ fn plan_of(tasks: &[TaskSpec], ids: &[String], policy: &RunPolicy) -> Result<Pla
         concurrency: None,
         services: Vec::new(),
         policies: Policies::default(),
+        schemas: BTreeMap::new(),
         digest: unknown,
     };
     seal(&mut plan);

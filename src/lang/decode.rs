@@ -3,6 +3,7 @@
 //! can see (types, units, digests, words of a closed set) is reported here. Leaves out names.
 
 mod bundle;
+mod constraints;
 mod domain;
 mod gate;
 mod service;

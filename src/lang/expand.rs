@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
-use crate::lang::ast::{ForEach, GraphDecl, Group, NodeDecl, Values, Work};
+use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, NodeDecl, Values, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::services::{address_variables, with_outer};
 use crate::lang::expand::values::{name_things, show, typed};
@@ -364,6 +364,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             return;
         }
         let services = with_outer(&self.placed[placed].services, &node.services);
+        let (instances, mut unknown) = (self.instances.len(), false);
         for (each, items) in node.for_each.iter().zip(&lists) {
             self.check_keys(items, each.list.span());
         }
@@ -386,8 +387,11 @@ impl<'a, 'd> Expander<'a, 'd> {
             }
             let own = if vars.is_empty() { Arc::clone(env) } else { Env::inside(env, vars) };
             let evaluator = Evaluator::new(&own, placed);
-            let exists =
-                node.when.iter().all(|condition| evaluator.condition(condition, self.diagnostics) == Some(true));
+            let exists = node.when.iter().all(|condition| {
+                let holds = evaluator.condition(condition, self.diagnostics);
+                unknown |= holds.is_none();
+                holds == Some(true)
+            });
             if !exists {
                 continue;
             }
@@ -432,6 +436,19 @@ impl<'a, 'd> Expander<'a, 'd> {
                 closing: Vec::new(),
                 services,
             });
+        }
+        let tried = total.is_some_and(|total| total > 0) && !node.for_each.is_empty() && !unknown;
+        if tried && self.instances.len() == instances && never(node) {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::P0408,
+                    node.name.span,
+                    format!("the condition holds for no element of the loop, so `{}` never exists", node.name.value),
+                )
+                .with_help(
+                    "change the condition or the list; add `optional=#true` to the `for-each` if that is intended",
+                ),
+            );
         }
     }
 
@@ -558,4 +575,23 @@ fn short(addr: &str) -> String {
         Some((at, _)) => format!("{}…", &addr[..at]),
         None => addr.to_owned(),
     }
+}
+
+/// Whether the conditions of a node read its loops alone, so that no parameter could make them hold.
+fn never(node: &NodeDecl) -> bool {
+    fn of_loops(condition: &Cond, node: &NodeDecl) -> bool {
+        match condition {
+            Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().all(|inner| of_loops(inner, node)),
+            Cond::Triple(path, _, value) => {
+                let head = path.value.split('.').next().unwrap_or_default();
+                let mut variables = node.for_each.iter().flat_map(|each| std::iter::once(&each.var).chain(&each.value));
+                let literal = matches!(value, Expr::Int(..) | Expr::Bool(..))
+                    || matches!(value, Expr::Text(text) if text.as_literal().is_some());
+                literal && variables.any(|variable| variable.value == head)
+            }
+        }
+    }
+    !node.when.is_empty()
+        && !node.for_each.iter().any(|each| each.optional)
+        && node.when.iter().all(|condition| of_loops(condition, node))
 }

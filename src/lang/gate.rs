@@ -139,24 +139,24 @@ const JUNIT: &[(&str, Fact)] = &[
 ];
 
 /// What may be asked of an artifact; `None`: anything, as its schema is not known here.
-pub(crate) fn facts(kind: ArtifactKind) -> Option<&'static [(&'static str, Fact)]> {
+pub(crate) fn facts(kind: &ArtifactKind) -> Option<&'static [(&'static str, Fact)]> {
     match kind {
         ArtifactKind::File | ArtifactKind::Text | ArtifactKind::Image => Some(FILE),
         ArtifactKind::Diff => Some(DIFF),
         ArtifactKind::Dir => Some(DIR),
         ArtifactKind::Junit => Some(JUNIT),
-        ArtifactKind::Json | ArtifactKind::Sbom => None,
+        ArtifactKind::Json | ArtifactKind::Fitting(_) | ArtifactKind::Unread(_) | ArtifactKind::Sbom => None,
     }
 }
 
 /// How an artifact is read, as a word of the plan.
-pub(crate) fn reads(kind: ArtifactKind) -> &'static str {
+pub(crate) fn reads(kind: &ArtifactKind) -> &'static str {
     match kind {
         ArtifactKind::File | ArtifactKind::Text | ArtifactKind::Image => "file",
         ArtifactKind::Diff => "diff",
         ArtifactKind::Dir => "dir",
         ArtifactKind::Junit => "junit",
-        ArtifactKind::Json | ArtifactKind::Sbom => "json",
+        ArtifactKind::Json | ArtifactKind::Fitting(_) | ArtifactKind::Unread(_) | ArtifactKind::Sbom => "json",
     }
 }
 

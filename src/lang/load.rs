@@ -4,6 +4,7 @@
 mod packages;
 mod prompts;
 mod records;
+mod schemas;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +53,7 @@ pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics)
     loader.finish_packages();
     records::find_records(&mut loader.program, loader.diagnostics);
     loader.read_prompts();
+    loader.read_schemas();
     loader.program
 }
 

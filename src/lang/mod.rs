@@ -82,4 +82,5 @@ pub use stdlib::find as stdlib_text;
 pub use syntax::{Kind, Node, Property, Spanned, TypeNote, Value};
 pub use testing::{Mock, TestOutcome, TestRun, Trial, TrialExpect, TrialWhat, run_tests, test_failure};
 pub use trust::{TrustDecl, TrustKey, TrustRequire, TrustTenant, parse_trust};
+pub use ty::SchemaTy;
 pub use world::{MemoryWorld, World, WorldError};

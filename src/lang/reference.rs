@@ -218,6 +218,7 @@ fn kind(takes: Takes) -> &'static str {
         Takes::Any => "any value",
         Takes::Int => "an integer or `(var)`",
         Takes::Number => "an integer",
+        Takes::Bound => "a number or a text",
         Takes::Bool => "`#true` or `#false`",
     }
 }

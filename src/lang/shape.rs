@@ -32,6 +32,8 @@ pub(crate) enum Takes {
     Int,
     /// An integer that is read before there are values: no `(var)`.
     Number,
+    /// An integer or a text that is read before there are values.
+    Bound,
     /// `#true` or `#false`.
     Bool,
 }
@@ -43,6 +45,7 @@ impl Takes {
             Self::Text => "a string",
             Self::Any => "a value",
             Self::Int | Self::Number => "an integer",
+            Self::Bound => "a number or a text",
             Self::Bool => "`#true` or `#false`",
         }
     }
@@ -570,7 +573,7 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
     let fits = match (&value.kind, takes) {
         (Kind::Text(_), Takes::Int | Takes::Number | Takes::Bool) => referenced,
         (Kind::Text(_), _) => true,
-        (Kind::Int(_), Takes::Int | Takes::Number | Takes::Any) => !referenced,
+        (Kind::Int(_), Takes::Int | Takes::Number | Takes::Any | Takes::Bound) => !referenced,
         (Kind::Bool(_), Takes::Bool | Takes::Any) => !referenced,
         _ => false,
     };
@@ -596,7 +599,7 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
                 .with_help(format!("write `#{text}`"))
                 .with_fix(Applicability::MachineApplicable, value.span, format!("#{text}")),
             (Kind::Text(_), Takes::Bool) => diagnostic.with_help("write `#true` or `#false`"),
-            (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Named | Takes::Any)
+            (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Named | Takes::Any | Takes::Bound)
                 if value.note.is_none() =>
             {
                 diagnostic

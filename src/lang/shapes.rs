@@ -6,7 +6,7 @@ use crate::lang::shape::{Child, Prop, Shape, Takes, many, needed, once, prop};
 use domain::{AGENT, CAPABILITY, COST, GRAPH_BUDGET, NEEDS_SECRET, PROVIDER, PROVIDES, SKILL, TENANT};
 
 const MANY: usize = usize::MAX;
-use Takes::{Any, Bool, Int, Name, Named, Number, Text};
+use Takes::{Any, Bool, Bound, Int, Name, Named, Number, Text};
 
 static EDITION: Shape =
     Shape::new("partita", "The first node of every file: the edition of the language it is written in.")
@@ -122,17 +122,30 @@ static DEFAULT: Shape =
         .args(0, MANY, Any, Any, "default VALUE…")
         .children(&[many(&DASH)])
         .values();
-static ONE_OF: Shape = Shape::new("one-of", "The values of an `enum`.").args(1, MANY, Name, Name, "one-of VALUE…");
+static ONE_OF: Shape = Shape::new("one-of", "The values of an `enum`, or all that a text or a number may be.").args(
+    1,
+    MANY,
+    Bound,
+    Bound,
+    "one-of VALUE…",
+);
 static PARAM: Shape = parameter("param", "A typed parameter.", "param NAME type=TYPE");
 
 /// What is said of a typed name.
 const TYPED: &[Prop] = &[
     needed("type", Name, "the type, as `string` or `artifact.file`"),
+    prop("schema", Name, "of `type=artifact.json`: the file of the JSON Schema it fits, relative to this spec"),
     prop("default", Any, "the value when none is given"),
-    prop("min", Number, "smallest integer"),
-    prop("max", Number, "largest integer"),
+    prop(
+        "min",
+        Bound,
+        "the least: of an integer `1`, of a duration `\"10s\"`, of a size `\"1MiB\"`, of money `\"0.50\"`",
+    ),
+    prop("max", Bound, "the most"),
     prop("min-length", Number, "fewest characters"),
     prop("max-length", Number, "most characters"),
+    prop("min-items", Number, "fewest elements of a list, or entries of a map"),
+    prop("max-items", Number, "most of them"),
     prop("matches", Name, "a regular expression the whole text matches"),
     prop("distinct", Bool, "whether the elements of a list differ"),
     prop("doc", Name, "one line for people"),
@@ -145,7 +158,15 @@ const fn parameter(name: &'static str, doc: &'static str, usage: &'static str) -
 }
 static RETURNS: Shape = Shape::new("returns", "A typed artifact the recipe leaves; one step declares the output.")
     .args(1, 1, Name, Name, "returns NAME type=artifact.KIND")
-    .props(&[needed("type", Name, "the artifact's type"), prop("doc", Name, "one line for people")]);
+    .props(&[
+        needed("type", Name, "the artifact's type"),
+        prop(
+            "schema",
+            Name,
+            "of `type=artifact.json`: the file of the JSON Schema that it must fit, relative to this spec",
+        ),
+        prop("doc", Name, "one line for people"),
+    ]);
 
 static ARG: Shape = Shape::new("arg", "Arguments of the tool, in order.").args(1, MANY, Any, Any, "arg ARG…");
 static RUN: Shape =
@@ -181,7 +202,12 @@ static INPUT: Shape = Shape::new(
 static OUTPUT: Shape =
     Shape::new("output", "Something the action must leave.").args(1, 1, Text, Text, "output NAME").props(&[
         prop("path", Text, "where it lies; without it, the name is the path"),
-        prop("type", Name, "`artifact.file` (default) or `artifact.dir`"),
+        prop("type", Name, "`artifact.file` (default), `artifact.dir`, or another kind of file"),
+        prop(
+            "schema",
+            Name,
+            "of `type=artifact.json`: the file of the JSON Schema that it must fit, relative to this spec",
+        ),
         prop("digest", Text, "for `class=fixed`: the digest it must have"),
     ]);
 static ENV: Shape = Shape::new("env", "Variables of the environment, besides the fixed ones.")

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::base::{RelPath, parse_duration_ms, parse_micro_usd, parse_size_bytes};
+use crate::base::{
+    Digest, RelPath, format_bytes, format_micro_usd, parse_duration_ms, parse_micro_usd, parse_size_bytes,
+};
 use crate::lang::Spanned;
 use crate::lang::ast::Param;
 use crate::lang::program::{DeclId, DeclKind};
@@ -110,8 +112,27 @@ impl NameKind {
     }
 }
 
+/// A JSON Schema that documents fit, read and found to be one.
+#[derive(Clone, Debug)]
+pub struct SchemaTy {
+    /// Its path as people find it.
+    pub path: String,
+    /// Its text.
+    pub text: Arc<str>,
+    /// The digest of the text, which decides whether two are the same.
+    pub digest: Digest,
+}
+
+impl PartialEq for SchemaTy {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for SchemaTy {}
+
 /// What kind of artifact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArtifactKind {
     /// Any file.
     File,
@@ -121,6 +142,11 @@ pub enum ArtifactKind {
     Diff,
     /// A JSON document.
     Json,
+    /// A JSON document that fits a schema.
+    Fitting(Arc<SchemaTy>),
+    /// A JSON document that fits a schema which has not been read: its path as written. Fits like any
+    /// document until then, and for ever where it cannot be read, which has been reported.
+    Unread(Spanned<String>),
     /// A JUnit report.
     Junit,
     /// A text file.
@@ -165,11 +191,31 @@ const SCALARS: &[(&str, Ty)] = &[
     ("node", Ty::Name(NameKind::Node)),
 ];
 
+/// The schema that a type names, as in `artifact.json<PATH>`.
+pub(crate) fn schema_of(text: &str) -> Option<&str> {
+    text.strip_prefix("artifact.json<")?.strip_suffix('>').filter(|path| !path.is_empty())
+}
+
+/// Levels of lists and maps in each other.
+const NESTED: usize = 4;
+
 impl ArtifactKind {
     /// Whether an artifact of kind `self` may stand where `wanted` is needed: every kind but a
     /// folder is a file.
-    pub fn fits(self, wanted: ArtifactKind) -> bool {
-        self == wanted || (wanted == ArtifactKind::File && self != ArtifactKind::Dir)
+    pub fn fits(&self, wanted: &ArtifactKind) -> bool {
+        match (self, wanted) {
+            (Self::Dir, _) => *wanted == Self::Dir,
+            (_, Self::File) => true,
+            (Self::Fitting(_) | Self::Unread(_), Self::Json)
+            | (Self::Unread(_), Self::Fitting(_))
+            | (Self::Json | Self::Fitting(_), Self::Unread(_)) => true,
+            (have, want) => have == want,
+        }
+    }
+
+    /// Whether it is a JSON document, of any schema.
+    pub fn is_json(&self) -> bool {
+        matches!(self, Self::Json | Self::Fitting(_) | Self::Unread(_))
     }
 }
 
@@ -191,6 +237,10 @@ impl Ty {
     }
 
     fn read(text: &str, other: &dyn Fn(&str) -> Option<Self>) -> Option<Self> {
+        // No type is nested deeper, and the text may be a stranger's.
+        if text.bytes().filter(|byte| *byte == b'<').take(NESTED + 1).count() > NESTED {
+            return None;
+        }
         if let Some(inner) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
             // One level: lists of lists have no use in argument positions and no written form. A
             // reference to a node with `for-each` is already several artifacts.
@@ -206,7 +256,9 @@ impl Ty {
             };
         }
         if let Some(kind) = text.strip_prefix("artifact.") {
-            return ARTIFACTS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| Self::Artifact(*kind));
+            // Which schema it names is read by `decode`, which knows where it stands.
+            let kind = if schema_of(text).is_some() { "json" } else { kind };
+            return ARTIFACTS.iter().find(|(name, _)| *name == kind).map(|(_, kind)| Self::Artifact(kind.clone()));
         }
         SCALARS.iter().find(|(name, _)| *name == text).map(|(_, ty)| ty.clone()).or_else(|| other(text))
     }
@@ -221,7 +273,7 @@ impl Ty {
     /// Whether a value of type `self` may stand where `wanted` is needed.
     pub fn fits(&self, wanted: &Ty) -> bool {
         match (self, wanted) {
-            (Self::Artifact(have), Self::Artifact(want)) => have.fits(*want),
+            (Self::Artifact(have), Self::Artifact(want)) => have.fits(want),
             (Self::List(have), Self::List(want)) | (Self::Map(have), Self::Map(want)) => have.fits(want),
             (Self::Poison | Self::Named(_), _) | (_, Self::Poison | Self::Named(_)) => true,
             // Texts are checked by value: every textual type is a set of texts.
@@ -257,6 +309,14 @@ impl Ty {
             Self::Name(NameKind::Recipe) => "the name of a recipe",
             Self::Name(NameKind::Node) => "the name of a node",
             Self::Artifact(_) => "an artifact",
+        }
+    }
+
+    /// The schema that documents of it fit.
+    pub fn schema(&self) -> Option<&Arc<SchemaTy>> {
+        match self {
+            Self::Artifact(ArtifactKind::Fitting(schema)) => Some(schema),
+            _ => None,
         }
     }
 
@@ -297,6 +357,8 @@ impl fmt::Display for Ty {
             Self::Map(inner) => write!(f, "map<{inner}>"),
             Self::Record(record) => f.write_str(&record.name),
             Self::Named(name) => f.write_str(&name.value),
+            Self::Artifact(ArtifactKind::Fitting(schema)) => write!(f, "artifact.json<{}>", schema.path),
+            Self::Artifact(ArtifactKind::Unread(path)) => write!(f, "artifact.json<{}>", path.value),
             Self::Artifact(kind) => {
                 let name = ARTIFACTS.iter().find(|(_, k)| k == kind).map_or("file", |(name, _)| name);
                 write!(f, "artifact.{name}")
@@ -310,9 +372,9 @@ impl fmt::Display for Ty {
 /// Constraints of a parameter besides its type.
 #[derive(Clone, Debug, Default)]
 pub struct Constraints {
-    /// Smallest integer.
+    /// The least: of a duration in milliseconds, of a size in bytes, of money in micro-dollars.
     pub min: Option<i128>,
-    /// Largest integer.
+    /// The most.
     pub max: Option<i128>,
     /// Fewest characters.
     pub min_length: Option<i128>,
@@ -320,10 +382,21 @@ pub struct Constraints {
     pub max_length: Option<i128>,
     /// A pattern the whole text must match.
     pub matches: Option<Regex>,
-    /// The values of an `enum`.
+    /// Fewest elements of a list, or entries of a map.
+    pub min_items: Option<i128>,
+    /// Most of them.
+    pub max_items: Option<i128>,
+    /// The values of an `enum`, and all that a text or a number may be.
     pub one_of: Vec<String>,
     /// Whether the elements of a list must differ.
     pub distinct: bool,
+}
+
+impl Constraints {
+    /// Those of each value of a map, whatever else they are.
+    pub(crate) fn of_values(&self) -> Self {
+        Self { min_items: None, max_items: None, ..self.clone() }
+    }
 }
 
 /// How a value breaks a type or a constraint.
@@ -365,14 +438,21 @@ pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Resu
                 return Err(Breach::Form("a relative pattern such as `src/**/*.c`"));
             }
         }
-        Ty::Dur => {
-            parse_duration_ms(text).ok_or(Breach::Form("a duration such as `90s`, `20m` or `1h30m`"))?;
-        }
-        Ty::Size => {
-            parse_size_bytes(text).ok_or(Breach::Form("a size such as `512KiB` or `4GiB`"))?;
-        }
-        Ty::Money => {
-            parse_micro_usd(text).ok_or(Breach::Form("an amount such as `1.50`"))?;
+        Ty::Dur | Ty::Size | Ty::Money => {
+            let value = measure(ty, text).ok_or(Breach::Form(match ty {
+                Ty::Dur => "a duration such as `90s`, `20m` or `1h30m`",
+                Ty::Size => "a size such as `512KiB` or `4GiB`",
+                _ => "an amount such as `1.50`",
+            }))?;
+            let Constraints { min, max, .. } = constraints;
+            let beyond = |what: &str, bound: i128, by| {
+                Err(Breach::Bounds(format!("`{text}` is {what} than {}", measured(ty, bound)), by))
+            };
+            match (min, max) {
+                (Some(min), _) if value < *min => return beyond("less", *min, "min"),
+                (_, Some(max)) if value > *max => return beyond("more", *max, "max"),
+                _ => {}
+            }
         }
         Ty::Semver => {
             if semver::Version::parse(text).is_err() {
@@ -380,8 +460,7 @@ pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Resu
             }
         }
         Ty::Hash => {
-            text.parse::<crate::base::Digest>()
-                .map_err(|_| Breach::Form("a digest such as `b3:` and 64 hexadecimal digits"))?;
+            text.parse::<Digest>().map_err(|_| Breach::Form("a digest such as `b3:` and 64 hexadecimal digits"))?;
         }
         Ty::Regex => {
             Regex::new(text).map_err(|_| Breach::Form("a regular expression"))?;
@@ -405,8 +484,43 @@ pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Resu
     Ok(())
 }
 
+/// What a text of a type with units measures, in the least of them.
+pub(crate) fn measure(ty: &Ty, text: &str) -> Option<i128> {
+    let found = match ty {
+        Ty::Dur => parse_duration_ms(text)?,
+        Ty::Size => parse_size_bytes(text)?,
+        Ty::Money => parse_micro_usd(text)?,
+        _ => return None,
+    };
+    Some(found.into())
+}
+
+/// A bound of values of a type, for people.
+pub(crate) fn measured(ty: &Ty, bound: i128) -> String {
+    let number = u64::try_from(bound).unwrap_or(u64::MAX);
+    match ty {
+        Ty::Dur => {
+            let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+            let whole = units.into_iter().find(|(unit, _)| number > 0 && number.is_multiple_of(*unit));
+            whole.map_or_else(|| format!("{number}ms"), |(unit, name)| format!("{}{name}", number / unit))
+        }
+        Ty::Size => format_bytes(number),
+        Ty::Money => format!("${}", format_micro_usd(number)),
+        _ => bound.to_string(),
+    }
+}
+
+/// Checks how many elements or entries there are.
+pub(crate) fn check_items(constraints: &Constraints, count: usize) -> Result<(), Breach> {
+    let Constraints { min_items, max_items, .. } = constraints;
+    bounds(count as i128, "the number of values ", (*min_items, "min-items"), (*max_items, "max-items"))
+}
+
 /// Checks an integer against constraints.
 pub(crate) fn check_int(constraints: &Constraints, int: i128) -> Result<(), Breach> {
+    if !constraints.one_of.is_empty() && !constraints.one_of.iter().any(|allowed| *allowed == int.to_string()) {
+        return Err(Breach::NotOneOf);
+    }
     bounds(int, "", (constraints.min, "min"), (constraints.max, "max"))
 }
 

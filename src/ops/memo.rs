@@ -31,7 +31,7 @@ use crate::ops::memo::file::{Entry, Kind, Memo, NO_DIGEST, NOTHING, Part, graph_
 use crate::ops::memo::graph::{Placed, write_graph};
 use crate::ops::package_store::is_part_of_package;
 use crate::ops::workspace::Workspace;
-use crate::plan::{ActionId, ActionKind, Class, Plan};
+use crate::plan::{ActionId, ActionKind, Class, Plan, ToolExec};
 use crate::store::FileStat;
 
 pub(super) use graph::{Section, Site};
@@ -371,8 +371,12 @@ fn collect(
         }
     }
     let first = list.entries.len() as u32;
-    list.part = Part::Source;
+    // A file that is a tool is read by all that start it, whether or not a pattern matches it as well.
+    let is_tool = |path: &crate::base::RelPath| {
+        plan.tools.iter().any(|tool| matches!(&tool.exec, ToolExec::Workspace(file) if file == path))
+    };
     for (path, (digest, meta)) in &report.seen.files {
+        list.part = if is_tool(path) { Part::Ground } else { Part::Source };
         list.content(path.as_str(), *digest, Some(meta))?;
     }
     let sources = first..list.entries.len() as u32;
@@ -406,11 +410,16 @@ fn collect(
     }
     let mut programs: BTreeSet<&Path> = BTreeSet::new();
     for name in named {
-        programs.insert(report.seen.programs.get(name)?);
+        match &plan.tool(name)?.exec {
+            ToolExec::Lookup(_) => {
+                programs.insert(report.seen.programs.get(name)?);
+            }
+            // What was started is a copy, which is gone. The file itself was read.
+            ToolExec::Workspace(file) if report.seen.files.contains_key(file) => {}
+            ToolExec::Workspace(_) => return None,
+        }
     }
     for program in programs {
-        // A copy of a workspace file lies in scratch and is gone; the file itself is among the inputs
-        // of nothing, so it cannot be told.
         list.meta(program.to_str()?, None)?;
         if let Ok(real) = program.canonicalize()
             && real != program

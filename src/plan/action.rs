@@ -2,6 +2,7 @@
 //! (`key`) and how a program becomes a plan (`lower`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +40,19 @@ pub struct Plan {
     pub services: Vec<Service>,
     /// How it is run as a whole.
     pub policies: Policies,
+    /// The JSON Schemas that outputs must fit, by the digests of their texts.
+    pub schemas: BTreeMap<Digest, Schema>,
     /// The plan's digest: over addresses and static keys.
     pub digest: Digest,
+}
+
+/// A JSON Schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// Where it lies, for people.
+    pub path: String,
+    /// Its text.
+    pub text: Arc<str>,
 }
 
 /// How a graph is run as a whole. Nothing of it is keyed.
@@ -440,6 +452,8 @@ pub struct Output {
     pub kind: OutputKind,
     /// For a `fixed` action: the digest it must have. For a file the blob's, for a folder the tree's.
     pub digest: Option<Digest>,
+    /// The schema that it must fit, one of [`Plan::schemas`]: the digest of its text.
+    pub schema: Option<Digest>,
 }
 
 /// A tool as declared: what its identity is and what it brings along.

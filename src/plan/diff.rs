@@ -218,6 +218,7 @@ impl Review {
 /// Compares two plans. A side that has no such graph is `None`.
 pub fn diff(before: Option<Side<'_>>, after: Option<Side<'_>>) -> PlanDiff {
     let nothing = Plan {
+        schemas: BTreeMap::new(),
         terms: crate::plan::Terms::default(),
         graph: String::new(),
         actions: Vec::new(),
@@ -647,6 +648,7 @@ fn field_of(field: &str) -> &'static str {
         "env",
         "inputs",
         "outputs",
+        "schemas",
         "tools",
         "services",
         "take",

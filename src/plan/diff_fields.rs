@@ -119,9 +119,21 @@ fn definition(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink
         let digest = output.digest.map_or(String::new(), |digest| format!(", b3:{digest}"));
         format!("{} {}{digest}", output.kind.word(), output.path)
     });
+    let fits = |plan: &Plan, outputs: &[Output]| -> BTreeMap<String, String> {
+        let fits = |output: &Output| Some((output.name.clone(), schema_of(plan, output)?));
+        outputs.iter().filter_map(fits).collect()
+    };
+    sink.maps("schemas", true, &fits(context.old, &a.outputs), &fits(context.new, &b.outputs), Clone::clone);
     tools(context, &a.tools, &b.tools, sink);
     sink.put("take", true, a.take.map(|take| take.to_string()), b.take.map(|take| take.to_string()));
     sink.sets("services", true, &a.services, &b.services, "used");
+}
+
+/// The schema that an output must fit: where it lies, and which it is.
+fn schema_of(plan: &Plan, output: &Output) -> Option<String> {
+    let digest = output.schema?;
+    let path = plan.schemas.get(&digest).map_or("?", |schema| schema.path.as_str());
+    Some(format!("{path} b3:{digest}"))
 }
 
 fn body(context: &Context<'_>, old: &ActionKind, new: &ActionKind, sink: &mut Sink) {

@@ -4,10 +4,10 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::base::{ActionKey, RelPath};
+use crate::base::{ActionKey, Digest, RelPath};
 use crate::plan::{
     Action, ActionKind, Approval, GateNote, GateSubject, GateValue, Input, InputSource, Plan, Policies, Predicate,
-    Ready, RenderValue, Service, Tool, ToolExec,
+    Ready, RenderValue, Schema, Service, Tool, ToolExec,
 };
 
 /// The version of the written form.
@@ -30,6 +30,11 @@ pub fn to_json_lines(plan: &Plan) -> String {
     }
     if !plan.services.is_empty() {
         header["services"] = plan.services.iter().map(|item| service(plan, item)).collect();
+    }
+    if !plan.schemas.is_empty() {
+        let schema =
+            |(digest, schema): (&Digest, &Schema)| (digest.hex(), json!({"path": schema.path, "text": &*schema.text}));
+        put(&mut header, "schemas", Json::Object(plan.schemas.iter().map(schema).collect()));
     }
     let policies = &plan.policies;
     if *policies != Policies::default() {
@@ -150,12 +155,16 @@ fn action(plan: &Plan, action: &Action) -> Json {
         .outputs
         .iter()
         .map(|output| {
-            json!({
+            let mut line = json!({
                 "name": output.name,
                 "path": output.path.as_str(),
                 "kind": output.kind.word(),
                 "digest": output.digest.map(|digest| digest.hex()),
-            })
+            });
+            if let Some(schema) = output.schema {
+                put(&mut line, "schema", json!(schema.hex()));
+            }
+            line
         })
         .collect();
     let mut line = json!({

@@ -44,7 +44,7 @@ use crate::base::{
 };
 use crate::lang::{Route, Terms};
 use crate::plan::{
-    Action, ActionKind, ActionSpec, Class, GateSubject, Input, InputSource, Plan, Policy, Predicate, Ready,
+    Action, ActionKind, ActionSpec, Class, GateSubject, Input, InputSource, Output, Plan, Policy, Predicate, Ready,
     RenderValue, Schedule, Service, Tool, ToolExec,
 };
 
@@ -269,10 +269,6 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
         })
         .collect();
     sink.field(16, "outputs", &Value::Set(outputs));
-    if !spec.secrets.is_empty() {
-        let secrets = spec.secrets.iter().map(|(name, secret)| (name.clone(), Value::text(secret))).collect();
-        sink.field(19, "secrets", &Value::Map(secrets));
-    }
     if !spec.services.is_empty() {
         let unknown = Digest::from_bytes([0; 32]);
         let digest = |name: &String| varying.services.get(name).copied().unwrap_or(unknown);
@@ -281,6 +277,10 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
     }
     if let Some(take) = spec.take {
         sink.field(18, "take", &Value::Int(take));
+    }
+    if !spec.secrets.is_empty() {
+        let secrets = spec.secrets.iter().map(|(name, secret)| (name.clone(), Value::text(secret))).collect();
+        sink.field(19, "secrets", &Value::Map(secrets));
     }
     match &spec.kind {
         ActionKind::Exec { .. } => {}
@@ -311,6 +311,11 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
         ActionKind::Approval(approval) => sink.field(32, "approval", &approval.keyed()),
         ActionKind::Sbom(sbom) => sink.field(33, "sbom", &sbom.keyed()),
         ActionKind::Http(ask) => sink.field(34, "http", &ask.keyed()),
+    }
+    let fits = |output: &Output| Some((output.name.clone(), Value::Digest(output.schema?)));
+    let schemas: BTreeMap<String, Value> = spec.outputs.iter().filter_map(fits).collect();
+    if !schemas.is_empty() {
+        sink.field(35, "schemas", &Value::Map(schemas));
     }
 }
 
@@ -419,6 +424,11 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
     parts.extend(policies.deadline_ms.map(|ms| ("deadline".to_owned(), Value::Int(ms))));
     if !parts.is_empty() {
         sink.field(9, "policies", &Value::Map(parts));
+    }
+    if !plan.schemas.is_empty() {
+        // Their texts are in the keys of what must fit them.
+        let paths = plan.schemas.iter().map(|(digest, schema)| (digest.hex(), Value::text(&schema.path)));
+        sink.field(10, "schemas", &Value::Map(paths.collect()));
     }
     sink.finish(Domain::Plan)
 }

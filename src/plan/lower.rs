@@ -2,6 +2,7 @@
 //! needs a machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::{Digest, RelPath};
 use crate::lang::{
@@ -13,7 +14,7 @@ use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
     GateNote, GateOp, GateSubject, GateValue, HttpAsk, Input, InputSource, Isolation, Output, OutputKind, Plan,
     Policies, Policy, Port, Predicate, Price, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Sbom, SbomFile,
-    Schedule, Service, Tool, ToolExec, Vendor,
+    Schedule, Schema, Service, Tool, ToolExec, Vendor,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -53,10 +54,25 @@ pub fn lower(program: &Program, expansion: &Expansion) -> Plan {
         terms: expansion.terms.clone(),
         services: expansion.services.iter().map(|ir| service(ir, required)).collect(),
         policies: policies(&expansion.policies),
+        schemas: schemas(expansion),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
     plan
+}
+
+/// The schemas that outputs must fit. Of several files with one text, the first path tells where it lies.
+fn schemas(expansion: &Expansion) -> BTreeMap<Digest, Schema> {
+    let mut found: BTreeMap<Digest, Schema> = BTreeMap::new();
+    for schema in expansion.actions.iter().flat_map(|ir| &ir.outputs).filter_map(|output| output.ty.schema()) {
+        let known = found
+            .entry(schema.digest)
+            .or_insert_with(|| Schema { path: schema.path.clone(), text: Arc::clone(&schema.text) });
+        if schema.path < known.path {
+            known.path.clone_from(&schema.path);
+        }
+    }
+    found
 }
 
 /// The least isolation that the workspace requires.
@@ -148,6 +164,7 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
             path: output.path.clone(),
             kind: if output.dir { OutputKind::Dir } else { OutputKind::File },
             digest: output.digest,
+            schema: output.ty.schema().map(|schema| schema.digest),
         })
         .collect();
     let class = Class::parse(&ir.class).unwrap_or(Class::Pure);

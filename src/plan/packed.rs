@@ -5,11 +5,12 @@
 //! an approval, or an action that is not cached, the plan is lowered anew each time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
-use crate::plan::{Action, ActionId, ActionKind, Class, InputSource, Plan, Policies, Terms, Tool};
+use crate::plan::{Action, ActionId, ActionKind, Class, InputSource, Plan, Policies, Schema, Terms, Tool};
 
 /// A plan without its actions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Packed {
     pools: BTreeMap<String, u64>,
     concurrency: Option<u64>,
     policies: Policies,
+    /// Of schemas: the digest, the path, the text.
+    schemas: Vec<(Digest, String, String)>,
     digest: Digest,
 }
 
@@ -41,6 +44,11 @@ pub fn pack(plan: &Plan) -> Option<(Packed, Vec<Vec<u8>>)> {
         pools: plan.pools.clone(),
         concurrency: plan.concurrency,
         policies: plan.policies.clone(),
+        schemas: plan
+            .schemas
+            .iter()
+            .map(|(digest, schema)| (*digest, schema.path.clone(), schema.text.to_string()))
+            .collect(),
         digest: plan.digest,
     };
     let actions = plan.actions.iter().map(|action| postcard::to_allocvec(action).ok()).collect::<Option<_>>()?;
@@ -99,6 +107,9 @@ pub fn unpack(packed: &Packed, pieces: &[Piece<'_>]) -> Option<Plan> {
         }
         unpacked.push(action);
     }
+    let schema = |(digest, path, text): &(Digest, String, String)| {
+        (*digest, Schema { path: path.clone(), text: Arc::from(text.as_str()) })
+    };
     Some(Plan {
         graph: packed.graph.clone(),
         actions: unpacked,
@@ -108,6 +119,7 @@ pub fn unpack(packed: &Packed, pieces: &[Piece<'_>]) -> Option<Plan> {
         terms: Terms::default(),
         services: Vec::new(),
         policies: packed.policies.clone(),
+        schemas: packed.schemas.iter().map(schema).collect(),
         digest: packed.digest,
     })
 }

@@ -5,6 +5,7 @@
 
 mod http;
 mod sbom;
+mod schemas;
 mod services;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::lang::{Route, Terms};
 use crate::plan::read::http::{HttpBody, PriceLine};
 use crate::plan::read::sbom::SbomBody;
+use crate::plan::read::schemas::{SchemaLine, check_schemas, read_schemas};
 use crate::plan::read::services::{ServiceLine, check_services, read_service};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
@@ -93,6 +95,8 @@ struct Header {
     terms: Terms,
     #[serde(default)]
     policies: Option<PoliciesLine>,
+    #[serde(default, deserialize_with = "unique")]
+    schemas: BTreeMap<String, SchemaLine>,
 }
 
 #[derive(Deserialize)]
@@ -299,6 +303,8 @@ struct OutputLine {
     path: String,
     kind: String,
     digest: Option<String>,
+    #[serde(default)]
+    schema: Option<String>,
 }
 
 /// A map no name of which comes twice: readers differ in which of two they believe.
@@ -413,6 +419,8 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         Some(line) => read_policies(line).map_err(|why| at(1, why))?,
         None => Policies::default(),
     };
+    let schemas = read_schemas(header.schemas).map_err(|why| at(1, why))?;
+    check_schemas(&schemas, &actions).map_err(|why| at(1, why))?;
     let said: Vec<Digest> = services.iter().map(|service| service.def).collect();
     let mut plan = Plan {
         graph: header.graph,
@@ -423,6 +431,7 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
         services,
         terms: header.terms,
         policies,
+        schemas,
         digest: promised,
     };
     for ((line, ..), action) in claimed.iter().zip(&plan.actions) {
@@ -732,7 +741,11 @@ fn read_output(line: OutputLine) -> Result<Output, String> {
     let kind = [OutputKind::File, OutputKind::Dir].into_iter().find(|kind| kind.word() == line.kind);
     let kind = kind.ok_or_else(|| format!("`{}` is no kind of output", line.kind))?;
     let promised = line.digest.as_deref().map(digest).transpose()?;
-    Ok(Output { name: line.name, path: path(&line.path)?, kind, digest: promised })
+    let schema = line.schema.as_deref().map(digest).transpose()?;
+    if schema.is_some() && kind == OutputKind::Dir {
+        return Err(format!("`{}` is a folder, which fits no schema", line.name));
+    }
+    Ok(Output { name: line.name, path: path(&line.path)?, kind, digest: promised, schema })
 }
 
 /// The inverse of [`Retry::describe`].

@@ -50,7 +50,9 @@ pub fn to_text(plan: &Plan) -> String {
         inputs(&mut out, plan, &action.spec.inputs);
         for output in &action.spec.outputs {
             let name = if output.name == output.path.as_str() { String::new() } else { format!("{} = ", output.name) };
-            let _ = writeln!(out, "    -> {name}{} ({})", output.path, output.kind.word());
+            let schema = output.schema.and_then(|digest| plan.schemas.get(&digest));
+            let fits = schema.map_or(String::new(), |schema| format!(", fits {}", schema.path));
+            let _ = writeln!(out, "    -> {name}{} ({}{fits})", output.path, output.kind.word());
         }
         if !action.spec.services.is_empty() {
             let _ = writeln!(out, "    uses {}", action.spec.services.join(", "));

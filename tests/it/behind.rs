@@ -360,3 +360,22 @@ fn damaged_memory_counts_as_none() {
         assert_eq!((workspace.read("out/g/n/a/o"), workspace.read("out/g/n/b/o")), ("A".to_owned(), text));
     }
 }
+
+#[test]
+fn a_tool_of_the_workspace_is_read_by_all_that_start_it() {
+    let spec = "partita edition=1\ntool mine { exec \"./bin/mine\"; uses sh cat; }\ngraph g {\n    node shown {\n        input \
+                \"bin/*\"\n        copy \"bin/mine\"\n        output o\n    }\n    node made {\n        input \"a\"\n        run mine a \
+                o\n        output o\n    }\n}\n";
+    let workspace = Workspace::with_spec(spec).script("bin/mine", "#!/bin/sh\ncat \"$1\" > \"$2\"\n").file("a", "a\n");
+    run(&workspace, &["run", "g"]).ok();
+    assert_eq!(run(&workspace, &["run", "g"]).ok().counts(), [0, 2, 0, 0, 0]);
+    let before = runs(&workspace);
+    assert_eq!(run(&workspace, &["run", "g"]).ok().counts(), [0, 2, 0, 0, 0]);
+    assert_eq!(runs(&workspace), before, "answered from memory");
+    workspace.write("a", "b\n");
+    assert_eq!(run(&workspace, &["run", "g"]).ok().counts(), [1, 1, 0, 0, 0]);
+    // The pattern matches it, and it is more than what the pattern's action reads.
+    workspace.append("bin/mine", "echo more >> \"$2\"\n");
+    assert_eq!(run(&workspace, &["run", "g"]).ok().counts(), [2, 0, 0, 0, 0]);
+    assert_eq!(workspace.read("out/g/made/o"), "b\nmore\n");
+}

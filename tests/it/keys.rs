@@ -10,7 +10,7 @@ use partita::base::{
 use partita::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Class, Concern, GateNote,
     GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, Plan, Policies, Policy,
-    Predicate, Reads, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Terms, Tool, ToolExec, ToolIdentity,
+    Predicate, Reads, RenderValue, Resolved, ResourceNeed, Retry, RetryOn, Schema, Terms, Tool, ToolExec, ToolIdentity,
     action_key, action_manifest, def_manifest, seal, to_json_lines,
 };
 use proptest::collection::vec;
@@ -18,6 +18,9 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptes
 use proptest::{prop_assert, prop_assert_eq};
 
 use crate::support::{Workspace, golden, repository, tool};
+
+/// A schema that an output must fit.
+const SCHEMA: &str = r#"{"type": "object"}"#;
 
 /// The platform that the frozen keys are of.
 const PLATFORM: &str = "linux-x86_64";
@@ -43,7 +46,7 @@ fn workspace(pattern: &str, optional: bool) -> Input {
 }
 
 fn output(name: &str, at: &str) -> Output {
-    Output { name: name.to_owned(), path: path(at), kind: OutputKind::File, digest: None }
+    Output { name: name.to_owned(), path: path(at), kind: OutputKind::File, digest: None, schema: None }
 }
 
 fn spec(kind: ActionKind) -> ActionSpec {
@@ -115,6 +118,8 @@ fn actions() -> Vec<(&'static str, ActionSpec, Tree)> {
         .into(),
     });
     render.inputs = vec![workspace("*.{j2,html,json}", false)];
+    let mut fitting = exec("sh", &["-c", "judge"]);
+    fitting.outputs[0].schema = Some(blob(SCHEMA));
     let merge = spec(ActionKind::MergeJson { from: vec![path("b.json"), path("a.json")] });
     let test = |path: &str, op: GateOp, value: GateValue| Predicate::Test { path: path.to_owned(), op, value };
     let subject = |name: &str, reads: Reads, at: &[&str]| GateSubject {
@@ -165,6 +170,7 @@ fn actions() -> Vec<(&'static str, ActionSpec, Tree)> {
     vec![
         ("k/copy", copy, tree(&[("in.txt", file("in"))])),
         ("k/exec", exec("sh", &[]), Tree::default()),
+        ("k/fitting", fitting, Tree::default()),
         ("k/fixed", fixed, Tree::default()),
         ("k/full", full(), mixed),
         ("k/gate", gate, tree(&[("in", Entry::Dir { digest: level.digest() })])),
@@ -256,6 +262,7 @@ fn plan() -> Plan {
         concurrency: Some(3),
         services: Vec::new(),
         policies: Policies::default(),
+        schemas: [(blob(SCHEMA), Schema { path: "schemas/out.json".to_owned(), text: SCHEMA.into() })].into(),
         digest: Digest::from_bytes([0; 32]),
     };
     seal(&mut plan);
@@ -334,7 +341,7 @@ fn a_second_encoder_agrees() {
     let golden = repository("tests/golden");
     let paths = [script.to_str().expect("the path is UTF-8"), golden.to_str().expect("the path is UTF-8")];
     let outcome = Workspace::new().command(&python, &paths).run().ok();
-    assert_eq!(outcome.stdout, "57 vectors, 0 differ\n");
+    assert_eq!(outcome.stdout, "61 vectors, 0 differ\n");
 }
 
 #[test]
@@ -381,6 +388,9 @@ fn changes() -> Vec<Change<'static>> {
         change("an argument split", |spec, _| {
             args(spec).splice(3..4, ["a".to_owned(), "b".to_owned()]);
         }),
+        change("a schema of an output", |spec, _| spec.outputs[1].schema = Some(blob("{}"))),
+        change("another schema", |spec, _| spec.outputs[1].schema = Some(blob("{ }"))),
+        change("a schema of another output", |spec, _| spec.outputs[0].schema = Some(blob("{}"))),
         change("class", |spec, _| spec.class = Class::Pure),
         change("class fixed", |spec, _| spec.class = Class::Fixed),
         change("isolation", |spec, _| spec.isolation = Isolation::Full),
@@ -430,7 +440,7 @@ fn changes() -> Vec<Change<'static>> {
 #[test]
 fn every_field_changes_the_key() {
     let base = || {
-        let (_, spec, inputs) = actions().swap_remove(3);
+        let (_, spec, inputs) = actions().into_iter().find(|(addr, ..)| *addr == "k/full").expect("it is there");
         let found = resolved(&spec, inputs);
         (spec, found)
     };
@@ -497,6 +507,26 @@ fn every_field_of_the_built_in_kinds_changes_the_key() {
     assert_eq!(keys.len(), kinds.len());
 }
 
+#[test]
+fn what_is_only_there_when_used_may_be_there_all_at_once() {
+    let mut all = full();
+    all.secrets = [("TOKEN".to_owned(), "token".to_owned())].into();
+    all.services = vec!["shop".to_owned()];
+    all.take = Some(2);
+    all.outputs[1].schema = Some(blob(SCHEMA));
+    let mut resolved = resolved(&all, Tree::default());
+    resolved.services.insert("shop".to_owned(), blob("shop"));
+    let found = manifest(&all, &resolved);
+    let tags: Vec<u16> = found.fields.iter().map(|field| field.tag).collect();
+    assert!(tags.is_sorted_by(|a, b| a < b), "{tags:?}");
+    for without in [17, 18, 19, 35] {
+        let mut less = found.clone();
+        less.fields.retain(|field| field.tag != without);
+        assert_eq!(less.fields.len() + 1, found.fields.len(), "field {without} is there");
+        assert_ne!(action_key(&less), action_key(&found));
+    }
+}
+
 /// A change of a plan, by name, with the actions whose definition and whose static key it changes.
 type PlanChange<'a> = (&'a str, fn(&mut Plan), &'a [&'a str], &'a [&'a str]);
 
@@ -516,7 +546,8 @@ fn definitions_and_static_keys_change_with_their_own_fields_only() {
             }
         }
     }
-    const SHELL: &[&str] = &["k/exec", "k/fixed", "k/full", "k/script", "k/strict", "k/use/exec", "k/use/fixed"];
+    const SHELL: &[&str] =
+        &["k/exec", "k/fitting", "k/fixed", "k/full", "k/script", "k/strict", "k/use/exec", "k/use/fixed"];
     let changes: &[PlanChange] = &[
         (
             "a pattern",
@@ -546,6 +577,12 @@ fn definitions_and_static_keys_change_with_their_own_fields_only() {
         ("a fingerprint", |plan| tool(plan, "cc.gcc").fingerprint = None, &["k/full"], &["k/full", "k/use/fixed"]),
         ("what a tool uses", |plan| tool(plan, "cc.gcc").uses.clear(), &["k/full"], &["k/full", "k/use/fixed"]),
         ("a tool that tools use", |plan| tool(plan, "sh").version = Some("5".to_owned()), SHELL, SHELL),
+        (
+            "where a schema lies",
+            |plan| "elsewhere.json".clone_into(&mut plan.schemas.values_mut().next().expect("there is one").path),
+            &[],
+            &[],
+        ),
         ("a supplier", |plan| tool(plan, "cc.gcc").supplier = None, &[], &[]),
         ("a variable handed through", |plan| tool(plan, "cc.gcc").pass_env.clear(), &[], &[]),
     ];

@@ -236,6 +236,9 @@ def definition(action, tools):
             people = [texts([member["name"], member["key"] or "", member["email"] or ""]) for member in asked["members"]]
             parts.append(sequence(people))
         pairs.append((32, sequence(parts)))
+    fitting = {output["name"]: digest(bytes.fromhex(output["schema"])) for output in action["outputs"] if "schema" in output}
+    if fitting:
+        pairs.append((35, mapping(fitting)))
     return derive("partita v1 def", fields(pairs))
 
 
@@ -286,6 +289,10 @@ def plan_digest(header, actions, keys):
         parts["supplier"] = text(tool["supplier"] or "")
         tools[tool["name"]] = mapping(parts)
     pairs.append((5, mapping(tools)))
+    if "schemas" in header:
+        for name, schema in header["schemas"].items():
+            assert blake3(schema["text"].encode()).hex() == name, name
+        pairs.append((10, mapping({name: text(schema["path"]) for name, schema in header["schemas"].items()})))
     return derive("partita v1 plan", fields(pairs))
 
 

@@ -37,6 +37,7 @@ mod packages;
 mod reference;
 mod rekey;
 mod repro;
+mod schemas;
 mod services;
 mod specs;
 mod stdlib;

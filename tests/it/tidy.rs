@@ -51,6 +51,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("globset", &["lang", "plan", "store", "exec", "ops"]),
     ("indicatif", &["cli"]),
     ("jiff", &["base", "bundle", "cli"]),
+    ("jsonschema", &["base"]),
     ("kdl", &["lang"]),
     ("landlock", &["exec"]),
     ("libc", &["exec"]),

@@ -37,6 +37,7 @@ fn plan(actions: Vec<Action>) -> Plan {
         concurrency: None,
         services: vec![],
         policies: Policies::default(),
+        schemas: BTreeMap::new(),
         digest: Digest::of_blob(b"plan"),
     }
 }

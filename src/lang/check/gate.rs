@@ -68,7 +68,7 @@ pub(super) fn check_gate(
             .with_help("give the gate one `param NAME type=artifact.text`; for more write `require NAME.sections contains \"HEADING\"`"),
         );
     } else if let (Some(section), Some(param)) = (gate.sections.first(), asked.artifacts().next())
-        && let Ty::Artifact(kind) = param.ty
+        && let Ty::Artifact(kind) = &param.ty
         && facts(kind).is_none_or(|facts| !facts.iter().any(|(name, _)| *name == "sections"))
     {
         diagnostics.push(
@@ -239,7 +239,7 @@ impl<'a> Asked<'a> {
             }
             return None;
         };
-        let Ty::Artifact(kind) = param.ty else {
+        let Ty::Artifact(kind) = &param.ty else {
             if param.ty != Ty::Poison {
                 diagnostics.push(
                     Diagnostic::new(

@@ -12,7 +12,7 @@ use crate::lang::expand::leak;
 use crate::lang::print::quote;
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
 use crate::lang::text::{BRACES, Filter, Text};
-use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_text};
+use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_items, check_text};
 
 /// Variables in scope: its own, those of the scope around it, and the constants of a file.
 #[derive(Debug, Default)]
@@ -321,20 +321,6 @@ impl<'a> Scope<'a> {
         tenants.map(|id| program.tenant(id)).any(|tenant| tenant.secrets.iter().any(|secret| secret.name.value == name))
     }
 
-    /// Reports a filter that has nothing to do with values of a type.
-    fn check_filters(name: &str, ty: &Ty, filters: &[Filter], span: Span, diagnostics: &mut Diagnostics) {
-        let (filter, wants) = match (filters.first(), ty) {
-            (Some(Filter::Join(_)), ty) if !matches!(ty, Ty::List(_) | Ty::Poison | Ty::Named(_)) => ("join", "a list"),
-            (Some(Filter::Upper), Ty::Int | Ty::Bool) => ("upper", "text"),
-            (Some(Filter::Lower), Ty::Int | Ty::Bool) => ("lower", "text"),
-            _ => return,
-        };
-        diagnostics.push(
-            Diagnostic::new(Code::P0301, span, format!("`{filter}` is for {wants}, and `{name}` is of type `{ty}`"))
-                .with_help(format!("remove `| {filter} …`")),
-        );
-    }
-
     /// Checks the holes of a text: names in scope, nothing that cannot be text, no address.
     pub(crate) fn check_text(&self, text: &Text, diagnostics: &mut Diagnostics) {
         self.check_holes(text, false, diagnostics);
@@ -362,7 +348,6 @@ impl<'a> Scope<'a> {
             }
             // Only `join` makes a list a text, and every other filter wants a text.
             let joined = matches!(filters.first(), Some(Filter::Join(_)));
-            Self::check_filters(&name, ty, filters, span, diagnostics);
             let bad = match ty {
                 Ty::List(inner) => !joined || inner.is_compound(),
                 Ty::Artifact(_) | Ty::Map(_) | Ty::Record(_) => true,
@@ -388,9 +373,35 @@ impl<'a> Scope<'a> {
                     .with_secondary(declared, "declared here")
                     .with_help(help),
                 );
+            } else if let Some(found) = misfit(&name, ty, filters, span) {
+                diagnostics.push(found.with_secondary(declared, "declared here"));
             }
         }
     }
+}
+
+/// The diagnostic for a filter that what it is given does not need.
+fn misfit(name: &str, ty: &Ty, filters: &[Filter], span: Span) -> Option<Diagnostic> {
+    let mut ty = ty.clone();
+    for filter in filters {
+        let (word, takes, fits) = match filter {
+            Filter::Join(_) => ("join", "joins the elements of a list", matches!(ty, Ty::List(_))),
+            Filter::Lower => ("lower", "changes the letters of a text", ty.textual()),
+            Filter::Upper => ("upper", "changes the letters of a text", ty.textual()),
+            Filter::Slug | Filter::Default(_) => continue,
+        };
+        if !fits && !matches!(ty, Ty::Poison | Ty::Named(_)) {
+            return Some(
+                Diagnostic::new(Code::P0301, span, format!("`{word}` {takes}, and `{name}` is of type `{ty}`"))
+                    .with_help(match ty {
+                        Ty::List(_) => format!("join it first: `{{{{ {name} | join ',' | {word} }}}}`"),
+                        _ => format!("remove `| {word}`: it would change nothing"),
+                    }),
+            );
+        }
+        ty = Ty::String;
+    }
+    None
 }
 
 /// A variable that a dotted name begins with.
@@ -495,6 +506,7 @@ pub(crate) fn check_values(
                     seen.insert(literal, value.span());
                 }
             }
+            check.items(values.len(), values, ty, diagnostics);
         }
         (Ty::Poison, values) => values.iter().for_each(|value| check.one(value, ty, diagnostics)),
         (ty, [value]) => check.one(value, ty, diagnostics),
@@ -589,6 +601,15 @@ impl Check<'_> {
         }
     }
 
+    /// How many values there are, against what may be.
+    fn items(&self, count: usize, values: &[Expr], ty: &Ty, diagnostics: &mut Diagnostics) {
+        let Err(breach) = check_items(self.constraints, count) else { return };
+        let given = values.first().zip(values.last()).map(|(first, last)| first.span().to(last.span()));
+        if let Some(span) = given.or(self.param.map(|param| param.name.span)) {
+            diagnostics.push(self.breach(breach, span, "", ty));
+        }
+    }
+
     /// Named values, against the type of what they are to be.
     fn fields(&self, fields: &[(Name, Vec<Expr>)], span: Span, ty: &Ty, diagnostics: &mut Diagnostics) {
         match ty {
@@ -635,8 +656,9 @@ impl Check<'_> {
             Ty::Map(inner) => {
                 unique(fields.iter().map(|(name, _)| name), "entry", diagnostics);
                 for (_, values) in fields.iter().filter(|(_, values)| !values.is_empty()) {
-                    check_values(values, inner, self.constraints, self.scope, self.param, diagnostics);
+                    check_values(values, inner, &self.constraints.of_values(), self.scope, self.param, diagnostics);
                 }
+                self.items(fields.len(), &[], ty, diagnostics);
             }
             Ty::Poison | Ty::Named(_) => {
                 for (_, values) in fields {
@@ -709,7 +731,7 @@ impl Check<'_> {
                 let near = did_you_mean(value, allowed.iter().map(String::as_str));
                 let replacement = |near: &str| Fix {
                     applicability: Applicability::MaybeIncorrect,
-                    edits: vec![Edit { span, text: quote(near) }],
+                    edits: vec![Edit { span, text: if *ty == Ty::Int { near.to_owned() } else { quote(near) } }],
                 };
                 Diagnostic::new(Code::P0305, span, format!("`{value}` is not one of {}", some(allowed)))
                     .with_suggestion_text(near)

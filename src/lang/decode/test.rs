@@ -4,7 +4,7 @@ use crate::base::parse_micro_usd;
 use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{ExpectDecl, Expected, Expr, MockContent, MockDecl, Name, Op, TestDecl};
 use crate::lang::decode::{Decoder, child, children, first_name, name_of, prop, prop_name};
-use crate::lang::ty::Ty;
+use crate::lang::ty::{ArtifactKind, Ty, schema_of};
 use crate::lang::{Kind, Node, Spanned, Value};
 
 /// The words after `expect`, each with how it is written.
@@ -204,7 +204,10 @@ impl Decoder<'_> {
             }),
             "type" => {
                 let written = name_of(&node.args[2])?;
-                let Some(ty) = Ty::parse(&written.value) else {
+                let path = schema_of(&written.value);
+                let fitting = path.map(|path| Spanned { value: path.to_owned(), span: written.span });
+                let fitting = fitting.map(|path| Ty::Artifact(ArtifactKind::Unread(path)));
+                let Some(ty) = fitting.or_else(|| Ty::parse(&written.value)) else {
                     let names = Ty::names();
                     self.push(
                         Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))

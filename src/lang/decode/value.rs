@@ -1,12 +1,12 @@
 //! Constants, records, parameters and the values they hold to their declarations. Leaves out names: which
 //! record a type means is known when all files are.
 
-use crate::diag::{Code, Diagnostic, did_you_mean};
+use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{Expr, LetDecl, Name, Param, RecordDecl};
-use crate::lang::decode::{Decoder, child, children, first_name, is_true, names_of_children, prop, prop_name};
+use crate::lang::decode::{Decoder, child, children, first_name, is_true, prop, prop_name};
 use crate::lang::text::Text;
-use crate::lang::ty::{Constraints, Ty};
-use crate::lang::{Kind, Node};
+use crate::lang::ty::{ArtifactKind, Constraints, Ty, schema_of};
+use crate::lang::{Node, Spanned};
 
 impl Decoder<'_> {
     pub(super) fn constant(&mut self, node: &Node) -> Option<LetDecl> {
@@ -53,12 +53,9 @@ impl Decoder<'_> {
         let name = first_name(node)?;
         let word = if node.name.value == "field" { "field" } else { "parameter" };
         let ty = self.ty_open(node);
-        let int = |prop_name| match prop(node, prop_name).map(|value| &value.kind) {
-            Some(Kind::Int(int)) => Some(*int),
-            _ => None,
-        };
-        self.constraints_fit(node, &name, &ty);
-        let one_of: Vec<String> = names_of_children(node, "one-of").into_iter().map(|name| name.value).collect();
+        let ty = self.fitting(node, ty);
+        let fits = self.constraints_fit(node, &name, &ty);
+        let one_of = self.choices(node, &ty);
         let closed = |ty: &Ty| matches!(ty, Ty::Enum) || matches!(ty, Ty::List(inner) if **inner == Ty::Enum);
         if closed(&ty) && one_of.is_empty() && self.sound(node) {
             self.push(
@@ -95,39 +92,20 @@ impl Decoder<'_> {
             (None, Some(node)) => Some(self.default_in_block(node)),
             (None, None) => None,
         };
-        let constraints = Constraints {
-            min: int("min"),
-            max: int("max"),
-            min_length: int("min-length"),
-            max_length: int("max-length"),
+        let mut bound = |word| self.bound(node, word, &ty).filter(|_| fits);
+        let mut constraints = Constraints {
+            min: bound("min"),
+            max: bound("max"),
+            min_length: bound("min-length"),
+            max_length: bound("max-length"),
+            min_items: bound("min-items"),
+            max_items: bound("max-items"),
             matches,
-            one_of,
+            one_of: one_of.iter().map(|(value, _)| value.clone()).collect(),
             distinct: is_true(node, "distinct"),
         };
+        self.can_be_met(node, &name, &ty, &mut constraints, &one_of);
         Some(Param { name, ty, default, constraints, word })
-    }
-
-    /// Reports a constraint that says nothing about values of the parameter's type.
-    fn constraints_fit(&mut self, node: &Node, name: &Name, ty: &Ty) {
-        let scalar = if let Ty::List(inner) | Ty::Map(inner) = ty { inner } else { ty };
-        for (words, fits, what) in [
-            (["min", "max"].as_slice(), *scalar == Ty::Int, "an integer"),
-            (&["min-length", "max-length", "matches"], scalar.textual(), "a text"),
-            (&["distinct"], matches!(ty, Ty::List(_)), "a list"),
-        ] {
-            let given = words.iter().find_map(|word| node.props.iter().find(|property| property.name.value == **word));
-            if let (Some(given), false, true) = (given, fits, !matches!(scalar, Ty::Poison | Ty::Named(_))) {
-                let word = &given.name.value;
-                self.push(
-                    Diagnostic::new(
-                        Code::P0301,
-                        given.name.span,
-                        format!("`{word}` constrains {what}, and `{}` is of type `{ty}`", name.value),
-                    )
-                    .with_help(format!("remove `{word}`, or change the type")),
-                );
-            }
-        }
     }
 
     /// The type as written, which may be a record's; poison where it has been reported as missing or wrong.
@@ -140,7 +118,46 @@ impl Decoder<'_> {
     /// The type as written, where no record may stand.
     pub(super) fn ty(&mut self, node: &Node) -> Ty {
         let Some(written) = prop_name(node, "type") else { return Ty::Poison };
-        Ty::parse(&written.value).unwrap_or_else(|| self.no_type(&written))
+        let ty = Ty::parse(&written.value).unwrap_or_else(|| self.no_type(&written));
+        self.fitting(node, ty)
+    }
+
+    /// A type with the schema it names, by either of its two spellings.
+    pub(super) fn fitting(&mut self, node: &Node, ty: Ty) -> Ty {
+        let written = prop_name(node, "type");
+        let inside = written.as_ref().and_then(|written| {
+            let path = schema_of(&written.value)?.to_owned();
+            // Within quotes, it is known where it stands.
+            let (start, length) = (written.span.start as usize, written.value.len());
+            let is_quoted = written.span.end as usize == start + length + 2;
+            let end = start + length;
+            let span = if is_quoted { Span::new(written.span.source, end - path.len(), end) } else { written.span };
+            Some(Spanned { value: path, span })
+        });
+        let given = prop_name(node, "schema");
+        if let (Some(given), Ty::Artifact(kind), None) = (&given, &ty, &inside)
+            && *kind == ArtifactKind::Json
+        {
+            return Ty::Artifact(ArtifactKind::Unread(given.clone()));
+        }
+        match (given, inside) {
+            (Some(given), Some(inside)) => self.push(
+                Diagnostic::new(Code::P0106, given.span, "a document fits one schema, and this names it twice")
+                    .with_secondary(inside.span, "the first")
+                    .with_help("keep one of the two: `type=artifact.json schema=\"PATH\"` says the same as `type=\"artifact.json<PATH>\"`"),
+            ),
+            (None, Some(inside)) => return Ty::Artifact(ArtifactKind::Unread(inside)),
+            (Some(given), None) if ty != Ty::Poison => self.push(
+                Diagnostic::new(
+                    Code::P0301,
+                    given.span,
+                    format!("`schema` says what a JSON document holds, and this is of type `{ty}`"),
+                )
+                .with_help("write `type=artifact.json`, or remove `schema`"),
+            ),
+            _ => {}
+        }
+        ty
     }
 
     fn no_type(&mut self, written: &Name) -> Ty {

@@ -231,7 +231,11 @@ impl<'a> Expander<'a, '_> {
                 None => None,
             };
             self.spend(name.len() + path.as_str().len() + 128, output.span, &site.addr)?;
-            outputs.push(OutputIr { name, path, dir, ty: output.ty.clone(), digest, span: output.span });
+            // A step's output must fit what its recipe says it returns.
+            let returned = site.recipe.and_then(|recipe| recipe.returns.iter().find(|found| found.name.value == name));
+            let returned = returned.map(|returns| &returns.ty).filter(|ty| ty.schema().is_some());
+            let ty = returned.filter(|_| output.ty.schema().is_none()).unwrap_or(&output.ty).clone();
+            outputs.push(OutputIr { name, path, dir, ty, digest, span: output.span });
         }
         outputs.sort_by(|a, b| a.name.cmp(&b.name));
         let cwd = match &work.cwd {

@@ -50,7 +50,7 @@ pub(super) struct Handed {
 /// The file that an artifact of a kind is left in by the default protocol.
 fn default_path(name: &str, ty: &Ty) -> String {
     let extension = match ty {
-        Ty::Artifact(ArtifactKind::Json | ArtifactKind::Sbom) => ".json",
+        Ty::Artifact(kind) if kind.is_json() || *kind == ArtifactKind::Sbom => ".json",
         Ty::Artifact(ArtifactKind::Text) => ".txt",
         Ty::Artifact(ArtifactKind::Junit) => ".xml",
         Ty::Artifact(ArtifactKind::Diff) => ".diff",
@@ -339,8 +339,8 @@ impl<'a> Expander<'a, '_> {
                     let at = staged_at(name);
                     artifacts.insert(name.clone(), at.clone());
                     let place = path(&at, *span, self.diagnostics)?;
-                    match param.ty {
-                        Ty::Artifact(ArtifactKind::Json | ArtifactKind::Sbom) => RenderIr::Json(place),
+                    match &param.ty {
+                        Ty::Artifact(kind) if kind.is_json() || *kind == ArtifactKind::Sbom => RenderIr::Json(place),
                         Ty::Artifact(ArtifactKind::Dir | ArtifactKind::Image) => RenderIr::Text(at),
                         _ => RenderIr::File(place),
                     }
@@ -404,8 +404,15 @@ impl<'a> Expander<'a, '_> {
         if let Some(complexity) = asking.complexity {
             put("complexity", json!(complexity));
         }
+        let fits =
+            |output: &OutputIr| Some((output.name.clone(), serde_json::from_str(&output.ty.schema()?.text).ok()?));
+        let mut schemas: BTreeMap<String, Json> =
+            self.actions[pending.action].ir.outputs.iter().filter_map(fits).collect();
         if pending.verdict {
-            put("schema", json!({ VERDICT.0: verdict_schema() }));
+            schemas.insert(VERDICT.0.to_owned(), verdict_schema());
+        }
+        if !schemas.is_empty() {
+            put("schema", json!(schemas));
         }
         if let Some(tools) = &decl.allow_tool {
             let named = |name: &Name| match program.lookup(agent.file, DeclKind::Tool, &name.value) {

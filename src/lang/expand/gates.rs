@@ -296,10 +296,10 @@ impl<'a> Expander<'a, '_> {
         let mut kinds = BTreeMap::new();
         let mut require = Vec::new();
         if let Some(action) = verdict {
-            kinds.insert(VERDICT.0, ArtifactKind::Json);
+            kinds.insert(VERDICT.0, &ArtifactKind::Json);
             subjects.push(PendingSubject {
                 name: VERDICT.0.to_owned(),
-                reads: reads(ArtifactKind::Json),
+                reads: reads(&ArtifactKind::Json),
                 of: Of::Action(action),
                 span: gate.name.span,
             });
@@ -307,7 +307,7 @@ impl<'a> Expander<'a, '_> {
         }
         let asked = heads(gate);
         for param in &gate.params {
-            let Ty::Artifact(kind) = param.ty else { continue };
+            let Ty::Artifact(kind) = &param.ty else { continue };
             kinds.insert(param.name.value.as_str(), kind);
             // What no requirement is about need not be there, unless a guard hands it over.
             let Some(Val::Ref(text, group, span)) = vars.get(&param.name.value) else { continue };
@@ -335,7 +335,7 @@ impl<'a> Expander<'a, '_> {
     fn predicate(
         &mut self,
         condition: &Cond,
-        kinds: &BTreeMap<&str, ArtifactKind>,
+        kinds: &BTreeMap<&str, &ArtifactKind>,
         env: &Arc<Env>,
         placed: usize,
     ) -> Option<PredicateIr> {
@@ -348,7 +348,7 @@ impl<'a> Expander<'a, '_> {
             Cond::Not(all) => PredicateIr::Not(many(all)?),
             Cond::Triple(path, op, value) => {
                 let (head, rest) = path.value.split_once('.')?;
-                let known = facts(*kinds.get(head)?);
+                let known = facts(kinds.get(head)?);
                 let fact = match known {
                     Some(facts) => facts.iter().find(|(name, _)| *name == rest)?.1,
                     None => Fact::Open,
@@ -507,12 +507,14 @@ fn note(gate: &GateDecl, name: String) -> GateNoteIr {
         messages.push(gate.message.clone());
         places.push(gate.name.span);
     }
-    let of_kind = |wanted: ArtifactKind| gate.params.iter().any(|param| param.ty == Ty::Artifact(wanted));
+    let of_kind = |wanted: &ArtifactKind| {
+        gate.params.iter().any(|param| matches!(&param.ty, Ty::Artifact(kind) if kind == wanted))
+    };
     let concern = if gate.kind.value == "metric" {
         "performance"
-    } else if of_kind(ArtifactKind::Sbom) || gate.require.iter().any(|decl| of_severity(&decl.condition)) {
+    } else if of_kind(&ArtifactKind::Sbom) || gate.require.iter().any(|decl| of_severity(&decl.condition)) {
         "security"
-    } else if of_kind(ArtifactKind::Junit) {
+    } else if of_kind(&ArtifactKind::Junit) {
         "tests"
     } else {
         "artifact"

@@ -6,7 +6,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::lang::WorldError;
 use crate::lang::ast::Name;
 use crate::lang::load::Loader;
-use crate::lang::program::{DeclId, FileId};
+use crate::lang::program::{DeclId, FileId, PackageId};
 
 impl Loader<'_> {
     /// Reads the templates of all skills.
@@ -30,23 +30,28 @@ impl Loader<'_> {
         }
     }
 
-    /// A template: its path as shown, and its text.
-    fn prompt(&mut self, file: FileId, name: &Name) -> Option<(String, String)> {
+    /// The file of the package of a spec, or of the workspace, that a name in it means.
+    pub(super) fn beside(&mut self, file: FileId, name: &Name) -> Option<(Option<PackageId>, RelPath)> {
         let (package, from) = (self.program.file(file).package, self.program.file(file).path.clone());
         let from = self.inside(package, &from);
         let written = name.value.trim_start_matches("./");
         let beside =
             from.rsplit_once('/').map_or_else(|| written.to_owned(), |(folder, _)| format!("{folder}/{written}"));
-        let path = match RelPath::new(&beside) {
-            Ok(path) => path,
+        match RelPath::new(&beside) {
+            Ok(path) => Some((package, path)),
             Err(error) => {
                 self.diagnostics.push(
                     Diagnostic::new(Code::P0507, name.span, error.to_string())
                         .with_help("write a path relative to the folder of this spec"),
                 );
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// A template: its path as shown, and its text.
+    fn prompt(&mut self, file: FileId, name: &Name) -> Option<(String, String)> {
+        let (package, path) = self.beside(file, name)?;
         let (code, message, help) = match self.bytes(package, &path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => return Some((self.shown(package, path.as_str()), text)),

@@ -121,6 +121,7 @@ impl Graph {
                         path: path("o"),
                         kind: OutputKind::File,
                         digest: None,
+                        schema: None,
                     }],
                     tools: vec![node.tool.to_owned()],
                     services: Vec::new(),
@@ -156,6 +157,7 @@ impl Graph {
             concurrency: None,
             services: Vec::new(),
             policies: Policies::default(),
+            schemas: BTreeMap::new(),
             digest: unknown,
         };
         plan.tools.sort_by(|a, b| a.name.cmp(&b.name));

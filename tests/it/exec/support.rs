@@ -466,7 +466,7 @@ impl Draft {
     }
 
     pub(crate) fn declare(mut self, name: &str, kind: OutputKind, digest: Option<Digest>) -> Self {
-        self.outputs.push(Output { name: name.into(), path: path(name), kind, digest });
+        self.outputs.push(Output { name: name.into(), path: path(name), kind, digest, schema: None });
         self.outputs.sort();
         self
     }
@@ -611,6 +611,7 @@ impl Builder {
             concurrency: self.concurrency,
             services: self.services.clone(),
             policies: self.policies.clone(),
+            schemas: BTreeMap::new(),
             digest: Digest::of_blob(b"plan"),
         }
     }

@@ -56,7 +56,9 @@ fn loops_that_multiply_are_refused() {
     let nodes = lines(120, |number| format!("node n{number} {{ for-each x in=(var)d; write x; output o }}"));
     refused("many nodes", &format!("{thousand}graph g {{ {nodes} }}"));
     let nodes = lines(30, |number| {
-        format!("node n{number} {{ for-each x in=(var)d; for-each y in=(var)h; when x eq none; write x; output o }}")
+        format!(
+            "node n{number} {{ for-each x in=(var)d optional=#true; for-each y in=(var)h; when x eq none; write x; output o }}"
+        )
     });
     let ninety = list("h", 90, "");
     refused("instances that conditions refuse", &format!("{thousand}{ninety}graph g {{ {nodes} }}"));
