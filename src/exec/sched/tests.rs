@@ -44,7 +44,7 @@ fn plan(actions: Vec<Action>) -> Plan {
 
 fn scheduler(plan: &Plan, cpus: u64) -> Result<Scheduler, Error> {
     let targets: Vec<ActionId> = plan.iter().map(|(id, _)| id).collect();
-    Scheduler::new(plan, &targets, &std::collections::BTreeSet::new(), Pools::new(plan, cpus, 1 << 30))
+    Scheduler::new(plan, &targets, &BTreeSet::new(), Pools::new(plan, cpus, 1 << 30))
 }
 
 const NOW: Duration = Duration::ZERO;
@@ -116,6 +116,7 @@ fn no_more_is_resolved_ahead_than_the_bound() {
                 scheduler.succeed(running.take().unwrap(), Outcome::Ran);
                 ran += 1;
             }
+            Next::Task(other) => panic!("{other:?}"),
             Next::End => break,
         }
     }
@@ -142,6 +143,7 @@ fn pools_are_kept_to_and_what_is_overtaken_too_often_gets_its_turn() {
             }
             // The oldest ends: one of the two is free, the other busy, so the big one never fits by chance.
             Next::Wait(_) => scheduler.succeed(ActionId(running.remove(0)), Outcome::Ran),
+            Next::Task(other) => panic!("{other:?}"),
             Next::End => break,
         }
     }
