@@ -20,11 +20,14 @@ use crate::base::{ActionKey, Clock, Digest, Timestamp};
 use crate::event::{Counts, Event, Outcome, Reason};
 use crate::store::database::{self, Schema, Trouble, index_error, is_broken, with_suffix};
 use crate::store::layout::{flock, io_error};
+use crate::store::shared::{join, keep, prune};
 use crate::store::{Error, Notify};
 
 const SCHEMA: Schema = Schema {
-    version: 1,
-    steps: &[],
+    version: 2,
+    steps: &["
+        ALTER TABLE latest ADD COLUMN tools BLOB;
+        CREATE TABLE parts (digest BLOB PRIMARY KEY, text TEXT NOT NULL) STRICT;"],
     create: "
         CREATE TABLE latest (
             addr        TEXT PRIMARY KEY,
@@ -37,8 +40,10 @@ const SCHEMA: Schema = Schema {
             outcome     TEXT NOT NULL,
             reason      TEXT NOT NULL,
             seq         INTEGER NOT NULL,
-            manifest    TEXT NOT NULL
+            manifest    TEXT NOT NULL,
+            tools       BLOB
         ) STRICT;
+        CREATE TABLE parts (digest BLOB PRIMARY KEY, text TEXT NOT NULL) STRICT;
         CREATE INDEX latest_def ON latest (def, seq);
         CREATE INDEX latest_brief ON latest (addr, key, outcome_ok, duration_ms);
         CREATE TABLE runs (
@@ -181,7 +186,7 @@ impl History {
             return Ok(Some(row.clone()));
         }
         self.run(&mut inner, |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM latest WHERE addr = ?1");
+            let sql = format!("SELECT {COLUMNS}, {TOOLS} FROM latest WHERE addr = ?1");
             connection.prepare_cached(&sql)?.query_row([addr], latest_row).optional()
         })
     }
@@ -193,7 +198,7 @@ impl History {
             return Ok(Some(row.clone()));
         }
         self.run(&mut inner, |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM latest WHERE def = ?1 ORDER BY seq DESC LIMIT 1");
+            let sql = format!("SELECT {COLUMNS}, {TOOLS} FROM latest WHERE def = ?1 ORDER BY seq DESC LIMIT 1");
             connection.prepare_cached(&sql)?.query_row([def.as_bytes().as_slice()], latest_row).optional()
         })
     }
@@ -245,8 +250,11 @@ impl History {
         let mut inner = self.lock();
         self.write(&mut inner)?;
         self.run(&mut inner, |connection| {
-            let mut statement = connection.prepare("SELECT key, manifest FROM latest ORDER BY addr")?;
-            let rows = statement.query_map([], |row| Ok((ActionKey(Digest::from_bytes(row.get(0)?)), row.get(1)?)))?;
+            let sql = format!("SELECT key, manifest, {TOOLS} FROM latest ORDER BY addr");
+            let mut statement = connection.prepare(&sql)?;
+            let rows = statement.query_map([], |row| {
+                Ok((ActionKey(Digest::from_bytes(row.get(0)?)), join(row.get(1)?, row.get_ref(2)?.as_str_or_null()?)))
+            })?;
             rows.collect()
         })
     }
@@ -256,9 +264,10 @@ impl History {
         self.run(&mut self.lock(), |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for (old, new, manifest) in keys {
+                let (manifest, tools) = keep(&transaction, manifest)?;
                 transaction
-                    .prepare_cached("UPDATE latest SET key = ?2, manifest = ?3 WHERE key = ?1")?
-                    .execute(params![old.0.as_bytes().as_slice(), new.0.as_bytes().as_slice(), manifest])?;
+                    .prepare_cached("UPDATE latest SET key = ?2, manifest = ?3, tools = ?4 WHERE key = ?1")?
+                    .execute(params![old.0.as_bytes().as_slice(), new.0.as_bytes().as_slice(), manifest, tools])?;
             }
             transaction.commit()
         })
@@ -294,7 +303,8 @@ impl History {
             connection.execute(
                 "DELETE FROM runs WHERE id NOT IN (SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT ?1)",
                 [RUNS],
-            )
+            )?;
+            prune(connection)
         })
         .map(|_| ())
     }
@@ -325,23 +335,25 @@ impl History {
                     transaction.query_row("SELECT coalesce(max(seq), 0) FROM latest", [], |row| row.get(0))?;
                 let mut insert = transaction.prepare_cached(
                     "INSERT OR REPLACE INTO latest
-                     (addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason, seq)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                     (addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason, seq, tools)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 )?;
                 for row in &rows {
                     seq += 1;
+                    let (manifest, tools) = keep(&transaction, &row.manifest)?;
                     insert.execute(params![
                         row.addr,
                         row.def.as_bytes().as_slice(),
                         row.key.0.as_bytes().as_slice(),
-                        row.manifest,
+                        manifest,
                         row.outcome_ok,
                         row.run,
                         i64::try_from(row.duration_ms).unwrap_or(i64::MAX),
                         row.at.0,
                         json(&row.outcome),
                         json(&row.reason),
-                        seq
+                        seq,
+                        tools
                     ])?;
                 }
             }
@@ -430,6 +442,9 @@ fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 /// In the order that [`latest_row`] reads.
 const COLUMNS: &str = "addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason";
 
+/// What a manifest's tools are, where they are kept apart.
+const TOOLS: &str = "(SELECT text FROM parts WHERE parts.digest = latest.tools)";
+
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("invariant: these enums hold nothing that JSON cannot")
 }
@@ -441,7 +456,7 @@ fn latest_row(row: &Row<'_>) -> rusqlite::Result<LatestRow> {
         addr: row.get(0)?,
         def: Digest::from_bytes(row.get(1)?),
         key: ActionKey(Digest::from_bytes(row.get(2)?)),
-        manifest: row.get(3)?,
+        manifest: join(row.get(3)?, row.get_ref(10)?.as_str_or_null()?),
         outcome_ok,
         run: row.get(5)?,
         duration_ms: natural(row, 6)?,

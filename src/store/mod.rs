@@ -18,6 +18,7 @@ mod memory;
 mod ports;
 mod read;
 mod rekey;
+mod shared;
 mod statcache;
 mod upkeep;
 mod why;

@@ -35,6 +35,69 @@ fn row(addr: &str, number: u8) -> LatestRow {
 }
 
 #[test]
+fn tools_that_many_share_are_kept_once() {
+    let bench = Bench::new();
+    let history = open(&bench);
+    let tools = "d".repeat(5_000);
+    let rows = || {
+        (0..200).map(|number| {
+            let manifest =
+                format!("[{{\"n\":\"args\",\"t\":11,\"v\":{number}}},{{\"n\":\"tools\",\"t\":15,\"v\":\"{tools}\"}}]");
+            LatestRow { manifest, ..row(&format!("a{number}"), number) }
+        })
+    };
+    history.record(rows().collect()).unwrap();
+    history.finish_run("r", RunStatus::Succeeded, Counts::default(), 1).unwrap();
+    drop(history);
+    let history = open(&bench);
+    for row in rows() {
+        assert_eq!(history.latest(&row.addr).unwrap(), Some(row));
+    }
+    let mut manifests: Vec<String> = history.keys().unwrap().into_iter().map(|(_, manifest)| manifest).collect();
+    let mut expected: Vec<String> = rows().map(|row| row.manifest).collect();
+    manifests.sort();
+    expected.sort();
+    assert_eq!(manifests, expected);
+    let new = rows().next().unwrap().manifest.replace("\"v\":0", "\"v\":1000");
+    history.rekey(&[(key(0), key(201), new.clone())]).unwrap();
+    assert_eq!(history.latest("a0").unwrap().unwrap().manifest, new);
+    drop(history);
+    let size = std::fs::metadata(path(&bench)).unwrap().len();
+    assert!(size < 200 * 1024, "{size} bytes for 200 rows");
+}
+
+#[test]
+fn a_history_of_the_first_version_is_taken_over() {
+    let bench = Bench::new();
+    let old = rusqlite::Connection::open(path(&bench)).unwrap();
+    old.execute_batch(
+        "CREATE TABLE latest (addr TEXT PRIMARY KEY, def BLOB NOT NULL, key BLOB NOT NULL, outcome_ok INTEGER NOT NULL,
+            run TEXT NOT NULL, duration_ms INTEGER NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
+            seq INTEGER NOT NULL, manifest TEXT NOT NULL) STRICT;
+         CREATE INDEX latest_def ON latest (def, seq);
+         CREATE INDEX latest_brief ON latest (addr, key, outcome_ok, duration_ms);
+         CREATE TABLE runs (id TEXT PRIMARY KEY, started INTEGER NOT NULL, target TEXT NOT NULL, status TEXT NOT NULL,
+            counts TEXT NOT NULL, duration_ms INTEGER) STRICT;
+         CREATE INDEX runs_started ON runs (started);
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    let one = row("a", 2);
+    old.execute(
+        "INSERT INTO latest VALUES (?1, ?2, ?3, 1, 'run2', 20, 2, '\"ran\"', '{\"code\":\"input-changed\",\"path\":\"a\"}', 1, '[2]')",
+        rusqlite::params![one.addr, one.def.as_bytes().as_slice(), one.key.0.as_bytes().as_slice()],
+    )
+    .unwrap();
+    drop(old);
+    let history = open(&bench);
+    assert_eq!(history.latest("a").unwrap(), Some(one));
+    history.record(vec![row("b", 4)]).unwrap();
+    history.flush().unwrap();
+    assert_eq!(history.latest("b").unwrap(), Some(row("b", 4)));
+    assert_eq!(bench.told(), [], "nothing was set aside");
+}
+
+#[test]
 fn the_latest_row_of_an_address_and_of_a_definition() {
     let bench = Bench::new();
     let history = open(&bench);
