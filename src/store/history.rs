@@ -306,7 +306,6 @@ impl History {
             )?;
             prune(connection)
         })
-        .map(|_| ())
     }
 
     /// The runs, newest first.

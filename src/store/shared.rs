@@ -17,7 +17,7 @@ const PLACE: &str = "\"tools\"";
 pub(super) fn split(manifest: &str) -> Option<(String, String)> {
     let items: Vec<&RawValue> = serde_json::from_str(manifest).ok()?;
     let large = |item: &&RawValue| item.get().starts_with("{\"n\":\"tools\"") && item.get().len() >= LARGE;
-    let at = items.iter().position(|item| large(&item))?;
+    let at = items.iter().position(large)?;
     let mut parts: Vec<&str> = items.iter().map(|item| item.get()).collect();
     let tools = std::mem::replace(&mut parts[at], PLACE).to_owned();
     Some((format!("[{}]", parts.join(",")), tools))
