@@ -550,7 +550,9 @@ impl Check<'_> {
             Expr::Fields(fields, span) => self.fields(fields, *span, ty, diagnostics),
             // Where one is wanted, it has been taken apart.
             Expr::List(items, _) if *ty == Ty::Poison => {
-                items.iter().for_each(|item| self.one(item, ty, diagnostics));
+                for item in items {
+                    self.one(item, ty, diagnostics);
+                }
             }
             Expr::List(_, span) => diagnostics.push(self.mismatch(*span, ty, "a list", None)),
             Expr::Text(text) if text.is_broken() => self.scope.check_given_text(text, diagnostics),
