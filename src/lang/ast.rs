@@ -42,6 +42,8 @@ pub enum Expr {
     Secret(Name),
     /// The named values of a map or a record, with the place of the names.
     Fields(Vec<(Name, Vec<Expr>)>, Span),
+    /// The elements of a list that stands where it is given, with their place.
+    List(Vec<Expr>, Span),
 }
 
 impl Expr {
@@ -49,7 +51,7 @@ impl Expr {
     pub fn span(&self) -> Span {
         match self {
             Self::Text(text) | Self::Ref(text) => text.span,
-            Self::Int(_, span) | Self::Bool(_, span) | Self::Fields(_, span) => *span,
+            Self::Int(_, span) | Self::Bool(_, span) | Self::Fields(_, span) | Self::List(_, span) => *span,
             Self::Var(name) | Self::Secret(name) => name.span,
         }
     }
@@ -439,7 +441,7 @@ pub struct ForEach {
     pub value: Option<Name>,
     /// Of a list of records, the field that names the instance.
     pub key: Option<Name>,
-    /// The list or map.
+    /// The list or map: a variable, or the elements themselves.
     pub list: Expr,
     /// Whether an empty list is fine.
     pub optional: bool,

@@ -194,7 +194,10 @@ pub(crate) fn check_arguments(
         given.insert(&name.value, param);
         match param {
             Some(param) => {
-                if let (true, Expr::Text(_) | Expr::Int(..) | Expr::Bool(..)) = (param.ty.is_compound(), value) {
+                let broken = matches!(value, Expr::Text(text) if text.is_broken());
+                if let (true, Expr::Text(_) | Expr::Int(..) | Expr::Bool(..)) =
+                    (param.ty.is_compound() && !broken, value)
+                {
                     diagnostics.push(
                         Diagnostic::new(Code::P0301, value.span(), format!("expected `{}`, found one value", param.ty))
                             .with_label("given here")

@@ -280,6 +280,11 @@ impl Decoder<'_> {
                 let value = value.unwrap_or_else(|| Expr::Text(Text::broken(property.value.span)));
                 with.push((property.name.clone(), value));
             }
+            // Elements without a name have been reported.
+            let named = |entry: &&Node| !matches!(entry.name.value.as_str(), "allow" | "-");
+            for entry in child.children.iter().flatten().filter(named) {
+                with.push((entry.name.clone(), self.in_block(entry)));
+            }
         }
         with
     }
@@ -442,9 +447,9 @@ impl Decoder<'_> {
     }
 
     fn for_each(&mut self, node: &Node) -> Option<ForEach> {
-        let list = self.expr(prop(node, "in")?)?;
+        let list = self.looped_over(node)?;
         match &list {
-            Expr::Var(_) => {}
+            Expr::Var(_) | Expr::List(..) => {}
             Expr::Ref(text) => {
                 self.push(
                     Diagnostic::new(
@@ -474,6 +479,41 @@ impl Decoder<'_> {
         let value = node.args.get(1).and_then(name_of);
         let key = prop_name(node, "key");
         Some(ForEach { var: first_name(node)?, value, key, list, optional: is_true(node, "optional") })
+    }
+
+    /// What a loop goes over: what `in` names, or the elements in its block.
+    fn looped_over(&mut self, node: &Node) -> Option<Expr> {
+        let given = prop(node, "in");
+        let inside = node.children.iter().flatten().find(|child| child.name.value != "allow");
+        match (given, inside) {
+            (Some(given), Some(inside)) => {
+                self.push(
+                    Diagnostic::new(
+                        Code::P0106,
+                        inside.name.span,
+                        "`for-each` goes over one list, and this is a second",
+                    )
+                    .with_secondary(given.span, "the first")
+                    .with_help("keep one of the two: `in=…`, or the elements in the block"),
+                );
+                self.expr(given)
+            }
+            (Some(given), None) => self.expr(given),
+            (None, _) if node.children.is_some() && self.sound(node) => {
+                Some(self.elements(node, node.args.len(), node.name.span))
+            }
+            (None, _) => {
+                if self.sound(node) {
+                    self.push(
+                        Diagnostic::new(Code::P0104, node.name.span, "`for-each` needs `in`")
+                            .with_help("add `in=…`: the list or map, as `(var)files`")
+                            .with_help("or write the elements in its block: `for-each NAME { - VALUE; - VALUE }`"),
+                    );
+                }
+                // Its variable is known all the same.
+                Some(Expr::List(Vec::new(), node.name.span))
+            }
+        }
     }
 
     fn condition(&mut self, node: &Node) -> Option<Cond> {

@@ -254,6 +254,15 @@ impl<'a> Evaluator<'a> {
                 Some(Val::Ref(slugged.text(text, diagnostics)?, self.group, text.span))
             }
             Expr::Secret(name) => Some(Val::Secret(name.value.clone(), name.span)),
+            Expr::List(items, _) => {
+                let mut values = Vec::with_capacity(items.len());
+                for item in items {
+                    let value = self.expr(item, diagnostics)?;
+                    no_secret(&value, item.span(), diagnostics)?;
+                    values.push(value);
+                }
+                Some(Val::List(values.into()))
+            }
             // By its type alone is it known what is in it: see `expand::values`.
             Expr::Fields(..) => None,
         }
@@ -343,6 +352,24 @@ fn check_address(value: &Val, may: bool, name: &str, span: Span, diagnostics: &m
             }
             None
         }
+        _ => Some(()),
+    }
+}
+
+/// Reports a secret in what holds several values: a variable may be given one.
+pub(crate) fn no_secret(value: &Val, span: Span, diagnostics: &mut Diagnostics) -> Option<()> {
+    match value {
+        Val::Secret(name, given) => {
+            // Every instance of a node makes the same mistake.
+            if !diagnostics.has_error_within(span) {
+                diagnostics.push(
+                    leak(name, span, "a list, a map or a record").with_secondary(*given, "the secret is given here"),
+                );
+            }
+            None
+        }
+        Val::List(items) => items.iter().try_for_each(|item| no_secret(item, span, diagnostics)),
+        Val::Fields(fields) => fields.values().try_for_each(|value| no_secret(value, span, diagnostics)),
         _ => Some(()),
     }
 }

@@ -366,7 +366,7 @@ impl<'a, 'd> Expander<'a, 'd> {
         let services = with_outer(&self.placed[placed].services, &node.services);
         let (instances, mut unknown) = (self.instances.len(), false);
         for (each, items) in node.for_each.iter().zip(&lists) {
-            self.check_keys(items, each.list.span());
+            self.check_keys(items, &each.list);
         }
         for mut number in 0..total.unwrap_or(0) {
             // The last loop turns fastest.
@@ -478,9 +478,13 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
     }
 
-    fn check_keys(&mut self, items: &[Turn], span: Span) {
+    fn check_keys(&mut self, items: &[Turn], list: &Expr) {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
+            let span = match list {
+                Expr::List(elements, _) => elements.get(index).map_or(list.span(), Expr::span),
+                list => list.span(),
+            };
             let key = slug(&item.key);
             if key.is_empty() {
                 self.diagnostics.push(

@@ -230,7 +230,16 @@ fn check_node(
         }
     }
     if let (Some(children), true) = (&node.children, shape.open_children) {
-        check_entries(children, diagnostics);
+        if shape.name == "with" {
+            check_given(children, diagnostics);
+            // A block without elements is a list of none.
+            let some = |child: &Node| child.children.as_ref().is_none_or(|inner| !inner.is_empty());
+            children.iter().filter(|child| some(child)).for_each(|child| {
+                check_entries(std::slice::from_ref(child), diagnostics);
+            });
+        } else {
+            check_entries(children, diagnostics);
+        }
     } else if let Some(children) = &node.children {
         let other = children.iter().find(|child| child.name.value != ALLOW.name || shape.name == ALLOW.name);
         if let (true, Some(other)) = (shape.children.is_empty(), other) {
@@ -261,6 +270,37 @@ fn unnamed(node: &Node, shape: &Shape) -> Option<Diagnostic> {
             .with_help(format!("name it: it is written `{}`", shape.args.usage))
             .with_fix(Applicability::MaybeIncorrect, at, format!("{}=", missing.name)),
     )
+}
+
+/// Checks arguments in a block: what is a list, a map or a record. A single value has a spelling already.
+fn check_given(nodes: &[Node], diagnostics: &mut Diagnostics) {
+    for (index, node) in nodes.iter().enumerate().filter(|(_, node)| node.name.value != ALLOW.name) {
+        if index % 64 == 63 && enough(diagnostics) {
+            return;
+        }
+        let name = &node.name.value;
+        if name == "-" {
+            diagnostics.push(
+                Diagnostic::new(Code::P0301, node.name.span, "elements of a list without the name of a parameter")
+                    .with_help("write it around them: `with { NAME { - VALUE; - VALUE } }`"),
+            );
+        } else if let [value] = node.args.as_slice() {
+            let shown = written_value(value).unwrap_or_else(|| "VALUE".to_owned());
+            diagnostics.push(
+                Diagnostic::new(Code::P0105, value.span, format!("`{name}` has one value, and no block"))
+                    .with_help(format!("one value stands in the line: `with {name}={shown}`"))
+                    .with_help(format!("a list of one is written `{name} {{ - {shown} }}`")),
+            );
+        } else if let [first, ..] = node.args.as_slice() {
+            let shown = |value| format!("- {}", written_value(value).unwrap_or_else(|| "VALUE".to_owned()));
+            let all: Vec<String> = node.args.iter().take(3).map(shown).collect();
+            let more = if node.args.len() > 3 { "; …" } else { "" };
+            diagnostics.push(
+                Diagnostic::new(Code::P0105, first.span, format!("the elements of `{name}` stand in no block"))
+                    .with_help(format!("write them as `{name} {{ {}{more} }}`", all.join("; "))),
+            );
+        }
+    }
 }
 
 /// Checks values in a block: one node each, named after a parameter, a field or an entry, or `-`. Their

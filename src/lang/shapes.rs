@@ -214,7 +214,10 @@ static ENV: Shape = Shape::new("env", "Variables of the environment, besides the
     .args(0, 0, Any, Any, "env NAME=VALUE…")
     .open(Any);
 static WITH: Shape =
-    Shape::new("with", "Arguments of the recipe or the capability.").args(0, 0, Any, Any, "with NAME=VALUE…").open(Any);
+    Shape::new("with", "Arguments of the recipe or the capability; a list, a map or a record may stand in its block.")
+        .args(0, 0, Any, Any, "with NAME=VALUE…")
+        .open(Any)
+        .values();
 static AFTER: Shape = Shape::new("after", "Nodes that must have succeeded before: order alone.")
     .args(1, MANY, Text, Text, "after NODE…")
     .props(&[prop("optional", Bool, "whether matching nothing is fine")]);
@@ -236,10 +239,12 @@ static FOR_EACH: Shape = Shape::new(
 )
 .args(1, 2, Name, Name, "for-each NAME in=(var)LIST")
 .props(&[
-    needed("in", Any, "the list or map, as `(var)files`"),
+    prop("in", Any, "the list or map, as `(var)files`; without it, the elements stand in the block"),
     prop("key", Name, "of a list of records: the field whose value names the instance"),
     prop("optional", Bool, "whether an empty list is fine"),
-]);
+])
+.children(&[many(&DASH)])
+.values();
 static CWD: Shape = Shape::new("cwd", "The folder it starts in, below its own.").args(1, 1, Text, Text, "cwd DIR");
 static TOOLS: Shape = Shape::new("tools", "Further tools on its PATH.").args(1, MANY, Named, Named, "tools TOOL…");
 static LIMITS: Shape =

@@ -321,7 +321,7 @@ impl<'a> Asked<'a> {
                 return None;
             }
             Expr::Text(text) => self.scope.check_text(text, diagnostics),
-            Expr::Int(..) | Expr::Bool(..) | Expr::Fields(..) => {}
+            Expr::Int(..) | Expr::Bool(..) | Expr::Fields(..) | Expr::List(..) => {}
         }
         if let Expr::Text(text) = value
             && text.as_literal().is_none()

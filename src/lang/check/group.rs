@@ -9,7 +9,7 @@ use crate::lang::check::scope::{no_port, some};
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
 use crate::lang::check::{Asked, Callee, Scope, asked, check_arguments, check_params, leaves, unique};
-use crate::lang::expand::{INVENTORY, no_inventory};
+use crate::lang::expand::{INVENTORY, leak, no_inventory};
 use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
 use crate::lang::shape::enough;
 use crate::lang::text::Text;
@@ -131,7 +131,11 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
     unique(variables, "loop variable", diagnostics);
     for each in &node.for_each {
         let Expr::Var(list) = &each.list else {
-            scope.insert(&each.var, Ty::Poison);
+            let ty = match &each.list {
+                Expr::List(items, _) => check_elements(each, items, outer, diagnostics),
+                _ => Ty::Poison,
+            };
+            scope.insert(&each.var, ty);
             each.value.iter().for_each(|value| scope.insert(value, Ty::Poison));
             continue;
         };
@@ -207,6 +211,103 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
     }
     for after in &node.after {
         scope.check_text(&after.target, diagnostics);
+    }
+}
+
+/// Checks the elements that stand in the block of a loop: single values, all of one type, which is given.
+fn check_elements(each: &ForEach, items: &[Expr], scope: &Scope, diagnostics: &mut Diagnostics) -> Ty {
+    let name = &each.var.value;
+    if let Some(value) = &each.value {
+        diagnostics.push(
+            Diagnostic::new(Code::P0105, value.span, "the elements of a list have no keys")
+                .with_help(format!("name them only: `for-each {name} {{ - VALUE }}`")),
+        );
+    }
+    if let Some(key) = &each.key {
+        diagnostics.push(
+            Diagnostic::new(Code::P0102, key.span, "`key` is said of records, and these are single values")
+                .with_help("remove it: a value is its own key"),
+        );
+    }
+    let mut all: Option<(Ty, Span)> = None;
+    for (index, item) in items.iter().enumerate() {
+        if index % 64 == 63 && enough(diagnostics) {
+            return Ty::Poison;
+        }
+        let Some(ty) = element_type(item, scope, diagnostics) else { return Ty::Poison };
+        match &all {
+            None => all = Some((ty, item.span())),
+            Some((first, _)) if *first == ty || ty == Ty::Poison => {}
+            Some((first, at)) if first.textual() && ty.textual() => all = Some((Ty::String, *at)),
+            Some((first, at)) => {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        item.span(),
+                        format!("the elements of a list are of one type: expected `{first}`, found `{ty}`"),
+                    )
+                    .with_secondary(*at, format!("the first is of type `{first}`"))
+                    .with_help("quote what is text, or write a loop for each"),
+                );
+                return Ty::Poison;
+            }
+        }
+    }
+    all.map_or(Ty::Poison, |(ty, _)| ty)
+}
+
+/// The type of an element in the block of a loop. `None` if it cannot stand there, which is then reported.
+fn element_type(item: &Expr, scope: &Scope, diagnostics: &mut Diagnostics) -> Option<Ty> {
+    const AT_RUN_TIME: &str = "lists are literals, `let` or parameters";
+    match item {
+        Expr::Text(text) => {
+            scope.check_text(text, diagnostics);
+            Some(Ty::String)
+        }
+        Expr::Int(..) => Some(Ty::Int),
+        Expr::Bool(..) => Some(Ty::Bool),
+        Expr::Var(name) => {
+            let (ty, declared) = scope.resolve(&name.value, name.span, diagnostics)?;
+            let found = match ty {
+                Ty::Artifact(_) => Diagnostic::new(
+                    Code::P0406,
+                    name.span,
+                    format!("`{}` is an artifact, whose content is known only at run time", name.value),
+                )
+                .with_help(AT_RUN_TIME),
+                ty if ty.is_compound() => Diagnostic::new(
+                    Code::P0301,
+                    name.span,
+                    format!("an element is a single value here, and `{}` is of type `{ty}`", name.value),
+                )
+                .with_help(format!("to go over what it holds write `in=(var){}`", name.value)),
+                ty => return Some(ty.clone()),
+            };
+            diagnostics.push(found.with_secondary(declared, "declared here"));
+            None
+        }
+        Expr::Ref(text) => {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0406,
+                    text.span,
+                    "an output is no element: its content is known only at run time",
+                )
+                .with_help(AT_RUN_TIME),
+            );
+            None
+        }
+        Expr::Secret(name) => {
+            diagnostics.push(leak(&name.value, name.span, "a list"));
+            None
+        }
+        Expr::Fields(_, span) | Expr::List(_, span) => {
+            diagnostics.push(
+                Diagnostic::new(Code::P0301, *span, "an element is a single value here, found named values")
+                    .with_help("records are of a type, which a `let` says: `for-each NAME in=(var)LIST key=FIELD`"),
+            );
+            None
+        }
     }
 }
 
@@ -364,6 +465,13 @@ impl<'a> Nodes<'a> {
             match (value, wanted.get(name.value.as_str()).copied()) {
                 (Expr::Ref(text), wanted) => self.check_ref(text, wanted, diagnostics),
                 (Expr::Text(text), Some(Ty::Name(NameKind::Node))) => self.check_node_name(text, diagnostics),
+                (Expr::List(items, _), Some(Ty::List(inner))) if **inner == Ty::Name(NameKind::Node) => {
+                    for item in items {
+                        if let Expr::Text(text) = item {
+                            self.check_node_name(text, diagnostics);
+                        }
+                    }
+                }
                 _ => {}
             }
         }

@@ -488,6 +488,10 @@ pub(crate) fn check_values(
     match (ty, values) {
         (Ty::List(_), [Expr::Var(_)]) => check.one(&values[0], ty, diagnostics),
         (Ty::List(inner), values) => {
+            let (values, at) = match values {
+                [Expr::List(items, span)] => (items.as_slice(), Some(*span)),
+                values => (values, None),
+            };
             let mut seen: BTreeMap<String, Span> = BTreeMap::new();
             for value in values {
                 check.one(value, inner, diagnostics);
@@ -506,7 +510,10 @@ pub(crate) fn check_values(
                     seen.insert(literal, value.span());
                 }
             }
-            check.items(values.len(), values, ty, diagnostics);
+            // How many there are is not known of what cannot be read.
+            if !values.iter().any(|value| matches!(value, Expr::Text(text) if text.is_broken())) {
+                check.items(values.len(), values, at, ty, diagnostics);
+            }
         }
         (Ty::Poison, values) => values.iter().for_each(|value| check.one(value, ty, diagnostics)),
         (ty, [value]) => check.one(value, ty, diagnostics),
@@ -541,6 +548,13 @@ impl Check<'_> {
         match value {
             Expr::Int(..) | Expr::Bool(..) if *ty == Ty::Poison => {}
             Expr::Fields(fields, span) => self.fields(fields, *span, ty, diagnostics),
+            // Where one is wanted, it has been taken apart.
+            Expr::List(items, _) if *ty == Ty::Poison => {
+                for item in items {
+                    self.one(item, ty, diagnostics);
+                }
+            }
+            Expr::List(_, span) => diagnostics.push(self.mismatch(*span, ty, "a list", None)),
             Expr::Text(text) if text.is_broken() => self.scope.check_given_text(text, diagnostics),
             Expr::Text(text) => {
                 self.scope.check_given_text(text, diagnostics);
@@ -601,11 +615,11 @@ impl Check<'_> {
         }
     }
 
-    /// How many values there are, against what may be.
-    fn items(&self, count: usize, values: &[Expr], ty: &Ty, diagnostics: &mut Diagnostics) {
+    /// How many values there are, against what may be. `at`: the place of a list without elements.
+    fn items(&self, count: usize, values: &[Expr], at: Option<Span>, ty: &Ty, diagnostics: &mut Diagnostics) {
         let Err(breach) = check_items(self.constraints, count) else { return };
         let given = values.first().zip(values.last()).map(|(first, last)| first.span().to(last.span()));
-        if let Some(span) = given.or(self.param.map(|param| param.name.span)) {
+        if let Some(span) = given.or(at).or(self.param.map(|param| param.name.span)) {
             diagnostics.push(self.breach(breach, span, "", ty));
         }
     }
@@ -658,7 +672,7 @@ impl Check<'_> {
                 for (_, values) in fields.iter().filter(|(_, values)| !values.is_empty()) {
                     check_values(values, inner, &self.constraints.of_values(), self.scope, self.param, diagnostics);
                 }
-                self.items(fields.len(), &[], ty, diagnostics);
+                self.items(fields.len(), &[], None, ty, diagnostics);
             }
             Ty::Poison | Ty::Named(_) => {
                 for (_, values) in fields {
@@ -673,7 +687,7 @@ impl Check<'_> {
     fn mismatch(&self, span: Span, ty: &Ty, found: &str, literal: Option<&str>) -> Diagnostic {
         // Whether a number means dollars or cents is not to be guessed.
         let code = if *ty == Ty::Money && found == "int" { Code::P0307 } else { Code::P0301 };
-        let found = if found == "named values" { found.to_owned() } else { format!("`{found}`") };
+        let found = if matches!(found, "named values" | "a list") { found.to_owned() } else { format!("`{found}`") };
         let diagnostic =
             Diagnostic::new(code, span, format!("expected `{ty}`, found {found}")).with_label("given here");
         let number = literal.is_some_and(|text| text.parse::<i128>().is_ok());

@@ -180,6 +180,7 @@ impl Uses {
             Expr::Text(text) | Expr::Ref(text) => self.text(text),
             Expr::Var(name) => self.name(DeclKind::Let, name),
             Expr::Fields(fields, _) => fields.iter().for_each(|(_, values)| self.exprs(values)),
+            Expr::List(items, _) => self.exprs(items),
             Expr::Int(..) | Expr::Bool(..) | Expr::Secret(_) => {}
         }
     }
@@ -237,6 +238,7 @@ impl Uses {
             Expr::Fields(fields, _) => {
                 fields.iter().flat_map(|(_, values)| values).for_each(|value| self.named(value));
             }
+            Expr::List(items, _) => items.iter().for_each(|value| self.named(value)),
             _ => {}
         }
     }

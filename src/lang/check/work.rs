@@ -402,7 +402,7 @@ pub(super) fn check_argument(expr: &Expr, scope: &Scope, addresses: bool, diagno
             }
         }
         Expr::Secret(name) => diagnostics.push(leak(&name.value, name.span, "an argument or a template")),
-        Expr::Int(..) | Expr::Bool(..) | Expr::Fields(..) => {}
+        Expr::Int(..) | Expr::Bool(..) | Expr::Fields(..) | Expr::List(..) => {}
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{Expr, LetDecl, Name, Param, RecordDecl};
 use crate::lang::decode::{Decoder, child, children, first_name, is_true, prop, prop_name};
+use crate::lang::expand::leak;
 use crate::lang::text::Text;
 use crate::lang::ty::{ArtifactKind, Constraints, Ty, schema_of};
 use crate::lang::{Node, Spanned};
@@ -89,7 +90,7 @@ impl Decoder<'_> {
         });
         let default = match (prop(node, "default"), child(node, "default")) {
             (Some(value), _) => self.expr(value).map(|value| vec![value]),
-            (None, Some(node)) => Some(self.default_in_block(node)),
+            (None, Some(node)) => Some(self.default_in_block(node, &ty)),
             (None, None) => None,
         };
         let mut bound = |word| self.bound(node, word, &ty).filter(|_| fits);
@@ -208,9 +209,49 @@ impl Decoder<'_> {
         values
     }
 
-    fn default_in_block(&mut self, node: &Node) -> Vec<Expr> {
+    /// The elements that stand in the block of a node, as a list.
+    pub(super) fn elements(&mut self, node: &Node, skip: usize, at: Span) -> Expr {
+        let values = self.held(node, skip);
+        let place = values.first().zip(values.last()).map(|(first, last)| first.span().to(last.span()));
+        Expr::List(values, place.unwrap_or(at))
+    }
+
+    /// The value of an argument that stands in the block of `with`: a list, or named values.
+    pub(super) fn in_block(&mut self, node: &Node) -> Expr {
+        let named = |child: &Node| !matches!(child.name.value.as_str(), "-" | "allow");
+        let value = if node.children.iter().flatten().any(named) {
+            self.held(node, 0).pop()
+        } else {
+            Some(self.elements(node, 0, node.name.span))
+        };
+        if let Some(value) = &value {
+            self.refuse_inside(value);
+        }
+        // What cannot be read has been reported, and is given all the same.
+        value.filter(|_| self.sound(node)).unwrap_or_else(|| Expr::Text(Text::broken(node.name.span)))
+    }
+
+    /// Reports what no list, map or record may hold where it is given.
+    fn refuse_inside(&mut self, value: &Expr) {
+        match value {
+            Expr::List(values, _) => values.iter().for_each(|value| self.refuse_inside(value)),
+            Expr::Fields(fields, _) => {
+                fields.iter().flat_map(|(_, values)| values).for_each(|value| self.refuse_inside(value));
+            }
+            Expr::Ref(text) => self.push(
+                Diagnostic::new(Code::P0406, text.span, "a list, a map or a record holds values, never outputs")
+                    .with_help("give it to a parameter of its own: `with NAME=(ref)node.output`"),
+            ),
+            Expr::Secret(name) => self.push(leak(&name.value, name.span, "a list, a map or a record")),
+            Expr::Text(_) | Expr::Int(..) | Expr::Bool(..) | Expr::Var(_) => {}
+        }
+    }
+
+    fn default_in_block(&mut self, node: &Node, ty: &Ty) -> Vec<Expr> {
         let values = self.held(node, 0);
-        if values.is_empty() && self.sound(node) {
+        // A block without elements is a list of none, as that of a `let`.
+        let none = matches!(ty, Ty::List(_)) && node.children.is_some();
+        if values.is_empty() && !none && self.sound(node) {
             self.push(
                 Diagnostic::new(Code::P0105, node.name.span, "`default` takes at least 1 argument, 0 given")
                     .with_label("more is needed here")

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Expr, Group, Name, Param};
 use crate::lang::check::{Scope, check_values};
-use crate::lang::eval::{Env, Evaluator, Val};
-use crate::lang::expand::values::{from_text, name_things, typed, written};
+use crate::lang::eval::{Env, Evaluator, Val, no_secret};
+use crate::lang::expand::values::{from_text, name_things, typed, written, written_by};
 use crate::lang::expand::{Checked, Expander, Given};
 use crate::lang::program::FileId;
 use crate::lang::ty::Ty;
@@ -24,6 +24,16 @@ impl Val {
             | Self::Node(text, _) => text.len() + 64,
             Self::Int(_) | Self::Bool(_) | Self::List(_) | Self::Fields(_) => 64,
         }
+    }
+
+    /// Bytes it takes where nothing else has it.
+    fn whole_bytes(&self) -> usize {
+        self.bytes()
+            + match self {
+                Self::List(items) => items.iter().map(Self::whole_bytes).sum(),
+                Self::Fields(fields) => fields.iter().map(|(name, value)| name.len() + value.whole_bytes()).sum(),
+                _ => 0,
+            }
     }
 }
 
@@ -122,9 +132,11 @@ impl Expander<'_, '_> {
         let mut vars = BTreeMap::new();
         for param in params {
             let value = given.get(param.name.value.as_str()).copied();
-            if let Some(value) = self.bind(param, value, at, home, placed)
-                && self.spend(value.bytes(), param.name.span, &param.name.value).is_some()
-            {
+            // What stands in a block is made anew for each use.
+            let own = matches!(value, Some(Expr::List(..) | Expr::Fields(..)));
+            let Some(value) = self.bind(param, value, at, home, placed) else { continue };
+            let bytes = if own { value.whole_bytes() } else { value.bytes() };
+            if self.spend(bytes, param.name.span, &param.name.value).is_some() {
                 vars.insert(param.name.value.clone(), value);
             }
         }
@@ -148,6 +160,9 @@ impl Expander<'_, '_> {
             self.defaults.insert(param.name.span, bound.clone());
             return bound;
         };
+        if let Expr::List(..) | Expr::Fields(..) = value {
+            return self.in_block(param, value, at, placed);
+        }
         let bound = Evaluator { addresses: true, ..Evaluator::new(at, placed) }.expr(value, self.diagnostics)?;
         let bound = match at.file() {
             Some(file) => name_things(self.program, (file, placed), bound, &param.ty, value.span(), self.diagnostics)?,
@@ -170,6 +185,25 @@ impl Expander<'_, '_> {
             scalar => self.fits(param, scalar, value.span()),
         };
         fits.then_some(bound)
+    }
+
+    /// What stands in the block of `with`: it holds no addresses, which nobody would look for in there.
+    fn in_block(&mut self, param: &Param, value: &Expr, at: &Arc<Env>, placed: usize) -> Option<Val> {
+        let evaluator = Evaluator::new(at, placed);
+        let bound = typed(&evaluator, std::slice::from_ref(value), &param.ty, self.diagnostics)?;
+        let bound = match at.file() {
+            Some(file) => name_things(self.program, (file, placed), bound, &param.ty, value.span(), self.diagnostics)?,
+            None => bound,
+        };
+        match (&bound, value) {
+            (Val::List(items), Expr::List(exprs, _)) => {
+                let mut each = items.iter().zip(exprs);
+                each.try_for_each(|(item, expr)| no_secret(item, expr.span(), self.diagnostics))?;
+            }
+            (bound, value) => no_secret(bound, value.span(), self.diagnostics)?,
+        }
+        let exprs = written_by(&bound, value)?;
+        self.fit(param, &exprs).then_some(bound)
     }
 
     /// Values as a spec writes them, in a scope.
@@ -224,9 +258,12 @@ impl Expander<'_, '_> {
 
     /// Whether a value satisfies a parameter. Reports one that does not.
     fn fits(&mut self, param: &Param, value: &Val, span: Span) -> bool {
-        let Some(exprs) = written(value, span) else { return true };
+        written(value, span).is_none_or(|exprs| self.fit(param, &exprs))
+    }
+
+    fn fit(&mut self, param: &Param, exprs: &[Expr]) -> bool {
         let mut found = Diagnostics::default();
-        check_values(&exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
+        check_values(exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
         let fits = !found.has_errors();
         // The place is where the value comes from, not where it is written.
         found.change(|item| item.fixes.clear());

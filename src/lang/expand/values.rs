@@ -21,6 +21,10 @@ pub(super) fn typed(evaluator: &Evaluator<'_>, values: &[Expr], ty: &Ty, diagnos
         (Ty::List(_), [Expr::Var(_)]) => evaluator.expr(&values[0], diagnostics),
         // A list of one needs no `-`, unless what it holds is taken apart.
         (Ty::List(inner), values) => {
+            let values = match values {
+                [Expr::List(items, _)] => items.as_slice(),
+                values => values,
+            };
             let items: Option<Vec<Val>> =
                 values.iter().map(|value| typed(evaluator, std::slice::from_ref(value), inner, diagnostics)).collect();
             Some(Val::List(items?.into()))
@@ -163,6 +167,17 @@ pub(super) fn written(value: &Val, span: Span) -> Option<Vec<Expr>> {
         }
         Val::Ref(..) | Val::Secret(..) => return None,
     })
+}
+
+/// The same, each element of a list with the place of the expression that gave it.
+pub(super) fn written_by(value: &Val, expr: &Expr) -> Option<Vec<Expr>> {
+    match (value, expr) {
+        (Val::List(values), Expr::List(items, span)) => {
+            let each = values.iter().zip(items).filter_map(|(value, item)| written(value, item.span()));
+            Some(vec![Expr::List(each.flatten().collect(), *span)])
+        }
+        _ => written(value, expr.span()),
+    }
 }
 
 /// The most levels of lists and objects in a value that is given as JSON.

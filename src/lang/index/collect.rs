@@ -75,7 +75,7 @@ impl Collector<'_> {
         if let Some(symbol) = symbol {
             self.into.symbols[symbol].callees.clone_from(&callees);
         }
-        let applied = if node.name.value == "with" { around } else { &callees };
+        let applied = if shape.name == "with" { around } else { &callees };
         self.uses(node, shape, scope, symbol.or(owner), applied);
         if let Some(children) = &node.children {
             let inner = self.into.scopes.len();
@@ -84,9 +84,32 @@ impl Collector<'_> {
             if let Some(symbol) = symbol {
                 self.into.symbols[symbol].inner = Some(inner);
             }
+            let given = if shape.name == "with" { applied } else { &[] };
+            let own = |child: &Node| shape_in(shape.children, &child.name.value).is_some();
             for child in children {
-                self.node(child, shape.children, inner, symbol.or(owner), &callees);
+                if shape.open_children && !own(child) {
+                    self.entry(child, inner, symbol.or(owner), given);
+                } else {
+                    self.node(child, shape.children, inner, symbol.or(owner), &callees);
+                }
             }
+        }
+    }
+
+    /// The sites of values in a block: what they name, and of an argument its parameter. Their depth is that of
+    /// blocks, which the guard bounds.
+    fn entry(&mut self, node: &Node, scope: ScopeId, owner: Option<SymbolId>, applied: &[Callee]) {
+        if !applied.is_empty() {
+            let (span, text) = (node.name.span, node.name.value.clone());
+            let exact = span.end - span.start == text.len() as u32;
+            let want = Want::Parameter(applied.to_vec());
+            self.into.sites.push(Site { file: self.file, scope, owner, want, text, span, exact });
+        }
+        for value in &node.args {
+            self.value(value, Role::Plain, scope, owner, node);
+        }
+        for child in node.children.iter().flatten() {
+            self.entry(child, scope, owner, &[]);
         }
     }
 
@@ -284,7 +307,7 @@ fn value_of(node: &Node) -> Option<String> {
             .into_iter()
             .collect(),
     };
-    let inner = if node.name.value == "let" { "-" } else { "default" };
+    let inner = if matches!(node.name.value.as_str(), "let" | "for-each") { "-" } else { "default" };
     for child in node.children.iter().flatten().filter(|child| child.name.value == inner) {
         values.extend(all(&child.args));
     }

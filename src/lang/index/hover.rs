@@ -54,6 +54,7 @@ impl Index {
         }
         match (&symbol.value, symbol.kind) {
             (Some(value), "let") => _ = write!(text, "\nValue: `{value}`\n"),
+            (Some(value), "for-each") => _ = write!(text, "\nEach of: `{value}`\n"),
             (Some(value), _) => _ = write!(text, "\nDefault: `{value}`\n"),
             (None, _) => {}
         }

@@ -96,6 +96,8 @@ impl Out {
             let _ = write!(head, " {}", self.value(value));
         }
         match &node.children {
+            // A list of none.
+            Some(children) if children.is_empty() => self.line(&format!("{head} {{}}")),
             Some(children) => {
                 self.open(&head);
                 for child in children {

@@ -110,6 +110,18 @@ fn text_that_multiplies_is_refused() {
         ),
     );
     refused(
+        "a list in the block of what is used often",
+        &format!(
+            "recipe r {{
+            param xs type=list<string>
+            returns o type=artifact.file
+            step s {{ write \"a\"; output o path=o }}
+        }}
+        {thousand}graph g {{ node n recipe=r {{ for-each x in=(var)d; with {{ xs {{ {} }} }} }} }}",
+            lines(2_000, |number| format!("- \"{}{number}\"", "z".repeat(50)))
+        ),
+    );
+    refused(
         "long keys",
         &format!(
             "let keys type=list<string> {{ - \"{long}\" }}\n{thousand}{}graph g {{ node n {{ for-each k in=(var)keys; for-each x in=(var)d; for-each y in=(var)e; write x; output o }} }}",

@@ -206,19 +206,27 @@ recipe twice {
 recipe asked {
     param text type=artifact.text
     param words type=list<string>
+    param more type=list<string> {
+        default {}
+    }
     returns report type=artifact.json
     returns sum type=artifact.text
     step first tool=cat {
         input a.txt from=(var)text
-        arg a.txt
+        arg a.txt (var)words
         output text path="t.txt" type=artifact.text
     }
     step count capability=text.count {
-        with text=(ref)first.text words=(var)words
+        with text=(ref)first.text {
+            words {
+                - "{{ limit }}"
+                - "{{ '{{' }} b"
+            }
+        }
         timeout "1m"
     }
     step sum agent=lib.writer skill=lib.sum complexity=2 {
-        with text=(var)text words=(var)words
+        with text=(var)text words=(var)more
     }
 }
 
@@ -267,7 +275,10 @@ graph all tenant=acme {
         guard headed text=(ref)text.text
     }
     node many recipe=twice {
-        for-each name in=(var)names
+        for-each name {
+            - "v1.x"
+            - "{{ limit }}"
+        }
         with text=(ref)text.text
         after each
     }
@@ -309,7 +320,12 @@ graph plain tenant=acme {
         output text path="text.txt" type=artifact.text
     }
     node asked recipe=asked {
-        with text=(ref)text.text words=(var)names
+        with text=(ref)text.text {
+            words {
+                - one
+                - "{{ '{{' }} two"
+            }
+        }
     }
     node both recipe=twice {
         with text=(ref)asked.sum
