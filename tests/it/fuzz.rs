@@ -12,7 +12,7 @@ use partita::diag::{Diagnostics, MessageFormat, RenderOptions, SourceId, SourceM
 use partita::lang::{self, FormatError, MemoryWorld, compile, run_tests};
 use walkdir::WalkDir;
 
-use crate::support::repository;
+use crate::support::{processor_time, repository};
 
 /// Cases of an ordinary run.
 const CASES: usize = 600;
@@ -242,12 +242,6 @@ fn judge(text: &str) {
     let _ = lang::parse(SourceMap::default().add("", ""), &upgraded, &mut Diagnostics::default());
 }
 
-/// Time of the processor that this process has taken; each test is a process of its own.
-fn worked() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.try_into().expect("time goes on"), time.tv_nsec.try_into().expect("less than a second"))
-}
-
 /// As `judge`, with fixes, which compile many times.
 fn mend(text: &str) {
     let root = [RelPath::new("partita.kdl").expect("a relative path")];
@@ -269,7 +263,7 @@ fn run(seed: u64, enough: impl Fn(usize, Duration) -> bool) {
         for _ in 0..=numbers.below(6) {
             mutate(&mut text, &specs, &mut numbers);
         }
-        let started = worked();
+        let started = processor_time();
         let mends = numbers.below(8) == 0;
         let done = catch_unwind(AssertUnwindSafe(|| {
             judge(&text);
@@ -278,7 +272,7 @@ fn run(seed: u64, enough: impl Fn(usize, Duration) -> bool) {
             }
         }));
         assert!(done.is_ok(), "case {cases} of seed {seed} fails on:\n{text}\n({text:?})");
-        let took = worked().saturating_sub(started);
+        let took = processor_time().saturating_sub(started);
         assert!(took < LONGEST, "case {cases} of seed {seed} takes {took:?}:\n{text}");
         if took > slowest.0 {
             slowest = (took, text);

@@ -1,6 +1,7 @@
 //! What the tests share: a workspace in a temporary folder, the built program run in a known
 //! environment, scrubbing of what differs from run to run, golden files, and tools of the machine.
 
+mod effort;
 mod gate;
 mod golden;
 mod outcome;
@@ -12,6 +13,7 @@ mod workspace;
 
 mod tests;
 
+pub(crate) use effort::processor_time;
 pub(crate) use gate::Gate;
 pub(crate) use golden::{golden, repository};
 pub(crate) use outcome::Outcome;
