@@ -267,7 +267,7 @@ mod tests {
 
     fn findings(stderr: &str, isolation: Isolation) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
-        let (workspace, work) = (dir.path().join("ws"), dir.path().join("a/work"));
+        let (workspace, work) = (dir.path().join("ws"), dir.path().join("a/place"));
         for folder in [workspace.join("src"), work.join("src"), dir.path().join("bin")] {
             std::fs::create_dir_all(folder).unwrap();
         }
@@ -280,7 +280,7 @@ mod tests {
         let seen = Seen {
             workspace: &workspace,
             work: &work,
-            shown_work: Path::new("/build/work"),
+            shown_work: Path::new("/shown"),
             cwd: Path::new(""),
             isolation,
             path: &[dir.path().join("bin")],
@@ -302,8 +302,8 @@ mod tests {
             "main.c:3:10: fatal error: config.json: No such file or directory",
             "cp: cannot stat './config.json': No such file or directory",
             "sh: 1: cannot open config.json: No such file",
-            "open /build/work/config.json: no such file or directory",
-            "open DIR/a/work/config.json: no such file or directory",
+            "open /shown/config.json: no such file or directory",
+            "open DIR/a/place/config.json: no such file or directory",
             "open DIR/ws/config.json: no such file or directory",
         ] {
             assert_eq!(findings(stderr, Isolation::Full), ["config.json"], "{stderr}");

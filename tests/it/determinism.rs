@@ -119,7 +119,7 @@ const SEEDS: &[Seed] = &[
     ),
     seed("uuid", "o|$.id", RANDOM, "import json, uuid\njson.dump({'id': str(uuid.uuid4())}, open('o', 'w'))"),
     seed("random-bytes", "o|byte", RANDOM, "import os\nopen('o', 'wb').write(b'\\xff\\xfe' + os.urandom(64))"),
-    seed("temporary-name", "o|line", RANDOM, "sh:mktemp -u nameXXXXXXXXXX > o"),
+    seed("temporary-name", "o|line", RANDOM, "sh:basename \"$(mktemp -u)\" > o"),
     seed("process", "o|line", &["process-id"], "sh:echo worker $$ > o"),
     seed(
         "process-in-json",
