@@ -10,6 +10,7 @@ mod policy;
 mod redundant;
 mod refs;
 mod sbom;
+mod scopes;
 mod services;
 mod terms;
 mod tools;
@@ -176,6 +177,8 @@ struct Expander<'a, 'd> {
     checked: BTreeMap<(Span, usize), Checked>,
     /// Asks whose actions wait for the choice of who serves.
     asks: Vec<asks::PendingAsk<'a>>,
+    /// Actions by which agents may leave changes.
+    workers: Vec<(usize, DeclId)>,
     /// Who owns the graph.
     tenant: Option<DeclId>,
     tools: BTreeMap<String, ToolIr>,
@@ -219,6 +222,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             defaults: BTreeMap::new(),
             checked: BTreeMap::new(),
             asks: Vec::new(),
+            workers: Vec::new(),
             tenant: None,
             tools: BTreeMap::new(),
             services: Vec::new(),

@@ -508,6 +508,7 @@ impl<'a> Expander<'a, '_> {
             subjects: None,
         });
         self.instances[instance].ir.actions.push(index);
+        self.works(pending.action, agent);
         Some(())
     }
 
