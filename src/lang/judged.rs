@@ -16,8 +16,9 @@ pub(crate) fn check_judged(
         return;
     }
     let group = &program.graph(expansion.decl).group;
-    let publishes =
-        |instance: &&crate::lang::ir::InstanceIr| instance.actions.iter().any(|at| expansion.actions[*at].class == "effect");
+    let publishes = |instance: &&crate::lang::ir::InstanceIr| {
+        instance.actions.iter().any(|at| expansion.actions[*at].class == "effect")
+    };
     let effect = expansion.instances.iter().find(publishes);
     let leveled = bundles.iter().find(|(bundle, _)| bundle.level.is_some_and(|level| level > 0));
     let graph = &group.name.value;
@@ -28,7 +29,10 @@ pub(crate) fn check_judged(
             let found = Diagnostic::new(
                 Code::P0707,
                 at,
-                format!("`{}` changes something outside, and no gate of graph `{graph}` has a say in it", instance.addr),
+                format!(
+                    "`{}` changes something outside, and no gate of graph `{graph}` has a say in it",
+                    instance.addr
+                ),
             );
             let found = if at == instance.span { found } else { found.with_secondary(instance.span, "the effect") };
             match leveled {

@@ -88,9 +88,8 @@ enum Part {
 impl Part {
     fn meets(&self, other: &Self) -> bool {
         let (Self::One(left, not_left), Self::One(right, not_right)) = (self, other) else { return true };
-        let within = |set: &[(char, char)], (low, high): (char, char)| {
-            set.iter().any(|(from, to)| *from <= high && low <= *to)
-        };
+        let within =
+            |set: &[(char, char)], (low, high): (char, char)| set.iter().any(|(from, to)| *from <= high && low <= *to);
         match (not_left, not_right) {
             (false, false) => left.iter().any(|range| within(right, *range)),
             // One character that a set without it is not about.

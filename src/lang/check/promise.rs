@@ -62,7 +62,9 @@ pub(super) fn promised<'s>(schema: &'s SchemaTy, path: &str) -> Result<Option<Pr
         match step(&speaking, types, part) {
             Step::To(next) => here = next,
             Step::Anywhere => return Ok(None),
-            Step::Nowhere(None, known) if asks && did_you_mean(part, known.iter().copied()).is_none() => return Ok(None),
+            Step::Nowhere(None, known) if asks && did_you_mean(part, known.iter().copied()).is_none() => {
+                return Ok(None);
+            }
             Step::Nowhere(what, known) => return Err(Gap { at, what, known }),
         }
         at += part.len() + 1;

@@ -32,9 +32,8 @@ impl Expander<'_, '_> {
     /// Keeps in mind that an agent does an action, if it may leave a change by it. What is said to be a text, a report,
     /// a picture or a document is none.
     pub(super) fn works(&mut self, action: usize, agent: DeclId) {
-        let may_change = |ty: &Ty| {
-            matches!(ty, Ty::Artifact(ArtifactKind::File | ArtifactKind::Dir | ArtifactKind::Diff))
-        };
+        let may_change =
+            |ty: &Ty| matches!(ty, Ty::Artifact(ArtifactKind::File | ArtifactKind::Dir | ArtifactKind::Diff));
         let changes = self.actions[action].ir.outputs.iter().any(|output| may_change(&output.ty));
         if changes && !self.program.agent(agent).scope.is_empty() {
             self.workers.push((action, agent));
@@ -43,8 +42,12 @@ impl Expander<'_, '_> {
 
     /// Reports each pair of nodes by which agents may change the same files at once.
     pub(super) fn check_scopes(&mut self, graph: &GraphDecl) {
-        let workers: Vec<Worker> =
-            self.workers.iter().take(COMPARED).map(|(action, agent)| Worker { action: *action, agent: *agent }).collect();
+        let workers: Vec<Worker> = self
+            .workers
+            .iter()
+            .take(COMPARED)
+            .map(|(action, agent)| Worker { action: *action, agent: *agent })
+            .collect();
         if workers.len() < 2 || graph.concurrency == Some(1) {
             return;
         }
@@ -56,7 +59,8 @@ impl Expander<'_, '_> {
             for (number, other) in workers[..at].iter().enumerate() {
                 let program = self.program;
                 let shared = *scopes.entry((other.agent, one.agent)).or_insert_with(|| {
-                    let [left, right] = [other, one].map(|worker| program.agent(worker.agent).scope.iter().take(PATTERNS));
+                    let [left, right] =
+                        [other, one].map(|worker| program.agent(worker.agent).scope.iter().take(PATTERNS));
                     let mut pairs = left.flat_map(|left| right.clone().map(move |right| (left, right)));
                     pairs.find(|(left, right)| overlap(&left.value, &right.value))
                 });
