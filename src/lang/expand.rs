@@ -139,6 +139,26 @@ struct PendingAction<'a> {
     subjects: Option<Vec<gates::PendingSubject>>,
 }
 
+impl<'a> PendingAction<'a> {
+    /// An action that stands for itself: no step, made for no other, and deciding nothing.
+    fn new(ir: ActionIr, work: &'a Work, env: Arc<Env>, placed: usize, instance: usize) -> Self {
+        Self {
+            ir,
+            work,
+            env,
+            placed,
+            instance,
+            steps: None,
+            after: BTreeMap::new(),
+            handed: Vec::new(),
+            request: None,
+            derived: false,
+            decides: false,
+            subjects: None,
+        }
+    }
+}
+
 /// One turn of a loop.
 struct Turn {
     /// What names the instance.
