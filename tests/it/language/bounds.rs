@@ -245,9 +245,8 @@ fn what_is_long_is_read_in_a_moment() {
 
 #[test]
 fn many_names_that_are_nearly_right_take_a_moment() {
-    let nodes = lines(5_000, |number| {
-        format!("node nodenumber{number} {{ after nodenumbre{number}; write x; output o }}")
-    });
+    let nodes =
+        lines(5_000, |number| format!("node nodenumber{number} {{ after nodenumbre{number}; write x; output o }}"));
     let before = crate::support::processor_time();
     let found = compiled(&[("partita.kdl", &format!("graph g {{\n{nodes}}}\n"))]);
     let taken = crate::support::processor_time().saturating_sub(before);
