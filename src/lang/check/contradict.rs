@@ -119,7 +119,9 @@ pub(super) fn contradictions<'c>(
 ) {
     let conditions: Vec<(&Cond, Span)> = conditions.into_iter().collect();
     let mut always = Vec::new();
-    conditions.iter().for_each(|(condition, _)| plain(condition, known, &mut always));
+    for (condition, _) in &conditions {
+        plain(condition, known, &mut always);
+    }
     if pairs(&always, diagnostics) {
         return;
     }

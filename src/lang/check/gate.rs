@@ -186,7 +186,9 @@ impl<'a> Asked<'a> {
     fn condition(&self, condition: &'a Cond, known: &mut Known<'a>, diagnostics: &mut Diagnostics) {
         match condition {
             Cond::All(all) | Cond::Any(all) | Cond::Not(all) => {
-                all.iter().for_each(|inner| self.condition(inner, known, diagnostics));
+                for inner in all {
+                    self.condition(inner, known, diagnostics);
+                }
             }
             Cond::Triple(path, op, value) => {
                 if let Some((fact, value)) = self.triple(path, *op, value, diagnostics)

@@ -27,7 +27,9 @@ impl<'a> Declared<'a> {
     fn collect(&self, condition: &'a Cond, found: &mut BTreeMap<&'a str, Ty>) {
         match condition {
             Cond::All(all) | Cond::Any(all) | Cond::Not(all) => {
-                all.iter().for_each(|inner| self.collect(inner, found));
+                for inner in all {
+                    self.collect(inner, found);
+                }
             }
             Cond::Triple(path, _, value) => {
                 let other = match value {
