@@ -25,6 +25,7 @@ fn row(addr: &str, number: u8) -> LatestRow {
         def: Digest::of_blob(&[number]),
         key: key(number),
         manifest: format!("[{number}]"),
+        levels: vec![number; usize::from(number % 3)],
         outcome_ok: number.is_multiple_of(2),
         outcome: if number.is_multiple_of(2) { Outcome::Ran } else { Outcome::Failed },
         reason: Reason::InputChanged { path: "a".into() },
