@@ -1,9 +1,10 @@
 //! The folders that attempts are made in, and what becomes of what is left in them. Leaves out what is laid out in
 //! them (`stage`).
 //!
-//! What a short attempt leaves is used again: its folders are those of the next attempt, the files it was given
-//! become those of the next by being written anew, and files it made are moved to where people look for them. What
-//! is of no use is moved aside and deleted when the run ends. Making and deleting files is what costs: ext4 looks
+//! What an attempt leaves that succeeded is used again: its folders are those of the next attempt; the files it was
+//! given are as well, where the next is given the same at the same place, or become those of the next by being written
+//! anew; and files it made are moved to where people look for them. What is of no use is moved aside and deleted when
+//! the run ends. Making and deleting files is what costs: ext4 looks
 //! through all inodes that were freed in the last seconds to allocate one. Measured there, in microseconds of wall
 //! time, 2,000 of each one after another:
 //!
@@ -26,9 +27,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 
 use crate::base::{Digest, Entry, RelPath};
@@ -37,14 +37,16 @@ use crate::exec::stage::remove;
 use crate::plan::Output;
 use crate::store::ClaimOutput;
 
-/// Things that may lie about used up before attempts are cleared away at once.
+/// Things that may lie about used up; more are cleared away at once.
 const USED: u64 = 20_000;
-/// An attempt that took longer than this is cleared away at once.
-const QUICK: Duration = Duration::from_millis(50);
-/// An attempt that staged or made more bytes than this is cleared away at once; no bigger file is written anew.
+/// Bytes that may lie about used up.
+const USED_BYTES: u64 = 256 << 20;
+/// No bigger file is written anew, or kept for people.
 const SMALL: u64 = 64 << 10;
+/// No bigger file is compared with what it is to be: to copy it is as good.
+const COMPARED: i64 = 1 << 20;
 /// Files and folders that an attempt may leave to be used again.
-const MANY: usize = 64;
+const MANY: usize = 4096;
 /// Bytes of a folder that was never full.
 const FOLDER_BYTES: i64 = 4096;
 /// Bytes of files that are kept for people, each counted as a block at least.
@@ -61,6 +63,7 @@ pub(super) struct Attempts {
     idle: Mutex<Vec<Idle>>,
     count: AtomicU64,
     used: AtomicU64,
+    used_bytes: AtomicU64,
     kept: Mutex<BTreeMap<(Digest, bool), Vec<PathBuf>>>,
     kept_bytes: AtomicU64,
 }
@@ -114,8 +117,8 @@ pub(super) struct Attempt<'a> {
     pub(super) root: PathBuf,
     /// Where inputs are staged and outputs are expected.
     pub(super) work: PathBuf,
-    /// Whether it is known to have left little.
-    light: bool,
+    /// Whether it succeeded.
+    succeeded: bool,
     left: Left,
     stamps: Option<[Stamp; 3]>,
     /// Files it made that people may be given.
@@ -132,6 +135,7 @@ impl Attempts {
             idle: Mutex::default(),
             count: AtomicU64::new(0),
             used: AtomicU64::new(0),
+            used_bytes: AtomicU64::new(0),
             kept: Mutex::default(),
             kept_bytes: AtomicU64::new(0),
         })
@@ -159,7 +163,7 @@ impl Attempts {
                 Idle { root, left: Left::default(), stamps: None }
             }
         };
-        Ok(Attempt { attempts: self, work: root.join("work"), root, light: false, left, stamps, made: Vec::new() })
+        Ok(Attempt { attempts: self, work: root.join("work"), root, succeeded: false, left, stamps, made: Vec::new() })
     }
 
     /// The files that were kept for people, by what is in them and whether they are executable.
@@ -172,12 +176,37 @@ impl Attempts {
         let number = self.used.fetch_add(1, Ordering::Relaxed);
         self.scratch.join("used").join(number.to_string())
     }
+
+    /// Moves what has so many bytes out of the way, or clears it away if there is too much already.
+    fn discard(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let is_much = self.used_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > USED_BYTES;
+        if !is_much && self.used.load(Ordering::Relaxed) < USED && std::fs::rename(path, self.aside()).is_ok() {
+            return Ok(());
+        }
+        if std::fs::symlink_metadata(path)?.is_dir() {
+            remove(path);
+            return if path.exists() { Err(io::ErrorKind::DirectoryNotEmpty.into()) } else { Ok(()) };
+        }
+        std::fs::remove_file(path)
+    }
 }
 
 impl Attempt<'_> {
     /// Whether a folder is there already, to be taken as it is.
     pub(super) fn has_folder(&mut self, at: &str) -> bool {
         self.left.folders.remove(at)
+    }
+
+    /// Whether a file is there already that is to be there. Its times become those of one that was made now.
+    pub(super) fn has_file(&mut self, at: &str, entry: &Entry) -> bool {
+        if !self.left.files.contains(at) || !matches!(entry, Entry::File { size, .. } if *size <= COMPARED as u64) {
+            return false;
+        }
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        let is_there = open_file(&self.work.join(at))
+            .is_some_and(|file| holds(&file, entry) && rustix::fs::futimens(&file, &times).is_ok());
+        is_there && self.left.files.remove(at)
     }
 
     /// Whether there is a file that may become one of so many bytes.
@@ -213,7 +242,10 @@ impl Attempt<'_> {
             return Ok(());
         }
         let path = self.work.join(at);
-        std::fs::rename(&path, self.attempts.aside()).map_err(Error::io("move aside", &path))?;
+        let below = |file: &&String| file.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let size = |file: &String| std::fs::symlink_metadata(self.work.join(file)).map_or(0, |meta| meta.len());
+        let bytes = self.left.files.iter().filter(below).map(size).sum();
+        self.attempts.discard(&path, bytes).map_err(Error::io("move aside", &path))?;
         self.left.forget(at);
         Ok(())
     }
@@ -237,13 +269,12 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Says how long the attempt took and how many bytes it staged and made, so that it can be
-    /// cleared away later if that was little.
-    pub(super) fn weigh(&mut self, duration: Duration, bytes: u64) {
-        self.light = duration <= QUICK && bytes <= SMALL;
+    /// Says that the attempt succeeded, so that what is left of it is worth a look.
+    pub(super) fn succeed(&mut self) {
+        self.succeeded = true;
     }
 
-    /// Says that people may be given the files that it made. Heeded if it left little.
+    /// Says that people may be given the files that it made.
     pub(super) fn keep_outputs(&mut self, declared: &[Output], made: &[ClaimOutput], is_final: &dyn Fn(&str) -> bool) {
         for output in declared.iter().filter(|output| is_final(&output.name)) {
             let entry = made.iter().find(|made| made.name == output.name).map(|made| &made.entry);
@@ -287,12 +318,7 @@ impl Attempt<'_> {
         if !is_known && !is_pristine(&old) {
             return None;
         }
-        let Some(now) = now else {
-            // A new folder in its place.
-            std::fs::rename(&self.work, self.attempts.aside()).ok()?;
-            std::fs::create_dir(&self.work).ok()?;
-            return Some(Idle { root: std::mem::take(&mut self.root), left: Left::default(), stamps: None });
-        };
+        let now = now?;
         // A change within the same tick of the clock would not show.
         let shows = is_known || stamps.iter().all(|stamp| now - stamp.changed > COARSE);
         Some(Idle { root: std::mem::take(&mut self.root), left, stamps: shows.then_some(stamps) })
@@ -301,17 +327,9 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if !self.light || self.attempts.used.load(Ordering::Relaxed) >= USED {
-            remove(&self.root);
-            return;
-        }
-        match self.retire() {
+        match if self.succeeded { self.retire() } else { None } {
             Some(idle) => self.attempts.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle),
-            None => {
-                if std::fs::rename(&self.root, self.attempts.aside()).is_err() {
-                    remove(&self.root);
-                }
-            }
+            None => remove(&self.root),
         }
     }
 }
@@ -378,6 +396,9 @@ fn survey(folder: &Path, at: &str, left: &mut Left) -> Option<i128> {
         if is_folder {
             changed = changed.max(survey(&folder.join(&name), &path, left)?);
             left.folders.insert(path);
+        } else if rustix::fs::statat(CWD, folder.join(&name), AtFlags::SYMLINK_NOFOLLOW).ok()?.st_size > COMPARED {
+            // It is of no use, and may be in the way of others.
+            std::fs::remove_file(folder.join(&name)).ok()?;
         } else {
             left.files.insert(path);
         }
@@ -408,12 +429,14 @@ fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Puts one of the files that attempts have made in a place where there is nothing, if it still holds what it held.
-/// `false` if that is not possible.
-pub(super) fn give(file: &Path, entry: &Entry, dest: &Path) -> bool {
-    let Entry::File { digest, size, exec } = entry else { return false };
+fn open_file(path: &Path) -> Option<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(opened) = rustix::fs::open(file, flags, Mode::empty()).map(File::from) else { return false };
+    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
+}
+
+/// Whether a file is a plain one of which nobody else has a name, and holds what an entry says.
+fn holds(file: &File, entry: &Entry) -> bool {
+    let Entry::File { digest, size, exec } = entry else { return false };
     let mode = if *exec { 0o755 } else { 0o644 };
     let is_right = |meta: std::fs::Metadata| {
         meta.is_file()
@@ -423,14 +446,19 @@ pub(super) fn give(file: &Path, entry: &Entry, dest: &Path) -> bool {
             && meta.len() == *size
     };
     let mut bytes = vec![0; usize::try_from(*size).unwrap_or_default()];
-    let is_same = opened.metadata().is_ok_and(is_right)
-        && has_no_attributes(&opened)
-        && opened.read_exact_at(&mut bytes, 0).is_ok()
-        && Digest::of_blob(&bytes) == *digest;
+    file.metadata().is_ok_and(is_right)
+        && has_no_attributes(file)
+        && file.read_exact_at(&mut bytes, 0).is_ok()
+        && Digest::of_blob(&bytes) == *digest
+}
+
+/// Puts one of the files that attempts have made in a place where there is nothing, if it still holds what it held.
+/// `false` if that is not possible.
+pub(super) fn give(file: &Path, entry: &Entry, dest: &Path) -> bool {
     let place = || rustix::fs::renameat_with(CWD, file, CWD, dest, RenameFlags::NOREPLACE);
     let place_in_new =
         || dest.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok()) && place().is_ok();
-    is_same
+    open_file(file).is_some_and(|opened| holds(&opened, entry))
         && match place() {
             Ok(()) => true,
             Err(error) => error == Errno::NOENT && place_in_new(),
@@ -444,7 +472,7 @@ mod tests {
     use super::*;
 
     fn light(mut attempt: Attempt<'_>) {
-        attempt.weigh(Duration::ZERO, 0);
+        attempt.succeed();
     }
 
     fn read(path: &Path) -> String {
@@ -472,6 +500,33 @@ mod tests {
         assert_eq!((read(&b), inode(&b), inode(&second.work.join("in"))), ("short".into(), file, folder));
         assert!(!second.work.join("in/a").exists());
         assert_eq!(std::fs::metadata(&b).unwrap().permissions().mode() & 0o7777, 0o644);
+    }
+
+    #[test]
+    fn what_is_the_same_at_the_same_place_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempts = Attempts::new(dir.path()).unwrap();
+        let entry = |text: &str, exec| {
+            let digest = Digest::of_blob(text.as_bytes());
+            Entry::File { digest, size: text.len() as u64, exec }
+        };
+        let first = attempts.take().unwrap();
+        for name in ["a", "b", "c", "d"] {
+            std::fs::write(first.work.join(name), "text").unwrap();
+        }
+        let old = std::fs::metadata(first.work.join("a")).unwrap().modified().unwrap();
+        std::fs::write(first.work.join("b"), "tuxt").unwrap();
+        std::fs::set_permissions(first.work.join("c"), std::fs::Permissions::from_mode(0o666)).unwrap();
+        light(first);
+        let mut second = attempts.take_as_left().unwrap();
+        let text = entry("text", false);
+        assert!(second.has_file("a", &text) && !second.has_file("a", &text), "it is there once");
+        assert!(std::fs::metadata(second.work.join("a")).unwrap().modified().unwrap() > old, "as if it were new");
+        assert!(!second.has_file("b", &text) && !second.has_file("c", &text) && !second.has_file("e", &text));
+        assert!(!second.has_file("d", &entry("text", true)) && second.has_file("d", &text));
+        second.tidy(std::iter::empty()).unwrap();
+        assert!(second.work.join("a").exists() && second.work.join("d").exists());
+        assert!(!second.work.join("b").exists() && !second.work.join("c").exists());
     }
 
     #[test]
@@ -518,9 +573,7 @@ mod tests {
                 std::fs::rename(work.join("f"), victim.with_extension("2")).unwrap();
                 rustix::fs::linkat(CWD, victim.with_extension("2"), CWD, work.join("f"), AtFlags::empty()).unwrap();
             },
-            |work, _| {
-                std::fs::write(work.join("f"), vec![0; 100_000]).unwrap();
-            },
+            |work, _| std::fs::write(work.join("f"), vec![0; 100_000]).unwrap(),
             |work, _| {
                 rustix::fs::mknodat(CWD, work.join("f"), FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
             },

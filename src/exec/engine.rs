@@ -610,10 +610,9 @@ impl<'a> Engine<'a> {
             Err(error) => return failed(error.into()),
         };
         let order = surroundings.conditions.map_or(Order::Sorted, |conditions| conditions.order);
-        let staged = match self.stage(action, prepared, &mut attempt, order) {
-            Ok(bytes) => bytes,
-            Err(trouble) => return failed(trouble),
-        };
+        if let Err(trouble) = self.stage(action, prepared, &mut attempt, order) {
+            return failed(trouble);
+        }
         let Some(tools) = &prepared.tools else {
             return failed(Error::Plan(format!("`{}` starts a process without a tool", action.addr)).into());
         };
@@ -741,12 +740,12 @@ impl<'a> Engine<'a> {
             Trouble::Fail(_) => self.services.blame(self.plan, action, tell).unwrap_or(trouble),
             other => other,
         });
-        if let Ok((outputs, sizes)) = &result {
+        if let Ok((outputs, _)) = &result {
             if surroundings.conditions.is_none() && self.request.leavings.is_some() {
                 let is_final = |name: &str| !self.consumed.contains(&(id, name));
                 attempt.keep_outputs(&action.spec.outputs, outputs, &is_final);
             }
-            attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));
+            attempt.succeed();
         }
         Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
     }
@@ -767,18 +766,16 @@ impl<'a> Engine<'a> {
         prepared: &Prepared,
         attempt: &mut Attempt<'_>,
         order: Order,
-    ) -> Result<u64, Trouble> {
-        let staged =
-            stage_attempt(&*self.ports.cas, &self.levels, &prepared.inputs, attempt, order).map_err(|failed| {
-                match failed.trouble {
-                    Trouble::Lost(lost) => {
-                        let producer =
-                            inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
-                        Trouble::Lost(Lost { producer: lost.producer.or(producer), ..lost })
-                    }
-                    other => other,
+    ) -> Result<(), Trouble> {
+        stage_attempt(&*self.ports.cas, &self.levels, &prepared.inputs, attempt, order).map_err(
+            |failed| match failed.trouble {
+                Trouble::Lost(lost) => {
+                    let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
+                    Trouble::Lost(Lost { producer: lost.producer.or(producer), ..lost })
                 }
-            })?;
+                other => other,
+            },
+        )?;
         let folders = action.spec.outputs.iter().filter_map(|output| output.path.parent());
         attempt.tidy(folders.chain(action.spec.cwd.clone()))?;
         make_parents(&action.spec.outputs, &attempt.work)?;
@@ -787,6 +784,6 @@ impl<'a> Engine<'a> {
             std::fs::create_dir_all(&dir)
                 .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
         }
-        Ok(staged)
+        Ok(())
     }
 }

@@ -50,8 +50,8 @@ pub(super) enum Order {
     Mixed,
 }
 
-/// Lays a tree out below `to`, which exists. Returns how many bytes that took.
-pub(super) fn stage(cas: &dyn Cas, levels: &Levels, tree: &Tree, to: &Path) -> Result<u64, StageTrouble> {
+/// Lays a tree out below `to`, which exists.
+pub(super) fn stage(cas: &dyn Cas, levels: &Levels, tree: &Tree, to: &Path) -> Result<(), StageTrouble> {
     stage_level((cas, levels), tree, to, "", Order::Sorted, None)
 }
 
@@ -62,7 +62,7 @@ pub(super) fn stage_attempt(
     tree: &Tree,
     attempt: &mut Attempt<'_>,
     order: Order,
-) -> Result<u64, StageTrouble> {
+) -> Result<(), StageTrouble> {
     let to = attempt.work.clone();
     if order != Order::Sorted {
         // What is made in which order is then to be seen.
@@ -80,8 +80,7 @@ fn stage_level(
     at: &str,
     order: Order,
     mut attempt: Option<&mut Attempt<'_>>,
-) -> Result<u64, StageTrouble> {
-    let mut bytes = 0_u64;
+) -> Result<(), StageTrouble> {
     let mut entries: Vec<_> = Vec::new();
     if order != Order::Sorted {
         entries.extend(&tree.entries);
@@ -101,8 +100,10 @@ fn stage_level(
         };
         match entry {
             Entry::File { digest, exec, size } => {
-                bytes = bytes.saturating_add(*size);
                 let lost = |corrupt| Err(fail(Trouble::Lost(Lost { digest: *digest, corrupt, producer: None })));
+                if attempt.as_deref_mut().is_some_and(|attempt| attempt.has_file(&here, entry)) {
+                    continue;
+                }
                 if let Some(attempt) = attempt.as_deref_mut()
                     && !exec
                     && attempt.may_reuse(*size)
@@ -134,8 +135,7 @@ fn stage_level(
                     made.map_err(|error| fail(error.into()))?;
                 }
                 let below = levels.get(*digest).map_err(&fail)?;
-                let staged = stage_level((cas, levels), &below, &path, &here, order, attempt.as_deref_mut())?;
-                bytes = bytes.saturating_add(staged);
+                stage_level((cas, levels), &below, &path, &here, order, attempt.as_deref_mut())?;
             }
             Entry::Symlink { target } => {
                 room(&mut attempt)?;
@@ -144,7 +144,7 @@ fn stage_level(
             }
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Makes the folders that declared outputs lie in, as tools expect them to be there.
