@@ -101,7 +101,9 @@ fn stage_level(
         match entry {
             Entry::File { digest, exec, size } => {
                 let lost = |corrupt| Err(fail(Trouble::Lost(Lost { digest: *digest, corrupt, producer: None })));
-                if attempt.as_deref_mut().is_some_and(|attempt| attempt.has_file(&here, entry)) {
+                // What the store has lost is to be noticed, and healed.
+                if attempt.as_deref_mut().is_some_and(|attempt| cas.contains(*digest) && attempt.has_file(&here, entry))
+                {
                     continue;
                 }
                 if let Some(attempt) = attempt.as_deref_mut()

@@ -64,10 +64,7 @@ fn nothing_of_one_action_is_there_for_the_next() {
     let report = world.execute(request).expect("it runs");
     assert_eq!(report.counts, counts(5, 0, 0, 0, 0), "{report:?}");
     let seen = world.text(&report, "g/2", "o");
-    assert_eq!(
-        seen, "644 1 0 ./o\n644 1 13 ./src/b\n644 1 8 ./src/same\n.\n./src\na longer textthe same",
-        "as if all were new"
-    );
+    assert_eq!(seen, "644 1 13 ./src/b\n644 1 8 ./src/same\n.\n./src\na longer textthe same", "as if all were new");
     assert_eq!(world.text(&report, "g/5", "o"), "onea longer text\n");
 }
 
