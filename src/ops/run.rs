@@ -571,10 +571,10 @@ pub(super) fn place_all(
     /// Threads that a disk has any use for.
     const THREADS: usize = 8;
     let all = |items: &[(&Entry, &Path)]| {
-        items.iter().try_for_each(|(entry, dest)| match leavings.give(entry, dest) {
-            true => Ok(()),
-            false => place(cas, entry, dest),
-        })
+        let one = |(entry, dest): &(&Entry, &Path)| {
+            if leavings.give(entry, dest) { Ok(()) } else { place(cas, entry, dest) }
+        };
+        items.iter().try_for_each(one)
     };
     let mut share = items.len().div_ceil(jobs.clamp(1, THREADS)).max(MANY);
     if items.len() > share {

@@ -345,6 +345,14 @@ struct Progress {
     spent: u64,
 }
 
+impl Progress {
+    /// Whether to sync the whole file system costs no more than `count` single syncs and those before.
+    fn is_all_worth(&mut self, count: usize) -> bool {
+        self.spent += count as u64 * PER_SYNC;
+        dirty_bytes().is_some_and(|bytes| bytes <= QUIET + self.spent)
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of the committer's lock panics")
@@ -427,7 +435,7 @@ impl Shared {
     ) -> Result<(), Error> {
         let sync = self.durability == Durability::Batch;
         // Who has many to wait for waits for everything, if that is not much.
-        let whole = !sync || blobs.is_empty() || self.is_all_worth(progress, blobs.len());
+        let whole = !sync || blobs.is_empty() || progress.is_all_worth(blobs.len());
         for some in blobs.chunks(if whole { blobs.len().max(1) } else { OPEN }) {
             let mut names = Vec::with_capacity(some.len());
             let mut files = Vec::new();
@@ -485,12 +493,6 @@ impl Shared {
         Ok((Arc::new(file), name))
     }
 
-    /// Whether to sync the whole file system costs no more than `count` single syncs and those before.
-    fn is_all_worth(&self, progress: &mut Progress, count: usize) -> bool {
-        progress.spent += count as u64 * PER_SYNC;
-        dirty_bytes().is_some_and(|bytes| bytes <= QUIET + progress.spent)
-    }
-
     fn sync_all(&self, progress: &mut Progress) -> Result<(), Error> {
         progress.spent = 0;
         let root = self.layout.root();
@@ -510,7 +512,7 @@ impl Shared {
     }
 
     fn sync_folders(&self, progress: &mut Progress) -> Result<(), Error> {
-        if self.is_all_worth(progress, progress.folders.len()) {
+        if progress.is_all_worth(progress.folders.len()) {
             return self.sync_all(progress);
         }
         for first in &progress.folders {
