@@ -62,6 +62,12 @@ impl Decimal {
         let negative = negative && !(whole.is_empty() && fraction.is_empty());
         Some(Self { negative, whole, fraction })
     }
+
+    /// The number without point and exponent, if it is whole.
+    pub fn integer(&self) -> Option<String> {
+        let digits = if self.whole.is_empty() { "0" } else { &self.whole };
+        self.fraction.is_empty().then(|| format!("{}{digits}", if self.negative { "-" } else { "" }))
+    }
 }
 
 impl Ord for Decimal {
@@ -106,6 +112,13 @@ mod tests {
             for large in &rising[at + 1..] {
                 assert!(of(small) < of(large), "{small} < {large}");
             }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_written_out() {
+        for (text, whole) in [("1e3", Some("1000")), ("-1.5e1", Some("-15")), ("0.0", Some("0")), ("1.5", None)] {
+            assert_eq!(of(text).integer().as_deref(), whole, "{text}");
         }
     }
 

@@ -123,12 +123,13 @@ pub(super) fn test(
     let reply = ops::test(locations, &TestRequest { filter: filter.to_owned(), update }, context)?;
     let sources = &reply.compiled.program.sources;
     output.diagnostics(&reply.diagnostics, sources);
+    if let Some(file) = junit {
+        // Who reads it must not find the report of an earlier run.
+        let path = locations.current.join(file);
+        std::fs::write(&path, ops::junit(&reply)).map_err(Error::io("write", &path))?;
+    }
     if reply.compiled.diagnostics.has_errors() {
         return Err(Error::Spec);
-    }
-    if let Some(file) = junit {
-        let path = locations.current.join(file);
-        std::fs::write(&path, ops::junit(&reply.tests, sources)).map_err(Error::io("write", &path))?;
     }
     for path in &reply.written {
         output.note(&format!("written: {path}"));

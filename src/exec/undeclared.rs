@@ -181,12 +181,21 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
 /// Whether a line, in lower case, says of a word that it is a program that was not found.
 fn is_called(line: &str, word: &str) -> bool {
     let is_quote = |c: char| "\"'`‘’“”".contains(c);
-    let after = [": not found", ": command not found", ": inaccessible or not found", ": no such file", ": permission"];
+    let after = [": not found", ": command not found", ": inaccessible or not found"];
+    // Of a file as well, unless it is said by what starts programs.
+    let of_start = [": no such file", ": permission"];
+    let starts = |front: &str| {
+        let head = front.trim_end_matches(':');
+        front.ends_with(':')
+            && (head.ends_with("env") || head.ends_with("sh") || head.ends_with(|c: char| c.is_ascii_digit()))
+    };
     let before = ["not found:", "no such file or directory:", "cannot run program", "exec:", "executable"];
     line.match_indices(word).any(|(at, _)| {
         let (front, back) = (&line[..at], &line[at + word.len()..]);
         let (front, back) = (front.trim_end_matches(is_quote).trim_end(), back.trim_start_matches(is_quote));
-        after.iter().any(|words| back.starts_with(words)) || before.iter().any(|words| front.ends_with(words))
+        after.iter().any(|words| back.starts_with(words))
+            || starts(front) && of_start.iter().any(|words| back.starts_with(words))
+            || before.iter().any(|words| front.ends_with(words))
     })
 }
 
@@ -318,6 +327,12 @@ mod tests {
         assert_eq!(findings("exec: DIR/bin/gcc: not found", Isolation::Full), ["gcc"]);
         assert_eq!(findings("[Errno 2] No such file or directory: 'gcc'", Isolation::None), ["gcc"]);
         assert_eq!(findings("exec: \"gcc\": executable file not found in $PATH", Isolation::None), ["gcc"]);
+        assert_eq!(findings("sh: 1: gcc: Permission denied", Isolation::Full), ["gcc"]);
+        assert_eq!(
+            findings("tar: nodemod: Cannot gcc: No such file or directory", Isolation::Full),
+            Vec::<String>::new()
+        );
+        assert_eq!(findings("cat: gcc: No such file or directory", Isolation::Full), Vec::<String>::new());
         assert_eq!(findings("gcc cannot open it: No such file", Isolation::Full), Vec::<String>::new());
     }
 

@@ -605,6 +605,10 @@ impl Decoder<'_> {
     }
 
     fn bad_unit(&mut self, span: Span, text: &str, what: &str, example: &str) {
+        // What cannot stand there at all has been reported.
+        if self.diagnostics.has_error_within(span) {
+            return;
+        }
         self.push(
             Diagnostic::new(Code::P0306, span, format!("`{text}` is not a {what}"))
                 .with_help(format!("write it with its unit, as {example}")),

@@ -428,6 +428,29 @@ pub(crate) fn pattern(text: &str) -> Result<(), String> {
     RelPath::new(&plain).map(|_| ()).map_err(|error| error.to_string().replace(&plain, text))
 }
 
+/// Checks the wildcards of a pattern as it will be read when files are looked for. The error is a message.
+pub(crate) fn wildcards(text: &str) -> Result<(), String> {
+    let mut open = 0usize;
+    for part in text.split('/') {
+        open = (open + part.matches('{').count()).saturating_sub(part.matches('}').count());
+        if open > 0 {
+            return Err(if text.matches('{').count() > text.matches('}').count() {
+                format!("`{text}` is no pattern: a `{{` is never closed")
+            } else {
+                format!("`{text}` has a `/` inside braces: write one pattern for each")
+            });
+        }
+        if part != "**" && part.contains("**") {
+            return Err(format!("`{text}` has `**` beside other characters: it must be a segment of its own"));
+        }
+        if part.contains(['*', '?', '[', '{']) {
+            let glob = globset::GlobBuilder::new(part).literal_separator(true).backslash_escape(false).build();
+            glob.map_err(|error| format!("`{text}` is no pattern: {}", error.kind()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether an address matches a pattern: `*` stands for one segment or a part of it, `**` for any
 /// number of segments.
 pub(crate) fn address_matches(pattern: &str, addr: &str) -> bool {
@@ -494,5 +517,9 @@ mod tests {
         assert!(pattern("src/**/*.{c,h}").is_ok());
         assert!(pattern("../x").is_err());
         assert!(pattern("/etc/passwd").is_err());
+        assert!(wildcards("src/**/*.{c,h}").is_ok() && wildcards("a[b-d]/?").is_ok());
+        for text in ["a[b", "{x", "a{b/c}", "a**", "x/[z-a]"] {
+            assert!(wildcards(text).is_err(), "{text}");
+        }
     }
 }

@@ -411,8 +411,17 @@ impl<'a> Scan<'a> {
                 let closing = "#".repeat(self.hashes(token));
                 let resume = self.resume_in_line(token);
                 let mended = token.start + self.text[token.start..resume].trim_end().len();
+                // One that was forgotten earlier in the line turns the rest of it inside out.
+                let first = self.text[self.line..token.start].find('"').map(|at| self.line + at);
+                let mut diagnostic = Diagnostic::new(Code::P0006, span, "this string is never closed");
+                if let Some(first) = first {
+                    diagnostic = diagnostic.with_secondary(
+                        self.span(first, first + 1),
+                        "or a `\"` is missing after here: the quotes of the line are not in pairs",
+                    );
+                }
                 self.report(
-                    Diagnostic::new(Code::P0006, span, "this string is never closed")
+                    diagnostic
                         .with_label("opened here")
                         .with_help(format!("add `\"{closing}`; for several lines use `\"\"\"` on its own line"))
                         .with_fix(Applicability::MaybeIncorrect, self.span(mended, mended), format!("\"{closing}")),
@@ -541,7 +550,9 @@ impl<'a> Scan<'a> {
             return;
         };
         let own_line = frame.line != self.line && self.text[self.line..token.start].trim().is_empty();
-        if own_line && self.indent > frame.indent && self.closed_early.is_none() {
+        // The second in a row may be one too many as well, where it ends a block of a line before.
+        let in_a_row = frame.line != self.line && self.last == Some(TokenKind::Close);
+        if (own_line || in_a_row) && self.indent > frame.indent && self.closed_early.is_none() {
             // As if this brace were not there, the block goes on.
             self.closed_early = Some(self.suspect(token.start..token.end, last_end, self.frames.clone()));
         }

@@ -11,6 +11,7 @@ use crate::lang::ast::{
 };
 use crate::lang::gate::{GateDecl, PeopleDecl};
 use crate::lang::package::{Lock, Locked, Power, Source, Version};
+use crate::lang::shape::may_be_shown;
 
 use crate::lang::ir::ToolOf;
 
@@ -454,7 +455,12 @@ impl Program {
         let mut diagnostic = Diagnostic::new(Code::P0201, name.span, format!("cannot find {word} `{}`", name.value))
             .with_label(format!("no {word} of this name"));
         let known: Vec<String> = self.visible(file, kind).take(COMPARED).collect();
-        let suggestion = did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned);
+        let is_it = |known: &&String| known.rsplit_once('.').is_some_and(|(_, bare)| bare == name.value);
+        let suggestion = match known.iter().find(is_it) {
+            Some(imported) => Some(imported.clone()),
+            None if !may_be_shown(diagnostics) => None,
+            None => did_you_mean(&name.value, known.iter().map(String::as_str)).map(str::to_owned),
+        };
         if lost == Lost::Perhaps && suggestion.is_none() {
             return None;
         }

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::Limits;
+use crate::base::{Decimal, Limits};
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span, did_you_mean};
+use crate::lang::expand::leak;
 use crate::lang::print::quote;
 use crate::lang::shapes::ALLOW;
 use crate::lang::{Kind, Node, Property, Value};
@@ -405,9 +406,21 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
         if index > 0 && is_float(node) {
             continue;
         }
+        let unit = value.note.as_ref().filter(|note| matches!(note.value.as_str(), "dur" | "size"));
+        if let Some(note) = unit.filter(|_| OF_TEXT.contains(&shape.name)) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0109, note.span, format!("`({})` stands where a text is taken", note.value))
+                    .with_help(format!("remove `({})`: what is written is used as it is", note.value)),
+            );
+            continue;
+        }
         check_value(value, if index == 0 { args.first } else { args.rest }, diagnostics);
     }
 }
+
+/// Nodes whose arguments are texts of no unit.
+const OF_TEXT: &[&str] =
+    &["write", "run", "arg", "copy", "render", "merge-json", "input", "output", "cwd", "tools", "after"];
 
 /// Words that mean something to a shell.
 const SHELL: &[&str] = &[">", ">>", "<", "|", "||", "&", "&&", "2>", "2>&1"];
@@ -605,6 +618,9 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
                     .with_help(format!("remove `({name})`"))
                     .with_fix(Applicability::MachineApplicable, whole, ""),
             );
+        } else if let ("secret", Kind::Text(secret), true) = (name, &value.kind, takes != Takes::Any) {
+            diagnostics.push(leak(secret, value.span, "this place"));
+            return;
         } else if !takes.varies() {
             diagnostics.push(
                 Diagnostic::new(Code::P0108, note.span, format!("expected {}, found `({name})`", takes.words()))
@@ -631,12 +647,20 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
         let found = match &value.kind {
             Kind::Text(_) => "a string",
             Kind::Int(_) => "an integer",
+            Kind::Decimal(text) if !text.contains('.') => "a number with an exponent",
             Kind::Decimal(_) => "a number with a point",
             Kind::Bool(_) => "a truth value",
             Kind::Null => "`#null`",
         };
-        let mut diagnostic =
-            Diagnostic::new(Code::P0108, value.span, format!("expected {}, found {found}", takes.words()));
+        let wanted = match (&value.kind, takes) {
+            (Kind::Decimal(_), Takes::Any) => "a text, an integer or a truth value",
+            (_, takes) => takes.words(),
+        };
+        let mut diagnostic = Diagnostic::new(Code::P0108, value.span, format!("expected {wanted}, found {found}"));
+        let whole = match &value.kind {
+            Kind::Decimal(text) => Decimal::parse(text).and_then(|number| number.integer()),
+            _ => None,
+        };
         diagnostic = match (&value.kind, takes) {
             (Kind::Text(text), Takes::Int | Takes::Number) if text.parse::<i128>().is_ok() => diagnostic
                 .with_help("write the number without quotes")
@@ -649,6 +673,9 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
                 .with_help(format!("write `#{text}`"))
                 .with_fix(Applicability::MachineApplicable, value.span, format!("#{text}")),
             (Kind::Text(_), Takes::Bool) => diagnostic.with_help("write `#true` or `#false`"),
+            (Kind::Decimal(_), Takes::Any | Takes::Int | Takes::Number | Takes::Bound) if whole.is_some() => {
+                diagnostic.with_help(format!("write it out: `{}`", whole.unwrap_or_default()))
+            }
             (Kind::Int(_) | Kind::Decimal(_), Takes::Text | Takes::Name | Takes::Named | Takes::Any | Takes::Bound)
                 if value.note.is_none() =>
             {
@@ -693,7 +720,13 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
             }
             "timeout" | "retry" if parent == "`graph`" => "for all its nodes it stands in `defaults { … }`",
             "export" => "a package says what it exports: `package NAME version=… { export … }`",
-            "for-each" | "when" | "unless" | "after" | "guard" | "holds" if parent == "`use`" => {
+            "after" if parent == "`use`" => {
+                "order is said by nodes: by one of the template, or by one of this graph that comes after, as `after ALIAS/**`"
+            }
+            "guard" if parent == "`use`" => {
+                "guard a node of the template, or a node of this graph that takes what the template makes"
+            }
+            "for-each" | "when" | "unless" | "holds" if parent == "`use`" => {
                 "say it in the nodes of the template, which may be given a list: `with NAME=(var)LIST`"
             }
             _ if parent == "a file" => "write it in the block of one",

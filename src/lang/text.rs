@@ -110,6 +110,7 @@ impl Text {
         }
         let mut parts: Vec<Part> = Vec::new();
         let mut at = 0;
+        let mut told = false;
         while let Some(open) = text[at..].find("{{").map(|i| i + at) {
             push_literal(&mut parts, &text[at..open]);
             let place = |from: usize, to: usize| {
@@ -127,7 +128,10 @@ impl Text {
             };
             let close = text[open + 2..].find("}}").map(|i| i + open + 2);
             let Some(close) = close.filter(|close| plain_hole(&text[open + 2..*close])) else {
-                diagnostics.push(never_closed(place(open, open + 2)));
+                // One that was forgotten is one mistake, however many follow.
+                if !std::mem::replace(&mut told, true) {
+                    diagnostics.push(never_closed(place(open, open + 2)));
+                }
                 parts.push(Part::Broken);
                 at = open + 2;
                 continue;

@@ -437,7 +437,7 @@ pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Resu
             }
         }
         Ty::Glob => {
-            if globset_like(text).is_none() {
+            if globset_like(text).is_none() || crate::lang::eval::wildcards(text).is_err() {
                 return Err(Breach::Form("a relative pattern such as `src/**/*.c`"));
             }
         }

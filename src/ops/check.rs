@@ -26,6 +26,15 @@ pub(super) fn chosen(locations: &Locations, files: &[PathBuf]) -> Result<(DiskWo
         let dir = find(locations)?;
         return Ok((DiskWorld::new(&dir, locations)?, vec![relative(Path::new(ROOT_FILE))?]));
     }
+    for file in files {
+        if !locations.current.join(file).exists() {
+            let at = file.display();
+            return Err(Error::usage_help(
+                format!("there is no file `{at}`"),
+                "name spec files, or none for the whole workspace".to_owned(),
+            ));
+        }
+    }
     // Files are read relative to the workspace they lie in, so that their imports resolve; without
     // one, relative to the folder they lie in.
     let absolute: Vec<PathBuf> = files.iter().map(|file| locations.current.join(file)).collect();

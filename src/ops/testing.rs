@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use crate::diag::{Diagnostics, SourceMap};
+use crate::base::Limits;
+use crate::diag::{Diagnostics, Severity, SourceMap};
 use crate::lang::{Compiled, TestOutcome, run_tests};
 use crate::ops::Error;
 use crate::ops::check::chosen;
@@ -93,8 +94,37 @@ fn xml(text: &str) -> String {
     out
 }
 
-/// The tests as a JUnit report: one suite for each file, one case for each test.
-pub fn junit(tests: &[TestOutcome], sources: &SourceMap) -> String {
+/// What came of tests as a JUnit report: one suite for each file, one case for each test. Of specs with errors, by
+/// which nothing was run, one case with these.
+pub fn junit(reply: &TestReply) -> String {
+    let sources = &reply.compiled.program.sources;
+    if reply.compiled.diagnostics.has_errors() {
+        return broken(&reply.compiled.diagnostics, sources);
+    }
+    cases(&reply.tests, sources)
+}
+
+fn broken(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
+    let all = diagnostics.sorted();
+    let errors: Vec<_> = all.iter().filter(|item| item.severity == Severity::Error).collect();
+    let mut text = String::new();
+    for error in errors.iter().take(Limits::DIAGNOSTICS) {
+        let _ = writeln!(text, "{}: {}: {}", sources.place(error.primary.span), error.code, error.message);
+    }
+    let first = errors.first().map_or(("", ""), |error| (error.code.as_str(), error.message.as_str()));
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuites name=\"partita\" tests=\"1\" failures=\"0\" errors=\"1\">\n  \
+         <testsuite name=\"specs\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\">\n    \
+         <testcase name=\"the specs compile\" classname=\"specs\">\n      \
+         <error type=\"{}\" message=\"{}\">{}</error>\n    </testcase>\n  </testsuite>\n</testsuites>\n",
+        first.0,
+        xml(first.1),
+        xml(&text)
+    )
+}
+
+fn cases(tests: &[TestOutcome], sources: &SourceMap) -> String {
     let failed = |tests: &[&TestOutcome]| tests.iter().filter(|test| !test.failures.is_empty()).count();
     let all: Vec<&TestOutcome> = tests.iter().collect();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");

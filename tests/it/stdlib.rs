@@ -36,6 +36,26 @@ fn every_file_compiles() {
 }
 
 #[test]
+fn what_every_file_says_of_its_use_compiles() {
+    for (name, text) in files() {
+        let Some((_, rest)) = text.split_once("Use: `") else {
+            assert_eq!(name, "posix", "{name}.kdl: the first lines say how it is imported");
+            continue;
+        };
+        let line = rest.split('`').next().unwrap_or_default();
+        let spec = format!("partita edition=1\n{line}\n");
+        let compiled = compile(&MemoryWorld::single(&spec), &[RelPath::new("partita.kdl").expect("a relative path")]);
+        let options = RenderOptions { format: MessageFormat::Short, color: false, width: 100 };
+        let said = render_all(&compiled.diagnostics, &compiled.program.sources, options);
+        assert!(!compiled.diagnostics.has_errors(), "{line}\n{said}");
+    }
+    let spec = "partita edition=1\nimport \"<std>/node\" as=node\n\
+                graph g { node version { run node.npm --version; output o } }\n";
+    let compiled = compile(&MemoryWorld::single(spec), &[RelPath::new("partita.kdl").expect("a relative path")]);
+    assert!(!compiled.diagnostics.has_errors());
+}
+
+#[test]
 fn every_file_and_declaration_is_documented() {
     for (name, text) in files() {
         let lines: Vec<&str> = text.lines().collect();

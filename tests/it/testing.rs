@@ -173,6 +173,14 @@ fn a_standard_parser_reads_the_junit_report() {
     if let Some(text) = judged("junit", &workspace.path("report.xml")) {
         assert_eq!(text.trim(), "2 tests, 1 failures: kept <plan> & all");
     }
+    // Of specs with errors there is one too, not that of the run before.
+    workspace.write("partita.kdl", SPEC.replace("write", "wrte"));
+    workspace.run(&["test", "--junit", "report.xml"]).expect(3);
+    let xml = workspace.read("report.xml");
+    assert!(xml.contains("errors=\"1\"") && xml.contains("<error type=\"P0101\""), "{xml}");
+    if judged("junit", &workspace.path("report.xml")).is_some() {
+        assert!(xml.contains("unknown node `wrte`"), "{xml}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::BundleDecl;
 use crate::lang::check::Scope;
 use crate::lang::check::scope::some;
-use crate::lang::check::work::{check_path, check_segment};
+use crate::lang::check::work::{check_dotted, check_path};
 use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
 use crate::lang::shape::enough;
 
@@ -20,9 +20,7 @@ pub(super) fn check_bundle(
     constants: &Scope,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut name = bundle.name.clone();
-    name.value = name.value.replace('.', "-");
-    check_segment(&name, "bundle", diagnostics);
+    check_dotted(&bundle.name, "bundle", diagnostics);
     if let Some(version) = &bundle.version {
         constants.check_text(version, diagnostics);
         if let Some(literal) = version.as_literal() {

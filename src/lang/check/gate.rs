@@ -10,7 +10,7 @@ use crate::lang::ast::{Cond, Expr, Name, Op, Param};
 use crate::lang::check::contradict::{Known, Test, contradictions};
 use crate::lang::check::promise::{Promised, promised, unpromised};
 use crate::lang::check::scope::some;
-use crate::lang::check::work::{Place, check_segment, check_work};
+use crate::lang::check::work::{Place, check_dotted, check_work};
 use crate::lang::check::{Scope, check_params, unique};
 use crate::lang::gate::{Fact, GateDecl, PeopleDecl, VERDICT, facts, literal};
 use crate::lang::program::{DeclId, DeclKind, FileId, Lost, Program};
@@ -29,9 +29,7 @@ pub(super) fn check_gate(
     constants: &Scope,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut name = gate.name.clone();
-    name.value = name.value.replace('.', "-");
-    check_segment(&name, "gate", diagnostics);
+    check_dotted(&gate.name, "gate", diagnostics);
     check_params(&gate.params, constants, diagnostics);
     let scope = constants.with_params(&gate.params, gate.params_known);
     if gate.work.body.is_some() || gate.work.ask.is_some() {

@@ -303,6 +303,9 @@ impl<'a> Scope<'a> {
             format!("`{name}` is a secret, which may only be given in a variable: `env NAME=(secret){name}`")
         } else if name.starts_with("node.") {
             "`node.…` stands for the keys of the node taken, in the place of an `input … from=` and in `to=`".to_owned()
+        } else if self.names.is_some_and(|(program, file)| program.lookup(file, DeclKind::Let, name).is_some()) {
+            "constants and defaults of fields do not refer to constants: write the value, or put both together where they are used"
+                .to_owned()
         } else if known.is_empty() {
             "nothing is in scope here: declare a `param`, a `let` or a `for-each`".to_owned()
         } else {

@@ -206,6 +206,16 @@ pub(crate) fn check_segment(name: &Name, what: &str, diagnostics: &mut Diagnosti
     }
 }
 
+/// The same for a name in which dots become dashes.
+pub(crate) fn check_dotted(name: &Name, what: &str, diagnostics: &mut Diagnostics) {
+    let mut plain = name.clone();
+    plain.value = plain.value.replace('.', "-");
+    let mut found = Diagnostics::default();
+    check_segment(&plain, what, &mut found);
+    found.change(|item| item.message = item.message.replace(&plain.value, &name.value));
+    diagnostics.extend(found);
+}
+
 /// Checks what nodes and steps have in common.
 pub(super) fn check_work(place: &Place<'_>, work: &Work, scope: &Scope, diagnostics: &mut Diagnostics) {
     let Place { program, file, pools } = *place;
@@ -592,6 +602,11 @@ pub(crate) fn check_pattern(text: &Text, diagnostics: &mut Diagnostics) {
         diagnostics.push(
             Diagnostic::new(Code::P0507, text.span, error)
                 .with_help("inputs are files of the workspace: write a path or pattern relative to its root"),
+        );
+    } else if let Err(error) = crate::lang::eval::wildcards(literal) {
+        diagnostics.push(
+            Diagnostic::new(Code::P0301, text.span, error)
+                .with_help("`*`, `?`, `[…]` and `{…}` stay within a segment; `**` as a segment crosses them"),
         );
     }
 }

@@ -43,6 +43,11 @@ impl Decoder<'_> {
             );
             return Some(LetDecl { name: first_name(node)?, ty, values: Vec::new() });
         }
+        let mut values = values;
+        if !sound && !list {
+            // That there are too many has been reported.
+            values.truncate(1);
+        }
         Some(LetDecl { name: first_name(node)?, ty, values })
     }
 

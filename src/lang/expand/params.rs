@@ -243,7 +243,20 @@ impl Expander<'_, '_> {
     /// A value from outside, with what a record leaves to its defaults.
     fn given(&mut self, param: &Param, value: Val, file: FileId) -> Option<Val> {
         let span = param.name.span;
-        if !self.fits(param, &value, span) {
+        let mut found = Diagnostics::default();
+        if let Some(exprs) = written(&value, span) {
+            check_values(&exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
+        }
+        let fits = !found.has_errors();
+        // It is written nowhere: the place is that of the parameter.
+        found.change(|item| {
+            item.fixes.clear();
+            if item.primary.span == span {
+                item.primary.text = format!("given by `-p {}`", param.name.value);
+            }
+        });
+        self.diagnostics.extend(found);
+        if !fits {
             return None;
         }
         let home = self.constants(file);

@@ -160,9 +160,8 @@ pub(super) fn written(value: &Val, span: Span) -> Option<Vec<Expr>> {
         Val::Bool(flag) => vec![Expr::Bool(*flag, span)],
         Val::List(items) => items.iter().filter_map(|item| written(item, span)).flatten().collect(),
         Val::Fields(fields) => {
-            let entry = |(name, value): (&String, &Val)| {
-                Some((Name { value: name.clone(), span: Span::new(span.source, 0, 0) }, written(value, span)?))
-            };
+            let entry =
+                |(name, value): (&String, &Val)| Some((Name { value: name.clone(), span }, written(value, span)?));
             vec![Expr::Fields(fields.iter().filter_map(entry).collect(), span)]
         }
         Val::Ref(..) | Val::Secret(..) => return None,

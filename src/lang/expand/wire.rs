@@ -58,6 +58,7 @@ impl Expander<'_, '_> {
                 complete &= self.input(&env, placed, steps.as_deref(), input, &mut inputs).is_some();
             }
             self.check_places(&inputs);
+            self.check_nested(&inputs);
             if complete {
                 self.check_operands(work, &self.actions[index].ir.body.clone(), &inputs);
             }
@@ -97,6 +98,33 @@ impl Expander<'_, '_> {
                     .with_secondary(first, "one is put here")
                     .with_help(format!("give one of them another place, as `input \"other/{dest}\" from=…`"))
             });
+            return;
+        }
+    }
+
+    /// Reports an input that is put inside another, which is a file.
+    fn check_nested(&mut self, inputs: &[InputIr]) {
+        let mut files: BTreeMap<&RelPath, Span> = BTreeMap::new();
+        for input in inputs {
+            let InputIr::Output { dest: Some(dest), span, select: None, action, output, .. } = input else { continue };
+            let made = self.actions[*action].ir.outputs.iter().find(|made| made.name == *output);
+            if made.is_some_and(|made| !made.dir) {
+                files.insert(dest, *span);
+            }
+        }
+        for input in inputs {
+            let InputIr::Output { dest: Some(dest), span, .. } = input else { continue };
+            let mut around = std::iter::successors(dest.parent(), RelPath::parent);
+            let Some((file, first)) = around.find_map(|above| files.get_key_value(&above)) else { continue };
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::P0504,
+                    *span,
+                    format!("input `{dest}` lies inside input `{file}`, which is a file"),
+                )
+                .with_secondary(*first, "the file is put here")
+                .with_help("give one of them another place"),
+            );
             return;
         }
     }

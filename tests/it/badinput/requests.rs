@@ -132,3 +132,16 @@ fn a_report_that_cannot_be_written_fails_after_the_run() {
     workspace.run(&["run", "report", "--report", "no/such/folder.json"]).expect(ENGINE).says("no/such/folder.json");
     assert_eq!(workspace.run(&["run", "report"]).ok().counts(), [0, 2, 0, 0, 0]);
 }
+
+#[test]
+fn what_an_option_gives_is_told_of_the_option() {
+    let spec = "record place { field town type=string }\n\
+                graph g { param x type=int default=1; param at type=list<place> { default { - { town a } } }\n\
+                node n { write \"{{ x }}\"; output o } }\nbundle \"../x\" from=g version=\"1\" { include n output=o to=o }\n";
+    let workspace = Workspace::with_spec(spec);
+    workspace.run(&["check"]).expect(SPEC).says("`../x` cannot name a bundle");
+    workspace.write("partita.kdl", format!("partita edition=1\n{}", spec.split("bundle").next().unwrap_or_default()));
+    workspace.run(&["run", "g", "-p", "x=abc"]).expect(SPEC).says("given by `-p x`");
+    let outcome = workspace.run(&["run", "g", "-p", "at=[{\"town\":\"x\",\"q\":1}]"]).expect(SPEC).says("no field `q`");
+    assert!(!outcome.stderr.contains("kdl:1:1"), "{}", outcome.describe());
+}
