@@ -185,6 +185,9 @@ pub struct ToolDecl {
     pub offer: OfferDecl,
 }
 
+/// The name of an argument whose name was left out, which has been reported.
+pub(crate) const UNNAMED: &str = "-";
+
 /// `param`.
 #[derive(Clone, Debug)]
 pub struct Param {

@@ -73,6 +73,14 @@ impl Env {
         self.file.or_else(|| self.outer.as_ref()?.file())
     }
 
+    /// Whether a variable is a constant of the file, and no parameter or loop variable stands before it.
+    pub(crate) fn is_constant(&self, name: &str) -> bool {
+        match &self.outer {
+            Some(outer) => !self.vars.contains_key(name) && outer.is_constant(name),
+            None => self.file.is_some() && self.vars.contains_key(name),
+        }
+    }
+
     /// The value of a variable, or of what it holds under a name: `x.field`.
     pub(crate) fn get(&self, name: &str) -> Option<&Val> {
         let (whole, rest) = self.whole(name)?;

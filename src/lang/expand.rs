@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, NodeDecl, Values, Work};
-use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::eval::{Env, Evaluator, Val, no_entry};
 use crate::lang::expand::services::{address_variables, with_outer};
 use crate::lang::expand::values::{name_things, show, typed};
 use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ServiceIr, ToolIr};
@@ -484,7 +484,20 @@ impl<'a, 'd> Expander<'a, 'd> {
                 .iter()
                 .map(|item| {
                     let key = match (item, &each.key) {
-                        (Val::Fields(fields), Some(key)) => fields.get(&key.value)?.text()?,
+                        (Val::Fields(fields), Some(key)) => match fields.get(&key.value) {
+                            Some(value) => value.text()?,
+                            // A record has all its fields.
+                            None => {
+                                let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+                                let whole = format!("{}.{}", each.var.value, key.value);
+                                self.diagnostics.push(no_entry(&whole, &key.value, &known, key.span));
+                                return None;
+                            }
+                        },
+                        // A list in a list is named by its elements.
+                        (Val::List(items), _) => {
+                            items.iter().map(Val::text).collect::<Option<Vec<String>>>()?.join("-")
+                        }
                         (item, _) => item.text()?,
                     };
                     Some(Turn { key, item: item.clone(), value: None })

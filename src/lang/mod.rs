@@ -10,6 +10,7 @@ mod eval;
 mod expand;
 mod fix;
 mod fmt;
+mod foreign;
 mod gate;
 mod guard;
 mod index;

@@ -534,6 +534,8 @@ fn same(ty: &Ty, wanted: &Ty) -> bool {
             let path = path.value.trim_start_matches("./");
             schema.path == path || schema.path.strip_suffix(path).is_some_and(|rest| rest.ends_with('/'))
         }
+        // A document that fits a schema is a document.
+        (Ty::Artifact(ArtifactKind::Fitting(_)), Ty::Artifact(ArtifactKind::Json)) => true,
         _ => ty == wanted,
     }
 }

@@ -69,6 +69,28 @@ pub fn find_graph(compiled: &Compiled, name: &str) -> Result<DeclId, Error> {
     })
 }
 
+/// Graphs that are named to somebody who names none.
+const SHOWN: usize = 20;
+
+/// Refuses a request that names no graph, with those that there are.
+pub(super) fn no_target(compiled: &Compiled, verb: &str, targets: &[String]) -> Result<(), Error> {
+    if !targets.is_empty() {
+        return Ok(());
+    }
+    let graphs = compiled.program.root_graphs();
+    let names: Vec<&str> = graphs.iter().map(|id| compiled.program.graph(*id).group.name.value.as_str()).collect();
+    let help = match names.as_slice() {
+        [] => "the workspace declares no graph".to_owned(),
+        [only] => format!("there is one graph: `partita {verb} {only}`"),
+        [first, ..] => {
+            let more = if names.len() > SHOWN { ", …" } else { "" };
+            let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+            format!("graphs: {shown}{more}; for one of them `partita {verb} {first}`")
+        }
+    };
+    Err(Error::usage_help(format!("which graph is to be {}?", if verb == "run" { "run" } else { "looked at" }), help))
+}
+
 /// A graph compiled to its plan.
 pub struct Planned {
     /// The expansion, which knows places in specs.

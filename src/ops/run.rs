@@ -15,7 +15,7 @@ use crate::exec::{
 };
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
-use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::check::{Planned, find_graph, no_target, plan};
 use crate::ops::history::show_alive;
 use crate::ops::inventory::Inventories;
 use crate::ops::memo::{Behind, MemoKey, PlacedOutput, Recalled, recall, remember};
@@ -214,6 +214,7 @@ pub fn run(
     if workspace.compiled.diagnostics.has_errors() {
         return Err(Error::Spec);
     }
+    no_target(&workspace.compiled, "run", targets)?;
     let mut by_graph: Vec<(String, Vec<String>)> = Vec::new();
     for target in targets {
         let graph = target.split('/').next().unwrap_or(target).to_owned();

@@ -349,6 +349,49 @@ fn check_loop(each: &ForEach, list: &Name, ty: &Ty, declared: Span, diagnostics:
         _ => None,
     };
     let scalar = |ty: &Ty| ty.textual() || matches!(ty, Ty::Int | Ty::Bool);
+    let held = if let Ty::List(inner) = ty { Some(&**inner) } else { None };
+    match (held, &each.key) {
+        // Of maps it is known only with their values whether they have the entry.
+        (Some(Ty::Map(inner)), Some(key)) => {
+            if !scalar(inner) {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        key.span,
+                        format!("`{}` is of type `{inner}` and cannot name an instance", key.value),
+                    )
+                    .with_secondary(declared, "declared here")
+                    .with_help("a key is a text, a number or a truth value"),
+                );
+            }
+            return;
+        }
+        (Some(Ty::Map(_)), None) => {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0104,
+                    list.span,
+                    format!("`{}` holds maps, and an instance is named by one value", list.value),
+                )
+                .with_secondary(declared, "declared here")
+                .with_help(format!("say which entry names it: `for-each {name} in=(var){} key=NAME`", list.value)),
+            );
+            return;
+        }
+        (Some(Ty::List(inner)), _) if !scalar(inner) && **inner != Ty::Poison => {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0301,
+                    list.span,
+                    format!("`{}` is of type `{ty}`, and an instance is named by single values", list.value),
+                )
+                .with_secondary(declared, "declared here")
+                .with_help("go over lists of single values, or over records with `key=FIELD`"),
+            );
+            return;
+        }
+        _ => {}
+    }
     match (record, &each.key) {
         (Some(record), None) => {
             let fit = record.fields.iter().find(|field| scalar(&field.ty)).map_or("FIELD", |field| &field.name.value);

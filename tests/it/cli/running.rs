@@ -327,3 +327,19 @@ fn keys_that_openssl_made_have_a_public_half() {
     assert_eq!(workspace.run(&["key", "export", "one"]).ok().stdout, public);
     workspace.run(&["key", "export", "two"]).expect(22).says("partita key generate two");
 }
+
+#[test]
+fn who_names_no_graph_is_told_which_there_are() {
+    let workspace =
+        Workspace::with_spec("graph one { node a { write x; output o } }\ngraph two { node a { write y; output o } }\n");
+    for verb in ["run", "forecast"] {
+        let outcome = workspace.run(&[verb]).expect(2);
+        outcome.says("error[usage]").says("graphs: one, two").says(&format!("partita {verb} one"));
+    }
+    let workspace = Workspace::with_spec("graph only { node a { write x; output o } }\n");
+    workspace.run(&["run"]).expect(2).says("there is one graph: `partita run only`");
+    assert!(!workspace.root().join("out").exists());
+    // What is wrong with the specs comes first.
+    let workspace = Workspace::with_spec("graph only { nod a }\n");
+    workspace.run(&["run"]).expect(3).says("P0101");
+}
