@@ -132,7 +132,9 @@ impl Shape {
     fn usage(&self) -> String {
         let written = |prop: &&Prop| self.args.usage.contains(&format!("{}=", prop.name));
         let missing = self.props.iter().filter(|prop| prop.required && !written(prop));
-        missing.fold(self.args.usage.to_owned(), |usage, prop| format!("{usage} {}={}", prop.name, foreign::example(prop.doc)))
+        missing.fold(self.args.usage.to_owned(), |usage, prop| {
+            format!("{usage} {}={}", prop.name, foreign::example(prop.doc))
+        })
     }
 
     pub(crate) const fn props(mut self, props: &'static [Prop]) -> Self {

@@ -550,7 +550,9 @@ mod tests {
         for name in Ty::names() {
             assert_eq!(Ty::parse(&name).unwrap().to_string(), name);
         }
-        for name in ["list<list<int>>", "map<map<int>>", "map<list<int>>", "list<map<enum>>", "list<list<list<list<int>>>>"] {
+        for name in
+            ["list<list<int>>", "map<map<int>>", "map<list<int>>", "list<map<enum>>", "list<list<list<list<int>>>>"]
+        {
             assert_eq!(Ty::parse(name).unwrap().to_string(), name);
         }
         for name in ["list<artifact.file>", "map<list<artifact.file>>", "list<list<list<list<list<int>>>>>", "list<>"] {

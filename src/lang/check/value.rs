@@ -245,11 +245,10 @@ impl Check<'_> {
         // Which unit a number is of is not to be guessed, though seconds and mebibytes are the likeliest.
         if let (Ty::Dur | Ty::Size, "int", Some(text)) = (ty, found, literal) {
             let (what, unit) = if *ty == Ty::Dur { ("duration", "s") } else { ("size", "MiB") };
-            let missing =
-                Diagnostic::new(Code::P0306, span, format!("`{text}` is no {what}: its unit is missing"))
-                    .with_label("given here")
-                    .with_help(format!("write it with its unit: `\"{text}{unit}\"`"))
-                    .with_fix(Applicability::MaybeIncorrect, span, format!("\"{text}{unit}\""));
+            let missing = Diagnostic::new(Code::P0306, span, format!("`{text}` is no {what}: its unit is missing"))
+                .with_label("given here")
+                .with_help(format!("write it with its unit: `\"{text}{unit}\"`"))
+                .with_fix(Applicability::MaybeIncorrect, span, format!("\"{text}{unit}\""));
             return self.declared(missing);
         }
         // Whether a number means dollars or cents is not to be guessed.
@@ -358,7 +357,8 @@ pub(super) fn block(ty: &Ty) -> String {
                 _ => format!("{} VALUE", field.name.value),
             };
             let needed = record.fields.iter().filter(|field| field.default.is_none());
-            let all: Vec<String> = needed.chain(&record.fields).take(3).map(one).collect();
+            let all: Vec<String> =
+                needed.chain(record.fields.iter().filter(|field| field.default.is_some())).take(3).map(one).collect();
             format!("{{ {} }}", all.join("; "))
         }
         _ => "{ NAME VALUE; NAME VALUE }".to_owned(),

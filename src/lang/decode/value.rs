@@ -217,7 +217,10 @@ impl Decoder<'_> {
             }
             let span = fields.iter().fold(name.span, |span, (name, _)| span.to(name.span));
             values.push(Expr::Fields(fields, span));
-        } else if dash.is_some() || values.is_empty() && node.children.is_some() {
+        } else if !values.is_empty() {
+            // Values in the line and in the block have been reported.
+            values.extend(elements);
+        } else if dash.is_some() || node.children.is_some() {
             let place = elements.first().zip(elements.last()).map(|(first, last)| first.span().to(last.span()));
             values.push(Expr::List(elements, place.or(dash).unwrap_or(node.name.span)));
         }

@@ -296,7 +296,14 @@ impl Expander<'_, '_> {
 
     fn fit(&mut self, param: &Param, expr: &Expr) -> bool {
         let mut found = Diagnostics::default();
-        check_values(std::slice::from_ref(expr), &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
+        check_values(
+            std::slice::from_ref(expr),
+            &param.ty,
+            &param.constraints,
+            &Scope::default(),
+            Some(param),
+            &mut found,
+        );
         let fits = !found.has_errors();
         // The place is where the value comes from, not where it is written.
         found.change(|item| item.fixes.clear());

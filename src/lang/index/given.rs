@@ -127,9 +127,7 @@ impl Place<'_> {
     }
 
     fn is_compound(&self, slot: &Slot) -> bool {
-        slot.list().is_some()
-            || slot.map().is_some()
-            || self.index.lookup(slot.scope, "record", &slot.ty).is_some()
+        slot.list().is_some() || slot.map().is_some() || self.index.lookup(slot.scope, "record", &slot.ty).is_some()
     }
 
     /// Names that are not there yet, each with what follows it.
@@ -153,11 +151,6 @@ impl Place<'_> {
         } else {
             (format!("{name} {{"), Some(format!("{name} {{\n    $0\n}}")))
         };
-        Completion {
-            insert,
-            snippet,
-            doc: slot.doc.clone(),
-            ..plain(name, CompletionKind::Property, slot.ty.clone())
-        }
+        Completion { insert, snippet, doc: slot.doc.clone(), ..plain(name, CompletionKind::Property, slot.ty.clone()) }
     }
 }

@@ -330,8 +330,9 @@ fn keys_that_openssl_made_have_a_public_half() {
 
 #[test]
 fn who_names_no_graph_is_told_which_there_are() {
-    let workspace =
-        Workspace::with_spec("graph one { node a { write x; output o } }\ngraph two { node a { write y; output o } }\n");
+    let workspace = Workspace::with_spec(
+        "graph one { node a { write x; output o } }\ngraph two { node a { write y; output o } }\n",
+    );
     for verb in ["run", "forecast"] {
         let outcome = workspace.run(&[verb]).expect(2);
         outcome.says("error[usage]").says("graphs: one, two").says(&format!("partita {verb} one"));
