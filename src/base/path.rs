@@ -46,6 +46,12 @@ impl TryFrom<String> for RelPath {
 impl RelPath {
     /// Checks a text. One trailing `/` is dropped.
     pub fn new(text: &str) -> Result<Self, PathError> {
+        Self::check(text)?;
+        Ok(Self(text.strip_suffix('/').unwrap_or(text).to_owned()))
+    }
+
+    /// Whether a text is a path, one trailing `/` aside.
+    pub fn check(text: &str) -> Result<(), PathError> {
         if text.starts_with('/') {
             return Err(PathError::Absolute(text.to_owned()));
         }
@@ -56,7 +62,9 @@ impl RelPath {
         if trimmed.len() > 4096 || trimmed.split('/').any(|segment| segment.len() > 255) {
             return Err(PathError::Long);
         }
-        if trimmed.chars().any(|c| c.is_control() || c == '\\') {
+        let is_odd = |c: char| c.is_control() || c == '\\';
+        let plain = trimmed.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+        if !plain && trimmed.chars().any(is_odd) {
             return Err(PathError::Character(text.to_owned()));
         }
         for segment in trimmed.split('/') {
@@ -66,7 +74,7 @@ impl RelPath {
                 _ => {}
             }
         }
-        Ok(Self(trimmed.to_owned()))
+        Ok(())
     }
 
     /// The text.

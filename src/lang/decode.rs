@@ -252,10 +252,13 @@ impl Decoder<'_> {
 
     fn group(&mut self, node: &Node) -> Option<Group> {
         let (params_known, nodes_known) = (self.intact(node, "param"), self.named(node));
+        let (name, params) = (first_name(node)?, self.params(node));
+        let mut nodes = Vec::with_capacity(children(node, "node").count());
+        nodes.extend(children(node, "node").filter_map(|node| self.node(node)));
         Some(Group {
-            name: first_name(node)?,
-            params: self.params(node),
-            nodes: children(node, "node").filter_map(|node| self.node(node)).collect(),
+            name,
+            params,
+            nodes,
             uses: children(node, "use").filter_map(|node| self.use_(node)).collect(),
             params_known,
             nodes_known,
@@ -634,7 +637,9 @@ impl Decoder<'_> {
 
     fn texts(&mut self, node: &Node) -> Vec<Text> {
         let texts = node.args.iter().filter(|value| matches!(value.kind, Kind::Text(_)));
-        texts.map(|value| Text::parse(value, self.diagnostics)).collect()
+        let mut all = Vec::with_capacity(node.args.len());
+        all.extend(texts.map(|value| Text::parse(value, self.diagnostics)));
+        all
     }
 
     fn prop_text(&mut self, node: &Node, name: &str) -> Option<Text> {

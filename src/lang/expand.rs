@@ -117,7 +117,8 @@ struct Pending<'a> {
 
 /// An action whose inputs are not wired yet.
 struct PendingAction<'a> {
-    ir: ActionIr,
+    /// Boxed, as it is large and moved about.
+    ir: Box<ActionIr>,
     work: &'a Work,
     env: Arc<Env>,
     placed: usize,
@@ -351,15 +352,17 @@ impl<'a, 'd> Expander<'a, 'd> {
         let total = lists.iter().try_fold(1usize, |product, list| product.checked_mul(list.len()));
         let lengths: Vec<(&str, usize)> =
             node.for_each.iter().zip(&lists).map(|(each, list)| (each.var.value.as_str(), list.len())).collect();
-        let factors = format!("node `{}`{}", short(&base), self.factors(&lengths));
+        let factors = |this: &Self| format!("node `{}`{}", short(&base), this.factors(&lengths));
         if total.is_none_or(|total| total.saturating_add(self.instances.len()) > Limits::EXPANDED_NODES) {
             let what = format!("the expansion exceeds {} nodes", Limits::EXPANDED_NODES);
+            let factors = factors(self);
             self.too_large(node.name.span, what, &factors);
             return;
         }
         self.tried += total.unwrap_or(0) + lists.iter().map(|list| list.len()).sum::<usize>();
         if self.tried > Limits::EXPANDED_NODES * TRIED_PER_NODE {
             let what = format!("the loops have more than {} combinations", Limits::EXPANDED_NODES * TRIED_PER_NODE);
+            let factors = factors(self);
             self.too_large(node.name.span, what, &factors);
             return;
         }
@@ -399,6 +402,10 @@ impl<'a, 'd> Expander<'a, 'd> {
             let bytes = keys.iter().map(|(name, value)| name.len() + 2 * value.len()).sum::<usize>() + 3 * addr.len();
             if self.spend(bytes, node.name.span, &base).is_none() {
                 return;
+            }
+            // Most nodes have one instance.
+            if self.instances.len() == self.instances.capacity() {
+                self.instances.reserve(total.unwrap_or(0).max(self.instances.len()));
             }
             let index = self.instances.len();
             let before = self.by_addr.insert(addr.clone(), index);

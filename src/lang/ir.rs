@@ -228,13 +228,13 @@ pub struct ActionIr {
     /// Actions that come before, by index, besides producers.
     pub after: Vec<usize>,
     /// How what it asks for is served.
-    pub route: Option<Route>,
+    pub route: Option<Box<Route>>,
     /// What it asks for.
     pub ask: Option<Box<AskIr>>,
     /// Whether it is what the node or step itself says, not a gate or what another action is told.
     pub own: bool,
     /// Which gate it is of, if it decides.
-    pub gate: Option<GateNoteIr>,
+    pub gate: Option<Box<GateNoteIr>>,
     /// How much of it starts by itself, where that is said.
     pub automation: Option<String>,
     /// The node or step.
@@ -273,9 +273,9 @@ pub enum BodyIr {
     /// Waits for people.
     Approval(ApprovalIr),
     /// Makes the inventory of a bundle.
-    Sbom(SbomIr),
+    Sbom(Box<SbomIr>),
     /// Asks an API.
-    Http(HttpIr),
+    Http(Box<HttpIr>),
 }
 
 /// What an API is asked.

@@ -20,6 +20,7 @@ mod lex_string;
 mod load;
 mod names;
 mod package;
+mod parallel;
 mod parse;
 mod parse_check;
 mod parse_lower;

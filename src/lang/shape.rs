@@ -14,7 +14,7 @@ const ENOUGH: usize = 1_000;
 
 /// Whether so much is wrong that looking further would only cost time.
 pub(crate) fn enough(diagnostics: &Diagnostics) -> bool {
-    diagnostics.sorted().len() > ENOUGH
+    diagnostics.len() > ENOUGH
 }
 
 /// What kind of value may stand somewhere.

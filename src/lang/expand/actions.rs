@@ -33,6 +33,7 @@ pub(super) struct Site<'e> {
 impl<'a> Expander<'a, '_> {
     /// Makes the actions of all instances, without inputs.
     pub(super) fn make_actions(&mut self, graph: &'a GraphDecl) {
+        self.actions.reserve(self.instances.len());
         for instance in 0..self.instances.len() {
             if self.exhausted {
                 return;
@@ -85,8 +86,11 @@ impl<'a> Expander<'a, '_> {
                 }
             }
             self.instances[instance].ir.actions = (first..self.actions.len()).collect();
+            let made = self.actions.len();
             self.guard_actions(instance, graph);
-            self.instances[instance].ir.actions = (first..self.actions.len()).collect();
+            if self.actions.len() > made {
+                self.instances[instance].ir.actions = (first..self.actions.len()).collect();
+            }
         }
     }
 
@@ -103,7 +107,7 @@ impl<'a> Expander<'a, '_> {
         graph: &GraphDecl,
     ) {
         let first = self.actions.len();
-        let mut made: Vec<(&'a Work, ActionIr)> = Vec::new();
+        let mut made: Vec<(&'a Work, Box<ActionIr>)> = Vec::new();
         let mut steps = BTreeMap::new();
         let mut outputs = BTreeMap::new();
         for step in &recipe.steps {
@@ -164,7 +168,7 @@ impl<'a> Expander<'a, '_> {
         work: &'a Work,
         outer: Option<&'a Work>,
         graph: &GraphDecl,
-    ) -> Option<ActionIr> {
+    ) -> Option<Box<ActionIr>> {
         let mut tools = BTreeSet::new();
         for name in &work.tools {
             let id = self.tool_of(&site, name)?;
@@ -205,7 +209,7 @@ impl<'a> Expander<'a, '_> {
             self.spend(name.value.len() + value.len() + 64, name.span, &site.addr)?;
             env.insert(name.value.clone(), value);
         }
-        let mut outputs = Vec::new();
+        let mut outputs = Vec::with_capacity(work.outputs.len());
         let mut paths: BTreeMap<RelPath, Span> = BTreeMap::new();
         let mut names: BTreeMap<String, Span> = BTreeMap::new();
         let served = self.asked_outputs(site.file, work, site.recipe);
@@ -289,7 +293,7 @@ impl<'a> Expander<'a, '_> {
         for work in outer.into_iter().chain([work]) {
             limits.extend(work.limits.iter().map(|(name, most)| ((*name).to_owned(), *most)));
         }
-        let ir = ActionIr {
+        let ir = Box::new(ActionIr {
             addr: site.addr,
             body,
             class,
@@ -313,7 +317,7 @@ impl<'a> Expander<'a, '_> {
             gate: None,
             automation: None,
             span: work.span,
-        };
+        });
         self.spend(ir.addr.len() + 256, work.span, &ir.addr)?;
         Some(ir)
     }

@@ -76,14 +76,14 @@ impl Expander<'_, '_> {
             inputs.push(InputIr::Output { dest: Some(at), action, output, select: None, span });
         }
         let tenant = self.tenant.map_or("default", |id| self.program.tenant(id).name.value.as_str());
-        let body = BodyIr::Sbom(SbomIr {
+        let body = BodyIr::Sbom(Box::new(SbomIr {
             bundle: decl.name.value.clone(),
             version,
             tenant: tenant.to_owned(),
             format: decl.cyclonedx.clone().unwrap_or_else(|| FORMAT.to_owned()),
             files: staged,
             excludes: decl.excludes.iter().map(|pattern| pattern.value.clone()).collect(),
-        });
+        }));
         let path = RelPath::new("sbom.cdx.json").ok()?;
         let mut ir = super::gates::bare(addr.clone(), body, decl.name.span);
         ir.inputs = inputs;

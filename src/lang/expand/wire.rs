@@ -14,11 +14,11 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, GraphDecl, InputDecl, RenderVar, Work};
 use crate::lang::check::no_output;
 use crate::lang::eval::{self, Env, Evaluator, Val, address_matches};
-use crate::lang::expand::Expander;
+use crate::lang::expand::{Expander, Pending};
 use crate::lang::expand::actions::path;
 use crate::lang::expand::asks::Handed;
 use crate::lang::expand::terms::terms;
-use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
+use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, InstanceIr, RenderIr};
 use crate::lang::text::Text;
 
 /// Members of a cycle that are named in its message.
@@ -35,9 +35,9 @@ impl Expander<'_, '_> {
                 self.wire_order(index);
                 continue;
             }
-            let mut inputs = Vec::new();
+            let mut inputs = Vec::with_capacity(work.inputs.len());
             let mut complete = true;
-            for handed in self.actions[index].handed.clone() {
+            for handed in std::mem::take(&mut self.actions[index].handed) {
                 if self.exhausted {
                     return;
                 }
@@ -59,7 +59,7 @@ impl Expander<'_, '_> {
             }
             self.check_places(&inputs);
             if complete {
-                self.check_operands(work, &self.actions[index].ir.body.clone(), &inputs);
+                self.check_operands(operands(work, &self.actions[index].ir.body), &inputs);
             }
             self.actions[index].ir.inputs = inputs;
             self.wire_order(index);
@@ -122,8 +122,8 @@ impl Expander<'_, '_> {
     }
 
     /// Reports a file that a built-in action reads and no input stages.
-    fn check_operands(&mut self, work: &Work, body: &BodyIr, inputs: &[InputIr]) {
-        for (place, span) in operands(work, body) {
+    fn check_operands(&mut self, operands: Vec<(RelPath, Span)>, inputs: &[InputIr]) {
+        for (place, span) in operands {
             let staged = inputs.iter().any(|input| match input {
                 InputIr::Output { dest: None, .. } => true,
                 InputIr::Output { dest: Some(dest), .. } => place.starts_with(dest),
@@ -330,21 +330,18 @@ impl Expander<'_, '_> {
         for (new, old) in order.iter().enumerate() {
             rank[*old] = new;
         }
-        let mut actions: Vec<Option<ActionIr>> = self.actions.into_iter().map(|pending| Some(pending.ir)).collect();
-        let actions: Vec<ActionIr> = order
-            .iter()
-            .filter_map(|old| actions[*old].take())
-            .map(|mut ir| {
-                for input in &mut ir.inputs {
-                    if let InputIr::Output { action, .. } = input {
-                        *action = rank[*action];
-                    }
+        let mut made: Vec<Option<Box<ActionIr>>> = self.actions.into_iter().map(|pending| Some(pending.ir)).collect();
+        let mut actions: Vec<ActionIr> = Vec::with_capacity(made.len());
+        for mut ir in order.iter().filter_map(|old| made[*old].take()) {
+            for input in &mut ir.inputs {
+                if let InputIr::Output { action, .. } = input {
+                    *action = rank[*action];
                 }
-                ir.after.iter_mut().for_each(|index| *index = rank[*index]);
-                ir.after.sort_unstable();
-                ir
-            })
-            .collect();
+            }
+            ir.after.iter_mut().for_each(|index| *index = rank[*index]);
+            ir.after.sort_unstable();
+            actions.push(*ir);
+        }
         let mut services = self.services;
         for input in services.iter_mut().flat_map(|service| &mut service.inputs) {
             if let InputIr::Output { action, .. } = input {
@@ -358,20 +355,17 @@ impl Expander<'_, '_> {
         for (new, old) in order.iter().enumerate() {
             place[*old] = new;
         }
-        let mut instances: Vec<_> = self
-            .instances
-            .into_iter()
-            .map(|pending| {
-                let mut ir = pending.ir;
-                ir.actions.iter_mut().for_each(|index| *index = rank[*index]);
-                ir.outputs.values_mut().for_each(|(index, _)| *index = rank[*index]);
-                ir.after.iter_mut().for_each(|index| *index = place[*index]);
-                ir.after.sort_unstable();
-                ir.after.dedup();
-                ir
-            })
-            .collect();
-        instances.sort_by(|a, b| a.addr.cmp(&b.addr));
+        let mut found: Vec<Option<Pending<'_>>> = self.instances.into_iter().map(Some).collect();
+        let mut instances: Vec<InstanceIr> = Vec::with_capacity(found.len());
+        for pending in order.iter().filter_map(|old| found[*old].take()) {
+            let mut ir = pending.ir;
+            ir.actions.iter_mut().for_each(|index| *index = rank[*index]);
+            ir.outputs.values_mut().for_each(|(index, _)| *index = rank[*index]);
+            ir.after.iter_mut().for_each(|index| *index = place[*index]);
+            ir.after.sort_unstable();
+            ir.after.dedup();
+            instances.push(ir);
+        }
         let terms = terms(self.program, self.home, self.tenant, graph, &actions);
         Some(Expansion {
             graph: graph.group.name.value.clone(),
