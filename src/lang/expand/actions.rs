@@ -213,13 +213,16 @@ impl<'a> Expander<'a, '_> {
         let mut paths: BTreeMap<RelPath, Span> = BTreeMap::new();
         let mut names: BTreeMap<String, Span> = BTreeMap::new();
         let served = self.asked_outputs(site.file, work, site.recipe);
+        let several = work.outputs.len() + served.len() > 1;
         for output in work.outputs.iter().chain(&served) {
             let name = evaluator.text(&output.name, self.diagnostics)?;
             let text = output.path.as_ref().unwrap_or(&output.name);
             let path = path(&evaluator.text(text, self.diagnostics)?, text.span, self.diagnostics)?;
-            check_overlap(&paths, &path, output.span, self.diagnostics);
-            paths.insert(path.clone(), output.span);
-            if let Some(first) = names.insert(name.clone(), output.name.span) {
+            if several {
+                check_overlap(&paths, &path, output.span, self.diagnostics);
+                paths.insert(path.clone(), output.span);
+            }
+            if several && let Some(first) = names.insert(name.clone(), output.name.span) {
                 self.diagnostics.push(
                     Diagnostic::new(Code::P0402, output.name.span, format!("output `{name}` is declared twice"))
                         .with_secondary(first, "first declared here")

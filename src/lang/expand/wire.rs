@@ -324,7 +324,12 @@ impl Expander<'_, '_> {
             return None;
         }
         self.check_redundant();
-        let mut order: Vec<usize> = (0..self.actions.len()).collect();
+        let (by_addr, instances) = (std::mem::take(&mut self.by_addr), &self.instances);
+        let mut places = in_full(by_addr.into_values(), instances.len());
+        places.sort_by(|a, b| instances[*a].ir.addr.cmp(&instances[*b].ir.addr));
+        // Very nearly sorted already, which the sort is fast at.
+        let of_instances = places.iter().flat_map(|at| instances[*at].ir.actions.iter().copied());
+        let mut order = in_full(of_instances, self.actions.len());
         order.sort_by(|a, b| self.actions[*a].ir.addr.cmp(&self.actions[*b].ir.addr));
         let mut rank = vec![0; order.len()];
         for (new, old) in order.iter().enumerate() {
@@ -349,15 +354,13 @@ impl Expander<'_, '_> {
             }
         }
         services.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut order: Vec<usize> = (0..self.instances.len()).collect();
-        order.sort_by(|a, b| self.instances[*a].ir.addr.cmp(&self.instances[*b].ir.addr));
-        let mut place = vec![0; order.len()];
-        for (new, old) in order.iter().enumerate() {
+        let mut place = vec![0; places.len()];
+        for (new, old) in places.iter().enumerate() {
             place[*old] = new;
         }
         let mut found: Vec<Option<Pending<'_>>> = self.instances.into_iter().map(Some).collect();
         let mut instances: Vec<InstanceIr> = Vec::with_capacity(found.len());
-        for pending in order.iter().filter_map(|old| found[*old].take()) {
+        for pending in places.iter().filter_map(|old| found[*old].take()) {
             let mut ir = pending.ir;
             ir.actions.iter_mut().for_each(|index| *index = rank[*index]);
             ir.outputs.values_mut().for_each(|(index, _)| *index = rank[*index]);
@@ -389,8 +392,39 @@ impl Expander<'_, '_> {
         })
     }
 
+    /// Whether some action waits for itself.
+    fn has_cycle(&self) -> bool {
+        let mut waits = vec![0_usize; self.actions.len()];
+        let mut behind: Vec<Vec<usize>> = vec![Vec::new(); self.actions.len()];
+        for (index, pending) in self.actions.iter().enumerate() {
+            let taken = pending.ir.inputs.iter().filter_map(|input| match input {
+                InputIr::Output { action, .. } => Some(*action),
+                InputIr::Workspace { .. } => None,
+            });
+            for before in taken.chain(pending.after.keys().copied()) {
+                waits[index] += 1;
+                behind[before].push(index);
+            }
+        }
+        let mut ready: Vec<usize> = (0..waits.len()).filter(|index| waits[*index] == 0).collect();
+        let mut done = 0;
+        while let Some(index) = ready.pop() {
+            done += 1;
+            for next in &behind[index] {
+                waits[*next] -= 1;
+                if waits[*next] == 0 {
+                    ready.push(*next);
+                }
+            }
+        }
+        done < waits.len()
+    }
+
     /// Reports each knot of dependencies by one shortest cycle in it.
     fn check_cycles(&mut self) {
+        if !self.has_cycle() {
+            return;
+        }
         let mut edges: DiGraph<usize, Span> = DiGraph::with_capacity(self.actions.len(), self.actions.len());
         let nodes: Vec<_> = (0..self.actions.len()).map(|index| edges.add_node(index)).collect();
         for (index, pending) in self.actions.iter().enumerate() {
@@ -432,6 +466,15 @@ impl Expander<'_, '_> {
             self.diagnostics.push(diagnostic);
         }
     }
+}
+
+/// Some of the numbers below a count in their order, each once, and then the others.
+fn in_full(some: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
+    let mut seen = vec![false; count];
+    let mut all = Vec::with_capacity(count);
+    all.extend(some.filter(|number| !std::mem::replace(&mut seen[*number], true)));
+    all.extend((0..count).filter(|number| !seen[*number]));
+    all
 }
 
 /// The pool that makes of outputs at a pattern one at a time.
