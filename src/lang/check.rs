@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param};
-use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program, ProgramFile};
 use crate::lang::parallel::in_turn;
+use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program, ProgramFile};
 use crate::lang::shape::enough;
 use crate::lang::ty::{Constraints, Ty};
 

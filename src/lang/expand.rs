@@ -25,7 +25,7 @@ use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, NodeDecl, Values, 
 use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::services::{address_variables, with_outer};
 use crate::lang::expand::values::{name_things, show, typed};
-use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ServiceIr, ToolIr};
+use crate::lang::ir::{ActionIr, Expansion, InstanceIr, Outputs, ServiceIr, ToolIr};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::route::owner;
 
@@ -162,6 +162,7 @@ struct Expander<'a, 'd> {
     instances: Vec<Pending<'a>>,
     actions: Vec<PendingAction<'a>>,
     by_addr: BTreeMap<String, usize>,
+    /// The instances of nodes with loops: without one, the address is the node's.
     by_node: BTreeMap<String, Vec<usize>>,
     /// The graph.
     graph: DeclId,
@@ -417,13 +418,12 @@ impl<'a, 'd> Expander<'a, 'd> {
                 );
                 return;
             }
-            self.by_node.entry(base.clone()).or_default().push(index);
             let recipe = node.recipe.as_ref().map(|name| name.value.clone());
             let ir = InstanceIr {
                 addr,
                 keys,
                 actions: Vec::new(),
-                outputs: BTreeMap::new(),
+                outputs: Outputs::default(),
                 bundle: None,
                 recipe,
                 after: Vec::new(),
@@ -443,6 +443,9 @@ impl<'a, 'd> Expander<'a, 'd> {
                 closing: Vec::new(),
                 services,
             });
+        }
+        if !node.for_each.is_empty() && self.instances.len() > instances {
+            self.by_node.entry(base).or_default().extend(instances..self.instances.len());
         }
         let tried = total.is_some_and(|total| total > 0) && !node.for_each.is_empty() && !unknown;
         if tried && self.instances.len() == instances && never(node) {

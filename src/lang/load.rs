@@ -109,9 +109,9 @@ impl Loader<'_> {
             None => (self.read(package, path, wanted)?.into(), None),
         };
         let source = self.program.sources.add(self.shown(package, path), Arc::clone(&text));
-        let front = front.filter(|front| front.source == source).unwrap_or_else(|| {
-            Front::read(Stack::Any, source, path, &text, package.is_some(), self.world.parsed())
-        });
+        let front = front
+            .filter(|front| front.source == source)
+            .unwrap_or_else(|| Front::read(Stack::Any, source, path, &text, package.is_some(), self.world.parsed()));
         let Front { mut file, asks, diagnostics, .. } = front;
         self.diagnostics.extend(diagnostics);
         let mut imports = file.decls.imports.clone();

@@ -60,8 +60,8 @@ pub use index::{
     SymbolId, TokenClass, TokenSpan,
 };
 pub use ir::{
-    ActionIr, BodyIr, BundleIr, Expansion, HttpIr, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
-    SbomIr, ServiceIr, ToolIr, ToolOf,
+    ActionIr, BodyIr, BundleIr, Expansion, HttpIr, IncludeIr, InputIr, InstanceIr, OutputIr, Outputs, ProbeIr, ROLES,
+    RenderIr, SbomIr, ServiceIr, ToolIr, ToolOf,
 };
 pub use kdl1::upgrade;
 pub use load::load;

@@ -14,15 +14,15 @@ pub(super) fn in_turn<T: Send>(count: usize, many: bool, work: &(dyn Fn(usize) -
     }
     let next = AtomicUsize::new(0);
     let some = || {
-        let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < count));
+        let numbers =
+            std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < count));
         numbers.map(|number| (number, work(number))).collect::<Vec<_>>()
     };
     // As deep as that of the first thread, whatever the work goes into.
     let builder = || thread::Builder::new().stack_size(Limits::PARSER_STACK_BYTES);
     let mut all = thread::scope(|scope| {
         // A thread that cannot be had is one less.
-        let others: Vec<_> =
-            (1..workers).filter_map(|_| builder().spawn_scoped(scope, some).ok()).collect();
+        let others: Vec<_> = (1..workers).filter_map(|_| builder().spawn_scoped(scope, some).ok()).collect();
         let mut all = some();
         for other in others {
             match other.join() {

@@ -166,14 +166,8 @@ struct Uses<'a> {
 }
 
 /// The kinds of declaration that values name.
-const NAMED: [DeclKind; 6] = [
-    DeclKind::Tool,
-    DeclKind::Agent,
-    DeclKind::Capability,
-    DeclKind::Gate,
-    DeclKind::Skill,
-    DeclKind::Recipe,
-];
+const NAMED: [DeclKind; 6] =
+    [DeclKind::Tool, DeclKind::Agent, DeclKind::Capability, DeclKind::Gate, DeclKind::Skill, DeclKind::Recipe];
 
 impl<'a> Uses<'a> {
     fn extend(&mut self, other: Uses<'a>) {

@@ -13,7 +13,7 @@ use crate::lang::eval::{Env, Evaluator, Val, address_matches};
 use crate::lang::expand::asks::{PendingAsk, impure};
 use crate::lang::expand::wire::one_at_a_time;
 use crate::lang::expand::{Expander, PendingAction};
-use crate::lang::ir::{ActionIr, BodyIr, ClosingIr, OutputIr, RenderIr};
+use crate::lang::ir::{ActionIr, BodyIr, ClosingIr, OutputIr, Outputs, RenderIr};
 use crate::lang::program::{DeclKind, FileId};
 use crate::lang::route::net;
 use crate::lang::ty::{ArtifactKind, Ty};
@@ -49,9 +49,8 @@ impl<'a> Expander<'a, '_> {
                     let site = Site { addr, file, env: &env, placed, instance: Some(instance), recipe: None };
                     if let Some(mut ir) = self.action(site, &node.work, None, graph) {
                         ir.own = true;
-                        let outputs =
-                            ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
-                        self.instances[instance].ir.outputs = outputs.collect();
+                        let outputs = ir.outputs.iter().map(|output| (output.name.clone(), first));
+                        self.instances[instance].ir.outputs = Outputs::of(outputs);
                         let after = BTreeMap::new();
                         self.actions.push(PendingAction {
                             ir,
@@ -109,7 +108,7 @@ impl<'a> Expander<'a, '_> {
         let first = self.actions.len();
         let mut made: Vec<(&'a Work, Box<ActionIr>)> = Vec::new();
         let mut steps = BTreeMap::new();
-        let mut outputs = BTreeMap::new();
+        let mut outputs = Vec::with_capacity(recipe.returns.len());
         for step in &recipe.steps {
             if self.exhausted {
                 return;
@@ -130,7 +129,7 @@ impl<'a> Expander<'a, '_> {
                 if let Some(returns) = recipe.returns.iter().find(|returns| returns.name.value == output.name) {
                     // What the recipe promises is what others take it as.
                     output.ty = returns.ty.clone();
-                    outputs.insert(output.name.clone(), (index, output.name.clone()));
+                    outputs.push((output.name.clone(), index));
                 }
             }
             made.push((&step.work, ir));
@@ -157,7 +156,7 @@ impl<'a> Expander<'a, '_> {
                 subjects: None,
             });
         }
-        self.instances[instance].ir.outputs = outputs;
+        self.instances[instance].ir.outputs = Outputs::of(outputs);
         self.closing_gates(recipe, file, env, placed, instance, graph);
     }
 

@@ -256,7 +256,12 @@ impl<'a> Expander<'a, '_> {
         });
     }
 
-    fn approval_gate(&mut self, at: &str, gate: &GateDecl, file: FileId) -> Option<(Box<ActionIr>, Vec<PendingSubject>)> {
+    fn approval_gate(
+        &mut self,
+        at: &str,
+        gate: &GateDecl,
+        file: FileId,
+    ) -> Option<(Box<ActionIr>, Vec<PendingSubject>)> {
         let approvers = gate.approvers.as_ref()?;
         let people = self.program.lookup(file, DeclKind::People, &approvers.group.value);
         let members = people.map(|id| {

@@ -8,7 +8,7 @@ use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::expand::bundle::{Nodes, includes, version};
 use crate::lang::expand::{Expander, Pending, PendingAction};
-use crate::lang::ir::{BodyIr, InputIr, InstanceIr, OutputIr, SbomIr};
+use crate::lang::ir::{BodyIr, InputIr, InstanceIr, OutputIr, Outputs, SbomIr};
 use crate::lang::program::{DeclId, DeclKind};
 use crate::lang::ty::{ArtifactKind, Ty};
 
@@ -119,7 +119,7 @@ impl Expander<'_, '_> {
             addr,
             keys: Vec::new(),
             actions: vec![action],
-            outputs: BTreeMap::from([(OUTPUT.to_owned(), (action, OUTPUT.to_owned()))]),
+            outputs: Outputs::of([(OUTPUT.to_owned(), action)]),
             bundle: Some(name.to_owned()),
             recipe: None,
             after: Vec::new(),

@@ -14,10 +14,10 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, GraphDecl, InputDecl, RenderVar, Work};
 use crate::lang::check::no_output;
 use crate::lang::eval::{self, Env, Evaluator, Val, address_matches};
-use crate::lang::expand::{Expander, Pending};
 use crate::lang::expand::actions::path;
 use crate::lang::expand::asks::Handed;
 use crate::lang::expand::terms::terms;
+use crate::lang::expand::{Expander, Pending};
 use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, InstanceIr, RenderIr};
 use crate::lang::text::Text;
 
@@ -363,7 +363,7 @@ impl Expander<'_, '_> {
         for pending in places.iter().filter_map(|old| found[*old].take()) {
             let mut ir = pending.ir;
             ir.actions.iter_mut().for_each(|index| *index = rank[*index]);
-            ir.outputs.values_mut().for_each(|(index, _)| *index = rank[*index]);
+            ir.outputs.actions_mut().for_each(|index| *index = rank[*index]);
             ir.after.iter_mut().for_each(|index| *index = place[*index]);
             ir.after.sort_unstable();
             ir.after.dedup();

@@ -9,12 +9,12 @@ use std::thread;
 
 use crate::base::{Limits, RelPath};
 use crate::diag::SourceId;
+use crate::lang::World;
 use crate::lang::load::front::Front;
 use crate::lang::package::{file_path, is_package};
 use crate::lang::parse::Stack;
 use crate::lang::parsed::ParsedSlices;
 use crate::lang::stdlib::{self, PRELUDE};
-use crate::lang::World;
 
 /// What was read ahead, by path.
 #[derive(Default)]

@@ -210,7 +210,8 @@ impl Memo {
         for section in &mut lengths {
             *section = u32::from_le_bytes(*take(4)?.first_chunk()?) as usize;
         }
-        let whole = MAGIC.len() as u64 + 4 * SECTIONS as u64 + lengths.iter().map(|section| *section as u64).sum::<u64>() + 32;
+        let whole =
+            MAGIC.len() as u64 + 4 * SECTIONS as u64 + lengths.iter().map(|section| *section as u64).sum::<u64>() + 32;
         if whole != length {
             return None;
         }
