@@ -324,6 +324,7 @@ impl Expander<'_, '_> {
             return None;
         }
         self.check_redundant();
+        self.check_scopes(graph);
         let (by_addr, instances) = (std::mem::take(&mut self.by_addr), &self.instances);
         let mut places = in_full(by_addr.into_values(), instances.len());
         places.sort_by(|a, b| instances[*a].ir.addr.cmp(&instances[*b].ir.addr));
