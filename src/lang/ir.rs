@@ -148,6 +148,11 @@ impl Outputs {
         Some(self.0[at].1)
     }
 
+    /// The names with the actions, in order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.0.iter().map(|(name, action)| (name.as_str(), *action))
+    }
+
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())

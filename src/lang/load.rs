@@ -29,13 +29,18 @@ const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
 pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
+    load_with(world, roots, Ahead::read(world, roots), diagnostics)
+}
+
+/// As [`load`]; what was not read ahead is read when its turn comes.
+fn load_with(world: &dyn World, roots: &[RelPath], ahead: Ahead, diagnostics: &mut Diagnostics) -> Program {
     let mut loader = Loader {
         world,
         program: Program::default(),
         known: BTreeMap::new(),
         open: Vec::new(),
         packages: Packages::default(),
-        ahead: Ahead::read(world, roots),
+        ahead,
         roots,
         diagnostics,
     };

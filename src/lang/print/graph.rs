@@ -358,9 +358,9 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
             node.children = Some(others).filter(|others| !others.is_empty());
             out.node(&node);
         }
-        for (name, (action, output)) in &instance.outputs {
-            let outputs = &self.expansion.actions[*action].outputs;
-            let ty = outputs.iter().find(|known| known.name == *output).map(|known| known.ty.clone());
+        for (name, action) in instance.outputs.iter() {
+            let outputs = &self.expansion.actions[action].outputs;
+            let ty = outputs.iter().find(|known| known.name == name).map(|known| known.ty.clone());
             out.line(&format!(
                 "returns {} type={}",
                 quote(name),
