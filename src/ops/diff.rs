@@ -386,7 +386,8 @@ impl<'a> Ground<'a> {
         let (mut files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());
         // A spec that was only guessed at is none of these.
         let specs: BTreeSet<&str> = compiled.program.sources.iter().map(|(_, source)| source.name.as_str()).collect();
-        files.retain(|path, _| !path.as_str().ends_with(".kdl") || specs.contains(path.as_str()));
+        let is_spec = |path: &RelPath| Path::new(path.as_str()).extension().is_some_and(|found| found == "kdl");
+        files.retain(|path, _| !is_spec(path) || specs.contains(path.as_str()));
         files.extend(recorded.folders.into_inner());
         Ok(Ok(State::Specs(Box::new(Specs { compiled, commit, files, packages }))))
     }

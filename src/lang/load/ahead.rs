@@ -90,9 +90,10 @@ fn follow(world: &dyn World, roots: &[RelPath], give: &mut dyn FnMut(Task)) -> B
             if is_package(written) {
                 return texts;
             }
-            match written.starts_with("<std>/") {
-                true => imports.push(written.to_owned()),
-                false => imports.extend(file_path(&path, written).filter(|_| !path.starts_with("<std>/"))),
+            if written.starts_with("<std>/") {
+                imports.push(written.to_owned());
+            } else if !path.starts_with("<std>/") {
+                imports.extend(file_path(&path, written));
             }
         }
         open.extend(imports.into_iter().rev());
