@@ -52,6 +52,9 @@ impl RelPath {
 
     /// Whether a text is a path, one trailing `/` aside.
     pub fn check(text: &str) -> Result<(), PathError> {
+        if is_plain(text.as_bytes()) {
+            return Ok(());
+        }
         if text.starts_with('/') {
             return Err(PathError::Absolute(text.to_owned()));
         }
@@ -62,9 +65,7 @@ impl RelPath {
         if trimmed.len() > 4096 || trimmed.split('/').any(|segment| segment.len() > 255) {
             return Err(PathError::Long);
         }
-        let is_odd = |c: char| c.is_control() || c == '\\';
-        let plain = trimmed.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-        if !plain && trimmed.chars().any(is_odd) {
+        if trimmed.chars().any(|c| c.is_control() || c == '\\') {
             return Err(PathError::Character(text.to_owned()));
         }
         for segment in trimmed.split('/') {
@@ -111,6 +112,21 @@ impl RelPath {
     pub fn under(&self, root: &Path) -> PathBuf {
         root.join(&self.0)
     }
+}
+
+/// Whether a text is a path as nearly all are: short, of printable ASCII. There may be very many, so it is read once.
+fn is_plain(text: &[u8]) -> bool {
+    let is_name = |segment: &[u8]| !matches!(segment, b"" | b"." | b"..");
+    let mut start = 0;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'/' if is_name(&text[start..at]) => start = at + 1,
+            b'/' | b'\\' => return false,
+            byte if byte.is_ascii_graphic() => {}
+            _ => return false,
+        }
+    }
+    text.len() <= 255 && is_name(&text[start..])
 }
 
 impl Borrow<str> for RelPath {
