@@ -3,6 +3,7 @@
 //! what depends on values: see `expand`.
 
 mod bundle;
+mod contradict;
 mod domain;
 mod gate;
 mod group;

@@ -523,6 +523,17 @@ impl Decoder<'_> {
         let mut all = self.triples(node)?;
         for child in node.children.iter().flatten() {
             let inner: Vec<Cond> = children(child, "-").filter_map(|node| self.triples(node).map(Cond::All)).collect();
+            if child.name.value == "any" && children(child, "-").next().is_none() && self.sound(child) {
+                self.push(
+                    Diagnostic::new(
+                        Code::P0704,
+                        child.name.span,
+                        "this can never be true: `any` has no alternative",
+                    )
+                    .with_label("one of none never holds")
+                    .with_help("write alternatives in its block, as `any { - mode eq fast; - mode eq small }`, or remove it"),
+                );
+            }
             all.push(match child.name.value.as_str() {
                 "any" => Cond::Any(inner),
                 "not" => Cond::Not(inner),

@@ -9,8 +9,10 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, Op};
 use crate::lang::check::{misplaced_address, some};
 use crate::lang::expand::leak;
+use crate::lang::order::{is_measured, order};
 use crate::lang::program::{DeclId, FileId};
 use crate::lang::text::{Filter, Part, Text};
+use crate::lang::ty::Ty;
 
 /// The value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -296,17 +298,22 @@ impl<'a> Evaluator<'a> {
         Some(out)
     }
 
-    /// Whether a condition holds.
-    pub(crate) fn condition(&self, condition: &Cond, diagnostics: &mut Diagnostics) -> Option<bool> {
+    /// Whether a condition holds. `kinds`: the types of what it names, by which values are compared.
+    pub(crate) fn condition(
+        &self,
+        condition: &Cond,
+        kinds: &BTreeMap<&str, Ty>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<bool> {
         match condition {
             Cond::All(all) => {
-                all.iter().try_fold(true, |sofar, inner| Some(self.condition(inner, diagnostics)? && sofar))
+                all.iter().try_fold(true, |sofar, inner| Some(self.condition(inner, kinds, diagnostics)? && sofar))
             }
             Cond::Any(any) => {
-                any.iter().try_fold(false, |sofar, inner| Some(self.condition(inner, diagnostics)? || sofar))
+                any.iter().try_fold(false, |sofar, inner| Some(self.condition(inner, kinds, diagnostics)? || sofar))
             }
             Cond::Not(none) => {
-                none.iter().try_fold(true, |sofar, inner| Some(!self.condition(inner, diagnostics)? && sofar))
+                none.iter().try_fold(true, |sofar, inner| Some(!self.condition(inner, kinds, diagnostics)? && sofar))
             }
             Cond::Triple(path, op, value) => {
                 let left = self.var(&path.value, path.span, diagnostics)?;
@@ -330,7 +337,26 @@ impl<'a> Evaluator<'a> {
                 }
                 let order = match (left, &right) {
                     (Val::Int(left), Val::Int(right)) => left.cmp(right),
-                    (left, right) => left.text()?.cmp(&right.text()?),
+                    (left, right) => {
+                        let given = match value {
+                            Expr::Var(name) => kinds.get(name.value.as_str()),
+                            _ => None,
+                        };
+                        let own = kinds.get(path.value.as_str()).filter(|ty| is_measured(ty));
+                        let ty = own.or(given.filter(|ty| is_measured(ty))).unwrap_or(&Ty::String);
+                        let (left, right) = (left.text()?, right.text()?);
+                        match order(ty, &left, &right) {
+                            Ok(order) => order,
+                            Err(wrong) => {
+                                let at = if wrong == left { path.span } else { value.span() };
+                                // Every instance of a node makes the same mistake.
+                                if !diagnostics.has_error_within(at) {
+                                    diagnostics.push(no_measure(wrong, ty, at));
+                                }
+                                return None;
+                            }
+                        }
+                    }
                 };
                 Some(match op {
                     Op::Eq => order.is_eq(),
@@ -343,6 +369,13 @@ impl<'a> Evaluator<'a> {
             }
         }
     }
+}
+
+/// The diagnostic for a text that is compared with values of a type and is none.
+fn no_measure(text: &str, ty: &Ty, at: Span) -> Diagnostic {
+    let code = if *ty == Ty::Semver { Code::P0301 } else { Code::P0306 };
+    Diagnostic::new(code, at, format!("`{text}` is not {}, and is compared with one", ty.noun()))
+        .with_help(format!("give {}, or compare with a text", ty.noun()))
 }
 
 /// Reports a value that holds the address of a service where none may be.

@@ -5,6 +5,7 @@ mod actions;
 mod asks;
 mod bundle;
 mod gates;
+mod kinds;
 mod params;
 mod policy;
 mod redundant;
@@ -24,6 +25,7 @@ use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, NodeDecl, Values, Work};
 use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::expand::kinds::Declared;
 use crate::lang::expand::services::{address_variables, with_outer};
 use crate::lang::expand::values::{name_things, show, typed};
 use crate::lang::ir::{ActionIr, Expansion, InstanceIr, Outputs, ServiceIr, ToolIr};
@@ -393,6 +395,8 @@ impl<'a, 'd> Expander<'a, 'd> {
         }
         let services = with_outer(&self.placed[placed].services, &node.services);
         let (instances, mut unknown) = (self.instances.len(), false);
+        let declared = Declared { program: self.program, file, group: self.placed[placed].group, node };
+        let kinds = declared.of_conditions();
         for (each, items) in node.for_each.iter().zip(&lists) {
             self.check_keys(items, &each.list);
         }
@@ -416,7 +420,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             let own = if vars.is_empty() { Arc::clone(env) } else { Env::inside(env, vars) };
             let evaluator = Evaluator::new(&own, placed);
             let exists = node.when.iter().all(|condition| {
-                let holds = evaluator.condition(condition, self.diagnostics);
+                let holds = evaluator.condition(condition, &kinds, self.diagnostics);
                 unknown |= holds.is_none();
                 holds == Some(true)
             });
@@ -435,10 +439,14 @@ impl<'a, 'd> Expander<'a, 'd> {
             let index = self.instances.len();
             let before = self.by_addr.insert(addr.clone(), index);
             // Two instances of one node have been reported with their keys.
-            if before.is_some_and(|before| self.instances[before].ir.span != node.name.span) {
+            if let Some(before) = before.filter(|before| self.instances[*before].ir.span != node.name.span) {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::P0407, node.name.span, format!("two instances have the address `{addr}`"))
-                        .with_help("rename the node"),
+                    Diagnostic::new(Code::P0407, node.name.span, format!("two nodes have the address `{addr}`"))
+                        .with_label("this one takes it again")
+                        .with_secondary(self.instances[before].ir.span, "this one has it")
+                        .with_help(
+                            "rename one of them: a `/` in a name, a loop and a template all make longer addresses",
+                        ),
                 );
                 return;
             }

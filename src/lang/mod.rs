@@ -20,6 +20,7 @@ mod lex;
 mod lex_string;
 mod load;
 mod names;
+mod order;
 mod overlap;
 mod package;
 mod parallel;

@@ -9,6 +9,7 @@ use crate::lang::check::service::misplaced_address;
 use crate::lang::check::unique;
 use crate::lang::eval::{heads, no_entry};
 use crate::lang::expand::leak;
+use crate::lang::order::one_form;
 use crate::lang::print::quote;
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
 use crate::lang::text::{BRACES, Filter, Text};
@@ -360,7 +361,7 @@ impl<'a> Scope<'a> {
                         "loop over it by `for-each`, and name the fields of each".to_owned()
                     }
                     Ty::List(_) => format!(
-                        "only arguments take a list, as `(var){name}`; a string takes `{{{{ {name} | join \" \" }}}}`"
+                        "only arguments take a list, as `(var){name}`; a string takes `{{{{ {name} | join ' ' }}}}`"
                     ),
                     _ => "an artifact is a file: take it by `input PLACE from=…` and name that place".to_owned(),
                 };
@@ -496,7 +497,8 @@ pub(crate) fn check_values(
             for value in values {
                 check.one(value, inner, diagnostics);
                 let Some(literal) = literal(value).filter(|_| constraints.distinct) else { continue };
-                if let Some(first) = seen.get(&literal) {
+                let form = one_form(inner, &literal);
+                if let Some(first) = seen.get(&form) {
                     diagnostics.push(
                         Diagnostic::new(
                             Code::P0304,
@@ -507,7 +509,7 @@ pub(crate) fn check_values(
                         .with_help("remove one"),
                     );
                 } else {
-                    seen.insert(literal, value.span());
+                    seen.insert(form, value.span());
                 }
             }
             // How many there are is not known of what cannot be read.
