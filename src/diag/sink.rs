@@ -53,11 +53,6 @@ impl Diagnostics {
         self.items.is_empty()
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
     /// How many of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.items.values().filter(|item| item.severity == severity).count()
