@@ -310,7 +310,7 @@ pub struct Work {
     /// Where it says so.
     pub body_at: Option<Span>,
     /// What it asks of somebody else, instead of a body.
-    pub ask: Option<AskDecl>,
+    pub ask: Option<Box<AskDecl>>,
     /// The class as written.
     pub class: Option<Name>,
     /// Inputs.

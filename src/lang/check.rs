@@ -3,6 +3,7 @@
 //! what depends on values: see `expand`.
 
 mod bundle;
+mod contradict;
 mod domain;
 mod gate;
 mod group;
@@ -19,7 +20,8 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param, UNNAMED};
-use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
+use crate::lang::parallel::in_turn;
+use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program, ProgramFile};
 use crate::lang::shape::enough;
 use crate::lang::ty::{Constraints, Ty};
 
@@ -34,13 +36,40 @@ pub(crate) use work::{check_overlap, no_output, not_a_reference};
 
 /// Checks every declaration of every file.
 pub(crate) fn check(program: &Program, diagnostics: &mut Diagnostics) {
-    for index in 0..program.files.len() {
-        if enough(diagnostics) {
-            return;
+    if diagnostics.is_empty() {
+        // Nothing that was found before tells a file what to leave alone: each is checked for itself.
+        for found in check_files(program) {
+            if enough(diagnostics) {
+                return;
+            }
+            diagnostics.extend(found);
         }
-        check_file(program, FileId(index), diagnostics);
+    } else {
+        for index in 0..program.files.len() {
+            if enough(diagnostics) {
+                return;
+            }
+            check_file(program, FileId(index), diagnostics);
+        }
     }
     group::check_template_cycles(program, diagnostics);
+}
+
+/// Declarations of a program from which on several threads are faster than one.
+const PARALLEL: usize = 500;
+
+/// What is found in each file alone, in order.
+fn check_files(program: &Program) -> Vec<Diagnostics> {
+    let size = |file: &ProgramFile| {
+        let groups = file.decls.templates.iter().chain(file.decls.graphs.iter().map(|graph| &graph.group));
+        file.decls.recipes.len() + groups.map(|group| group.nodes.len()).sum::<usize>()
+    };
+    let is_large = program.files.iter().map(size).sum::<usize>() >= PARALLEL;
+    in_turn(program.files.len(), is_large, &|index| {
+        let mut found = Diagnostics::default();
+        check_file(program, FileId(index), &mut found);
+        found
+    })
 }
 
 /// Levels of isolation, strongest first.

@@ -252,10 +252,13 @@ impl Decoder<'_> {
 
     fn group(&mut self, node: &Node) -> Option<Group> {
         let (params_known, nodes_known) = (self.intact(node, "param"), self.named(node));
+        let (name, params) = (first_name(node)?, self.params(node));
+        let mut nodes = Vec::with_capacity(children(node, "node").count());
+        nodes.extend(children(node, "node").filter_map(|node| self.node(node)));
         Some(Group {
-            name: first_name(node)?,
-            params: self.params(node),
-            nodes: children(node, "node").filter_map(|node| self.node(node)).collect(),
+            name,
+            params,
+            nodes,
             uses: children(node, "use").filter_map(|node| self.use_(node)).collect(),
             params_known,
             nodes_known,
@@ -524,6 +527,17 @@ impl Decoder<'_> {
         let mut all = self.triples(node)?;
         for child in node.children.iter().flatten() {
             let inner: Vec<Cond> = children(child, "-").filter_map(|node| self.triples(node).map(Cond::All)).collect();
+            if child.name.value == "any" && children(child, "-").next().is_none() && self.sound(child) {
+                self.push(
+                    Diagnostic::new(
+                        Code::P0704,
+                        child.name.span,
+                        "this can never be true: `any` has no alternative",
+                    )
+                    .with_label("one of none never holds")
+                    .with_help("write alternatives in its block, as `any { - mode eq fast; - mode eq small }`, or remove it"),
+                );
+            }
             all.push(match child.name.value.as_str() {
                 "any" => Cond::Any(inner),
                 "not" => Cond::Not(inner),
@@ -638,7 +652,9 @@ impl Decoder<'_> {
 
     fn texts(&mut self, node: &Node) -> Vec<Text> {
         let texts = node.args.iter().filter(|value| matches!(value.kind, Kind::Text(_)));
-        texts.map(|value| Text::parse(value, self.diagnostics)).collect()
+        let mut all = Vec::with_capacity(node.args.len());
+        all.extend(texts.map(|value| Text::parse(value, self.diagnostics)));
+        all
     }
 
     fn prop_text(&mut self, node: &Node, name: &str) -> Option<Text> {

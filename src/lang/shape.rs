@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::Limits;
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span, did_you_mean};
 use crate::lang::expand::leak;
 use crate::lang::print::quote;
@@ -15,7 +16,16 @@ const ENOUGH: usize = 1_000;
 
 /// Whether so much is wrong that looking further would only cost time.
 pub(crate) fn enough(diagnostics: &Diagnostics) -> bool {
-    diagnostics.sorted().len() > ENOUGH
+    diagnostics.len() > ENOUGH
+}
+
+/// Mistakes for which names that are near are looked for: more than are shown, as they are not found in the order in
+/// which they are shown.
+const NEAR: usize = 4 * Limits::DIAGNOSTICS;
+
+/// Whether one more mistake may be shown, so that it is worth the time to look for a name that was meant.
+pub(crate) fn may_be_shown(diagnostics: &Diagnostics) -> bool {
+    diagnostics.len() < NEAR
 }
 
 /// What kind of value may stand somewhere.

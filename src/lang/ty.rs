@@ -11,6 +11,7 @@ use crate::base::{
 };
 use crate::lang::Spanned;
 use crate::lang::ast::Param;
+use crate::lang::order::same;
 use crate::lang::program::{DeclId, DeclKind};
 
 /// A type.
@@ -472,7 +473,10 @@ pub(crate) fn check_text(ty: &Ty, constraints: &Constraints, text: &str) -> Resu
             }
         }
     }
-    if *ty != Ty::Enum && !constraints.one_of.is_empty() && !constraints.one_of.iter().any(|allowed| allowed == text) {
+    if *ty != Ty::Enum
+        && !constraints.one_of.is_empty()
+        && !constraints.one_of.iter().any(|allowed| same(ty, allowed, text))
+    {
         return Err(Breach::NotOneOf);
     }
     let length = text.chars().count() as i128;

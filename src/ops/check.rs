@@ -94,7 +94,7 @@ pub(super) fn no_target(compiled: &Compiled, verb: &str, targets: &[String]) -> 
 /// A graph compiled to its plan.
 pub struct Planned {
     /// The expansion, which knows places in specs.
-    pub expansion: Expansion,
+    pub expansion: Arc<Expansion>,
     /// The plan.
     pub plan: Arc<Plan>,
 }
@@ -112,6 +112,12 @@ pub fn plan(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, St
         return Err(Error::Spec);
     }
     let id = find_graph(&workspace.compiled, graph)?;
+    if let (true, Some(expansion)) = (params.is_empty(), workspace.compiled.expansions.get(&id)) {
+        // What there is to say of it is among what the workspace has to say.
+        let expansion = Arc::clone(expansion);
+        let plan = Arc::new(lower(&workspace.compiled.program, &expansion));
+        return Ok(Planned { expansion, plan });
+    }
     let mut found = Diagnostics::default();
     let expansion = expand(&workspace.compiled.program, id, params, &mut found);
     workspace.compiled.program.allow(&mut found);
@@ -121,7 +127,7 @@ pub fn plan(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, St
     if denied {
         return Err(Error::Spec);
     }
-    let expansion = expansion.ok_or(Error::Spec)?;
+    let expansion = Arc::new(expansion.ok_or(Error::Spec)?);
     let plan = Arc::new(lower(&workspace.compiled.program, &expansion));
     Ok(Planned { expansion, plan })
 }

@@ -356,7 +356,7 @@ impl<'a> Scope<'a> {
                         "loop over it by `for-each`, and name the fields of each".to_owned()
                     }
                     Ty::List(_) => format!(
-                        "only arguments take a list, as `(var){name}`; a string takes `{{{{ {name} | join \" \" }}}}`"
+                        "only arguments take a list, as `(var){name}`; a string takes `{{{{ {name} | join ' ' }}}}`"
                     ),
                     _ => "an artifact is a file: take it by `input PLACE from=…` and name that place".to_owned(),
                 };

@@ -8,6 +8,7 @@ use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span,
 use crate::lang::ast::{Expr, Name, Param};
 use crate::lang::check::{Scope, some, unique};
 use crate::lang::expand::leak;
+use crate::lang::order::one_form;
 use crate::lang::print::quote;
 use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_items, check_text};
 
@@ -151,7 +152,8 @@ impl Check<'_> {
         for value in values {
             check.one(value, inner, diagnostics);
             let Some(literal) = literal(value).filter(|_| self.constraints.distinct) else { continue };
-            if let Some(first) = seen.get(&literal) {
+            let form = one_form(inner, &literal);
+            if let Some(first) = seen.get(&form) {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::P0304,
@@ -162,7 +164,7 @@ impl Check<'_> {
                     .with_help("remove one"),
                 );
             } else {
-                seen.insert(literal, value.span());
+                seen.insert(form, value.span());
             }
         }
         // How many there are is not known of what cannot be read.
