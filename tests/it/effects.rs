@@ -140,7 +140,7 @@ fn a_record_outlives_the_store() {
     assert_eq!(lines(&workspace, "log").len(), 1);
     assert_eq!(workspace.read("out/g/ask/answer"), "x\n");
 
-    // One that is not as it was recorded is none.
+    // One that is not as it was recorded is not replaced unasked: another answer costs money.
     workspace.drop_store();
     let cassette = workspace.state().join("cassette");
     let mut records = walkdir::WalkDir::new(&cassette).min_depth(1).max_depth(1).sort_by_file_name().into_iter();
@@ -149,9 +149,57 @@ fn a_record_outlives_the_store() {
     std::fs::remove_file(&answer).expect("it was there");
     std::fs::write(&answer, "forged\n").expect("it is written");
     let run = |args: &[&str]| workspace.partita(args).env("PARTITA_MEMO", "off").run();
-    run(&["run", "g", "--replay-only"]).expect(7).says("was never recorded");
-    run(&["run", "g"]).ok();
+    for args in [&["run", "g", "--replay-only"][..], &["run", "g"]] {
+        run(args).expect(4).says("error[E0222]").says("not as they were recorded").says("--refresh g/ask");
+        assert_eq!(std::fs::read_to_string(&answer).expect("it is left as it is"), "forged\n");
+    }
+    run(&["run", "g", "--replay-only", "--refresh", "g/ask"]).expect(2).says("asks anew");
+    assert_eq!(lines(&workspace, "log").len(), 1, "nobody was asked");
+    run(&["run", "g", "--refresh", "g/ask"]).ok();
     assert_eq!(workspace.read("out/g/ask/answer"), "x\nx\n");
+}
+
+#[test]
+fn a_cassette_that_is_gone_is_filled_with_what_the_store_knows() {
+    let workspace = workspace(ASK);
+    workspace.run(&["run", "g"]).ok();
+    workspace.run(&["run", "g"]).ok().says("1 cached");
+    std::fs::remove_dir_all(workspace.state().join("cassette")).expect("it is there");
+    workspace.run(&["run", "g"]).ok().says("0 ran, 1 cached");
+    workspace.drop_store();
+    let (outcome, report) = run_report(&workspace, &["--replay-only"]);
+    outcome.ok();
+    assert_eq!(reason(&report, "g/ask"), "replayed");
+    assert_eq!(lines(&workspace, "log").len(), 1);
+}
+
+#[test]
+fn an_effect_that_was_never_started_has_not_happened() {
+    let workspace = Workspace::new();
+    workspace.write(
+        "partita.kdl",
+        "partita edition=1\ntenant t { secret tok from=env key=TOK_OF_TEST; }\ngraph g tenant=t {\n  node push class=effect {\n    \
+         run sh -c \"true\"\n    env TOK=(secret)tok\n  }\n}\n",
+    );
+    workspace.run(&["run", "g"]).expect(1).says("error[E0203]");
+    workspace.partita(&["run", "g"]).env("TOK_OF_TEST", "s3cret-value").run().ok().says("1 ran");
+}
+
+#[test]
+fn a_refresh_is_of_one_of_the_graphs_asked_for() {
+    let workspace = Workspace::with_spec(
+        "partita edition=1\ngraph g { node a { write a; output a; } }\ngraph h { node b { write b; output b; } }\n",
+    );
+    workspace.run(&["run", "g", "h", "--refresh", "h/b"]).ok().says("2 ran");
+    workspace.run(&["run", "g", "h", "--refresh", "h/b"]).ok().says("1 ran, 1 cached");
+    workspace.run(&["run", "g", "h", "--refresh", "k/b"]).expect(2).says("there is no action at `k/b`");
+}
+
+#[test]
+fn what_has_become_of_the_run_that_began_an_effect_is_told() {
+    let workspace = workspace(UNKNOWN);
+    workspace.run(&["run", "g"]).expect(1);
+    workspace.run(&["run", "g"]).expect(4).says("saw it end in a way that says nothing of it");
 }
 
 #[test]
@@ -232,4 +280,50 @@ fn actions_that_leave_what_is_serialized_run_one_after_the_other() {
     act("serialize \"**/*.lock\"").ok();
     // Without it they get into each other's way.
     act("").expect(1);
+}
+
+#[test]
+fn a_tool_that_is_named_costs_as_one_that_is_chosen() {
+    let spec = |budget: &str| {
+        let nodes: String = (0..5).map(|n| format!("  node n{n} {{ run paid {n}; output o }}\n")).collect();
+        format!(
+            "partita edition=1\ntool paid {{ exec \"./paid.sh\"; uses sh; cost usd=\"0.40\" per=call; }}\ntool sh {{ exec sh; }}\n\
+             graph g {{\n  budget usd=\"{budget}\"\n{nodes}}}\n"
+        )
+    };
+    let workspace = Workspace::with_spec(&spec("1.00")).script("paid.sh", "#!/bin/sh\necho $1 > o\n");
+    workspace.run(&["run", "g"]).expect(3).says("error[P0603]").says("$2.00");
+    workspace.write("partita.kdl", spec("2.00"));
+    workspace.run(&["plan", "g"]).ok().prints("cost: at most $2.00").prints("tool paid (primary), at most $0.40");
+    // What is there for this run is less than all of it may cost, so the last of them are not begun.
+    let text = workspace.run(&["forecast", "g", "--format", "json"]).ok().stdout;
+    assert!(text.contains("\"at_most_micro_usd\":400000"), "{text}");
+    workspace.run(&["run", "g"]).ok().says("5 ran");
+}
+
+#[test]
+fn a_tool_may_be_a_path_of_the_machine() {
+    let sh = std::fs::canonicalize("/bin/sh").expect("there is a shell");
+    let spec = format!(
+        "partita edition=1\ntool shell {{ exec \"{}\"; }}\ngraph g {{ node a {{ run shell -c \"echo x > o\"; output o; }} }}\n",
+        sh.display()
+    );
+    let workspace = Workspace::with_spec(&spec);
+    workspace.run(&["run", "g"]).ok().says("1 ran");
+    workspace.run(&["run", "g"]).ok().says("1 cached");
+}
+
+#[test]
+fn what_leaves_nothing_is_tried_again_if_that_is_asked_for() {
+    let node = |on: &str| {
+        format!(
+            "node a class=volatile {{\n run sh -c \"echo x >> AROUND/log; test $(wc -l < AROUND/log) = 1 || echo x > o\"\n output o\n retry max=1 {on} }}\n"
+        )
+    };
+    let transient = workspace(&node(""));
+    transient.run(&["run", "g"]).expect(1).says("error[E0209]");
+    assert_eq!(lines(&transient, "log").len(), 1);
+    let any = workspace(&node("on=any"));
+    any.run(&["run", "g"]).ok().says("1 ran");
+    assert_eq!(lines(&any, "log").len(), 2);
 }
