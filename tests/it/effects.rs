@@ -327,3 +327,14 @@ fn what_leaves_nothing_is_tried_again_if_that_is_asked_for() {
     any.run(&["run", "g"]).ok().says("1 ran");
     assert_eq!(lines(&any, "log").len(), 2);
 }
+
+#[test]
+fn a_path_that_is_too_long_is_the_failure_of_its_action() {
+    let workspace = Workspace::with_spec(
+        "partita edition=1\ntool python3 { exec python3; }\ngraph g {\n  node deep {\n    input deep.py\n    run python3 deep.py\n    \
+         output d type=artifact.dir\n  }\n  node other { write x; output o; }\n}\n",
+    )
+    .file("deep.py", "import os\nfor _ in range(30):\n  name = 'd' if not _ else 'x' * 200\n  os.mkdir(name)\n  os.chdir(name)\n");
+    let outcome = workspace.run(&["run", "g", "--keep-going"]).expect(1);
+    outcome.says("error[E0209]").says("a path of the outputs is too long for this machine").says("1 ran");
+}

@@ -92,14 +92,3 @@ fn the_folders_of_outputs_are_there_and_unwritable_leftovers_are_cleared() {
     // That nothing is left in the scratch space is checked by every run.
     assert_eq!(world.run(&plan).counts, counts(1, 0, 0, 0, 0));
 }
-
-#[test]
-fn a_path_that_is_too_long_is_the_failure_of_its_action() {
-    let world = World::new();
-    let deep = "n=$(printf %0200d 0); mkdir d; cd d; i=0; while [ $i -lt 25 ]; do mkdir $n && cd $n || exit 3; i=$((i+1)); done";
-    let plan = plan([Draft::sh("g/deep", deep).dir("d"), Draft::sh("g/other", "echo x > o").output("o")]);
-    let report = world.run(&plan);
-    let said = failure(&report, "g/deep");
-    assert!(said.contains("a path of the outputs is too long for this machine"), "{said}");
-    assert_eq!(outcome(&report, "g/other"), Outcome::Ran);
-}
