@@ -1,7 +1,11 @@
 //! Actions that are not simply cached, through the command line: effects and their ledger, records and
 //! their cassette; and what a graph says of its runs as a whole. Leaves out mistakes in specs: see `ui`.
 
-use crate::support::{Outcome, Workspace};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Gate, Outcome, Workspace};
 
 /// A workspace in whose spec `AROUND` stands for a folder outside of it.
 fn workspace(nodes: &str) -> Workspace {
@@ -337,4 +341,25 @@ fn a_path_that_is_too_long_is_the_failure_of_its_action() {
     .file("deep.py", "import os\nfor _ in range(30):\n  name = 'd' if not _ else 'x' * 200\n  os.mkdir(name)\n  os.chdir(name)\n");
     let outcome = workspace.run(&["run", "g", "--keep-going"]).expect(1);
     outcome.says("error[E0209]").says("a path of the outputs is too long for this machine").says("1 ran");
+}
+
+#[test]
+fn an_effect_that_is_being_done_is_not_done_by_another_run_at_the_same_time() {
+    let workspace = workspace(
+        "node push class=effect {\n run sh -c \"echo x >> AROUND/log; echo up > AROUND/gate; exec sleep 1000\"\n }\n",
+    );
+    let mut gate = Gate::new(&workspace.around().join("gate"));
+    let mut command = workspace.partita(&["run", "g"]).command();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the program starts");
+    gate.wait();
+    for args in [&["run", "g"][..], &["run", "g", "--refresh", "g/push"]] {
+        workspace.run(args).expect(4).says("error[E0214]").says("which is under way");
+    }
+    assert_eq!(lines(&workspace, "log").len(), 1);
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    let told = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("effect `g/push` had begun when the run was cancelled"), "{told}");
+    workspace.run(&["run", "g"]).expect(4).says("was cancelled before it ended").says("--refresh g/push");
 }
