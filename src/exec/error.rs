@@ -134,15 +134,7 @@ impl FailureClass {
             RetryOn::Transient => transient,
             RetryOn::Timeout => transient || self == Self::Timeout,
             RetryOn::Any => {
-                matches!(
-                    self,
-                    Self::Exit(_)
-                        | Self::Signal(_)
-                        | Self::Timeout
-                        | Self::Output
-                        | Self::Start { .. }
-                        | Self::Http { .. }
-                )
+                matches!(self, Self::Exit(_) | Self::Signal(_) | Self::Timeout | Self::Start { .. } | Self::Http { .. })
             }
         }
     }
