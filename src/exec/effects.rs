@@ -222,6 +222,11 @@ pub(super) fn is_kept(cassette: &Path, key: ActionKey) -> bool {
     cassette.join(key.to_string()).symlink_metadata().is_ok()
 }
 
+/// Records what the store knows, where there is no record of it.
+pub(super) fn keep_missing(cassette: &Path, cas: &dyn Cas, action: &Action, claim: &Claim) -> Result<(), Trouble> {
+    if is_kept(cassette, claim.key) { Ok(()) } else { keep(cassette, cas, action, claim) }
+}
+
 /// Looks a record up, and puts its outputs into the store. One that is not as it was recorded is a failure: to ask
 /// again costs money, and the answer may be another, so that is for people to decide.
 pub(super) fn replay(

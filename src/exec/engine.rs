@@ -307,7 +307,9 @@ impl<'a> Engine<'a> {
         let claims = self.ports.claims.lookup(key)?;
         match lookup::choose(action, self.wanted(action), claims, &*self.ports.writers, &self.levels)? {
             Looked::Hit(claim, sizes) => {
-                self.keep_record(action, &prepared, &claim)?;
+                if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
+                    effects::keep_missing(cassette, &*self.ports.cas, action, &claim)?;
+                }
                 let same_key = self.ports.history.latest_key(&action.addr) == Some(key);
                 prepared.reason = if same_key { Reason::SameKey } else { Reason::KnownKey { run: claim.run.clone() } };
                 self.set_made(id, claim.outputs.clone(), fresh);
@@ -565,16 +567,6 @@ impl<'a> Engine<'a> {
             effects::keep(cassette, &*self.ports.cas, action, &claim)?;
         }
         Ok(())
-    }
-
-    /// Records in the cassette what the store knows, where it has no record of it.
-    fn keep_record(&self, action: &Action, prepared: &Prepared, claim: &Claim) -> Result<(), Trouble> {
-        match (&self.request.cassette, action.spec.class) {
-            (Some(cassette), Class::Record) if !effects::is_kept(cassette, prepared.key) => {
-                effects::keep(cassette, &*self.ports.cas, action, claim)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// A claim as it is written here: in the overlay of this writer, and signed, if it has these.
