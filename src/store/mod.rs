@@ -27,6 +27,7 @@ mod why;
 pub use code::CODES;
 pub use database::copy_database;
 pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
+pub use layout::network_of;
 pub use ledger::{EffectRow, EffectState, Ledger};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use materialize::{materialize, materialize_below};

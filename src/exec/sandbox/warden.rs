@@ -11,10 +11,12 @@
 //! | has a folder of a run in a variable | `/proc/PID/environ` |
 //! | works in one, and has no terminal as a person's shell has | `/proc/PID/cwd` |
 //! | descends from one of these, or is in a group or session that one of these was in | `/proc/PID/stat` |
+//! | descended from the runner when it was last looked at, in another group than its own | `/proc/PID/task/*/children` |
 //! | is in the control group of the runner, where it could make one | `cgroup.kill` |
 //!
-//! Without such a group, who leaves all of that behind on purpose (two forks, a session and a folder of its own, no
-//! variables) before the runner is killed, is not found.
+//! While a run is under way it looks once a second, as who leaves the rest of it behind (two forks, a session and a folder
+//! of its own, no variables) is a child of the runner's until that is killed. Without a control group, who did so within
+//! the last second is not found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -29,7 +31,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::SigSet;
-use rustix::event::{Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 use walkdir::WalkDir;
@@ -46,7 +48,9 @@ use crate::exec::sandbox::wire::{Parcel, Reader, pair, receive, send};
 const PLACE: usize = 4;
 /// The longest file that is read: more attempts than can be at once.
 const FILE_BYTES: u64 = 1 << 20;
-/// Between two looks.
+/// Between two looks at the runner while it lives.
+const ROUND: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// Between two looks when it is gone.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// Looks that must find nothing one after the other: who was just being started shows himself a moment later.
 const QUIET: u32 = 5;
@@ -170,19 +174,40 @@ pub(super) fn watch(control: &OwnedFd) -> std::result::Result<(), Broken> {
     let mut about = step("hear of the runner", Reader::receive(control))?;
     let runner = step("hear of the runner", about.number())?;
     let group = step("hear of the runner", about.number())?;
-    let mut folders = BTreeSet::new();
-    while let Ok(folder) = Reader::receive(control).and_then(|mut reader| reader.bytes()) {
-        folders.insert(PathBuf::from(std::ffi::OsString::from_vec(folder)));
-    }
     let runner = i32::try_from(runner).unwrap_or(0);
+    let mut hunt = Hunt {
+        runner_group: i32::try_from(group).unwrap_or(0),
+        first: BTreeSet::new(),
+        folders: BTreeSet::new(),
+        groups: BTreeSet::new(),
+        sessions: BTreeSet::new(),
+        seen: BTreeMap::new(),
+        own: Stat::of(getpid()),
+    };
+    loop {
+        if matches!(poll(&mut [PollFd::new(control, PollFlags::IN)], Some(&ROUND)), Ok(0)) {
+            if is_busy(&places_of(&file)) {
+                hunt.remember(runner);
+            }
+            continue;
+        }
+        let Ok(folder) = Reader::receive(control).and_then(|mut reader| reader.bytes()) else { break };
+        hunt.folders.insert(PathBuf::from(std::ffi::OsString::from_vec(folder)));
+    }
     let places = places_of(&file);
-    if places.first().is_none_or(|busy| *busy != 0) {
-        let first = places.into_iter().skip(1).filter(|pid| *pid > 0).collect();
-        Hunt::new(first, folders, i32::try_from(group).unwrap_or(0)).end_all();
+    if is_busy(&places) {
+        hunt.first = places.into_iter().skip(1).filter(|pid| *pid > 0).collect();
+        hunt.groups = hunt.first.clone();
+        hunt.end_all();
         end_all_of(runner);
     }
     clear_away(runner);
     Ok(())
+}
+
+/// Whether a run is under way.
+fn is_busy(places: &[i32]) -> bool {
+    places.first().is_none_or(|busy| *busy != 0)
 }
 
 /// The file, place by place.
@@ -203,14 +228,31 @@ struct Hunt {
     /// Groups and sessions in which somebody was found, so that all in them are.
     groups: BTreeSet<i32>,
     sessions: BTreeSet<i32>,
+    /// Who descended from the runner when that was last looked at, and when each began.
+    seen: BTreeMap<i32, u64>,
     runner_group: i32,
     own: Option<Stat>,
 }
 
 impl Hunt {
-    fn new(first: BTreeSet<i32>, folders: BTreeSet<PathBuf>, runner_group: i32) -> Self {
-        let groups = first.clone();
-        Self { first, folders, groups, sessions: BTreeSet::new(), runner_group, own: Stat::of(getpid()) }
+    /// Remembers who descends from the runner now, of those that are alive.
+    fn remember(&mut self, runner: i32) {
+        let me = getpid().as_raw_nonzero().get();
+        let stat = |pid: i32| Stat::of(Pid::from_raw(pid)?);
+        self.seen.retain(|pid, start| stat(*pid).is_some_and(|stat| stat.start == *start));
+        let mut open = children_of(runner);
+        // Helpers of the runner are in its group, and see to theirs themselves.
+        open.retain(|pid| *pid != me && stat(*pid).is_some_and(|stat| stat.group != self.runner_group));
+        open.extend(self.seen.keys());
+        let mut looked = BTreeSet::new();
+        while let Some(pid) = open.pop() {
+            if looked.insert(pid)
+                && let Some(stat) = stat(pid).filter(|stat| !stat.zombie)
+            {
+                self.seen.insert(pid, stat.start);
+                open.extend(children_of(pid));
+            }
+        }
     }
 
     fn end_all(mut self) {
@@ -265,6 +307,7 @@ impl Hunt {
 
     fn knows(&self, pid: i32, stat: &Stat) -> bool {
         self.first.contains(&pid)
+            || self.seen.get(&pid) == Some(&stat.start)
             || self.groups.contains(&stat.group)
             || self.sessions.contains(&stat.session)
             || self.shows(pid, stat)
@@ -292,6 +335,15 @@ impl Hunt {
             })
         })
     }
+}
+
+/// The children of all threads of a process; none where the kernel was built without these lists.
+fn children_of(pid: i32) -> Vec<i32> {
+    let tasks = WalkDir::new(format!("/proc/{pid}/task")).min_depth(1).max_depth(1).into_iter();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Kills a process, if it is still the one that began then.
