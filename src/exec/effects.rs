@@ -97,7 +97,7 @@ pub(super) fn settle(
         if let Some(key) = report.key
             && let Some(row) = ledger.last(key)?
         {
-            ledger.set(key, row.sequence, EffectState::Settled, None, now.0)?;
+            ledger.settle(&row, now.0)?;
         }
     }
     Ok(())

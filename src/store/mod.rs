@@ -28,7 +28,7 @@ pub use code::CODES;
 pub use database::copy_database;
 pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
 pub use layout::network_of;
-pub use ledger::{EffectRow, EffectState, Ledger};
+pub use ledger::{Begun, EffectRow, EffectState, Ledger};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use materialize::{materialize, materialize_below};
 pub use memory::MemoryStore;

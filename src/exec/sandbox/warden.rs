@@ -37,7 +37,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_si
 use walkdir::WalkDir;
 
 use crate::base::{Clock, SystemClock};
-use crate::exec::reaper::{ENVIRON_BYTES, Stat};
+use crate::exec::reaper::{ENVIRON_BYTES, Stat, own_group};
 use crate::exec::sandbox::cgroup::{Cgroups, clear_away, end_all_of};
 use crate::exec::sandbox::helper::is_at_hand;
 use crate::exec::sandbox::launch::{Helper, spawn};
@@ -149,7 +149,7 @@ impl Warden {
         send(&warden.control, b"file", &[warden.file.as_fd()])?;
         let mut parcel = Parcel::default();
         parcel.number(u64::from(std::process::id()));
-        parcel.number(rustix::process::getpgrp().as_raw_nonzero().get() as u64);
+        parcel.number(u64::from(own_group().unsigned_abs()));
         parcel.send(&warden.control)?;
         Ok(warden)
     }
