@@ -84,6 +84,11 @@ impl JsonSchema {
         Ok(Self { schema, validator })
     }
 
+    /// The schema itself, as a document.
+    pub fn into_document(self) -> Json {
+        self.schema
+    }
+
     /// How a document breaks it. The error says why it cannot be checked at all.
     pub fn check(&self, document: &[u8]) -> Result<SchemaFaults, String> {
         if document.len() > Limits::DOCUMENT_BYTES {

@@ -110,6 +110,7 @@ codes! {
     P0315 Error "a prompt is not a template";
     P0316 Error "a file that a type names is not a JSON Schema";
     P0317 Error "constraints that no value can meet";
+    P0318 Error "a gate asks for what a schema does not promise";
     P0401 Error "an output is not produced by the node it is asked of";
     P0402 Error "an output is declared twice or never";
     P0403 Error "templates or records hold each other in a cycle";
@@ -140,6 +141,8 @@ codes! {
     P0704 Error "a predicate can never be true";
     P0705 Warning "a group of approvers is declared nowhere";
     P0706 Error "automatic work uses a skill that is not vetted";
+    P0707 Warning "what publishes or delivers passes no gate";
+    P0708 Warning "agents may change the same files at once";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P0803 Error "a bundle is signed by a key that its tenant does not sign with";

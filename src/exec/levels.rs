@@ -112,29 +112,21 @@ impl Levels {
     /// Checks that the store has all blobs of an output: by a look for files, by a walk for
     /// folders. Returns the size in bytes of what is in it.
     pub(super) fn check(&self, entry: &Entry) -> Result<u64, Trouble> {
-        match entry {
-            Entry::File { digest, size, .. } if self.cas.contains(*digest) => Ok(*size),
-            Entry::File { digest, .. } => Err(Trouble::Lost(Lost { digest: *digest, corrupt: false, producer: None })),
-            Entry::Symlink { .. } => Ok(0),
-            Entry::Dir { digest } => {
-                if let Some(size) = self.whole.lock().unwrap_or_else(PoisonError::into_inner).get(digest) {
-                    return Ok(*size);
-                }
-                let tree = self.get(*digest)?;
-                let mut sum = 0_u64;
-                for below in tree.entries.values() {
-                    sum = sum.saturating_add(self.check(below)?);
-                }
-                self.whole.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest, sum);
-                Ok(sum)
-            }
-        }
+        self.sum(entry, &|digest| {
+            let lost = Lost { digest, corrupt: false, producer: None };
+            if self.cas.contains(digest) { Ok(()) } else { Err(Trouble::Lost(lost)) }
+        })
     }
 
     /// The size in bytes of what is in an output that the store was just given.
     pub(super) fn measure(&self, entry: &Entry) -> Result<u64, Trouble> {
+        self.sum(entry, &|_| Ok(()))
+    }
+
+    /// The size in bytes of an output's files, each of which `look` is asked about.
+    fn sum(&self, entry: &Entry, look: &dyn Fn(Digest) -> Result<(), Trouble>) -> Result<u64, Trouble> {
         match entry {
-            Entry::File { size, .. } => Ok(*size),
+            Entry::File { digest, size, .. } => look(*digest).map(|()| *size),
             Entry::Symlink { .. } => Ok(0),
             Entry::Dir { digest } => {
                 if let Some(size) = self.whole.lock().unwrap_or_else(PoisonError::into_inner).get(digest) {
@@ -143,7 +135,7 @@ impl Levels {
                 let tree = self.get(*digest)?;
                 let mut sum = 0_u64;
                 for below in tree.entries.values() {
-                    sum = sum.saturating_add(self.measure(below)?);
+                    sum = sum.saturating_add(self.sum(below, look)?);
                 }
                 self.whole.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest, sum);
                 Ok(sum)

@@ -13,6 +13,9 @@ use crate::lang::{Kind, Node};
 /// The name of the node.
 pub(crate) const ALLOW: &str = "allow";
 
+/// Warnings that need an expansion.
+const EXPANDED: &[Code] = &[Code::P0503, Code::P0506, Code::P0707, Code::P0708];
+
 /// One code of an `allow`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowDecl {
@@ -125,7 +128,7 @@ impl Program {
         let used = self.allow_and_tell(diagnostics);
         for file in &self.files {
             for allow in &file.decls.allows {
-                let moot = allow.code == Code::P1005 || allow.code == Code::P0506 && !complete;
+                let moot = allow.code == Code::P1005 || EXPANDED.contains(&allow.code) && !complete;
                 if used.contains(&allow.span) || moot {
                     continue;
                 }

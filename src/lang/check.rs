@@ -6,6 +6,7 @@ mod bundle;
 mod domain;
 mod gate;
 mod group;
+mod promise;
 mod scope;
 mod service;
 mod supplier;

@@ -8,6 +8,7 @@ use crate::diag::{Diagnostics, Severity, SourceId, Span};
 use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
 use crate::lang::ir::Expansion;
+use crate::lang::judged::check_judged;
 use crate::lang::load::load;
 use crate::lang::program::{DeclId, DeclKind, Program};
 use crate::lang::prompt::check_prompts;
@@ -118,6 +119,7 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
         }
         if all {
             check_reach(&expansion, &bundles, &mut diagnostics);
+            check_judged(&program, &expansion, &bundles, &mut diagnostics);
         }
     }
     if diagnostics.has_errors() {

@@ -10,6 +10,7 @@ mod policy;
 mod redundant;
 mod refs;
 mod sbom;
+mod scopes;
 mod services;
 mod terms;
 mod tools;
@@ -138,6 +139,26 @@ struct PendingAction<'a> {
     subjects: Option<Vec<gates::PendingSubject>>,
 }
 
+impl<'a> PendingAction<'a> {
+    /// An action that stands for itself: no step, made for no other, and deciding nothing.
+    fn new(ir: ActionIr, work: &'a Work, env: Arc<Env>, placed: usize, instance: usize) -> Self {
+        Self {
+            ir,
+            work,
+            env,
+            placed,
+            instance,
+            steps: None,
+            after: BTreeMap::new(),
+            handed: Vec::new(),
+            request: None,
+            derived: false,
+            decides: false,
+            subjects: None,
+        }
+    }
+}
+
 /// One turn of a loop.
 struct Turn {
     /// What names the instance.
@@ -176,6 +197,8 @@ struct Expander<'a, 'd> {
     checked: BTreeMap<(Span, usize), Checked>,
     /// Asks whose actions wait for the choice of who serves.
     asks: Vec<asks::PendingAsk<'a>>,
+    /// Actions by which agents may leave changes.
+    workers: Vec<(usize, DeclId)>,
     /// Who owns the graph.
     tenant: Option<DeclId>,
     tools: BTreeMap<String, ToolIr>,
@@ -219,6 +242,7 @@ impl<'a, 'd> Expander<'a, 'd> {
             defaults: BTreeMap::new(),
             checked: BTreeMap::new(),
             asks: Vec::new(),
+            workers: Vec::new(),
             tenant: None,
             tools: BTreeMap::new(),
             services: Vec::new(),

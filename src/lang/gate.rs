@@ -105,6 +105,12 @@ pub(crate) enum Fact {
     Text,
     /// Texts, of which one is looked for by `contains`.
     Texts,
+    /// A number, which may be negative.
+    Number,
+    /// A list of anything, of which one is looked for by `contains`.
+    List,
+    /// Named values, which are no value themselves.
+    Whole,
     /// Known only at run time.
     Open,
 }

@@ -19,4 +19,4 @@ pub use version::{Minimum, Version};
 
 pub(crate) use manifest::{file_path, is_package};
 pub(crate) use powers::{Ask, powers_asked};
-pub(crate) use resolve::{no_package, no_version, not_a_version, source_of};
+pub(crate) use resolve::{need_of, no_package};

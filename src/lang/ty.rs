@@ -119,6 +119,8 @@ pub struct SchemaTy {
     pub path: String,
     /// Its text.
     pub text: Arc<str>,
+    /// The same, read.
+    pub document: Arc<serde_json::Value>,
     /// The digest of the text, which decides whether two are the same.
     pub digest: Digest,
 }

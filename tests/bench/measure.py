@@ -12,6 +12,13 @@ class Failed(Exception):
     """A benchmarked command failed, or left the wrong thing."""
 
 
+def quietly(command, folder, env=None):
+    """Runs a command that is not measured; a failure ends the benchmark."""
+    done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(map(str, command))} failed in {folder}\n{done.stdout[-4000:]}")
+
+
 class Stopwatch:
     """Starts programs through a small C program, so that the peak memory is their own."""
 

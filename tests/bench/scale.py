@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 
+from bazel import Bazel, filegroup, genrule
 from measure import Failed
 from suites import Partita, Peer, rotated, sources
 
@@ -117,7 +118,7 @@ def spec_of(names, action):
 
 
 def restore(program, stopwatch, work, results, count, rounds, jobs):
-    """Outputs that were deleted come back from the store, beside `cp -r` of the same files."""
+    """Outputs that were deleted come back from the store, beside `cp -r` of the same files, and Bazel's disk cache."""
     suite = f"restore, {count}"
     names = [f"f{number:06}" for number in range(count)]
     folder = work / f"restore-{count}"
@@ -126,7 +127,27 @@ def restore(program, stopwatch, work, results, count, rounds, jobs):
     ours = Partita(program, stopwatch, folder, "wide", jobs)
     for _ in range(2):
         ours.run()
+    bazel = None
+    if shutil.which("bazel"):
+        beside = work / f"restore-{count}-bazel"
+        sources(beside, names)
+        rules = [genrule(f"c-{name}", [f"in/{name}"], f"made/{name}", f"cp in/{name} $@") for name in names]
+        bazel = Bazel(stopwatch, beside, jobs, "".join(rules) + filegroup("all-of-it", [], [f"made/{name}" for name in names]), "all-of-it")
+        bazel.run()
+    try:
+        restored(results, suite, work, folder, names, rounds, ours, bazel, stopwatch)
+    finally:
+        if bazel:
+            bazel.stop()
+    return ["partita"], ["cp -r", "bazel"]
+
+
+def restored(results, suite, work, folder, names, rounds, ours, bazel, stopwatch):
+    """The rounds of `restore`."""
     for turn in range(rounds):
+        if bazel:
+            bazel.forget_outputs()
+            results.add(suite, "restore", "bazel", bazel.run(settle=True))
         kept, copy = work / "restore-kept", work / "restore-copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.rmtree(kept, ignore_errors=True)
@@ -134,11 +155,10 @@ def restore(program, stopwatch, work, results, count, rounds, jobs):
         peer = Peer(["cp", "-r", kept, copy], stopwatch, work, [])
         for name, tool in rotated({"partita": ours, "cp -r": peer}, turn):
             results.add(suite, "restore", name, tool.run(settle=True))
-        for name in names[:: max(1, count // 50)]:
+        for name in names[:: max(1, len(names) // 50)]:
             if (folder / "out/wide/c" / name / "o").read_bytes() != (folder / "in" / name).read_bytes():
                 raise Failed(f"the wrong bytes came back for {name}")
         ours.run()
-    return ["partita"], ["cp -r"]
 
 
 def isolation(program, stopwatch, work, results, count, rounds, jobs):

@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+from bazel import Bazel, filegroup, genrule
 from measure import Failed
 
 
@@ -80,7 +81,7 @@ def peers(stopwatch, folders, jobs, made):
 
 
 def lua(program, stopwatch, work, repository, results, rounds, jobs):
-    """`examples/lua` by Partita, and the same commands by make and ninja."""
+    """`examples/lua` by Partita, and the same commands by make, ninja and Bazel."""
     suite = "lua"
     workspace = work / "lua-partita"
     shutil.copytree(repository / "examples/lua", workspace, ignore=shutil.ignore_patterns("out", ".partita"))
@@ -94,7 +95,7 @@ def lua(program, stopwatch, work, repository, results, rounds, jobs):
 
     units = re.findall(r"^    - (l\w+)$", (workspace / "partita.kdl").read_text(), re.M)
     folders = {}
-    for name in ["make", "ninja"]:
+    for name in ["make", "ninja", "bazel"]:
         folder = folders[name] = work / f"lua-{name}"
         folder.mkdir()
         shutil.copytree(sources, folder / "src")
@@ -103,6 +104,8 @@ def lua(program, stopwatch, work, repository, results, rounds, jobs):
     (folders["make"] / "Makefile").write_text(lua_makefile(units))
     (folders["ninja"] / "build.ninja").write_text(lua_ninja(units, sorted(path.name for path in sources.glob("*.h"))))
     tools = {"partita": ours, **peers(stopwatch, folders, jobs, ["obj", "liblua.a", "main.o", "lua", "check.txt", "include"])}
+    if shutil.which("bazel"):
+        tools["bazel"] = Bazel(stopwatch, folders["bazel"], jobs, lua_bazel(units), "all-of-it")
 
     original = (sources / "lapi.c").read_text()
 
@@ -114,28 +117,33 @@ def lua(program, stopwatch, work, repository, results, rounds, jobs):
     def compare():
         expected = (workspace / "out/lua/check/check.txt").read_bytes()
         for name, folder in folders.items():
-            if name in tools and (folder / "check.txt").read_bytes() != expected:
+            made = folder / ("bazel-bin/check.txt" if name == "bazel" else "check.txt")
+            if name in tools and made.read_bytes() != expected:
                 raise Failed(f"{name} and partita disagree about check.txt")
 
-    for turn in range(rounds):
-        (workspace / "overrides/lapi.c").unlink(missing_ok=True)
-        for folder in folders.values():
-            (folder / "src/lapi.c").write_text(original)
-        for name, tool in rotated(tools, turn):
-            tool.clean()
-            results.add(suite, "cold", name, tool.run(settle=True))
-        compare()
-        for again in range(3):
-            for name, tool in rotated(tools, turn + again):
-                results.add(suite, "no-op", name, tool.run())
-        edit(original + f"/* round {turn} */\n")
-        for name, tool in rotated(tools, turn):
-            results.add(suite, "comment added", name, tool.run())
-        edit(original + f"int bench_round_{turn} = {turn};\n")
-        for name, tool in rotated(tools, turn):
-            results.add(suite, "one file changed", name, tool.run())
-        compare()
-    return ["partita"], ["make", "ninja"]
+    try:
+        for turn in range(rounds):
+            (workspace / "overrides/lapi.c").unlink(missing_ok=True)
+            for folder in folders.values():
+                (folder / "src/lapi.c").write_text(original)
+            for name, tool in rotated(tools, turn):
+                tool.clean()
+                results.add(suite, "cold", name, tool.run(settle=True))
+            compare()
+            for again in range(3):
+                for name, tool in rotated(tools, turn + again):
+                    results.add(suite, "no-op", name, tool.run())
+            edit(original + f"/* round {turn} */\n")
+            for name, tool in rotated(tools, turn):
+                results.add(suite, "comment added", name, tool.run())
+            edit(original + f"int bench_round_{turn} = {turn};\n")
+            for name, tool in rotated(tools, turn):
+                results.add(suite, "one file changed", name, tool.run())
+            compare()
+    finally:
+        if "bazel" in tools:
+            tools["bazel"].stop()
+    return ["partita"], ["make", "ninja", "bazel"]
 
 
 COMPILE = "gcc -O2 -std=gnu99 -Wall -DLUA_COMPAT_5_3 -DLUA_USE_LINUX -c"
@@ -192,6 +200,21 @@ build check.txt: check lua check/check.lua
 build include/lua.h: headers {HEADERS}
 default check.txt include/lua.h
 """
+
+
+def lua_bazel(units):
+    return "".join(
+        [
+            filegroup("headers", ["src/*.h"]),
+            *(genrule(f"obj-{unit}", [f"src/{unit}.c", ":headers"], f"obj/{unit}.o", f"{COMPILE} src/{unit}.c -o $@") for unit in units),
+            genrule("archive", [f"obj/{unit}.o" for unit in units], "liblua.a", "rm -f $@ && ar rcsD $@ $(SRCS)"),
+            genrule("main-object", ["host/lua.c", ":headers"], "main.o", MAIN.replace("main.o", "$@")),
+            genrule("link", ["main.o", "liblua.a"], "lua", "gcc -o $@ $(location main.o) $(location liblua.a) -Wl,-E -lm -ldl"),
+            genrule("run", ["lua", "check/check.lua"], "check.txt", "./$(location lua) check/check.lua from-the-spec > $@"),
+            *(genrule(f"include-{at}", [header], f"include/{header[4:]}", f"cp {header} $@") for at, header in enumerate(HEADERS.split())),
+            filegroup("all-of-it", [], ["check.txt", *(f"include/{header[4:]}" for header in HEADERS.split())]),
+        ]
+    )
 
 
 # --- many small copies

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use crate::base::{Decimal, parse_duration_ms, parse_size_bytes};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, Name, Op, Param};
+use crate::lang::check::promise::{Promised, promised, unpromised};
+use crate::lang::check::scope::some;
 use crate::lang::check::work::{Place, check_segment, check_work};
 use crate::lang::check::{Scope, check_params, unique};
 use crate::lang::gate::{Fact, GateDecl, PeopleDecl, VERDICT, facts, literal};
-use crate::lang::program::{DeclKind, FileId, Lost, Program};
+use crate::lang::program::{DeclId, DeclKind, FileId, Lost, Program};
 use crate::lang::ty::Ty;
 
 pub(super) fn check_people(people: &PeopleDecl, diagnostics: &mut Diagnostics) {
@@ -200,8 +202,7 @@ impl<'a> Asked<'a> {
             }
             Cond::Not(all) => all.iter().for_each(|inner| self.condition(inner, false, tests, diagnostics)),
             Cond::Triple(path, op, value) => {
-                if let Some(fact) = self.fact(path, diagnostics)
-                    && let Some(value) = self.compared(path, fact, *op, value, diagnostics)
+                if let Some((fact, value)) = self.triple(path, *op, value, diagnostics)
                     && always
                     && !path.value.split('.').any(|part| part == "*")
                 {
@@ -212,8 +213,25 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// What a triple compares, and with what, where both are known and go together.
+    fn triple(&self, path: &Name, op: Op, value: &Expr, diagnostics: &mut Diagnostics) -> Option<(Fact, String)> {
+        let Promised { fact, one_of } = self.fact(path, diagnostics)?;
+        let found = self.compared(path, fact, op, value, diagnostics)?;
+        if matches!(op, Op::Eq | Op::Ne) && !one_of.is_empty() && !one_of.contains(&found.as_str()) {
+            diagnostics.push(
+                Diagnostic::new(Code::P0305, value.span(), format!("`{found}` is not one of {}", some(&one_of)))
+                    .with_suggestion_text(did_you_mean(&found, one_of.iter().copied()))
+                    .with_secondary(path.span, "the schema lists what this may be")
+                    .with_help("choose one of those, or add it to the `enum` of the schema"),
+            );
+            return None;
+        }
+        Some((fact, found))
+    }
+
     /// What stands at a path, as far as that is known before it is made.
-    fn fact(&self, path: &Name, diagnostics: &mut Diagnostics) -> Option<Fact> {
+    fn fact(&self, path: &Name, diagnostics: &mut Diagnostics) -> Option<Promised<'a>> {
+        let open = |fact| Some(Promised { fact, one_of: Vec::new() });
         let (head, rest) = path.value.split_once('.').unwrap_or((&path.value, ""));
         let Some(param) = self.by_name.get(head) else {
             let known: Vec<&str> = self.artifacts().map(|param| param.name.value.as_str()).collect();
@@ -262,11 +280,42 @@ impl<'a> Asked<'a> {
                 ));
                 return None;
             }
-            return Some(if rest.ends_with("@count") { Fact::Count } else { Fact::Open });
+            if rest.ends_with(".@count") && rest.split('.').any(|part| part == "*") {
+                diagnostics.push(no_fact(
+                    path,
+                    format!("`{head}` has no `{rest}`: of several there is no one count"),
+                    "count what `*` stands for, as `report.results.@count`, or take one of them by its number",
+                ));
+                return None;
+            }
+            let Some(schema) = param.ty.schema() else {
+                return open(if rest.ends_with("@count") { Fact::Count } else { Fact::Open });
+            };
+            return match promised(schema, rest) {
+                Ok(None) => open(if rest.ends_with("@count") { Fact::Count } else { Fact::Open }),
+                Ok(Some(Promised { fact: Fact::Whole, .. })) => {
+                    diagnostics.push(
+                        Diagnostic::new(
+                            Code::P0301,
+                            path.span,
+                            format!("by `{}`, `{}` is an object, and no value to compare", schema.path, path.value),
+                        )
+                        .with_secondary(param.name.span, "declared here")
+                        .with_help(format!("write a path in it, as `{}.NAME`", path.value)),
+                    );
+                    None
+                }
+                Ok(Some(found)) => Some(found),
+                Err(gap) => {
+                    let found = unpromised(&gap, path, rest, schema);
+                    diagnostics.push(found.with_secondary(param.name.span, "declared here"));
+                    None
+                }
+            };
         };
         let known: Vec<&str> = facts.iter().map(|(name, _)| *name).collect();
         if let Some((_, fact)) = facts.iter().find(|(name, _)| *name == rest) {
-            return Some(*fact);
+            return open(*fact);
         }
         let what = if rest.is_empty() {
             format!("`{head}` is a whole artifact")
@@ -330,7 +379,7 @@ impl<'a> Asked<'a> {
         }
         let of_text = matches!(op, Op::Contains | Op::Matches);
         if of_text {
-            if matches!(fact, Fact::Count | Fact::Size | Fact::Duration | Fact::Flag) {
+            if matches!(fact, Fact::Count | Fact::Size | Fact::Duration | Fact::Number | Fact::Flag) {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::P0301,
@@ -361,7 +410,7 @@ impl<'a> Asked<'a> {
             _ => literal(value).filter(|text| Decimal::parse(text).is_some()).map(str::to_owned),
         };
         match fact {
-            Fact::Texts => {
+            Fact::Texts | Fact::List | Fact::Whole => {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::P0301,
@@ -385,19 +434,19 @@ impl<'a> Asked<'a> {
             },
             Fact::Text => match literal(value) {
                 Some(text) if !orders => Some(text.to_owned()),
-                Some(_) => {
+                _ if orders => {
                     diagnostics.push(wrong(
                         "texts are not put in order here".to_owned(),
                         "compare by `eq`, `ne`, `contains` or `matches`",
                     ));
                     None
                 }
-                None => {
+                _ => {
                     diagnostics.push(wrong(format!("`{}` is a text", path.value), "put it in quotes"));
                     None
                 }
             },
-            Fact::Count | Fact::Size | Fact::Duration => {
+            Fact::Count | Fact::Size | Fact::Duration | Fact::Number => {
                 let unit = match fact {
                     Fact::Size => literal(value).and_then(parse_size_bytes),
                     Fact::Duration => literal(value).and_then(parse_duration_ms),
@@ -410,6 +459,7 @@ impl<'a> Asked<'a> {
                         match fact {
                             Fact::Size => "write a size: `\"512KiB\"`",
                             Fact::Duration => "write a duration: `\"20m\"`",
+                            Fact::Number => "write a number; one with a point in quotes: `\"0.9\"`",
                             _ => "write a number",
                         },
                     ));
@@ -434,6 +484,34 @@ impl<'a> Asked<'a> {
 
 fn no_fact(path: &Name, message: String, help: &str) -> Diagnostic {
     Diagnostic::new(Code::P0401, path.span, message).with_help(help)
+}
+
+/// What is wrong with what a gate asks of a parameter, once it is given something that fits a schema: of the parameter
+/// as it is declared that was not known. Each with its place in the gate.
+pub(super) fn asked_of(program: &Program, id: DeclId, param: &Param, given: &Ty) -> Vec<Diagnostic> {
+    fn triples<'c>(condition: &'c Cond, all: &mut Vec<(&'c Name, Op, &'c Expr)>) {
+        match condition {
+            Cond::Triple(path, op, value) => all.push((path, *op, value)),
+            Cond::All(inner) | Cond::Any(inner) | Cond::Not(inner) => inner.iter().for_each(|one| triples(one, all)),
+        }
+    }
+    let gate = program.gate(id);
+    let constants = Scope::of_file(program, id.file);
+    let scope = constants.with_params(&gate.params, gate.params_known);
+    let mut all = Vec::new();
+    gate.require.iter().for_each(|require| triples(&require.condition, &mut all));
+    all.retain(|(path, ..)| path.value.split('.').next() == Some(param.name.value.as_str()));
+    let found = |ty: &Ty| {
+        let param = Param { ty: ty.clone(), ..param.clone() };
+        let asked = Asked { gate, by_name: BTreeMap::from([(param.name.value.as_str(), &param)]), scope: &scope };
+        let mut found = Diagnostics::default();
+        for (path, op, value) in &all {
+            asked.triple(path, *op, value, &mut found);
+        }
+        found.sorted().into_iter().cloned().collect::<Vec<_>>()
+    };
+    // What is wrong anyhow is told where the gate is declared.
+    if found(&param.ty).is_empty() { found(given) } else { Vec::new() }
 }
 
 /// Reports pairs of tests that cannot both hold, and single ones that cannot hold of a count.

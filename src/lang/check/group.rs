@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::Digest;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, Name, NodeDecl, Op, Param, ServiceDecl};
+use crate::lang::check::gate::asked_of;
 use crate::lang::check::scope::{no_port, some};
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
@@ -57,7 +59,12 @@ struct Nodes<'a> {
     aliases: BTreeSet<&'a str>,
     /// The outputs of recipes and nodes asked for so far, with their types.
     outputs: BTreeMap<(Option<DeclId>, &'a str), BTreeMap<&'a str, &'a Ty>>,
+    /// What is wrong with what gates ask of documents of a schema, by gate, parameter and schema.
+    promises: BTreeMap<(DeclId, Span, Digest), Vec<Diagnostic>>,
 }
+
+/// Pairs of a gate and a schema that are looked at in a group.
+const PROMISES: usize = 1_000;
 
 pub(super) fn check_group(
     program: &Program,
@@ -97,6 +104,7 @@ pub(super) fn check_group(
         by_name: group.nodes.iter().map(|node| (node.name.value.as_str(), node)).collect(),
         aliases: group.uses.iter().map(|decl| decl.alias.value.as_str()).collect(),
         outputs: BTreeMap::new(),
+        promises: BTreeMap::new(),
     };
     let names = group.nodes.iter().map(|n| &n.name).chain(group.uses.iter().map(|u| &u.alias));
     unique(names.chain(services.iter().map(|service| &service.name)), "node", diagnostics);
@@ -194,6 +202,7 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
             let callee = Callee { what: "gate", name: &decl.name, params: &decl.params, known: decl.params_known };
             check_arguments(&callee, &guard.with, &guard.gate, &scope, diagnostics);
             nodes.check_refs(&guard.with, &decl.params, diagnostics);
+            nodes.check_promises(&guard.with, id, diagnostics);
         }
     }
     if let Some(ask) = &node.work.ask {
@@ -473,6 +482,36 @@ impl<'a> Nodes<'a> {
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Checks what a gate asks of any JSON document against the schema of the one that it is given.
+    fn check_promises(&mut self, with: &[(Name, Expr)], gate: DeclId, diagnostics: &mut Diagnostics) {
+        let any = Ty::Artifact(ArtifactKind::Json);
+        for param in self.program.gate(gate).params.iter().filter(|param| param.ty == any) {
+            let given = with.iter().find(|(name, _)| name.value == param.name.value);
+            let Some((_, Expr::Ref(text))) = given else { continue };
+            let Some((node, output)) = text.as_literal().and_then(|literal| literal.split_once('.')) else { continue };
+            let head = if self.by_name.contains_key(node) { node } else { node.split('/').next().unwrap_or(node) };
+            let Some(node) = self.by_name.get(head).copied() else { continue };
+            let Some(ty) = self.outputs_of(node).and_then(|outputs| outputs.get(output)).copied() else { continue };
+            let Some(schema) = ty.schema() else { continue };
+            let key = (gate, param.name.span, schema.digest);
+            if !self.promises.contains_key(&key) {
+                // A gate may be long, and be applied to many documents of many schemas.
+                if self.promises.len() >= PROMISES {
+                    return;
+                }
+                self.promises.insert(key, asked_of(self.program, gate, param, ty));
+            }
+            for found in self.promises.get(&key).into_iter().flatten() {
+                let mut found = found.clone();
+                found.fixes.clear();
+                let asked = std::mem::replace(&mut found.primary.span, text.span);
+                found.primary.text = format!("this is of type `{ty}`");
+                found.secondary.retain(|label| label.span != param.name.span);
+                diagnostics.push(found.with_secondary(asked, "asked for here"));
             }
         }
     }

@@ -51,21 +51,7 @@ impl<'a> Expander<'a, '_> {
                         let outputs =
                             ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
                         self.instances[instance].ir.outputs = outputs.collect();
-                        let after = BTreeMap::new();
-                        self.actions.push(PendingAction {
-                            ir,
-                            work: &node.work,
-                            env,
-                            placed,
-                            instance,
-                            steps: None,
-                            after,
-                            handed: Vec::new(),
-                            request: None,
-                            derived: false,
-                            decides: false,
-                            subjects: None,
-                        });
+                        self.actions.push(PendingAction::new(ir, &node.work, env, placed, instance));
                         if let Some(ask) = &node.work.ask {
                             self.asks.push(PendingAsk { action: first, file, work: &node.work, ask, verdict: false });
                         }
@@ -134,24 +120,11 @@ impl<'a> Expander<'a, '_> {
         let steps = Arc::new(steps);
         for (work, ir) in made {
             let steps = Some(Arc::clone(&steps));
-            let after = BTreeMap::new();
             if let Some(ask) = &work.ask {
                 self.asks.push(PendingAsk { action: self.actions.len(), file, work, ask, verdict: false });
             }
-            self.actions.push(PendingAction {
-                ir,
-                work,
-                env: Arc::clone(env),
-                placed,
-                instance,
-                steps,
-                after,
-                handed: Vec::new(),
-                request: None,
-                derived: false,
-                decides: false,
-                subjects: None,
-            });
+            let pending = PendingAction::new(ir, work, Arc::clone(env), placed, instance);
+            self.actions.push(PendingAction { steps, ..pending });
         }
         self.instances[instance].ir.outputs = outputs;
         self.closing_gates(recipe, file, env, placed, instance, graph);

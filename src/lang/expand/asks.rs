@@ -17,7 +17,7 @@ use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::actions::path;
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::gate::VERDICT;
-use crate::lang::ir::{ActionIr, ArgIr, AskIr, BodyIr, HttpIr, OutputIr, RenderIr};
+use crate::lang::ir::{ArgIr, AskIr, BodyIr, HttpIr, OutputIr, RenderIr};
 use crate::lang::program::{DeclId, DeclKind, FileId};
 use crate::lang::route::{self, Asking, Route, Server};
 use crate::lang::text::Text;
@@ -461,53 +461,20 @@ impl<'a> Expander<'a, '_> {
             told.values().any(used)
         };
         let handed = handed.into_iter().filter(reads).collect();
-        let ir = ActionIr {
-            addr: format!("{}/request", asking.addr),
-            body: BodyIr::Request { prompt, vars: told, facts },
-            class: "pure".to_owned(),
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            inputs: Vec::new(),
-            outputs: vec![OutputIr {
-                name: "request".to_owned(),
-                path: request,
-                dir: false,
-                ty: Ty::Artifact(ArtifactKind::Json),
-                digest: None,
-                span: pending.ask.at,
-            }],
-            tools: Vec::new(),
-            cwd: None,
-            timeout_ms: None,
-            limits: BTreeMap::new(),
-            retry: None,
-            holds: Vec::new(),
-            take: None,
-            idempotent: false,
-            services: Vec::new(),
-            after: Vec::new(),
-            route: None,
-            ask: None,
-            own: false,
-            gate: None,
-            automation: None,
-            span: pending.work.span,
-        };
-        self.actions.push(PendingAction {
-            ir,
-            work: pending.work,
-            env,
-            placed,
-            instance,
-            steps,
-            after: BTreeMap::new(),
-            handed,
-            request: None,
-            derived: true,
-            decides,
-            subjects: None,
+        let body = BodyIr::Request { prompt, vars: told, facts };
+        let mut ir = super::gates::bare(format!("{}/request", asking.addr), body, pending.work.span);
+        ir.outputs.push(OutputIr {
+            name: "request".to_owned(),
+            path: request,
+            dir: false,
+            ty: Ty::Artifact(ArtifactKind::Json),
+            digest: None,
+            span: pending.ask.at,
         });
+        let request = PendingAction::new(ir, pending.work, env, placed, instance);
+        self.actions.push(PendingAction { steps, handed, derived: true, decides, ..request });
         self.instances[instance].ir.actions.push(index);
+        self.works(pending.action, agent);
         Some(())
     }
 

@@ -162,20 +162,8 @@ impl<'a> Expander<'a, '_> {
         let ir = self.action(site, &gate.work, None, graph)?;
         let action = self.actions.len();
         self.asks.push(PendingAsk { action, file, work: &gate.work, ask, verdict: true });
-        self.actions.push(PendingAction {
-            ir,
-            work: &gate.work,
-            env: Arc::clone(env),
-            placed,
-            instance,
-            steps: None,
-            after: BTreeMap::new(),
-            handed: Vec::new(),
-            request: None,
-            derived: false,
-            decides: before,
-            subjects: None,
-        });
+        let pending = PendingAction::new(ir, &gate.work, Arc::clone(env), placed, instance);
+        self.actions.push(PendingAction { decides: before, ..pending });
         Some(action)
     }
 
@@ -239,21 +227,8 @@ impl<'a> Expander<'a, '_> {
         let index = self.actions.len();
         let pending = &mut self.instances[instance];
         if before { &mut pending.gates } else { &mut pending.closing }.push((index, span));
-        let after = BTreeMap::new();
-        self.actions.push(PendingAction {
-            ir,
-            work,
-            env,
-            placed,
-            instance,
-            steps: None,
-            after,
-            handed: Vec::new(),
-            request: None,
-            derived: false,
-            decides: before,
-            subjects: Some(subjects),
-        });
+        let pending = PendingAction::new(ir, work, env, placed, instance);
+        self.actions.push(PendingAction { decides: before, subjects: Some(subjects), ..pending });
     }
 
     fn approval_gate(&mut self, at: &str, gate: &GateDecl, file: FileId) -> Option<(ActionIr, Vec<PendingSubject>)> {

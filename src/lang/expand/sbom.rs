@@ -97,20 +97,8 @@ impl Expander<'_, '_> {
         });
         let (action, instance) = (self.actions.len(), self.instances.len());
         let node = &*decl.inventory;
-        self.actions.push(PendingAction {
-            ir,
-            work: &node.work,
-            env: std::sync::Arc::clone(&env),
-            placed: 0,
-            instance,
-            steps: None,
-            after: BTreeMap::new(),
-            handed: Vec::new(),
-            request: None,
-            derived: true,
-            decides: false,
-            subjects: None,
-        });
+        let pending = PendingAction::new(ir, &node.work, std::sync::Arc::clone(&env), 0, instance);
+        self.actions.push(PendingAction { derived: true, ..pending });
         let mut after = BTreeMap::new();
         self.wait_for_closing(action, &mut after);
         self.actions[action].ir.after = after.keys().copied().collect();

@@ -324,6 +324,7 @@ impl Expander<'_, '_> {
             return None;
         }
         self.check_redundant();
+        self.check_scopes(graph);
         let mut order: Vec<usize> = (0..self.actions.len()).collect();
         order.sort_by(|a, b| self.actions[*a].ir.addr.cmp(&self.actions[*b].ir.addr));
         let mut rank = vec![0; order.len()];

@@ -14,8 +14,7 @@ use crate::lang::ast::{GrantDecl, ImportDecl, Name, WorkspaceDecl};
 use crate::lang::decode::decode;
 use crate::lang::load::{At, Loader, mismatch};
 use crate::lang::package::{
-    Ask, Folder, LOCK_FILE, Lock, Locked, Minimum, Power, Source, VENDOR, Version, no_package, no_version,
-    not_a_version, source_of,
+    Ask, Folder, LOCK_FILE, Lock, Locked, Minimum, Power, Source, VENDOR, Version, need_of, no_package,
 };
 use crate::lang::program::{DeclKind, FileId, PackageId, ProgramPackage};
 use crate::lang::{WorldError, parse};
@@ -45,24 +44,13 @@ impl Loader<'_> {
         let settings = self.settings();
         let from = self.program.files[file.0].package.map(|id| self.program.packages[id.0].source.clone());
         let has = |path: &RelPath| self.world.read(path).is_ok();
-        let source = match source_of(import, &settings, from.as_ref(), &has) {
-            Ok(source) => source,
+        let (source, minimum) = match need_of(import, &settings, from.as_ref(), &has) {
+            Ok(need) => need,
             Err(diagnostic) => {
                 self.diagnostics.push(*diagnostic);
                 return None;
             }
         };
-        let minimum = match import.version.as_ref().map(|version| (Minimum::parse(&version.value), version)) {
-            Some((None, version)) => {
-                self.diagnostics.push(not_a_version(version.span, &version.value));
-                return None;
-            }
-            found => found.and_then(|(minimum, _)| minimum),
-        };
-        if source.is_remote() && minimum.is_none() && import.rev.is_none() {
-            self.diagnostics.push(no_version(import));
-            return None;
-        }
         let id = match self.packages.known.get(&source) {
             Some(known) => *known,
             None => {

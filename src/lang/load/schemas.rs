@@ -43,11 +43,16 @@ impl Loader<'_> {
         let (package, path) = &at;
         let (code, message, help) = match self.bytes(*package, path) {
             Ok(bytes) => match read(&bytes) {
-                Ok(text) => {
+                Ok((text, document)) => {
                     let shown = self.shown(*package, path.as_str());
                     let source = self.program.sources.add(shown.clone(), text);
                     let text: Arc<str> = Arc::from(&*self.program.sources.file(source).text);
-                    let schema = SchemaTy { path: shown, digest: Digest::of_blob(text.as_bytes()), text };
+                    let schema = SchemaTy {
+                        path: shown,
+                        digest: Digest::of_blob(text.as_bytes()),
+                        text,
+                        document: Arc::new(document),
+                    };
                     return known.entry(at).or_insert(Some(Arc::new(schema))).clone();
                 }
                 Err(why) => (
@@ -76,11 +81,10 @@ impl Loader<'_> {
     }
 }
 
-/// A schema as text. The error says why it is none.
-fn read(bytes: &[u8]) -> Result<String, String> {
+/// A schema as text, and read. The error says why it is none.
+fn read(bytes: &[u8]) -> Result<(String, serde_json::Value), String> {
     let text = String::from_utf8(bytes.to_vec()).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    JsonSchema::parse(bytes)?;
-    Ok(text)
+    Ok((text, JsonSchema::parse(bytes)?.into_document()))
 }
 
 /// The types of all artifacts that a file declares.

@@ -167,25 +167,15 @@ impl Work<'_> {
 
     /// What an import needs. `from`: the package it stands in.
     fn need(&mut self, import: &ImportDecl, from: Option<&Source>) -> Option<Need> {
-        let source = match source_of(import, &self.settings, from, &|path| self.resolver.world.read(path).is_ok()) {
-            Ok(source) => source,
+        let has = |path: &RelPath| self.resolver.world.read(path).is_ok();
+        let (source, minimum) = match need_of(import, &self.settings, from, &has) {
+            Ok(need) => need,
             Err(diagnostic) => {
                 self.diagnostics.push(*diagnostic);
                 return None;
             }
         };
-        let minimum = match import.version.as_ref().map(|version| (Minimum::parse(&version.value), version)) {
-            Some((None, version)) => {
-                self.diagnostics.push(not_a_version(version.span, &version.value));
-                return None;
-            }
-            found => found.and_then(|(minimum, _)| minimum),
-        };
         let rev = import.rev.as_ref().map(|rev| rev.value.clone());
-        if source.is_remote() && minimum.is_none() && rev.is_none() {
-            self.diagnostics.push(no_version(import));
-            return None;
-        }
         Some(Need { source, minimum, rev, at: import.path.span })
     }
 
@@ -430,8 +420,26 @@ impl Work<'_> {
     }
 }
 
+/// The package an import means, and the least version it asks for; one from elsewhere says a version or a revision.
+pub(crate) fn need_of(
+    import: &ImportDecl,
+    settings: &WorkspaceDecl,
+    from: Option<&Source>,
+    has: &dyn Fn(&RelPath) -> bool,
+) -> Result<(Source, Option<Minimum>), Box<Diagnostic>> {
+    let source = source_of(import, settings, from, has)?;
+    let minimum = match import.version.as_ref().map(|version| (Minimum::parse(&version.value), version)) {
+        Some((None, version)) => return Err(Box::new(not_a_version(version.span, &version.value))),
+        found => found.and_then(|(minimum, _)| minimum),
+    };
+    if source.is_remote() && minimum.is_none() && import.rev.is_none() {
+        return Err(Box::new(no_version(import)));
+    }
+    Ok((source, minimum))
+}
+
 /// The package an import means. `from`: the package it stands in. `has`: whether the workspace has a file.
-pub(crate) fn source_of(
+fn source_of(
     import: &ImportDecl,
     settings: &WorkspaceDecl,
     from: Option<&Source>,
@@ -506,13 +514,13 @@ pub(crate) fn source_of(
 }
 
 /// The diagnostic for what is no version.
-pub(crate) fn not_a_version(span: Span, text: &str) -> Diagnostic {
+fn not_a_version(span: Span, text: &str) -> Diagnostic {
     Diagnostic::new(Code::P0301, span, format!("`{text}` is not a version"))
         .with_help("write the least that will do, as `1.3`: at least that, and of the same major version")
 }
 
 /// The diagnostic for a package of a repository that is imported at no version.
-pub(crate) fn no_version(import: &ImportDecl) -> Diagnostic {
+fn no_version(import: &ImportDecl) -> Diagnostic {
     let written = &import.path.value;
     Diagnostic::new(Code::P0104, import.path.span, format!("the import of `{written}` needs `version`"))
         .with_help("write the least version that will do, as `version=\"1.3\"`; or `rev=` with a commit")
