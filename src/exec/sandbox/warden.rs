@@ -46,8 +46,8 @@ use crate::exec::sandbox::wire::{Parcel, Reader, pair, receive, send};
 
 /// Bytes of a place in the file: a process id, 0 for none. The first says whether a run is under way.
 const PLACE: usize = 4;
-/// The longest file that is read: more attempts than can be at once.
-const FILE_BYTES: u64 = 1 << 20;
+/// Places that there are: more than attempts can be at once.
+const PLACES: usize = 1 << 16;
 /// Between two looks at the runner while it lives.
 const ROUND: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Between two looks when it is gone.
@@ -55,7 +55,7 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// Looks that must find nothing one after the other: who was just being started shows himself a moment later.
 const QUIET: u32 = 5;
 /// How long what will not die is tried.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The warden of this process, once it has been asked for; `None` if there can be none.
 static WARDEN: OnceLock<Option<Warden>> = OnceLock::new();
@@ -113,7 +113,7 @@ pub(in crate::exec) fn note(pid: Pid) -> Option<Noted> {
     let Some(Some(warden)) = WARDEN.get() else { return None };
     let place = {
         let mut state = warden.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = (1..).find(|place| !state.taken.contains(place))?;
+        let free = (1..PLACES).find(|place| !state.taken.contains(place))?;
         state.taken.insert(free);
         free
     };
@@ -197,7 +197,7 @@ pub(super) fn watch(control: &OwnedFd) -> std::result::Result<(), Broken> {
     let places = places_of(&file);
     if is_busy(&places) {
         hunt.first = places.into_iter().skip(1).filter(|pid| *pid > 0).collect();
-        hunt.groups = hunt.first.clone();
+        hunt.groups.clone_from(&hunt.first);
         hunt.end_all();
         end_all_of(runner);
     }
@@ -212,7 +212,7 @@ fn is_busy(places: &[i32]) -> bool {
 
 /// The file, place by place.
 fn places_of(file: &File) -> Vec<i32> {
-    let length = file.metadata().map_or(0, |metadata| metadata.len().min(FILE_BYTES));
+    let length = file.metadata().map_or(0, |metadata| metadata.len().min((PLACES * PLACE) as u64));
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     if file.read_exact_at(&mut bytes, 0).is_err() {
         return Vec::new();

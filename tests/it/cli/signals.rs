@@ -154,7 +154,6 @@ fn a_killed_run_loses_nothing_but_time() {
 
 /// In a container of its own the program is process 1, and so is the next: a number says nothing of who is alive.
 #[test]
-#[expect(clippy::print_stderr, reason = "a skip must be seen")]
 fn a_container_that_is_killed_is_taken_up_by_the_next() {
     let Some(unshare) = tool("unshare") else { return };
     let kinds = ["--user", "--map-root-user", "--pid", "--mount-proc", "--fork", "--kill-child"];

@@ -100,7 +100,7 @@ fn spend(
         is_alive: Arc::new(move |run| alive.iter().any(|one| one == run)),
     };
     let mut request = world.request(plan);
-    request.run = run.to_owned();
+    run.clone_into(&mut request.run);
     request.purse = Some(purse);
     execute(request, Ports { clock: wall.clone(), ..world.ports() })
 }
@@ -244,7 +244,7 @@ fn what_cannot_be_written_down_is_not_begun() {
     let plan = priced("$1.00 per day, then stop", &[("g/a", 1)], &format!("echo began > {}", mark.display()));
     let spending = Arc::new(Spending::open(&file).unwrap());
     // Whatever is in the file now is no table.
-    std::fs::write(&file, [7; 64 * 1024]).unwrap();
+    std::fs::write(&file, vec![7; 64 * 1024]).unwrap();
     let mut request = world.request(plan);
     request.purse = Some(Purse { spending, is_alive: Arc::new(|_| false) });
     let error = execute(request, Ports { clock: wall, ..world.ports() }).unwrap_err();
