@@ -15,6 +15,7 @@ mod path;
 mod period;
 mod schema;
 mod slug;
+mod template;
 mod tree;
 mod units;
 mod version;
@@ -36,6 +37,7 @@ pub use path::{PathError, RelPath};
 pub use period::Period;
 pub use schema::{JsonSchema, SchemaFault, SchemaFaults};
 pub use slug::slug;
+pub use template::too_deep_template;
 pub use tree::{Entry, Tree, TreeError};
 pub use units::{
     format_bytes, format_duration, format_micro_usd, parse_duration_ms, parse_micro_usd, parse_size_bytes,

@@ -13,9 +13,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::base::{Digest, Entry, Timestamp};
 use crate::event::{Cause, Check, Difference, Event, Place, Verdict};
+use crate::exec::attempts::Attempts;
 use crate::exec::engine::{Engine, Prepared, Surroundings};
 use crate::exec::error::{Error, Lost, Trouble};
-use crate::exec::stage::{Attempts, remove};
+use crate::exec::stage::remove;
 use crate::plan::{Action, ActionId, ActionKind, Class, Isolation};
 use crate::store::{Cas, ClaimOutput, Found as Content};
 

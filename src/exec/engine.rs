@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
 use crate::event::{Event, Reason, Spent};
+use crate::exec::attempts::{Attempt, Attempts};
 use crate::exec::bounds::Bounds;
 use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
@@ -18,7 +19,7 @@ use crate::exec::fitting::Fitting;
 use crate::exec::inputs::{self, Produced};
 use crate::exec::judge::{judge, with_help, with_tail};
 use crate::exec::known::Known;
-use crate::exec::levels::Levels;
+use crate::exec::levels::{Levels, level_of};
 use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{Most, check_declared, collect};
 use crate::exec::ports::{End, Job, Network, Ports};
@@ -26,7 +27,7 @@ use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
-use crate::exec::stage::{Attempt, Attempts, Order, make_parents, stage};
+use crate::exec::stage::{Order, consumed, make_parents, stage_attempt};
 use crate::exec::tools::{Tools, Toolset, environment, search_path};
 use crate::exec::undeclared::Seen;
 use crate::exec::workspace::Workspace;
@@ -52,6 +53,8 @@ pub(super) struct Engine<'a> {
     services: Services,
     /// When the time of the run is up.
     pub(super) deadline: Option<Duration>,
+    /// Outputs that actions of the plan take in.
+    consumed: BTreeSet<(ActionId, &'a str)>,
     /// The schemas of outputs.
     fitting: Fitting,
     /// Services as they are keyed: found once, so that what runs is what was looked up.
@@ -78,6 +81,7 @@ pub(super) struct Prepared {
     pub(super) key: ActionKey,
     manifest: Manifest,
     written: OnceLock<String>,
+    few: OnceLock<Option<Vec<u8>>>,
     inputs: Arc<Tree>,
     tools: Option<Arc<Toolset>>,
     /// Why it runs.
@@ -88,6 +92,11 @@ impl Prepared {
     /// The manifest as written.
     pub(super) fn manifest(&self) -> &str {
         self.written.get_or_init(|| self.manifest.to_json())
+    }
+
+    /// The levels of the inputs below the topmost, written, if they are few.
+    fn few(&self, levels: &Levels) -> Option<&[u8]> {
+        self.few.get_or_init(|| levels.few_below(&self.inputs)).as_deref()
     }
 }
 
@@ -169,6 +178,7 @@ impl<'a> Engine<'a> {
             empty_log: OnceLock::new(),
             services,
             deadline: request.bound().map(|bound| before.begun.unwrap_or_else(|| ports.clock.elapsed()) + bound),
+            consumed: plan.iter().flat_map(|(_, action)| consumed(action)).collect(),
             fitting: Fitting::default(),
             serving: Mutex::default(),
         }
@@ -273,6 +283,7 @@ impl<'a> Engine<'a> {
             key,
             manifest,
             written: OnceLock::new(),
+            few: OnceLock::new(),
             inputs: Arc::new(resolved.inputs),
             tools,
             reason: Reason::NeverSeen,
@@ -393,7 +404,8 @@ impl<'a> Engine<'a> {
     fn why(&self, action: &Action, prepared: &Prepared) -> Reason {
         let history = &self.ports.history;
         let baseline = history.latest(&action.addr).or_else(|| history.by_def(action.def));
-        let level = |digest: Digest| self.levels.get(digest).ok().map(|tree| (*tree).clone());
+        let recorded = |digest| level_of(&baseline.as_ref()?.levels, digest);
+        let level = |digest| recorded(digest).or_else(|| self.levels.get(digest).ok().map(|tree| (*tree).clone()));
         let producer = |path: &str| {
             let id = inputs::producer_of(action, self.plan, path, self.workspace, &self.levels)?;
             Some(self.plan.action(id).addr.clone())
@@ -407,6 +419,11 @@ impl<'a> Engine<'a> {
             }
             reason => reason,
         }
+    }
+
+    /// The levels of an action's inputs that are not kept in the store.
+    pub(super) fn few_levels<'p>(&self, prepared: &'p Prepared) -> &'p [u8] {
+        prepared.few(&self.levels).unwrap_or_default()
     }
 
     /// Makes one attempt. A success is recorded.
@@ -515,8 +532,10 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         // What explains the next change of the inputs is kept with the result. The manifest holds
-        // the top level itself while it is small.
-        self.levels.keep_below(&prepared.inputs)?;
+        // the top level itself while it is small, and the history those below.
+        if prepared.few(&self.levels).is_none() {
+            self.levels.keep_below(&prepared.inputs)?;
+        }
         if prepared.manifest.fields.iter().any(|field| matches!(field.value, Value::Tree { top: None, .. })) {
             self.levels.keep(&prepared.inputs)?;
         }
@@ -585,15 +604,14 @@ impl<'a> Engine<'a> {
             effect: None,
             spent: None,
         };
-        let mut attempt = match surroundings.attempts.take() {
+        let mut attempt = match surroundings.attempts.take_as_left() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
         };
         let order = surroundings.conditions.map_or(Order::Sorted, |conditions| conditions.order);
-        let staged = match self.stage(action, prepared, &attempt, order) {
-            Ok(bytes) => bytes,
-            Err(trouble) => return failed(trouble),
-        };
+        if let Err(trouble) = self.stage(action, prepared, &mut attempt, order) {
+            return failed(trouble);
+        }
         let Some(tools) = &prepared.tools else {
             return failed(Error::Plan(format!("`{}` starts a process without a tool", action.addr)).into());
         };
@@ -720,8 +738,12 @@ impl<'a> Engine<'a> {
             Trouble::Fail(_) => self.services.blame(self.plan, action, tell).unwrap_or(trouble),
             other => other,
         });
-        if let Ok((_, sizes)) = &result {
-            attempt.weigh(duration, sizes.iter().fold(staged, |sum, size| sum.saturating_add(*size)));
+        if let Ok((outputs, _)) = &result {
+            if surroundings.conditions.is_none() && self.request.leavings.is_some() {
+                let is_final = |name: &str| !self.consumed.contains(&(id, name));
+                attempt.keep_outputs(&action.spec.outputs, outputs, &is_final);
+            }
+            attempt.succeed();
         }
         Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
     }
@@ -739,10 +761,10 @@ impl<'a> Engine<'a> {
         &self,
         action: &Action,
         prepared: &Prepared,
-        attempt: &Attempt<'_>,
+        attempt: &mut Attempt<'_>,
         order: Order,
-    ) -> Result<u64, Trouble> {
-        let staged = stage(&*self.ports.cas, &self.levels, &prepared.inputs, &attempt.work, order).map_err(
+    ) -> Result<(), Trouble> {
+        stage_attempt(&*self.ports.cas, &self.levels, &prepared.inputs, attempt, order).map_err(
             |failed| match failed.trouble {
                 Trouble::Lost(lost) => {
                     let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
@@ -751,12 +773,14 @@ impl<'a> Engine<'a> {
                 other => other,
             },
         )?;
+        let folders = action.spec.outputs.iter().filter_map(|output| output.path.parent());
+        attempt.tidy(folders.chain(action.spec.cwd.clone()))?;
         make_parents(&action.spec.outputs, &attempt.work)?;
         if let Some(cwd) = &action.spec.cwd {
             let dir: PathBuf = cwd.under(&attempt.work);
             std::fs::create_dir_all(&dir)
                 .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
         }
-        Ok(staged)
+        Ok(())
     }
 }

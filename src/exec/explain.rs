@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::exec::attempts::Attempts;
 use crate::exec::engine::{Engine, Prepared};
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::judge::add_help;
 use crate::exec::ports::{Job, View};
-use crate::exec::stage::{Attempts, Order};
+use crate::exec::stage::Order;
 use crate::exec::tools::{Toolset, environment, search_path};
 use crate::exec::undeclared::{Seen, help_by};
 use crate::plan::{Action, Class};
@@ -45,8 +46,8 @@ impl Engine<'_> {
 
     fn watched(&self, failed: &Failed<'_>) -> Option<Vec<String>> {
         let Failed { action, prepared, job, tools, .. } = failed;
-        let attempt = failed.attempts.take().ok()?;
-        self.stage(action, prepared, &attempt, Order::Sorted).ok()?;
+        let mut attempt = failed.attempts.take_as_left().ok()?;
+        self.stage(action, prepared, &mut attempt, Order::Sorted).ok()?;
         // It is watched outside of namespaces, so its folders are where they are.
         let (home, tmp) = (attempt.root.join("home"), attempt.root.join("tmp"));
         let view = View { home, tmp, path: tools.bin.clone() };

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::base::{ActionKey, Digest, Entry};
 use crate::event::Reason;
+use crate::exec::attempts::Attempts;
 use crate::exec::engine::{Engine, Resolution};
 use crate::exec::error::{Error, Trouble};
 use crate::exec::hygiene::Hygiene;
@@ -22,7 +23,6 @@ use crate::exec::ports::{Ports, Standing};
 use crate::exec::run::Request;
 use crate::exec::sched::producers;
 use crate::exec::services::Services;
-use crate::exec::stage::Attempts;
 use crate::exec::stage::remove;
 use crate::exec::workspace::Workspace;
 use crate::plan::{Action, ActionId, ActionKind, Class, Consent, Plan, topological};

@@ -4,10 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::{Digest, Entry, RelPath, Tree};
+use crate::base::{Digest, Domain, Entry, RelPath, Tree};
 use crate::exec::error::{Lost, Trouble};
 use crate::exec::glob::{Kind, Listing, Names, Pattern};
 use crate::store::{Cas, Found};
+
+/// Bytes that the levels below a tree may have, all together, to be kept with what explains an action. What is
+/// bigger is likely to be shared by many, and kept in the store.
+const FEW: usize = 1024;
 
 /// What to compute once for a tree: the tree of what a pattern selects of it.
 type Selections = BTreeMap<(Digest, String), Digest>;
@@ -109,6 +113,24 @@ impl Levels {
         Ok(())
     }
 
+    /// All levels below one, written one after another, if they are few and small: each with its length (u32,
+    /// little-endian) before it. `None` if they are not, or not all at hand.
+    pub(super) fn few_below(&self, root: &Tree) -> Option<Vec<u8>> {
+        let mut written = Vec::new();
+        self.write_below(root, &mut written).then_some(written)
+    }
+
+    fn write_below(&self, root: &Tree, written: &mut Vec<u8>) -> bool {
+        root.entries.values().all(|entry| {
+            let Entry::Dir { digest } = entry else { return true };
+            let Ok(below) = self.get(*digest) else { return false };
+            let bytes = below.encode();
+            written.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            written.extend_from_slice(&bytes);
+            written.len() <= FEW && self.write_below(&below, written)
+        })
+    }
+
     /// Checks that the store has all blobs of an output: by a look for files, by a walk for
     /// folders. Returns the size in bytes of what is in it.
     pub(super) fn check(&self, entry: &Entry) -> Result<u64, Trouble> {
@@ -185,6 +207,19 @@ impl Levels {
     }
 }
 
+/// The level of this digest among those that were written by `few_below`.
+pub(super) fn level_of(written: &[u8], digest: Digest) -> Option<Tree> {
+    let mut rest = written;
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let (bytes, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        if Digest::derive(Domain::Tree, bytes) == digest {
+            return Tree::decode(bytes).ok();
+        }
+        rest = after;
+    }
+    None
+}
+
 struct TreeListing<'a> {
     levels: &'a Levels,
     root: Arc<Tree>,
@@ -215,5 +250,32 @@ impl Listing for TreeListing<'_> {
 
     fn kind(&self, path: &str) -> Result<Option<Kind>, Trouble> {
         Ok(self.levels.entry_at(&self.root, path)?.as_ref().map(kind_of))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn few_levels_are_found_again_by_their_digests() {
+        let dir = tempfile::tempdir().unwrap();
+        let levels = Levels::new(Arc::new(MemoryStore::new(dir.path())));
+        let file = |text: &str| Entry::File { digest: Digest::of_blob(text.as_bytes()), size: 1, exec: false };
+        let paths = |names: &[String]| names.iter().map(|name| (RelPath::new(name).unwrap(), file(name))).collect();
+        let root = levels.add_paths(&paths(&["a/b/c".into(), "a/d".into(), "e".into()])).unwrap();
+        let root = levels.get(root).unwrap();
+        let written = levels.few_below(&root).unwrap();
+        let Some(Entry::Dir { digest }) = root.entries.get("a") else { panic!("it is a folder") };
+        let a = level_of(&written, *digest).unwrap();
+        let Some(Entry::Dir { digest }) = a.entries.get("b") else { panic!("it is a folder") };
+        assert_eq!(level_of(&written, *digest).unwrap().entries.get("c"), Some(&file("a/b/c")));
+        assert_eq!(level_of(&written, root.digest()), None, "the topmost is not among them");
+        assert_eq!(level_of(&written[..written.len() - 1], *digest), None, "what is cut off");
+        let many: Vec<String> = (0..100).map(|number| format!("a/{number}")).collect();
+        let many = levels.get(levels.add_paths(&paths(&many)).unwrap()).unwrap();
+        assert_eq!(levels.few_below(&many), None);
+        assert_eq!(levels.few_below(&Tree::default()), Some(Vec::new()));
     }
 }

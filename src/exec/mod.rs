@@ -1,6 +1,7 @@
 //! Turns actions into results: keys, lookup, scheduling, processes, outputs. Knows the plan and the
 //! ports of the store. Leaves out specs, bundles, and who asks.
 
+mod attempts;
 mod bounds;
 mod budget;
 mod builtin;

@@ -24,6 +24,8 @@ pub struct Baseline {
     pub key: ActionKey,
     /// The manifest of the key, as written.
     pub manifest: String,
+    /// Levels of its inputs below the topmost that are not in the store, as they were recorded.
+    pub levels: Vec<u8>,
     /// Whether the action succeeded.
     pub ok: bool,
     /// The run.
@@ -43,6 +45,8 @@ pub struct HistoryRow {
     pub key: ActionKey,
     /// The manifest of the key, as written.
     pub manifest: String,
+    /// Levels of its inputs below the topmost, where they are too small to be kept in the store.
+    pub levels: Vec<u8>,
     /// Whether it succeeded.
     pub ok: bool,
     /// How it ended.

@@ -25,7 +25,7 @@ use crate::exec::ports::{End, Ended, Job, Network, Stream, Tap};
 use crate::exec::probe::{Lines, Probe};
 use crate::exec::report::ServiceReport;
 use crate::exec::sandbox::named_paths;
-use crate::exec::stage::{Order, remove, stage};
+use crate::exec::stage::{remove, stage};
 use crate::exec::tools::environment;
 use crate::plan::{Action, ActionId, ActionKind, Plan, Service};
 
@@ -354,8 +354,7 @@ impl Services {
         for dir in [&root, &work, &root.join("home"), &root.join("tmp")] {
             std::fs::create_dir(dir).map_err(Error::io("make directory", dir))?;
         }
-        stage(&*engine.ports.cas, engine.levels(), &serving.inputs, &work, Order::Sorted)
-            .map_err(|failed| failed.trouble)?;
+        stage(&*engine.ports.cas, engine.levels(), &serving.inputs, &work).map_err(|failed| failed.trouble)?;
         // All are held until all are found, so that no two are the same.
         let mut held = Vec::new();
         for port in &service.ports {

@@ -1,136 +1,19 @@
-//! Lays an input tree out in an attempt's own directory, as copies; and clears the directory away.
-//! Leaves out what the tree is made of.
+//! Lays an input tree out in an attempt's own folder, as copies. Leaves out what the tree is made of, and the folders
+//! (`attempts`).
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::PoisonError;
 
 use walkdir::WalkDir;
 
 use crate::base::{Digest, Entry, Tree};
+use crate::exec::attempts::Attempt;
 use crate::exec::error::{Error, Lost, Trouble};
 use crate::exec::levels::Levels;
 use crate::exec::process::STARTING;
-use crate::plan::Output;
+use crate::plan::{Action, ActionId, InputSource, Output};
 use crate::store::{Cas, Found};
-
-/// Attempts that may lie about used up before they are cleared away.
-const USED: u64 = 20_000;
-/// An attempt that took longer than this is cleared away at once.
-const QUICK: Duration = Duration::from_millis(50);
-/// An attempt that staged or made more bytes than this is cleared away at once.
-const SMALL: u64 = 64 << 10;
-
-/// Hands out directories for attempts.
-///
-/// What a short attempt leaves is moved aside and deleted when the run ends, and its directories
-/// are used again where they are still empty. Deleting files while creating others is what costs:
-/// ext4 looks through all inodes that were freed in the last seconds to allocate one. (With 300
-/// actions of one input and one output, making and deleting four directories each took 4.3 ms of
-/// system time an action, ten times the start of the process.)
-#[derive(Debug)]
-pub(super) struct Attempts {
-    scratch: PathBuf,
-    idle: Mutex<Vec<PathBuf>>,
-    count: AtomicU64,
-    used: AtomicU64,
-}
-
-/// The directories of one attempt. Cleared away when dropped.
-#[derive(Debug)]
-pub(super) struct Attempt<'a> {
-    attempts: &'a Attempts,
-    /// The directory that holds `work`, `home` and `tmp`.
-    pub(super) root: PathBuf,
-    /// Where inputs are staged and outputs are expected.
-    pub(super) work: PathBuf,
-    /// Whether it is known to have left little.
-    light: bool,
-}
-
-impl Attempts {
-    /// Directories below `scratch`, which is removed by the caller in the end.
-    pub(super) fn new(scratch: &Path) -> Result<Self, Error> {
-        let used = scratch.join("used");
-        std::fs::create_dir(&used).map_err(Error::io("make directory", &used))?;
-        Ok(Self {
-            scratch: scratch.to_path_buf(),
-            idle: Mutex::default(),
-            count: AtomicU64::new(0),
-            used: AtomicU64::new(0),
-        })
-    }
-
-    /// Directories for an attempt, all of them empty.
-    pub(super) fn take(&self) -> Result<Attempt<'_>, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let root = match idle {
-            Some(root) => root,
-            None => {
-                let number = self.count.fetch_add(1, Ordering::Relaxed);
-                let root = self.scratch.join(number.to_string());
-                for dir in [&root, &root.join("work"), &root.join("home"), &root.join("tmp")] {
-                    std::fs::create_dir(dir).map_err(Error::io("make directory", dir))?;
-                }
-                root
-            }
-        };
-        Ok(Attempt { attempts: self, work: root.join("work"), root, light: false })
-    }
-
-    /// Moves what a light attempt left aside. Returns whether its directories can be used again.
-    fn retire(&self, root: &Path) -> bool {
-        let number = self.used.fetch_add(1, Ordering::Relaxed);
-        let aside = self.scratch.join("used").join(number.to_string());
-        if !is_pristine(root) {
-            if std::fs::rename(root, &aside).is_err() {
-                remove(root);
-            }
-            return false;
-        }
-        let work = root.join("work");
-        if std::fs::rename(&work, &aside).is_err() || std::fs::create_dir(&work).is_err() {
-            remove(root);
-            return false;
-        }
-        true
-    }
-}
-
-/// Whether nothing but `work` was touched.
-fn is_pristine(root: &Path) -> bool {
-    let names = |dir: &Path| {
-        let listing = WalkDir::new(dir).min_depth(1).max_depth(1).sort_by_file_name();
-        listing.into_iter().map(|entry| entry.ok().map(|entry| entry.file_name().to_owned())).collect::<Vec<_>>()
-    };
-    let is_empty = |dir: &Path| {
-        let plain = std::fs::symlink_metadata(dir);
-        plain.is_ok_and(|meta| meta.is_dir() && meta.permissions().mode() & 0o7777 == 0o755) && names(dir).is_empty()
-    };
-    names(root).into_iter().eq(["home", "tmp", "work"].map(|name| Some(name.into())))
-        && is_empty(&root.join("home"))
-        && is_empty(&root.join("tmp"))
-}
-
-impl Attempt<'_> {
-    /// Says how long the attempt took and how many bytes it staged and made, so that it can be
-    /// cleared away later if that was little.
-    pub(super) fn weigh(&mut self, duration: Duration, bytes: u64) {
-        self.light = duration <= QUICK && bytes <= SMALL;
-    }
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        if !self.light || self.attempts.used.load(Ordering::Relaxed) >= USED {
-            remove(&self.root);
-        } else if self.attempts.retire(&self.root) {
-            self.attempts.idle.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.root));
-        }
-    }
-}
 
 /// Removes a directory of ours with all that processes left in it. What cannot be removed stays in
 /// the store's scratch space, which the next process clears.
@@ -167,20 +50,37 @@ pub(super) enum Order {
     Mixed,
 }
 
-/// Lays a tree out below `to`, which exists. Returns how many bytes that took.
-pub(super) fn stage(cas: &dyn Cas, levels: &Levels, tree: &Tree, to: &Path, order: Order) -> Result<u64, StageTrouble> {
-    stage_level(cas, levels, tree, to, "", order)
+/// Lays a tree out below `to`, which exists.
+pub(super) fn stage(cas: &dyn Cas, levels: &Levels, tree: &Tree, to: &Path) -> Result<(), StageTrouble> {
+    stage_level((cas, levels), tree, to, "", Order::Sorted, None)
+}
+
+/// Lays a tree out where an attempt works, and uses what is left there.
+pub(super) fn stage_attempt(
+    cas: &dyn Cas,
+    levels: &Levels,
+    tree: &Tree,
+    attempt: &mut Attempt<'_>,
+    order: Order,
+) -> Result<(), StageTrouble> {
+    let to = attempt.work.clone();
+    if order != Order::Sorted {
+        // What is made in which order is then to be seen.
+        attempt
+            .tidy(std::iter::empty())
+            .map_err(|error| StageTrouble { trouble: error.into(), path: String::new() })?;
+    }
+    stage_level((cas, levels), tree, &to, "", order, Some(attempt))
 }
 
 fn stage_level(
-    cas: &dyn Cas,
-    levels: &Levels,
+    (cas, levels): (&dyn Cas, &Levels),
     tree: &Tree,
     to: &Path,
     at: &str,
     order: Order,
-) -> Result<u64, StageTrouble> {
-    let mut bytes = 0_u64;
+    mut attempt: Option<&mut Attempt<'_>>,
+) -> Result<(), StageTrouble> {
     let mut entries: Vec<_> = Vec::new();
     if order != Order::Sorted {
         entries.extend(&tree.entries);
@@ -192,18 +92,38 @@ fn stage_level(
     let sorted = tree.entries.iter().filter(|_| order == Order::Sorted);
     for (name, entry) in sorted.chain(entries) {
         let path = to.join(name);
-        let here = || if at.is_empty() { name.clone() } else { format!("{at}/{name}") };
-        let fail = |trouble: Trouble| StageTrouble { trouble, path: here() };
+        let here = if at.is_empty() { name.clone() } else { format!("{at}/{name}") };
+        let fail = |trouble: Trouble| StageTrouble { trouble, path: here.clone() };
+        let room = |attempt: &mut Option<&mut Attempt<'_>>| {
+            let made = attempt.as_deref_mut().map_or(Ok(()), |attempt| attempt.clear(&here));
+            made.map_err(|error| fail(error.into()))
+        };
         match entry {
             Entry::File { digest, exec, size } => {
-                bytes = bytes.saturating_add(*size);
+                let lost = |corrupt| Err(fail(Trouble::Lost(Lost { digest: *digest, corrupt, producer: None })));
+                // What the store has lost is to be noticed, and healed.
+                if attempt.as_deref_mut().is_some_and(|attempt| cas.contains(*digest) && attempt.has_file(&here, entry))
+                {
+                    continue;
+                }
+                if let Some(attempt) = attempt.as_deref_mut()
+                    && !exec
+                    && attempt.may_reuse(*size)
+                {
+                    match cas.get(*digest).map_err(|error| fail(error.into()))? {
+                        Found::Whole(content) if attempt.reuse(&here, &content) => continue,
+                        Found::Whole(_) => {}
+                        Found::Missing => return lost(false),
+                        Found::Corrupt => return lost(true),
+                    }
+                }
+                room(&mut attempt)?;
                 let copied = if *exec {
                     let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
                     cas.copy_to(*digest, &path, true)
                 } else {
                     cas.copy_to(*digest, &path, false)
                 };
-                let lost = |corrupt| Err(fail(Trouble::Lost(Lost { digest: *digest, corrupt, producer: None })));
                 match copied.map_err(|error| fail(error.into()))? {
                     Found::Whole(()) => {}
                     Found::Missing => return lost(false),
@@ -211,18 +131,22 @@ fn stage_level(
                 }
             }
             Entry::Dir { digest } => {
-                let made = std::fs::create_dir(&path).map_err(Error::io("make directory", &path));
-                made.map_err(|error| fail(error.into()))?;
+                if !attempt.as_deref_mut().is_some_and(|attempt| attempt.has_folder(&here)) {
+                    room(&mut attempt)?;
+                    let made = std::fs::create_dir(&path).map_err(Error::io("make directory", &path));
+                    made.map_err(|error| fail(error.into()))?;
+                }
                 let below = levels.get(*digest).map_err(&fail)?;
-                bytes = bytes.saturating_add(stage_level(cas, levels, &below, &path, &here(), order)?);
+                stage_level((cas, levels), &below, &path, &here, order, attempt.as_deref_mut())?;
             }
             Entry::Symlink { target } => {
+                room(&mut attempt)?;
                 let made = symlink(target, &path).map_err(Error::io("make symbolic link", &path));
                 made.map_err(|error| fail(error.into()))?;
             }
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Makes the folders that declared outputs lie in, as tools expect them to be there.
@@ -239,4 +163,12 @@ pub(super) fn make_parents(outputs: &[Output], work: &Path) -> Result<(), Troubl
         }
     }
     Ok(())
+}
+
+/// The outputs that an action takes in.
+pub(super) fn consumed(action: &Action) -> impl Iterator<Item = (ActionId, &str)> {
+    action.spec.inputs.iter().filter_map(|input| match &input.source {
+        InputSource::Output { action, output, .. } => Some((*action, output.as_str())),
+        InputSource::Workspace { .. } => None,
+    })
 }

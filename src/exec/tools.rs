@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Digest, Domain, Entry, Environment, Hasher, NETWORK_PASS, RelPath, ToolVersion, meets};
+use crate::exec::attempts::Attempts;
 use crate::exec::bounds::Bounds;
 use crate::exec::capture::tail_of;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Job, Network, Ports, View};
 use crate::exec::process::STARTING;
 use crate::exec::sandbox::named_paths;
-use crate::exec::stage::Attempts;
 use crate::exec::workspace::{Workspace, file_meta};
 use crate::plan::{Isolation, Plan, Tool, ToolExec, ToolIdentity};
 use crate::store::Found;

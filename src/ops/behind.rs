@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::event::{Counts, Outcome};
-use crate::exec::{ActionReport, Error as ExecError, Known, NoSecrets, Nobody, OutputReport, Part, Request, RunReport};
+use crate::exec::{
+    ActionReport, Error as ExecError, Known, Leavings, NoSecrets, Nobody, OutputReport, Part, Request, RunReport,
+};
 use crate::ops::Error;
 use crate::ops::check::plan;
 use crate::ops::memo::{Behind, Ended, Misplaced, Second, Section};
@@ -35,7 +37,7 @@ pub fn run_behind(
     if behind.readers.is_empty() {
         let keep = Keep::open(&store, &state, &context.clock, &notices(&context.sink, &context.clock, ""))?;
         let Some(misplaced) = behind.misplaced(&root, &BTreeMap::new()) else { return Ok(None) };
-        if !put(&misplaced, &keep, options.jobs)? {
+        if !put(&misplaced, &keep, &Leavings::default(), options.jobs)? {
             return Ok(None);
         }
         let counts = Counts { cached: behind.actions(), ..Counts::default() };
@@ -86,7 +88,7 @@ pub fn run_behind(
         Some(Part { plan: Arc::new(plan), targets, before })
     };
     // What attempts left goes at the end.
-    let Carried { report, keep, leavings: _leavings } = match carry_out(target, request, next, options, context) {
+    let Carried { report, keep, leavings } = match carry_out(target, request, next, options, context) {
         Ok(carried) => carried,
         // What was given is lost: it can be made again only with what it depends on itself.
         Err(Error::Exec { error: ExecError::StoreLoses { .. }, .. } | Error::Lost { .. }) => return Ok(None),
@@ -104,7 +106,7 @@ pub fn run_behind(
     if options.materialize {
         let made = done.iter().map(|(number, known)| (*number, known.outputs.clone())).collect();
         let Some(misplaced) = behind.misplaced(&root, &made) else { return Ok(None) };
-        if !put(&misplaced, &keep, options.jobs)? {
+        if !put(&misplaced, &keep, &leavings, options.jobs)? {
             return Ok(None);
         }
         keep.store.flush()?;
@@ -152,10 +154,10 @@ impl Numbered {
 }
 
 /// Puts outputs in their places. `false` if the store lacks something.
-fn put(misplaced: &[Misplaced], keep: &Keep, jobs: usize) -> Result<bool, Error> {
+fn put(misplaced: &[Misplaced], keep: &Keep, leavings: &Leavings, jobs: usize) -> Result<bool, Error> {
     rely_on(keep.store.as_ref(), misplaced.iter().map(|item| &item.output.entry));
     let items: Vec<_> = misplaced.iter().map(|item| (&item.output.entry, item.path.as_path())).collect();
-    match place_all(keep.store.as_ref(), &items, jobs) {
+    match place_all((keep.store.as_ref(), leavings), &items, jobs) {
         Ok(()) => Ok(true),
         Err(Error::Lost { .. }) => Ok(false),
         Err(error) => Err(error),

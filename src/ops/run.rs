@@ -15,7 +15,7 @@ use crate::exec::{
 };
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
-use crate::ops::check::{Planned, find_graph, plan};
+use crate::ops::check::{Planned, find_graph, no_target, plan};
 use crate::ops::history::{is_alive, show_alive};
 use crate::ops::inventory::Inventories;
 use crate::ops::memo::{Behind, MemoKey, PlacedOutput, Recalled, recall, remember};
@@ -214,6 +214,7 @@ pub fn run(
     if workspace.compiled.diagnostics.has_errors() {
         return Err(Error::Spec);
     }
+    no_target(&workspace.compiled, "run", targets)?;
     let mut by_graph: Vec<(String, Vec<String>)> = Vec::new();
     for target in targets {
         let graph = target.split('/').next().unwrap_or(target).to_owned();
@@ -320,7 +321,8 @@ fn run_once(
     let cas: Arc<dyn Cas> = keep.store.clone();
     let mut outputs = Vec::new();
     if options.materialize {
-        outputs = put_outputs(plan, chosen, &report, cas.as_ref(), &workspace.out, options.jobs, &mut reply.outputs)?;
+        let from = (cas.as_ref(), &leavings);
+        outputs = put_outputs(plan, chosen, &report, from, &workspace.out, options.jobs, &mut reply.outputs)?;
     }
     drop(leavings);
     keep.snapshots.inner.save()?;
@@ -554,7 +556,7 @@ fn put_outputs(
     plan: &Plan,
     chosen: &Chosen,
     report: &RunReport,
-    cas: &dyn Cas,
+    from: (&dyn Cas, &Leavings),
     out: &Path,
     jobs: usize,
     placed: &mut Vec<PathBuf>,
@@ -579,17 +581,26 @@ fn put_outputs(
         all.push(PlacedOutput { path: dest, digest, action: *id, output: at });
     }
     let items: Vec<(&Entry, &Path)> = entries.into_iter().zip(all.iter().map(|placed| placed.path.as_path())).collect();
-    place_all(cas, &items, jobs)?;
+    place_all(from, &items, jobs)?;
     Ok(all)
 }
 
 /// Puts outputs in their places, several at once where there are many.
-pub(super) fn place_all(cas: &dyn Cas, items: &[(&Entry, &Path)], jobs: usize) -> Result<(), Error> {
+pub(super) fn place_all(
+    (cas, leavings): (&dyn Cas, &Leavings),
+    items: &[(&Entry, &Path)],
+    jobs: usize,
+) -> Result<(), Error> {
     /// Outputs that are worth another thread.
     const MANY: usize = 64;
     /// Threads that a disk has any use for.
     const THREADS: usize = 8;
-    let all = |items: &[(&Entry, &Path)]| items.iter().try_for_each(|(entry, dest)| place(cas, entry, dest));
+    let all = |items: &[(&Entry, &Path)]| {
+        let one = |(entry, dest): &(&Entry, &Path)| {
+            if leavings.give(entry, dest) { Ok(()) } else { place(cas, entry, dest) }
+        };
+        items.iter().try_for_each(one)
+    };
     let mut share = items.len().div_ceil(jobs.clamp(1, THREADS)).max(MANY);
     if items.len() > share {
         let mut dests: Vec<&Path> = items.iter().map(|(_, dest)| *dest).collect();

@@ -24,10 +24,13 @@ use crate::store::shared::{join, keep, prune};
 use crate::store::{Error, Notify};
 
 const SCHEMA: Schema = Schema {
-    version: 2,
-    steps: &["
+    version: 3,
+    steps: &[
+        "
         ALTER TABLE latest ADD COLUMN tools BLOB;
-        CREATE TABLE parts (digest BLOB PRIMARY KEY, text TEXT NOT NULL) STRICT;"],
+        CREATE TABLE parts (digest BLOB PRIMARY KEY, text TEXT NOT NULL) STRICT;",
+        "ALTER TABLE latest ADD COLUMN levels BLOB",
+    ],
     create: "
         CREATE TABLE latest (
             addr        TEXT PRIMARY KEY,
@@ -41,7 +44,8 @@ const SCHEMA: Schema = Schema {
             reason      TEXT NOT NULL,
             seq         INTEGER NOT NULL,
             manifest    TEXT NOT NULL,
-            tools       BLOB
+            tools       BLOB,
+            levels      BLOB
         ) STRICT;
         CREATE TABLE parts (digest BLOB PRIMARY KEY, text TEXT NOT NULL) STRICT;
         CREATE INDEX latest_def ON latest (def, seq);
@@ -77,6 +81,8 @@ pub struct LatestRow {
     pub key: ActionKey,
     /// The manifest of the key, as written.
     pub manifest: String,
+    /// Levels of its inputs below the topmost, where they are few and small; as who gave them wrote them.
+    pub levels: Vec<u8>,
     /// Whether it succeeded.
     pub outcome_ok: bool,
     /// How it ended.
@@ -342,8 +348,9 @@ impl History {
                     transaction.query_row("SELECT coalesce(max(seq), 0) FROM latest", [], |row| row.get(0))?;
                 let mut insert = transaction.prepare_cached(
                     "INSERT OR REPLACE INTO latest
-                     (addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason, seq, tools)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                     (addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason, seq, tools,
+                      levels)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 )?;
                 for row in &rows {
                     seq += 1;
@@ -360,7 +367,8 @@ impl History {
                         json(&row.outcome),
                         json(&row.reason),
                         seq,
-                        tools
+                        tools,
+                        Some(row.levels.as_slice()).filter(|levels| !levels.is_empty())
                     ])?;
                 }
             }
@@ -447,7 +455,7 @@ fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// In the order that [`latest_row`] reads.
-const COLUMNS: &str = "addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason";
+const COLUMNS: &str = "addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason, levels";
 
 /// What a manifest's tools are, where they are kept apart.
 const TOOLS: &str = "(SELECT text FROM parts WHERE parts.digest = latest.tools)";
@@ -463,7 +471,8 @@ fn latest_row(row: &Row<'_>) -> rusqlite::Result<LatestRow> {
         addr: row.get(0)?,
         def: Digest::from_bytes(row.get(1)?),
         key: ActionKey(Digest::from_bytes(row.get(2)?)),
-        manifest: join(row.get(3)?, row.get_ref(10)?.as_str_or_null()?),
+        manifest: join(row.get(3)?, row.get_ref(11)?.as_str_or_null()?),
+        levels: row.get::<_, Option<Vec<u8>>>(10)?.unwrap_or_default(),
         outcome_ok,
         run: row.get(5)?,
         duration_ms: natural(row, 6)?,

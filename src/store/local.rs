@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::base::{ActionKey, Clock, Digest, Domain, Entry, Hasher, Tree};
 use crate::event::Event;
 use crate::store::codec::sameness;
-use crate::store::commit::{Committer, Unnamed};
+use crate::store::commit::{Committer, Content, Unnamed};
 use crate::store::index::Index;
 use crate::store::layout::{Layout, io_error, keep_ballast, release_ballast};
 use crate::store::lease::Relied;
@@ -21,6 +21,9 @@ use crate::store::{Cas, Claim, Claims, Error, Found};
 /// A claim's time of last use is written again when it is older than this many nanoseconds, so that
 /// a run of hits alone writes nothing.
 const USED_STEP: i64 = 3_600_000_000_000;
+
+/// Bytes up to which a blob waits in memory for its batch.
+const HELD: usize = 64 << 10;
 
 /// How hard the store tries to survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,11 +145,14 @@ impl LocalStore {
         if self.is_kept(digest, size)? {
             return Ok(());
         }
+        if bytes.len() <= HELD {
+            return self.committer.add_blob(Unnamed { digest, size, content: Content::Held(bytes.into()) });
+        }
         let (mut file, name) = self.new_file()?;
         if let Err(error) = file.write_all(bytes) {
             return Err(self.write_failed(&name, error));
         }
-        self.committer.add_blob(Unnamed { digest, size, file: Arc::new(file), name })
+        self.committer.add_blob(Unnamed { digest, size, content: Content::File(Arc::new(file), name) })
     }
 
     /// A file of more than a read's worth: cloned if the file system can, else hashed while copied.
@@ -178,7 +184,7 @@ impl LocalStore {
         if self.is_kept(digest, size)? {
             self.layout.session().discard(&name);
         } else {
-            self.committer.add_blob(Unnamed { digest, size, file: Arc::new(file), name })?;
+            self.committer.add_blob(Unnamed { digest, size, content: Content::File(Arc::new(file), name) })?;
         }
         Ok((digest, size))
     }

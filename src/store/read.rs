@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use crate::base::{Digest, Domain, Hasher};
 use crate::event::Event;
-use crate::store::commit::Committer;
+use crate::store::commit::{Committer, Content};
 use crate::store::layout::{Layout, ObjectName, io_error};
 use crate::store::{Error, Found, StoreOptions};
 
@@ -119,6 +119,9 @@ impl Reader {
 
     /// The bytes of a blob or of an encoded tree, verified.
     pub(super) fn get(&self, committer: &Committer, digest: Digest) -> Result<Found<Vec<u8>>, Error> {
+        if let Some(bytes) = held(committer, digest) {
+            return Ok(Found::Whole(bytes.to_vec()));
+        }
         self.with(committer, digest, |source| {
             let bytes = read_up_to(&source.file, source.size)?;
             Ok(if is_right(digest, &bytes) { Judged::Right(bytes) } else { Judged::Wrong })
@@ -127,6 +130,9 @@ impl Reader {
 
     /// Hashes an object without keeping its bytes. Returns its size.
     pub(super) fn check(&self, committer: &Committer, digest: Digest) -> Result<Found<u64>, Error> {
+        if let Some(bytes) = held(committer, digest) {
+            return Ok(Found::Whole(bytes.len() as u64));
+        }
         self.with(committer, digest, |source| {
             Ok(if hash_right(digest, &source.file)? { Judged::Right(source.size) } else { Judged::Wrong })
         })
@@ -139,6 +145,10 @@ impl Reader {
         digest: Digest,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<Found<u64>, Error> {
+        if let Some(bytes) = held(committer, digest) {
+            sink(&bytes);
+            return Ok(Found::Whole(bytes.len() as u64));
+        }
         if let Opened::Source(Source { named: None, .. }) = self.open(committer, digest)? {
             // What turns out wrong without a final name would be read, and handed on, twice.
             committer.flush(false)?;
@@ -171,6 +181,10 @@ impl Reader {
         path: &Path,
         exec: bool,
     ) -> Result<Found<()>, Error> {
+        if let Some(bytes) = held(committer, digest) {
+            create(path, exec)?.write_all(&bytes).map_err(|error| abandon(path, error))?;
+            return Ok(Found::Whole(()));
+        }
         let mut target = None;
         let found = self.with(committer, digest, |source| {
             if source.size <= BIG {
@@ -254,7 +268,8 @@ impl Reader {
     }
 
     fn open(&self, committer: &Committer, digest: Digest) -> Result<Opened, Error> {
-        if let Some((file, size)) = committer.blob(digest) {
+        // What is in memory was looked for before: it came at this moment, or has its final name by now.
+        if let Some((Content::File(file, _), size)) = committer.blob(digest) {
             return Ok(Opened::Source(Source { file, size, named: None }));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -279,6 +294,14 @@ impl Reader {
             Err(Errno::LOOP | Errno::NXIO | Errno::IO) => Ok(Opened::Unreadable),
             Err(error) => Err(failed(error.into())),
         }
+    }
+}
+
+/// The bytes of a blob that waits in memory. They were hashed when they came.
+fn held(committer: &Committer, digest: Digest) -> Option<Arc<[u8]>> {
+    match committer.blob(digest)? {
+        (Content::Held(bytes), _) => Some(bytes),
+        (Content::File(..), _) => None,
     }
 }
 

@@ -51,6 +51,7 @@ impl Sample {
 
     fn baseline(&self, ok: bool) -> Baseline {
         Baseline {
+            levels: Vec::new(),
             addr: "g/n".into(),
             key: self.key(),
             manifest: self.manifest().to_json(),

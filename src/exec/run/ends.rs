@@ -162,6 +162,7 @@ impl Run<'_> {
             def: action.def,
             key: prepared.key,
             manifest: prepared.manifest().to_owned(),
+            levels: self.engine.few_levels(prepared).to_vec(),
             ok,
             outcome,
             reason: prepared.reason.clone(),

@@ -69,6 +69,11 @@ impl Fence {
         Ok(Self(fence))
     }
 
+    /// The same rules once more.
+    pub(super) fn again(&self) -> Result<Self, Error> {
+        self.0.try_clone().map(Self)
+    }
+
     /// What lies at and below a path may be read and run.
     pub(super) fn read(self, path: &Path) -> Result<Self, Error> {
         self.allow(path, AccessFs::from_read(NEWEST))

@@ -2,10 +2,13 @@
 //! and then a sandbox for each action; for `landlock` it confines itself and becomes the action's
 //! program. Leaves out what asks it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Error;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sched::CloneFlags;
@@ -19,7 +22,7 @@ use crate::exec::sandbox::fence::Fence;
 use crate::exec::sandbox::inner::{self, CLEAN, Given, Input, Task, give_up, is_open, limit, open_null};
 use crate::exec::sandbox::root::{Root, path_of};
 use crate::exec::sandbox::seccomp::{Filter, Sockets};
-use crate::exec::sandbox::template::{Broken, build, leave, step};
+use crate::exec::sandbox::template::{Broken, SCRATCH, build, leave, step};
 use crate::exec::sandbox::warden;
 use crate::exec::sandbox::wire::{Frame, Reader, pair, receive};
 
@@ -35,13 +38,17 @@ const FILE_BYTES: u64 = 64 << 30;
 const MEMORY_SCORE: &str = "500";
 /// Network namespaces that are kept for the next action.
 const SPARE: usize = 64;
+/// Bytes of what is asked for a sandbox: a letter, and the folder of the attempt if it fits.
+pub(super) const ASKED: usize = 256;
+/// Attempts whose rules are kept.
+const FENCES: usize = 256;
 
 /// Whether this program has asked, at its start, whether it is the helper.
-static ASKED: AtomicBool = AtomicBool::new(false);
+static STARTED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the program can be started again as the helper.
 pub(super) fn is_at_hand() -> bool {
-    ASKED.load(Ordering::Relaxed)
+    STARTED.load(Ordering::Relaxed)
 }
 
 /// To be called first of all by a program that runs actions in a sandbox, with its arguments: if it was
@@ -49,7 +56,7 @@ pub(super) fn is_at_hand() -> bool {
 pub fn enter(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
     let mut args = args.into_iter();
     if args.next().is_none_or(|name| name != NAME) {
-        ASKED.store(true, Ordering::Relaxed);
+        STARTED.store(true, Ordering::Relaxed);
         return None;
     }
     let work = args.next().unwrap_or_default();
@@ -107,8 +114,9 @@ fn make(control: &OwnedFd) -> Result<(), Broken> {
     leave()?;
     build(&root, &scratch)?;
     give_up_for_good()?;
-    let filter = Filter::new(Sockets::Any);
-    let streams = Filter::new(Sockets::Streams);
+    step("refuse system calls", Filter::lasting().apply())?;
+    let filter = Filter::rest(Sockets::Any);
+    let streams = Filter::rest(Sockets::Streams);
     step("be ready", Frame::Ready.send(control, &[]))?;
 
     let mut stack = Stack::new();
@@ -117,9 +125,10 @@ fn make(control: &OwnedFd) -> Result<(), Broken> {
     // New network namespaces come from those who are in them: there is no `/proc` here to find them by.
     let (nets, their_nets) = step("make a socket", pair())?;
     let mut number = 0;
+    let mut fences = BTreeMap::new();
     loop {
-        let mut kind = [0; 8];
-        let Ok((count, fds)) = receive(control, &mut kind) else { return Ok(()) };
+        let mut asked = [0; ASKED];
+        let Ok((count, fds)) = receive(control, &mut asked) else { return Ok(()) };
         if count == 0 {
             return Ok(());
         }
@@ -142,6 +151,7 @@ fn make(control: &OwnedFd) -> Result<(), Broken> {
         if fresh_net {
             flags |= CloneFlags::CLONE_NEWNET;
         }
+        let fence = fence_of(&mut fences, &asked[1..count]);
         let mut given = Some(Given {
             job: job.as_fd(),
             stdin,
@@ -149,6 +159,7 @@ fn make(control: &OwnedFd) -> Result<(), Broken> {
             stderr,
             net: net.as_ref().map(|net| net.as_fd()),
             fresh_net: fresh_net.then(|| (their_nets.as_fd(), number)),
+            fence,
             filter: &filter,
             streams: &streams,
         });
@@ -174,6 +185,23 @@ fn make(control: &OwnedFd) -> Result<(), Broken> {
             }
         }
     }
+}
+
+/// The rules about files for an attempt in a folder of the run. They name folders, not paths to them, and so hold
+/// wherever the folder is mounted; as attempts use the folders of others, they are made for few.
+fn fence_of<'a>(fences: &'a mut BTreeMap<Vec<u8>, Fence>, attempt: &[u8]) -> Option<&'a Fence> {
+    if attempt.is_empty() {
+        return None;
+    }
+    if !fences.contains_key(attempt) {
+        if fences.len() >= FENCES {
+            fences.clear();
+        }
+        let folder = Path::new(SCRATCH).join(std::ffi::OsStr::from_bytes(attempt));
+        // Where it cannot be made here, the sandbox makes it, and says why it cannot.
+        fences.insert(attempt.to_vec(), inner::fence(None, &folder).ok()?);
+    }
+    fences.get(attempt)
 }
 
 /// Takes over the network namespaces that sandboxes have made.

@@ -138,6 +138,8 @@ pub(super) struct Given<'a> {
     pub(super) net: Option<BorrowedFd<'a>>,
     /// If the network namespace is new: whom to hand it to for others to use after, with what number.
     pub(super) fresh_net: Option<(BorrowedFd<'a>, u64)>,
+    /// The rules about files for its attempt, if they are made already.
+    pub(super) fence: Option<&'a Fence>,
     pub(super) filter: &'a Filter,
     /// The filter of who may use some ports of the machine.
     pub(super) streams: &'a Filter,
@@ -226,7 +228,12 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
         step("take the terminal", rustix::process::ioctl_tiocsctty(terminal))?;
     }
     step("enter the folder it starts in", rustix::process::chdir(&task.cwd))?;
-    fence(task.ports.as_deref())?;
+    let what = "confine files by Landlock";
+    let made = match (given.fence, task.ports.as_deref()) {
+        (Some(fence), None) => fence.again(),
+        (_, ports) => fence(ports, Path::new(BUILD)),
+    };
+    step(what, made.and_then(Fence::apply))?;
     give_up()?;
     let filter = if task.ports.is_some() { given.streams } else { given.filter };
     step("refuse system calls", filter.apply())?;
@@ -243,11 +250,10 @@ fn counts_processes_of_namespaces() -> bool {
 
 /// Everything may be read and run, as there is nothing but what was put there; only the action's own
 /// folder, devices and open files may be written.
-fn fence(ports: Option<&[u16]>) -> Result<(), Broken> {
+pub(super) fn fence(ports: Option<&[u16]>, folder: &Path) -> Result<Fence, Error> {
     let fence = Fence::new(ports).and_then(|fence| fence.read(Path::new("/")));
-    let fence = fence.and_then(|fence| fence.write(Path::new(BUILD)));
-    let fence = fence.and_then(|fence| fence.device(Path::new("/dev")));
-    step("confine files by Landlock", fence.and_then(Fence::apply))
+    let fence = fence.and_then(|fence| fence.write(folder));
+    fence.and_then(|fence| fence.device(Path::new("/dev")))
 }
 
 /// Gives up every capability.

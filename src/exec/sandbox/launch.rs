@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 use crate::exec::ports::Network;
 use crate::exec::process::STARTING;
 use crate::exec::sandbox::cgroup::Group;
-use crate::exec::sandbox::helper::{CONFINE, MAKE, NAME};
+use crate::exec::sandbox::helper::{ASKED, CONFINE, MAKE, NAME};
 use crate::exec::sandbox::inner::{BUILD, Task};
 use crate::exec::sandbox::root::Root;
 use crate::exec::sandbox::wire::{Frame, Parcel, pair, send};
@@ -115,7 +115,11 @@ impl Maker {
         let (ours, theirs) = pair()?;
         let mut fds = vec![theirs.as_fd()];
         fds.extend_from_slice(streams);
-        send(self.control()?, b"task", &fds)?;
+        let mut message = b"t".to_vec();
+        // What it is for is in the task; this is so that rules are at hand.
+        message.extend_from_slice(task.attempt.as_os_str().as_encoded_bytes());
+        message.truncate(if message.len() > ASKED { 1 } else { ASKED });
+        send(self.control()?, &message, &fds)?;
         drop(theirs);
         let mut process = None;
         if let Some(group) = group {

@@ -231,7 +231,8 @@ impl Runner for SandboxRunner {
     }
 
     fn lack(&self, level: Isolation) -> Option<String> {
-        let lack = self.levels().lack(level)?;
+        // To find out what there is starts two helpers, which takes longer than many an action.
+        let lack = (level > Isolation::None).then(|| self.levels().lack(level)).flatten()?;
         Some(format!("{}\nhelp: {}", lack.reason, lack.mend))
     }
 

@@ -119,7 +119,7 @@ impl<'a> Expander<'a, '_> {
         let file = self.home;
         let site = Site { addr: addr.clone(), file, env, placed: 0, instance: None, recipe: None };
         let ready = service.ready.as_ref()?;
-        let ir = self.action(site, &service.work, None, graph)?;
+        let ir = *self.action(site, &service.work, None, graph)?;
         let mut tools: BTreeSet<String> = ir.tools.iter().cloned().collect();
         let evaluator = Evaluator { addresses: true, ..Evaluator::new(env, 0) };
         let only = || service.ports.first().map(|port| port.name.value.clone());

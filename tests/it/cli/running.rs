@@ -386,3 +386,20 @@ fn a_tenant_spends_once_what_it_has_for_a_month() {
     }
     assert!(!run.state().join("spending.sqlite").exists());
 }
+
+#[test]
+fn who_names_no_graph_is_told_which_there_are() {
+    let workspace = Workspace::with_spec(
+        "graph one { node a { write x; output o } }\ngraph two { node a { write y; output o } }\n",
+    );
+    for verb in ["run", "forecast"] {
+        let outcome = workspace.run(&[verb]).expect(2);
+        outcome.says("error[usage]").says("graphs: one, two").says(&format!("partita {verb} one"));
+    }
+    let workspace = Workspace::with_spec("graph only { node a { write x; output o } }\n");
+    workspace.run(&["run"]).expect(2).says("there is one graph: `partita run only`");
+    assert!(!workspace.root().join("out").exists());
+    // What is wrong with the specs comes first.
+    let workspace = Workspace::with_spec("graph only { nod a }\n");
+    workspace.run(&["run"]).expect(3).says("P0101");
+}

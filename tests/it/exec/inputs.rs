@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use partita::plan::Class;
 
-use super::support::{Draft, World, counts, failure, plan};
+use super::support::{Draft, World, counts, failure, plan, tool};
 
 fn list(draft: Draft) -> Draft {
     draft.output("listing")
@@ -32,6 +32,40 @@ fn what_is_not_declared_is_not_there() {
     assert_eq!(world.text(&report, "g/b", "listing"), ".:\nlisting\nsrc\n\n./src:\na.c\ndeep\n\n./src/deep:\nb.c\n");
     assert_eq!(world.text(&report, "g/c", "listing"), ".:\nlisting\nsrc\n\n./src:\n.hidden\n");
     assert!(failure(&report, "g/d").contains("undeclared.txt"));
+}
+
+/// Attempts use the folders and files of those before them; which shows in nothing.
+#[test]
+fn nothing_of_one_action_is_there_for_the_next() {
+    let world = World::new();
+    for (path, text) in [("src/a", "one"), ("src/b", "a longer text"), ("other", "three"), ("src/same", "the same")] {
+        world.write(path, text);
+    }
+    // Changes what it was given, and leaves what it did not declare.
+    let wild = "echo changed > src/same; rm src/a; echo x > src/extra; mkdir -p src/deep d/e; echo y > d/e/f; ln -s /etc l; \
+                chmod 600 src/b; echo out > o";
+    let look = "stat -c '%a %h %s %n' $(find . -type f | sort) > o; find . ! -type f | sort >> o; cat src/* >> o";
+    let plan = plan([
+        Draft::sh("g/1", wild).input("src/**").output("o"),
+        Draft::sh("g/2", look).input("src/same").input("src/b").output("o").after("g/1"),
+        Draft::sh("g/3", wild).input("src/**").input("other").output("o").after("g/2"),
+        Draft::sh("g/4", "[ ! -e src ] && cat other > d/o").input("other").output("d/o").after("g/3"),
+        Draft::sh("g/5", "[ ! -e d ] && [ ! -e other ] && echo $(cat src/a src/b) > o")
+            .input("src/**")
+            .output("o")
+            .after("g/4"),
+    ]);
+    let mut plan = plan;
+    plan.tools.extend(["stat", "find", "sort", "rm"].map(|name| tool(name, &[])));
+    let sh = plan.tools.iter_mut().find(|tool| tool.name == "sh").expect("it is a tool");
+    sh.uses.extend(["stat", "find", "sort", "rm"].map(String::from));
+    let mut request = world.request(plan.build());
+    request.jobs = std::num::NonZeroUsize::new(1);
+    let report = world.execute(request).expect("it runs");
+    assert_eq!(report.counts, counts(5, 0, 0, 0, 0), "{report:?}");
+    let seen = world.text(&report, "g/2", "o");
+    assert_eq!(seen, "644 1 13 ./src/b\n644 1 8 ./src/same\n.\n./src\na longer textthe same", "as if all were new");
+    assert_eq!(world.text(&report, "g/5", "o"), "onea longer text\n");
 }
 
 #[test]

@@ -212,6 +212,7 @@ fn baseline(row: &HistoryRow) -> Baseline {
         addr: row.addr.clone(),
         key: row.key,
         manifest: row.manifest.clone(),
+        levels: row.levels.clone(),
         ok: row.ok,
         run: row.run.clone(),
         duration_ms: row.duration_ms,

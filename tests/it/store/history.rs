@@ -25,6 +25,7 @@ fn row(addr: &str, number: u8) -> LatestRow {
         def: Digest::of_blob(&[number]),
         key: key(number),
         manifest: format!("[{number}]"),
+        levels: vec![number; usize::from(number % 3)],
         outcome_ok: number.is_multiple_of(2),
         outcome: if number.is_multiple_of(2) { Outcome::Ran } else { Outcome::Failed },
         reason: Reason::InputChanged { path: "a".into() },
@@ -82,7 +83,7 @@ fn a_history_of_the_first_version_is_taken_over() {
          PRAGMA user_version = 1;",
     )
     .unwrap();
-    let one = row("a", 2);
+    let one = LatestRow { levels: Vec::new(), ..row("a", 2) };
     old.execute(
         "INSERT INTO latest VALUES (?1, ?2, ?3, 1, 'run2', 20, 2, '\"ran\"', '{\"code\":\"input-changed\",\"path\":\"a\"}', 1, '[2]')",
         rusqlite::params![one.addr, one.def.as_bytes().as_slice(), one.key.0.as_bytes().as_slice()],
