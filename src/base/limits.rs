@@ -28,6 +28,8 @@ impl Limits {
     pub const STRING_BYTES: usize = 16 * 1024;
     /// Bytes kept of each of stdout and stderr of an action; the rest is counted, not kept.
     pub const LOG_BYTES: usize = 4 * 1024 * 1024;
+    /// Levels of a template, and links of a chain in a tag of it: minijinja takes stack for each.
+    pub const TEMPLATE_DEPTH: usize = 128;
     /// Files in one action's outputs.
     pub const OUTPUT_FILES: usize = 200_000;
     /// Bytes of stack of the thread that parses.

@@ -12,8 +12,10 @@ mod env;
 mod kind;
 mod limits;
 mod path;
+mod period;
 mod schema;
 mod slug;
+mod template;
 mod tree;
 mod units;
 mod version;
@@ -32,8 +34,10 @@ pub use env::{EnvVar, Environment, NETWORK_PASS};
 pub use kind::ErrorKind;
 pub use limits::Limits;
 pub use path::{PathError, RelPath};
+pub use period::Period;
 pub use schema::{JsonSchema, SchemaFault, SchemaFaults};
 pub use slug::slug;
+pub use template::too_deep_template;
 pub use tree::{Entry, Tree, TreeError};
 pub use units::{
     format_bytes, format_duration, format_micro_usd, parse_duration_ms, parse_micro_usd, parse_size_bytes,

@@ -43,6 +43,11 @@ impl Diagnostics {
         starting_within.any(|(_, item)| item.severity == Severity::Error && item.primary.span.end <= span.end)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Whether nothing was reported.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

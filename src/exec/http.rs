@@ -14,6 +14,7 @@ use crate::exec::builtin::{Staged, content};
 use crate::exec::engine::{Attempted, Engine};
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::Ports;
+use crate::exec::render::shallow;
 use crate::exec::scrub::Given;
 use crate::plan::{Action, HttpAsk, Isolation, Output, Vendor};
 use crate::store::ClaimOutput;
@@ -214,6 +215,7 @@ impl Asking<'_> {
             }
             Vendor::Custom => {
                 let template = ask.body.as_deref().unwrap_or_default();
+                shallow("body", template).map_err(content)?;
                 let mut environment = Environment::new();
                 environment.set_undefined_behavior(UndefinedBehavior::Strict);
                 environment.set_fuel(Some(10_000));

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
-use crate::base::RelPath;
+use crate::base::{Limits, RelPath, too_deep_template};
 use crate::exec::builtin::{Staged, content};
 use crate::exec::error::Trouble;
 use crate::plan::RenderValue;
@@ -66,6 +66,9 @@ fn rendered(
     let trouble: Arc<Mutex<Option<Trouble>>> = Arc::default();
     let environment = environment(staged.clone(), Arc::clone(&trouble));
     let mut out = Bounded(Vec::new());
+    if let Some(text) = text {
+        shallow(template, text).map_err(content)?;
+    }
     let loaded = match text {
         Some(text) => environment.template_from_named_str(template, text),
         None => environment.get_template(template),
@@ -115,7 +118,10 @@ fn environment(staged: Staged, trouble: Arc<Mutex<Option<Trouble>>>) -> Environm
     environment.set_loader(move |name| {
         let Ok(path) = RelPath::new(name) else { return Ok(None) };
         match staged.text(&path) {
-            Ok(text) => Ok(Some(text)),
+            Ok(text) => match shallow(name, &text) {
+                Ok(()) => Ok(Some(text)),
+                Err(why) => Err(minijinja::Error::new(ErrorKind::SyntaxError, why)),
+            },
             Err(Trouble::Fail(failure)) => Err(minijinja::Error::new(ErrorKind::TemplateNotFound, failure.text)),
             Err(other) => {
                 *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(other);
@@ -124,6 +130,13 @@ fn environment(staged: Staged, trouble: Arc<Mutex<Option<Trouble>>>) -> Environm
         }
     });
     environment
+}
+
+/// Refuses a template that is nested deeper than the library's stack. The error is a message.
+pub(super) fn shallow(name: &str, text: &str) -> Result<(), String> {
+    let Some(at) = too_deep_template(text) else { return Ok(()) };
+    let line = text[..at].matches('\n').count() + 1;
+    Err(format!("template `{name}` is nested more than {} levels deep in line {line}", Limits::TEMPLATE_DEPTH))
 }
 
 fn chain(error: &minijinja::Error) -> String {

@@ -9,8 +9,10 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, Op};
 use crate::lang::check::{misplaced_address, some};
 use crate::lang::expand::leak;
+use crate::lang::order::{is_measured, order};
 use crate::lang::program::{DeclId, FileId};
 use crate::lang::text::{Filter, Part, Text};
+use crate::lang::ty::Ty;
 
 /// The value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,14 @@ impl Env {
     /// The file that names are looked up in.
     pub(crate) fn file(&self) -> Option<FileId> {
         self.file.or_else(|| self.outer.as_ref()?.file())
+    }
+
+    /// Whether a variable is a constant of the file, and no parameter or loop variable stands before it.
+    pub(crate) fn is_constant(&self, name: &str) -> bool {
+        match &self.outer {
+            Some(outer) => !self.vars.contains_key(name) && outer.is_constant(name),
+            None => self.file.is_some() && self.vars.contains_key(name),
+        }
     }
 
     /// The value of a variable, or of what it holds under a name: `x.field`.
@@ -136,6 +146,9 @@ impl<'a> Evaluator<'a> {
     /// The text with its holes filled. Reports a `node.X` that does not exist and a text that grew
     /// too long; other mistakes have been reported by the checks.
     pub(crate) fn text(&self, text: &Text, diagnostics: &mut Diagnostics) -> Option<String> {
+        if let [Part::Literal(literal)] = text.parts.as_slice() {
+            return Some(literal.clone());
+        }
         let mut out = String::new();
         for part in &text.parts {
             match part {
@@ -293,17 +306,22 @@ impl<'a> Evaluator<'a> {
         Some(out)
     }
 
-    /// Whether a condition holds.
-    pub(crate) fn condition(&self, condition: &Cond, diagnostics: &mut Diagnostics) -> Option<bool> {
+    /// Whether a condition holds. `kinds`: the types of what it names, by which values are compared.
+    pub(crate) fn condition(
+        &self,
+        condition: &Cond,
+        kinds: &BTreeMap<&str, Ty>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<bool> {
         match condition {
             Cond::All(all) => {
-                all.iter().try_fold(true, |sofar, inner| Some(self.condition(inner, diagnostics)? && sofar))
+                all.iter().try_fold(true, |sofar, inner| Some(self.condition(inner, kinds, diagnostics)? && sofar))
             }
             Cond::Any(any) => {
-                any.iter().try_fold(false, |sofar, inner| Some(self.condition(inner, diagnostics)? || sofar))
+                any.iter().try_fold(false, |sofar, inner| Some(self.condition(inner, kinds, diagnostics)? || sofar))
             }
             Cond::Not(none) => {
-                none.iter().try_fold(true, |sofar, inner| Some(!self.condition(inner, diagnostics)? && sofar))
+                none.iter().try_fold(true, |sofar, inner| Some(!self.condition(inner, kinds, diagnostics)? && sofar))
             }
             Cond::Triple(path, op, value) => {
                 let left = self.var(&path.value, path.span, diagnostics)?;
@@ -327,7 +345,26 @@ impl<'a> Evaluator<'a> {
                 }
                 let order = match (left, &right) {
                     (Val::Int(left), Val::Int(right)) => left.cmp(right),
-                    (left, right) => left.text()?.cmp(&right.text()?),
+                    (left, right) => {
+                        let given = match value {
+                            Expr::Var(name) => kinds.get(name.value.as_str()),
+                            _ => None,
+                        };
+                        let own = kinds.get(path.value.as_str()).filter(|ty| is_measured(ty));
+                        let ty = own.or(given.filter(|ty| is_measured(ty))).unwrap_or(&Ty::String);
+                        let (left, right) = (left.text()?, right.text()?);
+                        match order(ty, &left, &right) {
+                            Ok(order) => order,
+                            Err(wrong) => {
+                                let at = if wrong == left { path.span } else { value.span() };
+                                // Every instance of a node makes the same mistake.
+                                if !diagnostics.has_error_within(at) {
+                                    diagnostics.push(no_measure(wrong, ty, at));
+                                }
+                                return None;
+                            }
+                        }
+                    }
                 };
                 Some(match op {
                     Op::Eq => order.is_eq(),
@@ -340,6 +377,13 @@ impl<'a> Evaluator<'a> {
             }
         }
     }
+}
+
+/// The diagnostic for a text that is compared with values of a type and is none.
+fn no_measure(text: &str, ty: &Ty, at: Span) -> Diagnostic {
+    let code = if *ty == Ty::Semver { Code::P0301 } else { Code::P0306 };
+    Diagnostic::new(code, at, format!("`{text}` is not {}, and is compared with one", ty.noun()))
+        .with_help(format!("give {}, or compare with a text", ty.noun()))
 }
 
 /// Reports a value that holds the address of a service where none may be.
@@ -391,8 +435,12 @@ fn too_long(span: Span) -> Diagnostic {
 /// Checks a path or pattern of the workspace: relative, no `..`, no empty segments. `*`, `?`, `[…]`
 /// and `{…}` are pattern characters. The error is a message.
 pub(crate) fn pattern(text: &str) -> Result<(), String> {
-    let plain = text.replace(['*', '?', '[', ']', '{', '}', '!', ','], "x");
-    RelPath::new(&plain).map(|_| ()).map_err(|error| error.to_string().replace(&plain, text))
+    const SPECIAL: [char; 8] = ['*', '?', '[', ']', '{', '}', '!', ','];
+    if !text.contains(SPECIAL) {
+        return RelPath::check(text).map_err(|error| error.to_string());
+    }
+    let plain = text.replace(SPECIAL, "x");
+    RelPath::check(&plain).map_err(|error| error.to_string().replace(&plain, text))
 }
 
 /// Whether an address matches a pattern: `*` stands for one segment or a part of it, `**` for any
@@ -417,6 +465,9 @@ pub(crate) fn address_matches(pattern: &str, addr: &str) -> bool {
             }
         }
         pattern[p..].iter().all(|byte| *byte == b'*')
+    }
+    if !pattern.contains('*') {
+        return pattern == addr;
     }
     let patterns: Vec<&str> = pattern.split('/').collect();
     let texts: Vec<&str> = addr.split('/').collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use minijinja::Environment;
 
+use crate::base::{Limits, too_deep_template};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceId, Span, did_you_mean};
 use crate::lang::ast::Name;
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
@@ -54,6 +55,21 @@ fn check_variables(
 ) {
     let decl = program.skill(id);
     let inline = decl.text.is_some();
+    if let Some(deep) = too_deep_template(text) {
+        let mut diagnostic = Diagnostic::new(
+            Code::P0315,
+            at.span,
+            format!("the prompt of skill `{}` is nested too deep", decl.name.value),
+        );
+        if !inline {
+            diagnostic = diagnostic.with_secondary(Span::new(source, deep, deep + 2), "in this tag");
+        }
+        diagnostics.push(diagnostic.with_help(format!(
+            "blocks, brackets and chains of operators or filters may have {} levels: name parts by `set`",
+            Limits::TEMPLATE_DEPTH
+        )));
+        return;
+    }
     let environment = Environment::new();
     let template = match environment.template_from_str(text) {
         Ok(template) => template,

@@ -275,7 +275,7 @@ static SERVICE_USES: Shape =
     Shape::new("uses", "Services that run while it does.").args(1, MANY, Name, Name, "uses SERVICE…");
 
 /// What `automation` says, on recipes and nodes.
-const AUTOMATION: &str = "`auto` (default), `notify`, `assist` or `manual`: how much of it starts by itself";
+const AUTOMATION: &str = "`auto`, `notify`, `assist` or `manual`: how much of it starts by itself; nothing said starts too, and promises nothing";
 
 static STEP: Shape = Shape::new("step", "One action of a recipe.")
     .args(1, 1, Name, Name, "step NAME tool=TOOL")

@@ -189,15 +189,15 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
             timeout_ms: ir.timeout_ms,
             retry: ir.retry.as_ref().map(retry),
             holds,
-            gate: ir.gate.as_ref().map(note),
+            gate: ir.gate.as_deref().map(note),
             automation: ir
                 .automation
                 .as_deref()
                 .and_then(|word| Automation::ALL.into_iter().find(|level| level.word() == word)),
             idempotent: ir.idempotent,
             price: match &ir.body {
-                BodyIr::Http(HttpIr { price: Some(price), .. }) => {
-                    Some(Price { input: price.input, output: price.output, tokens: price.tokens })
+                BodyIr::Http(ir) => {
+                    ir.price.map(|price| Price { input: price.input, output: price.output, tokens: price.tokens })
                 }
                 _ => None,
             },
@@ -205,7 +205,7 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),
         after: ir.after.iter().map(|index| ActionId(*index as u32)).collect(),
-        route: ir.route.clone(),
+        route: ir.route.as_deref().cloned(),
     }
 }
 

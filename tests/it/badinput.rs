@@ -6,6 +6,7 @@ mod actions;
 mod requests;
 mod specs;
 mod stores;
+mod templates;
 
 use crate::support::{Outcome, Workspace};
 

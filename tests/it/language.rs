@@ -3,6 +3,7 @@
 //! much. Leaves out what is said about mistakes: see `ui`.
 
 mod bounds;
+mod compare;
 mod given;
 mod params;
 mod print;

@@ -2,19 +2,19 @@
 //! be compared, nothing contradicts itself, and enough people may approve. Leaves out what depends on
 //! values: see `expand`.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::{Decimal, parse_duration_ms, parse_size_bytes};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, Name, Op, Param};
+use crate::lang::check::contradict::{Known, Test, contradictions};
 use crate::lang::check::promise::{Promised, promised, unpromised};
 use crate::lang::check::scope::some;
 use crate::lang::check::work::{Place, check_segment, check_work};
 use crate::lang::check::{Scope, check_params, unique};
 use crate::lang::gate::{Fact, GateDecl, PeopleDecl, VERDICT, facts, literal};
 use crate::lang::program::{DeclId, DeclKind, FileId, Lost, Program};
-use crate::lang::ty::Ty;
+use crate::lang::ty::{ArtifactKind, Ty};
 
 pub(super) fn check_people(people: &PeopleDecl, diagnostics: &mut Diagnostics) {
     unique(people.members.iter().map(|member| &member.name), "member", diagnostics);
@@ -53,11 +53,12 @@ pub(super) fn check_gate(
         );
     }
     let asked = Asked { gate, by_name, scope: &scope };
-    let mut tests = Vec::new();
+    let mut known = Known::new();
     for require in &gate.require {
-        asked.condition(&require.condition, true, &mut tests, diagnostics);
+        asked.condition(&require.condition, &mut known, diagnostics);
     }
-    contradictions(&tests, diagnostics);
+    let conditions = gate.require.iter().map(|require| (&require.condition, require.span));
+    contradictions(conditions, &known, true, diagnostics);
     if !gate.sections.is_empty() && asked.artifacts().count() != 1 && gate.params_known {
         let found = asked.artifacts().count();
         diagnostics.push(
@@ -170,15 +171,6 @@ fn unseen(program: &Program, file: FileId, group: &Name, other: FileId, declared
     })
 }
 
-/// A test that always counts, with what it says literally.
-struct Test<'a> {
-    path: &'a Name,
-    op: Op,
-    value: String,
-    /// Whether it is of numbers, and these cannot be negative.
-    count: bool,
-}
-
 struct Asked<'a> {
     gate: &'a GateDecl,
     by_name: BTreeMap<&'a str, &'a Param>,
@@ -190,27 +182,46 @@ impl<'a> Asked<'a> {
         self.gate.params.iter().filter(|param| matches!(param.ty, Ty::Artifact(_)))
     }
 
-    /// Checks a condition. `always`: whether it must hold, rather than be one of several that may.
-    fn condition(&self, condition: &'a Cond, always: bool, tests: &mut Vec<Test<'a>>, diagnostics: &mut Diagnostics) {
+    /// Checks a condition, and adds what is known of its comparisons.
+    fn condition(&self, condition: &'a Cond, known: &mut Known<'a>, diagnostics: &mut Diagnostics) {
         match condition {
-            Cond::All(all) => all.iter().for_each(|inner| self.condition(inner, always, tests, diagnostics)),
-            Cond::Any(all) => {
-                let always = always && all.len() == 1;
+            Cond::All(all) | Cond::Any(all) | Cond::Not(all) => {
                 for inner in all {
-                    self.condition(inner, always, tests, diagnostics);
+                    self.condition(inner, known, diagnostics);
                 }
             }
-            Cond::Not(all) => all.iter().for_each(|inner| self.condition(inner, false, tests, diagnostics)),
             Cond::Triple(path, op, value) => {
                 if let Some((fact, value)) = self.triple(path, *op, value, diagnostics)
-                    && always
                     && !path.value.split('.').any(|part| part == "*")
                 {
-                    let count = matches!(fact, Fact::Count | Fact::Size | Fact::Duration);
-                    tests.push(Test { path, op: *op, value, count });
+                    known.insert(path.span, self.says(path, *op, &value, fact));
                 }
             }
         }
+    }
+
+    /// What a test says: of what it names, and of what is never otherwise then.
+    fn says(&self, path: &'a Name, op: Op, value: &str, fact: Fact) -> Vec<Test<'a>> {
+        let count = matches!(fact, Fact::Count | Fact::Size | Fact::Duration);
+        let test = Test::new(path, op, value, None, count);
+        let (head, rest) = path.value.split_once('.').unwrap_or((&path.value, ""));
+        let is = match (op, value) {
+            (Op::Eq, "true") | (Op::Ne, "false") => true,
+            (Op::Eq, "false") | (Op::Ne, "true") => false,
+            _ => return vec![test],
+        };
+        // Of two answers one is the other's opposite.
+        let test = if fact == Fact::Flag { Test { op: Op::Eq, value: is.to_string(), ..test } } else { test };
+        let is_dir = self.by_name.get(head).is_some_and(|param| param.ty == Ty::Artifact(ArtifactKind::Dir));
+        let more = match (rest, fact, is) {
+            // A folder of empty files has no size and is not empty.
+            ("empty", Fact::Flag, false) if is_dir => vec![("count", Op::Gt)],
+            ("empty", Fact::Flag, false) => vec![("size", Op::Gt)],
+            ("empty", Fact::Flag, true) => vec![("size", Op::Eq), ("count", Op::Eq), ("lines", Op::Eq)],
+            _ => Vec::new(),
+        };
+        let more = more.into_iter().map(|(fact, op)| test.implies(format!("{head}.{fact}"), op, "0"));
+        std::iter::once(test.clone()).chain(more.collect::<Vec<_>>()).collect()
     }
 
     /// What a triple compares, and with what, where both are known and go together.
@@ -512,69 +523,4 @@ pub(super) fn asked_of(program: &Program, id: DeclId, param: &Param, given: &Ty)
     };
     // What is wrong anyhow is told where the gate is declared.
     if found(&param.ty).is_empty() { found(given) } else { Vec::new() }
-}
-
-/// Reports pairs of tests that cannot both hold, and single ones that cannot hold of a count.
-fn contradictions(tests: &[Test<'_>], diagnostics: &mut Diagnostics) {
-    let mut by_path: BTreeMap<&str, Vec<&Test<'_>>> = BTreeMap::new();
-    for test in tests {
-        by_path.entry(&test.path.value).or_default().push(test);
-    }
-    for tests in by_path.into_values() {
-        for (index, test) in tests.iter().enumerate() {
-            let below = Decimal::parse(&test.value).zip(Decimal::parse("0")).map(|(value, zero)| value.cmp(&zero));
-            let never = match (test.op, below) {
-                _ if !test.count => false,
-                (Op::Lt, Some(order)) => order.is_le(),
-                (Op::Le | Op::Eq, Some(order)) => order.is_lt(),
-                _ => false,
-            };
-            if never {
-                let shown = shown(test);
-                diagnostics.push(
-                    Diagnostic::new(Code::P0704, test.path.span, format!("this can never be true: {shown}"))
-                        .with_label("it is never less than 0")
-                        .with_help("compare it with a number from 0"),
-                );
-            }
-            if let Some(other) = tests[..index].iter().find(|other| excludes(other, test)) {
-                diagnostics.push(
-                    Diagnostic::new(
-                        Code::P0704,
-                        test.path.span,
-                        format!("this can never be true: {} and {}", shown(other), shown(test)),
-                    )
-                    .with_label("this one")
-                    .with_secondary(other.path.span, "excludes this one")
-                    .with_help("change one of them, or put both under `any`"),
-                );
-                break;
-            }
-        }
-    }
-}
-
-fn shown(test: &Test<'_>) -> String {
-    format!("`{} {} {}`", test.path.value, test.op.word(), test.value)
-}
-
-/// Whether no value passes both tests.
-fn excludes(a: &Test<'_>, b: &Test<'_>) -> bool {
-    let numbers = Decimal::parse(&a.value).zip(Decimal::parse(&b.value)).map(|(a, b)| a.cmp(&b));
-    let order = numbers.or_else(|| (a.value == b.value).then_some(Ordering::Equal));
-    let upper = |op: Op| matches!(op, Op::Lt | Op::Le | Op::Eq);
-    let lower = |op: Op| matches!(op, Op::Gt | Op::Ge | Op::Eq);
-    match (a.op, b.op, order) {
-        (Op::Eq, Op::Eq, Some(order)) => order.is_ne(),
-        // Texts that differ.
-        (Op::Eq, Op::Eq, None) => true,
-        (Op::Eq, Op::Ne, Some(order)) | (Op::Ne, Op::Eq, Some(order)) => order.is_eq(),
-        (one, other, Some(order)) if upper(one) && lower(other) => {
-            order.is_lt() || order.is_eq() && (one == Op::Lt || other == Op::Gt)
-        }
-        (one, other, Some(order)) if lower(one) && upper(other) => {
-            order.is_gt() || order.is_eq() && (one == Op::Gt || other == Op::Lt)
-        }
-        _ => false,
-    }
 }

@@ -1,18 +1,14 @@
-//! Variables in scope with their types, and the check of expressions against types. Leaves out
-//! values: see `expand`.
+//! Variables in scope with their types. Leaves out the check of values against types: see `value`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span, did_you_mean};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Expr, Name, Param};
 use crate::lang::check::service::misplaced_address;
-use crate::lang::check::unique;
 use crate::lang::eval::{heads, no_entry};
-use crate::lang::expand::leak;
-use crate::lang::print::quote;
 use crate::lang::program::{COMPARED, DeclKind, FileId, Lost, Program};
 use crate::lang::text::{BRACES, Filter, Text};
-use crate::lang::ty::{Breach, Constraints, Ty, check_int, check_items, check_text};
+use crate::lang::ty::Ty;
 
 /// Variables in scope: its own, those of the scope around it, and the constants of a file.
 #[derive(Debug, Default)]
@@ -46,7 +42,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The file that names are looked up in.
-    fn home(&self) -> Option<(&'a Program, FileId)> {
+    pub(super) fn home(&self) -> Option<(&'a Program, FileId)> {
         self.constants.or(self.names).or_else(|| self.outer?.home())
     }
 
@@ -360,7 +356,7 @@ impl<'a> Scope<'a> {
                         "loop over it by `for-each`, and name the fields of each".to_owned()
                     }
                     Ty::List(_) => format!(
-                        "only arguments take a list, as `(var){name}`; a string takes `{{{{ {name} | join \" \" }}}}`"
+                        "only arguments take a list, as `(var){name}`; a string takes `{{{{ {name} | join ' ' }}}}`"
                     ),
                     _ => "an artifact is a file: take it by `input PLACE from=…` and name that place".to_owned(),
                 };
@@ -437,24 +433,6 @@ pub(super) fn not_texts(name: &str, ty: &Ty, span: Span, declared: Span) -> Opti
     )
 }
 
-/// How to give what holds others.
-pub(super) fn name_one(ty: &Ty) -> String {
-    match ty {
-        Ty::Map(inner) => {
-            format!("name a map, as `(var)ports`, declared by `let ports type=map<{inner}> {{ a …; b … }}`")
-        }
-        Ty::Record(record) => {
-            let fields: Vec<String> =
-                record.fields.iter().take(3).map(|field| format!("{} …", field.name.value)).collect();
-            format!("name a record, as `(var)x`, declared by `let x type={} {{ {} }}`", record.name, fields.join("; "))
-        }
-        Ty::List(inner) if inner.is_compound() => {
-            format!("name a list, as `(var)all`, declared by `let all type=list<{inner}> {{ - {{ … }} }}`")
-        }
-        _ => "name a list, as `(var)files`, declared by `let files type=list<string> { - a; - b }`".to_owned(),
-    }
-}
-
 /// The diagnostic for a port that a service does not have.
 pub(super) fn no_port(text: &Text, service: &str, port: &str, known: &[&str]) -> Diagnostic {
     let near = did_you_mean(port, known.iter().copied());
@@ -472,296 +450,4 @@ pub(crate) fn some<T: AsRef<str>>(names: &[T]) -> String {
         shown.push("…");
     }
     shown.join(", ")
-}
-
-/// Checks values against a type and constraints. One value stands for a scalar or names a list;
-/// several are the elements of a list. `param` is what they are given to, for the message.
-pub(crate) fn check_values(
-    values: &[Expr],
-    ty: &Ty,
-    constraints: &Constraints,
-    scope: &Scope,
-    param: Option<&Param>,
-    diagnostics: &mut Diagnostics,
-) {
-    let check = Check { scope, param, constraints };
-    match (ty, values) {
-        (Ty::List(_), [Expr::Var(_)]) => check.one(&values[0], ty, diagnostics),
-        (Ty::List(inner), values) => {
-            let (values, at) = match values {
-                [Expr::List(items, span)] => (items.as_slice(), Some(*span)),
-                values => (values, None),
-            };
-            let mut seen: BTreeMap<String, Span> = BTreeMap::new();
-            for value in values {
-                check.one(value, inner, diagnostics);
-                let Some(literal) = literal(value).filter(|_| constraints.distinct) else { continue };
-                if let Some(first) = seen.get(&literal) {
-                    diagnostics.push(
-                        Diagnostic::new(
-                            Code::P0304,
-                            value.span(),
-                            format!("the elements must differ, and `{literal}` is there already"),
-                        )
-                        .with_secondary(*first, "first here")
-                        .with_help("remove one"),
-                    );
-                } else {
-                    seen.insert(literal, value.span());
-                }
-            }
-            // How many there are is not known of what cannot be read.
-            if !values.iter().any(|value| matches!(value, Expr::Text(text) if text.is_broken())) {
-                check.items(values.len(), values, at, ty, diagnostics);
-            }
-        }
-        (Ty::Poison, values) => values.iter().for_each(|value| check.one(value, ty, diagnostics)),
-        (ty, [value]) => check.one(value, ty, diagnostics),
-        (ty, values) => {
-            if let (Some(first), Some(last)) = (values.first(), values.last()) {
-                let span = first.span().to(last.span());
-                diagnostics.push(
-                    Diagnostic::new(Code::P0301, span, format!("expected one `{ty}`, found {} values", values.len()))
-                        .with_help(format!("keep one, or write `type=list<{ty}>`")),
-                );
-            }
-        }
-    }
-}
-
-fn literal(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Text(text) => text.as_literal().map(str::to_owned),
-        Expr::Int(int, _) => Some(int.to_string()),
-        _ => None,
-    }
-}
-
-struct Check<'a> {
-    scope: &'a Scope<'a>,
-    param: Option<&'a Param>,
-    constraints: &'a Constraints,
-}
-
-impl Check<'_> {
-    fn one(&self, value: &Expr, ty: &Ty, diagnostics: &mut Diagnostics) {
-        match value {
-            Expr::Int(..) | Expr::Bool(..) if *ty == Ty::Poison => {}
-            Expr::Fields(fields, span) => self.fields(fields, *span, ty, diagnostics),
-            // Where one is wanted, it has been taken apart.
-            Expr::List(items, _) if *ty == Ty::Poison => {
-                for item in items {
-                    self.one(item, ty, diagnostics);
-                }
-            }
-            Expr::List(_, span) => diagnostics.push(self.mismatch(*span, ty, "a list", None)),
-            Expr::Text(text) if text.is_broken() => self.scope.check_given_text(text, diagnostics),
-            Expr::Text(text) => {
-                self.scope.check_given_text(text, diagnostics);
-                if let Some(literal) = text.as_literal() {
-                    if let Err(breach) = check_text(ty, self.constraints, literal) {
-                        diagnostics.push(self.breach(breach, value.span(), literal, ty));
-                    } else if let (Ty::Name(kind), Some((program, file))) = (ty, self.scope.home())
-                        && let Some(kind) = kind.decl()
-                    {
-                        let name = Name { value: literal.to_owned(), span: value.span() };
-                        program.resolve(file, kind, &name, diagnostics);
-                    }
-                } else if !ty.textual() {
-                    diagnostics.push(self.mismatch(value.span(), ty, "string", None));
-                }
-            }
-            Expr::Int(int, span) => {
-                if *ty == Ty::Int {
-                    if let Err(breach) = check_int(self.constraints, *int) {
-                        diagnostics.push(self.breach(breach, *span, &int.to_string(), ty));
-                    }
-                } else {
-                    diagnostics.push(self.mismatch(*span, ty, "int", Some(&int.to_string())));
-                }
-            }
-            Expr::Bool(flag, span) => {
-                if *ty != Ty::Bool {
-                    diagnostics.push(self.mismatch(*span, ty, "bool", Some(&flag.to_string())));
-                }
-            }
-            Expr::Var(name) => {
-                if let Some((found, declared)) = self.scope.resolve(&name.value, name.span, diagnostics)
-                    && !found.fits(ty)
-                {
-                    let found = self.mismatch(name.span, ty, &found.to_string(), None);
-                    diagnostics.push(found.with_secondary(declared, "the variable is declared here"));
-                }
-            }
-            Expr::Ref(text) => {
-                self.scope.check_text(text, diagnostics);
-                if text.as_literal().is_some_and(|name| self.scope.is_address(name)) {
-                    if !ty.textual() {
-                        diagnostics.push(self.mismatch(text.span, ty, "address", None));
-                    }
-                } else if !matches!(ty, Ty::Artifact(_) | Ty::Poison)
-                    && !text.as_literal().is_some_and(|name| self.scope.is_of_service(name))
-                {
-                    diagnostics.push(self.mismatch(text.span, ty, "artifact", None));
-                }
-            }
-            Expr::Secret(name) => {
-                if self.param.is_none() {
-                    diagnostics.push(leak(&name.value, name.span, "a constant or a condition"));
-                } else if !ty.textual() {
-                    diagnostics.push(self.mismatch(name.span, ty, "secret", None));
-                }
-            }
-        }
-    }
-
-    /// How many values there are, against what may be. `at`: the place of a list without elements.
-    fn items(&self, count: usize, values: &[Expr], at: Option<Span>, ty: &Ty, diagnostics: &mut Diagnostics) {
-        let Err(breach) = check_items(self.constraints, count) else { return };
-        let given = values.first().zip(values.last()).map(|(first, last)| first.span().to(last.span()));
-        if let Some(span) = given.or(at).or(self.param.map(|param| param.name.span)) {
-            diagnostics.push(self.breach(breach, span, "", ty));
-        }
-    }
-
-    /// Named values, against the type of what they are to be.
-    fn fields(&self, fields: &[(Name, Vec<Expr>)], span: Span, ty: &Ty, diagnostics: &mut Diagnostics) {
-        match ty {
-            Ty::Record(record) => {
-                unique(fields.iter().map(|(name, _)| name), "field", diagnostics);
-                let mut misspelt = Vec::new();
-                for (name, values) in fields {
-                    let Some(field) = record.fields.iter().find(|field| field.name.value == name.value) else {
-                        misspelt.push(name.value.as_str());
-                        let known: Vec<&str> = record.fields.iter().map(|field| field.name.value.as_str()).collect();
-                        diagnostics.push(
-                            Diagnostic::new(
-                                Code::P0303,
-                                name.span,
-                                format!("record `{}` has no field `{}`", record.name, name.value),
-                            )
-                            .with_suggestion(did_you_mean(&name.value, known.iter().copied()))
-                            .with_help(format!("it has: {}", some(&known))),
-                        );
-                        continue;
-                    };
-                    // One without a value has been reported.
-                    if !values.is_empty() || matches!(field.ty, Ty::List(_)) {
-                        check_values(values, &field.ty, &field.constraints, self.scope, Some(field), diagnostics);
-                    }
-                }
-                let given: BTreeSet<&str> = fields.iter().map(|(name, _)| name.value.as_str()).collect();
-                for field in record.fields.iter().filter(|field| field.default.is_none()) {
-                    let name = field.name.value.as_str();
-                    let meant = misspelt.iter().take(16).any(|written| did_you_mean(written, [name]).is_some());
-                    if !given.contains(name) && !meant {
-                        diagnostics.push(
-                            Diagnostic::new(
-                                Code::P0302,
-                                span,
-                                format!("missing field `{name}` of record `{}`", record.name),
-                            )
-                            .with_secondary(field.name.span, "declared here, without a default")
-                            .with_help(format!("add `{name} …`, {}", field.ty.noun())),
-                        );
-                    }
-                }
-            }
-            Ty::Map(inner) => {
-                unique(fields.iter().map(|(name, _)| name), "entry", diagnostics);
-                for (_, values) in fields.iter().filter(|(_, values)| !values.is_empty()) {
-                    check_values(values, inner, &self.constraints.of_values(), self.scope, self.param, diagnostics);
-                }
-                self.items(fields.len(), &[], None, ty, diagnostics);
-            }
-            Ty::Poison | Ty::Named(_) => {
-                for (_, values) in fields {
-                    check_values(values, &Ty::Poison, self.constraints, self.scope, self.param, diagnostics);
-                }
-            }
-            ty => diagnostics.push(self.mismatch(span, ty, "named values", None)),
-        }
-    }
-
-    /// `literal`: what was written, if it is known.
-    fn mismatch(&self, span: Span, ty: &Ty, found: &str, literal: Option<&str>) -> Diagnostic {
-        // Whether a number means dollars or cents is not to be guessed.
-        let code = if *ty == Ty::Money && found == "int" { Code::P0307 } else { Code::P0301 };
-        let found = if matches!(found, "named values" | "a list") { found.to_owned() } else { format!("`{found}`") };
-        let diagnostic =
-            Diagnostic::new(code, span, format!("expected `{ty}`, found {found}")).with_label("given here");
-        let number = literal.is_some_and(|text| text.parse::<i128>().is_ok());
-        let help = match (ty, literal) {
-            (Ty::Int, Some(text)) if number => format!("write it without quotes: `{text}`"),
-            (Ty::Bool, Some(_)) => "write `#true` or `#false`".to_owned(),
-            (Ty::Artifact(_), _) => "an artifact is what a node leaves: `(ref)node.output`".to_owned(),
-            (Ty::Record(_) | Ty::Map(_), _) if self.param.is_none() => {
-                "write what it holds in the block, each after its name".to_owned()
-            }
-            (Ty::List(_) | Ty::Map(_) | Ty::Record(_), _) => name_one(ty),
-            (Ty::Money, Some(text)) if number => format!("write dollars as text: `\"{text}.00\"`"),
-            (ty, Some(text)) if ty.textual() => format!("quote it: `\"{text}\"`"),
-            (ty, _) => format!("give {}, or change the type where it is declared", ty.noun()),
-        };
-        let diagnostic = self.declared(diagnostic).with_help(help);
-        match (ty, found.trim_matches('`'), literal) {
-            (Ty::Int, "string", Some(text)) if number => {
-                diagnostic.with_fix(Applicability::MachineApplicable, span, text.trim_start_matches('+'))
-            }
-            (Ty::Bool, "string", Some(text @ ("true" | "false"))) => {
-                diagnostic.with_fix(Applicability::MachineApplicable, span, format!("#{text}"))
-            }
-            (ty, "int", Some(_)) if ty.textual() && !matches!(ty, Ty::Enum | Ty::Money | Ty::Name(_)) => {
-                diagnostic.with_quotes(Applicability::MachineApplicable, span)
-            }
-            (ty, "bool", Some(text)) if ty.textual() => {
-                diagnostic.with_fix(Applicability::MaybeIncorrect, span, format!("\"{text}\""))
-            }
-            _ => diagnostic,
-        }
-    }
-
-    fn breach(&self, breach: Breach, span: Span, value: &str, ty: &Ty) -> Diagnostic {
-        let diagnostic = match breach {
-            Breach::Type(found) => return self.mismatch(span, ty, found, Some(value)),
-            Breach::Form(example) => {
-                let code = match ty {
-                    Ty::Dur | Ty::Size | Ty::Money => Code::P0306,
-                    _ => Code::P0301,
-                };
-                Diagnostic::new(code, span, format!("`{value}` is not {}", ty.noun()))
-                    .with_help(format!("write {example}"))
-            }
-            Breach::Bounds(words, constraint) => {
-                let what = self
-                    .param
-                    .map_or_else(String::new, |param| format!(", the `{constraint}` of `{}`", param.name.value));
-                let words = if constraint == "matches" { words } else { words + &what };
-                Diagnostic::new(Code::P0304, span, words)
-                    .with_help(format!("give another value, or change `{constraint}` where it is declared"))
-            }
-            Breach::NotOneOf => {
-                let allowed = &self.constraints.one_of;
-                let near = did_you_mean(value, allowed.iter().map(String::as_str));
-                let replacement = |near: &str| Fix {
-                    applicability: Applicability::MaybeIncorrect,
-                    edits: vec![Edit { span, text: if *ty == Ty::Int { near.to_owned() } else { quote(near) } }],
-                };
-                Diagnostic::new(Code::P0305, span, format!("`{value}` is not one of {}", some(allowed)))
-                    .with_suggestion_text(near)
-                    .with_fixes(near.map(replacement).into_iter().collect())
-                    .with_help("choose one of those, or add it to `one-of`")
-            }
-        };
-        self.declared(diagnostic)
-    }
-
-    fn declared(&self, diagnostic: Diagnostic) -> Diagnostic {
-        match self.param {
-            Some(param) if param.name.span != diagnostic.primary.span => {
-                diagnostic.with_secondary(param.name.span, format!("the {} is declared here", param.word))
-            }
-            _ => diagnostic,
-        }
-    }
 }

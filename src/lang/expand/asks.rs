@@ -151,7 +151,7 @@ impl<'a> Expander<'a, '_> {
             // What is missing has been reported.
             return None;
         }
-        self.actions[pending.action].ir.route = Some(route);
+        self.actions[pending.action].ir.route = Some(Box::new(route));
         if !pending.verdict {
             let ask = self.ask_as_said(pending, asking, params, &vars);
             self.actions[pending.action].ir.ask = Some(Box::new(ask));
@@ -543,7 +543,7 @@ impl<'a> Expander<'a, '_> {
         let pairs = |of: &dyn Fn(&HeaderDecl) -> Option<String>| -> BTreeMap<String, String> {
             headers.iter().filter_map(|header| Some((header.name.value.clone(), of(header)?))).collect()
         };
-        Some(BodyIr::Http(HttpIr {
+        Some(BodyIr::Http(Box::new(HttpIr {
             url,
             vendor: vendor.to_owned(),
             model,
@@ -556,7 +556,7 @@ impl<'a> Expander<'a, '_> {
             turns: limits.turns.unwrap_or(1).max(1),
             price: provider.price,
             request: request.clone(),
-        }))
+        })))
     }
 
     /// The name of a provider's program in the plan.

@@ -4,21 +4,22 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Code, Diagnostic, Span};
+use crate::lang::ast::Name;
 use crate::lang::expand::Expander;
 use crate::lang::ir::InputIr;
 use crate::lang::program::DeclId;
 
 impl Expander<'_, '_> {
-    /// The place where it is said that an instance starts by itself. What nobody says does so too, but
+    /// Where it is said that an instance starts by itself. What nobody says does so too, but
     /// nobody promised anything for it.
-    fn auto(&self, instance: usize) -> Option<Span> {
-        let level = self.automation_of(instance)?;
-        (level.value == "auto").then_some(level.span)
+    fn auto(&self, instance: usize) -> Option<&Name> {
+        // `notify` starts by itself as well: it tells when it is done, which is too late to say no.
+        self.automation_of(instance).filter(|level| matches!(level.value.as_str(), "auto" | "notify"))
     }
 
     /// Reports automatic work by a skill that is not vetted.
     pub(super) fn check_vetted(&mut self, action: usize, at: Span, skill: DeclId) {
-        let Some(level) = self.auto(self.actions[action].instance) else { return };
+        let Some(level) = self.auto(self.actions[action].instance).map(|level| level.span) else { return };
         let trust = self.program.trust_of(skill);
         if trust == "vetted" || self.diagnostics.has_error_within(at) {
             return;
@@ -62,7 +63,7 @@ impl Expander<'_, '_> {
         let mut said: BTreeSet<Span> = BTreeSet::new();
         let mut found = Vec::new();
         // Whether a gate comes before, and what starts by itself, of each action that was looked at.
-        let mut known: Vec<Option<(bool, Option<Span>)>> = vec![None; self.actions.len()];
+        let mut known: Vec<Option<(bool, Option<&Name>)>> = vec![None; self.actions.len()];
         for effect in (0..self.actions.len()).filter(|index| self.actions[*index].ir.class == "effect") {
             // A stack of its own: chains may be as long as there may be actions. There are no cycles by now.
             let mut stack = vec![effect];
@@ -83,14 +84,17 @@ impl Expander<'_, '_> {
                 }
             }
             if let Some((false, Some(level))) = known[effect]
-                && said.insert(level)
+                && said.insert(level.span)
             {
                 let node = self.instances[self.actions[effect].instance].node;
                 found.push(
                     Diagnostic::new(
                         Code::P0701,
-                        level,
-                        format!("automation `auto` on the way to effect `{}`, and no gate before it", node.name.value),
+                        level.span,
+                        format!(
+                            "automation `{}` on the way to effect `{}`, and no gate before it",
+                            level.value, node.name.value
+                        ),
                     )
                     .with_label("starts by itself")
                     .with_secondary(node.name.span, "changes something outside")

@@ -9,6 +9,7 @@ use crate::lang::eval::address_matches;
 use crate::lang::expand::sbom::Inventory;
 use crate::lang::expand::{COMPARISONS, Expander};
 use crate::lang::program::COMPARED;
+use crate::lang::shape::may_be_shown;
 
 /// Answers to patterns that are remembered at a time.
 const REMEMBERED: usize = 1_000;
@@ -87,10 +88,10 @@ impl Expander<'_, '_> {
         let mut targets = Vec::with_capacity(found.len());
         for instance in found.iter().copied() {
             match self.instances[instance].ir.outputs.get(output) {
-                Some((action, output)) => targets.push(Target { instance, action: *action, output: output.clone() }),
+                Some(action) => targets.push(Target { instance, action, output: output.to_owned() }),
                 None => {
                     let ir = &self.instances[instance].ir;
-                    let names: Vec<&str> = ir.outputs.keys().map(String::as_str).collect();
+                    let names: Vec<&str> = ir.outputs.names().collect();
                     let diagnostic =
                         no_output(span, output, output, path, &names).with_secondary(ir.span, "declared here");
                     self.diagnostics.push(diagnostic);
@@ -124,7 +125,8 @@ impl Expander<'_, '_> {
         let below = |addr: &String| addr.strip_prefix(&prefix).map(str::to_owned);
         let nodes = self.by_node.range(prefix.clone()..).map(|(addr, _)| addr).map_while(below);
         let addrs = self.by_addr.range(prefix.clone()..).map(|(addr, _)| addr).map_while(below);
-        let known: Vec<String> = nodes.take(COMPARED).chain(addrs.take(COMPARED)).collect();
+        let compared = if may_be_shown(self.diagnostics) { COMPARED } else { 0 };
+        let known: Vec<String> = nodes.take(compared).chain(addrs.take(compared)).collect();
         // A node that was declared but has no instance is another mistake than a wrong name.
         let declared = if path.contains('/') { None } else { self.declared(path, placed) };
         let diagnostic = match (code, declared) {

@@ -119,7 +119,7 @@ impl<'a> Expander<'a, '_> {
         let file = self.home;
         let site = Site { addr: addr.clone(), file, env, placed: 0, instance: None, recipe: None };
         let ready = service.ready.as_ref()?;
-        let ir = self.action(site, &service.work, None, graph)?;
+        let ir = *self.action(site, &service.work, None, graph)?;
         if let Some((variable, secret)) = ir.secrets.iter().next() {
             let name = &service.name.value;
             self.diagnostics.push(

@@ -242,3 +242,15 @@ fn what_is_long_is_read_in_a_moment() {
         assert!(taken < 2 * ROOM, "{what}: it took {taken} KiB");
     }
 }
+
+#[test]
+fn many_names_that_are_nearly_right_take_a_moment() {
+    let nodes =
+        lines(5_000, |number| format!("node nodenumber{number} {{ after nodenumbre{number}; write x; output o }}"));
+    let before = crate::support::processor_time();
+    let found = compiled(&[("partita.kdl", &format!("graph g {{\n{nodes}}}\n"))]);
+    let taken = crate::support::processor_time().saturating_sub(before);
+    assert!(found.diagnostics.sorted().len() > 1_000);
+    assert!(found.diagnostics.sorted()[0].help.iter().any(|help| help.contains("did you mean")));
+    assert!(taken.as_secs() < 15, "{taken:?}");
+}
