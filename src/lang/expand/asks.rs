@@ -112,7 +112,7 @@ impl<'a> Expander<'a, '_> {
             }
         }
         for ((action, _), (_, (_, route))) in named.into_iter().zip(served) {
-            self.actions[action].ir.route = Some(route);
+            self.actions[action].ir.route = Some(Box::new(route));
         }
     }
 
