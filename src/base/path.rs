@@ -46,6 +46,15 @@ impl TryFrom<String> for RelPath {
 impl RelPath {
     /// Checks a text. One trailing `/` is dropped.
     pub fn new(text: &str) -> Result<Self, PathError> {
+        Self::check(text)?;
+        Ok(Self(text.strip_suffix('/').unwrap_or(text).to_owned()))
+    }
+
+    /// Whether a text is a path, one trailing `/` aside.
+    pub fn check(text: &str) -> Result<(), PathError> {
+        if is_plain(text.as_bytes()) {
+            return Ok(());
+        }
         if text.starts_with('/') {
             return Err(PathError::Absolute(text.to_owned()));
         }
@@ -66,7 +75,7 @@ impl RelPath {
                 _ => {}
             }
         }
-        Ok(Self(trimmed.to_owned()))
+        Ok(())
     }
 
     /// The text.
@@ -103,6 +112,21 @@ impl RelPath {
     pub fn under(&self, root: &Path) -> PathBuf {
         root.join(&self.0)
     }
+}
+
+/// Whether a text is a path as nearly all are: short, of printable ASCII. There may be very many, so it is read once.
+fn is_plain(text: &[u8]) -> bool {
+    let is_name = |segment: &[u8]| !matches!(segment, b"" | b"." | b"..");
+    let mut start = 0;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'/' if is_name(&text[start..at]) => start = at + 1,
+            b'/' | b'\\' => return false,
+            byte if byte.is_ascii_graphic() => {}
+            _ => return false,
+        }
+    }
+    text.len() <= 255 && is_name(&text[start..])
 }
 
 impl Borrow<str> for RelPath {

@@ -220,8 +220,7 @@ pub(crate) enum Command {
     },
     /// Tell what a run would do: what is known, what runs, and why
     Forecast {
-        /// A graph, or addresses in one
-        #[arg(required = true)]
+        /// A graph, or addresses in one; without any, it tells which graphs there are
         targets: Vec<String>,
         /// Take this address as not known; may be given several times
         #[arg(long, value_name = "ADDR")]
@@ -229,8 +228,7 @@ pub(crate) enum Command {
     },
     /// Run what is not already known
     Run {
-        /// Graphs, or addresses such as `graph/node`
-        #[arg(required = true)]
+        /// Graphs, or addresses such as `graph/node`; without any, it tells which graphs there are
         targets: Vec<String>,
         #[command(flatten)]
         options: RunOptions,

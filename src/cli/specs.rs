@@ -1,6 +1,7 @@
 //! The commands that work on specs as texts: make, check, format, mend. Leaves out plans and runs.
 
 use std::io::Read;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -21,7 +22,8 @@ pub(super) fn init(locations: &Locations, dir: &Path, output: &Output) -> Status
 }
 
 pub(super) fn check(locations: &Locations, files: &[PathBuf], output: &Output) -> Status8 {
-    let compiled = ops::check(locations, files)?;
+    // As for a workspace: the process ends after this.
+    let compiled = ManuallyDrop::new(ops::check(locations, files)?);
     output.diagnostics(&compiled.diagnostics, &compiled.program.sources);
     output.text_or("", || {
         let count = |severity| compiled.diagnostics.count(severity);

@@ -36,7 +36,7 @@ use crate::plan::{
     Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
     service_digest,
 };
-use crate::store::{Claim, ClaimOutput, EffectState};
+use crate::store::{Begun, Claim, ClaimOutput};
 
 /// All that is shared by the workers of a run.
 pub(super) struct Engine<'a> {
@@ -134,8 +134,8 @@ pub(super) struct Attempted {
     pub(super) logs: Option<[Digest; 2]>,
     pub(super) duration: Duration,
     pub(super) isolation: Isolation,
-    /// Which doing of an effect it was.
-    pub(super) effect: Option<u64>,
+    /// The doing of an effect of which it is not said yet how it ended.
+    pub(super) effect: Option<Begun>,
     /// What it spent on models.
     pub(super) spent: Option<Spent>,
 }
@@ -307,6 +307,9 @@ impl<'a> Engine<'a> {
         let claims = self.ports.claims.lookup(key)?;
         match lookup::choose(action, self.wanted(action), claims, &*self.ports.writers, &self.levels)? {
             Looked::Hit(claim, sizes) => {
+                if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
+                    effects::keep_missing(cassette, &*self.ports.cas, action, &claim)?;
+                }
                 let same_key = self.ports.history.latest_key(&action.addr) == Some(key);
                 prepared.reason = if same_key { Reason::SameKey } else { Reason::KnownKey { run: claim.run.clone() } };
                 self.set_made(id, claim.outputs.clone(), fresh);
@@ -361,7 +364,9 @@ impl<'a> Engine<'a> {
                     return Err(Failure::new(FailureClass::Unknown, text).into());
                 }
                 let done = self.request.done.contains(&action.addr);
-                let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done)?;
+                let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done, &|run| {
+                    self.ports.history.life(run)
+                })?;
                 let Standing::Done(outputs, run) = standing else { return Ok(None) };
                 let sizes = outputs.iter().map(|output| self.levels.check(&output.entry)).collect::<Result<_, _>>()?;
                 let claim = claim(outputs, &run, self.ports.clock.now().0, 0, 0)?;
@@ -470,9 +475,8 @@ impl<'a> Engine<'a> {
             .and_then(|(outputs, sizes)| {
                 check_declared(action.spec.class, &action.spec.outputs, &outputs)?;
                 self.fitting.check(self.plan, &action.spec.outputs, &outputs, &*self.ports.cas)?;
-                if let (Some(ledger), Some(sequence)) = (&self.request.ledger, attempted.effect) {
-                    let receipt = effects::receipt(&outputs);
-                    ledger.set(prepared.key, sequence, EffectState::Done, Some(&receipt), clock.now().0)?;
+                if let (Some(ledger), Some(begun)) = (&self.request.ledger, attempted.effect.take()) {
+                    begun.done(ledger, &effects::receipt(&outputs), clock.now().0)?;
                 }
                 self.record(action, prepared, &outputs, attempted.logs, attempted.duration, attempted.isolation)?;
                 self.set_made(id, outputs.clone(), true);
@@ -557,11 +561,9 @@ impl<'a> Engine<'a> {
             overlay: String::new(),
             signed: None,
         };
-        self.ports.claims.record(self.written(claim)?)?;
+        self.ports.claims.record(self.written(claim.clone())?)?;
         if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
-            let made = (self.request.run.as_str(), self.ports.clock.now().0, duration.as_millis() as u64);
-            let rank = lookup::rank(isolation);
-            effects::keep(cassette, &*self.ports.cas, action, prepared.key, prepared.manifest(), outputs, made, rank)?;
+            effects::keep(cassette, &*self.ports.cas, action, &claim)?;
         }
         Ok(())
     }
@@ -626,12 +628,17 @@ impl<'a> Engine<'a> {
         let args: Vec<String> = args.iter().map(|arg| addresses.fill(arg)).collect();
         let filled = action.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value)));
         let mut declared: BTreeMap<String, String> = filled.collect();
-        let effect = match self.intend(action, prepared) {
+        // Whatever may go wrong before the process is started comes before the ledger says that it may have been.
+        let given = match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
+            Ok(given) => given,
+            Err(trouble) => return failed(trouble),
+        };
+        let mut effect = match self.intend(action, prepared) {
             Ok(effect) => effect,
             Err(trouble) => return failed(trouble),
         };
-        if let Some(sequence) = effect {
-            let key = effects::idempotency_key(prepared.key, sequence);
+        if action.spec.class == Class::Effect {
+            let key = effects::idempotency_key(prepared.key, effect.as_ref().map_or(1, Begun::sequence));
             declared.insert(effects::IDEMPOTENCY_KEY.to_owned(), key);
         }
         let own = action.policy.timeout_ms.map(Duration::from_millis);
@@ -643,10 +650,6 @@ impl<'a> Engine<'a> {
         };
         let demand = self.wanted(action);
         let view = self.ports.runner.view(&attempt.root, &tools.bin, demand);
-        let given = match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
-            Ok(given) => given,
-            Err(trouble) => return failed(trouble),
-        };
         let network = match (action.spec.class.network(), action.spec.services.is_empty()) {
             (true, _) => Network::Machine,
             (false, true) => Network::Nothing,
@@ -667,7 +670,7 @@ impl<'a> Engine<'a> {
             }
         }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
-        let limit = |name: &str| action.policy.limits.get(name).copied();
+        let limit = |name: &str| action.spec.limits.get(name).copied();
         let bounds = Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output") };
         let job = Job {
             addr: &action.addr,
@@ -693,24 +696,27 @@ impl<'a> Engine<'a> {
         ended.stdout = given.scrub(ended.stdout);
         ended.stderr = given.scrub(ended.stderr);
         let (duration, isolation) = (ended.duration, ended.isolation);
+        if effect.is_some() && matches!(ended.end, End::Cancelled) {
+            let text = format!("effect `{}` had begun when the run was cancelled: it may have happened", action.addr);
+            tell(Event::Notice { text });
+        }
         let logs = match (self.keep_log(&ended.stdout), self.keep_log(&ended.stderr)) {
             (Ok(stdout), Ok(stderr)) => [stdout, stderr],
             (Err(trouble), _) | (_, Err(trouble)) => return failed(trouble),
         };
-        if let (Some(ledger), Some(sequence)) = (&self.request.ledger, effect)
+        if let Some(ledger) = &self.request.ledger
             && matches!(ended.end, End::Exited(1..) | End::NotStarted(_))
-        {
+            && let Some(begun) = effect.take()
             // It says itself that it did not happen. Whatever else ends it leaves that open.
-            let written = ledger.set(prepared.key, sequence, EffectState::Failed, None, self.ports.clock.now().0);
-            if let Err(error) = written {
-                return failed(error.into());
-            }
+            && let Err(error) = begun.failed(ledger, self.ports.clock.now().0)
+        {
+            return failed(error.into());
         }
         let bound = timeout.map(|timeout| {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
-        let judged = judge(&ended, argv0, program, bound, bounds).map_err(|trouble| {
+        let judged = judge(&ended, argv0, program, bound, bounds, &attempt.root).map_err(|trouble| {
             let seen = Seen {
                 workspace: &self.request.workspace,
                 work: &attempt.work,
@@ -750,12 +756,11 @@ impl<'a> Engine<'a> {
         Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
     }
 
-    /// Writes into the ledger that an effect begins. Gives which doing of it that is.
-    fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<u64>, Trouble> {
-        if action.spec.class != Class::Effect {
+    /// Writes into the ledger that an effect begins, if there is one.
+    fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<Begun>, Trouble> {
+        let Some(ledger) = self.request.ledger.as_ref().filter(|_| action.spec.class == Class::Effect) else {
             return Ok(None);
-        }
-        let Some(ledger) = &self.request.ledger else { return Ok(Some(1)) };
+        };
         let now = self.ports.clock.now().0;
         Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }

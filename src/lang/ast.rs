@@ -185,6 +185,9 @@ pub struct ToolDecl {
     pub offer: OfferDecl,
 }
 
+/// The name of an argument whose name was left out, which has been reported.
+pub(crate) const UNNAMED: &str = "-";
+
 /// `param`.
 #[derive(Clone, Debug)]
 pub struct Param {
@@ -307,7 +310,7 @@ pub struct Work {
     /// Where it says so.
     pub body_at: Option<Span>,
     /// What it asks of somebody else, instead of a body.
-    pub ask: Option<AskDecl>,
+    pub ask: Option<Box<AskDecl>>,
     /// The class as written.
     pub class: Option<Name>,
     /// Inputs.

@@ -13,33 +13,63 @@ mod service;
 mod supplier;
 mod test;
 mod unused;
+mod value;
 mod work;
 
 use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
-use crate::lang::ast::{Expr, Name, Param};
-use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program};
+use crate::lang::ast::{Expr, Name, Param, UNNAMED};
+use crate::lang::parallel::in_turn;
+use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Program, ProgramFile};
 use crate::lang::shape::enough;
 use crate::lang::ty::{Constraints, Ty};
 
 pub(crate) use bundle::check_version;
 pub(crate) use domain::{Asked, asked, holds, leaves, lookup_candidate, skill_of};
-pub(crate) use scope::{Scope, check_values, some};
+pub(crate) use scope::{Scope, some};
 pub(crate) use service::misplaced_address;
 pub(crate) use supplier::check_suppliers;
 pub(crate) use unused::check_unused;
+pub(crate) use value::check_values;
 pub(crate) use work::{check_overlap, no_output, not_a_reference};
 
 /// Checks every declaration of every file.
 pub(crate) fn check(program: &Program, diagnostics: &mut Diagnostics) {
-    for index in 0..program.files.len() {
-        if enough(diagnostics) {
-            return;
+    if diagnostics.is_empty() {
+        // Nothing that was found before tells a file what to leave alone: each is checked for itself.
+        for found in check_files(program) {
+            if enough(diagnostics) {
+                return;
+            }
+            diagnostics.extend(found);
         }
-        check_file(program, FileId(index), diagnostics);
+    } else {
+        for index in 0..program.files.len() {
+            if enough(diagnostics) {
+                return;
+            }
+            check_file(program, FileId(index), diagnostics);
+        }
     }
     group::check_template_cycles(program, diagnostics);
+}
+
+/// Declarations of a program from which on several threads are faster than one.
+const PARALLEL: usize = 500;
+
+/// What is found in each file alone, in order.
+fn check_files(program: &Program) -> Vec<Diagnostics> {
+    let size = |file: &ProgramFile| {
+        let groups = file.decls.templates.iter().chain(file.decls.graphs.iter().map(|graph| &graph.group));
+        file.decls.recipes.len() + groups.map(|group| group.nodes.len()).sum::<usize>()
+    };
+    let is_large = program.files.iter().map(size).sum::<usize>() >= PARALLEL;
+    in_turn(program.files.len(), is_large, &|index| {
+        let mut found = Diagnostics::default();
+        check_file(program, FileId(index), &mut found);
+        found
+    })
 }
 
 /// Levels of isolation, strongest first.
@@ -137,6 +167,9 @@ fn check_defaults(params: &[Param], scope: &Scope, diagnostics: &mut Diagnostics
                     param.name.value, item.message
                 );
                 item.code = Code::P0314;
+                if param.ty.is_compound() && item.help.iter().any(|help| help.contains("`with {")) {
+                    item.help = vec![format!("write it in a block: `default {}`", value::block(&param.ty))];
+                }
                 item.secondary.retain(|label| label.span != param.name.span);
             }
             diagnostics.push(item);
@@ -188,9 +221,14 @@ pub(crate) fn check_arguments(
     unique(with.iter().map(|(name, _)| name), "argument", diagnostics);
     let by_name: BTreeMap<&str, &Param> = params.iter().rev().map(|param| (param.name.value.as_str(), param)).collect();
     let mut given: BTreeMap<&str, Option<&Param>> = BTreeMap::new();
+    let mut unnamed = false;
     for (index, (name, value)) in with.iter().enumerate() {
         if index % 64 == 63 && enough(diagnostics) {
             return;
+        }
+        if name.value == UNNAMED {
+            unnamed = true;
+            continue;
         }
         let param = by_name.get(name.value.as_str()).copied();
         given.insert(&name.value, param);
@@ -204,7 +242,11 @@ pub(crate) fn check_arguments(
                         Diagnostic::new(Code::P0301, value.span(), format!("expected `{}`, found one value", param.ty))
                             .with_label("given here")
                             .with_secondary(param.name.span, "the parameter is declared here")
-                            .with_help(scope::name_one(&param.ty)),
+                            .with_help(match *what {
+                                // A guard has no block.
+                                "gate" => format!("name one, as `{}=(var)NAME`", param.name.value),
+                                _ => value::given_in_block(param),
+                            }),
                     );
                     continue;
                 }
@@ -248,6 +290,10 @@ pub(crate) fn check_arguments(
             }
         }
     }
+    if unnamed {
+        // Which parameter it is for is not known, and has been asked.
+        return;
+    }
     // A misspelt name is one mistake: the parameter it was meant for is not missing as well.
     let mut missing: Vec<&Param> = Vec::new();
     let misspelt: Vec<&str> = given.iter().filter(|(_, param)| param.is_none()).map(|(name, _)| *name).collect();
@@ -272,16 +318,22 @@ pub(crate) fn check_arguments(
     );
     let verb = if missing.len() == 1 { "is" } else { "are" };
     let mut diagnostic = Diagnostic::new(Code::P0302, at.span, message).with_label(format!("{list} {verb} not given"));
-    let mut given = Vec::new();
+    let (mut given, mut blocks) = (Vec::new(), Vec::new());
     for param in missing.iter().take(NAMED) {
         diagnostic = diagnostic.with_secondary(param.name.span, "declared here, without a default");
         let value = match &param.ty {
             Ty::Artifact(_) => "(ref)node.output",
-            Ty::List(_) => "(var)list",
-            Ty::Map(_) | Ty::Record(_) => "(var)NAME",
+            ty if ty.is_compound() && *what != "gate" => {
+                blocks.push(format!("{} {}", param.name.value, value::block(ty)));
+                continue;
+            }
+            ty if ty.is_compound() => "(var)NAME",
             _ => "…",
         };
         given.push(format!("{}={value}", param.name.value));
+    }
+    if !blocks.is_empty() {
+        given.push(format!("{{ {} }}", blocks.join("; ")));
     }
     let given = given.join(" ");
     diagnostics.push(diagnostic.with_help(match *what {

@@ -2,8 +2,9 @@
 //! anything. Leaves out plans.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::base::RelPath;
+use crate::base::{Limits, RelPath};
 use crate::diag::{Diagnostics, Severity, SourceId, Span};
 use crate::lang::check::{check, check_suppliers, check_unused};
 use crate::lang::expand::{expand, expand_bundle};
@@ -24,6 +25,8 @@ pub struct Compiled {
     pub diagnostics: Diagnostics,
     /// What the nodes of the graphs that were expanded came to.
     pub instances: Instances,
+    /// Graphs that were expanded without being given anything, and are sound: those that fit in the memory of one.
+    pub expansions: BTreeMap<DeclId, Arc<Expansion>>,
 }
 
 /// What nodes came to when graphs were expanded, by the places of their names.
@@ -78,7 +81,7 @@ pub fn compile_for(world: &dyn World, roots: &[RelPath], tenant: Option<&str>) -
 
 /// As [`compile`], from what [`load`] gave.
 pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compiled {
-    let mut instances = Instances::default();
+    let (mut instances, mut expansions, mut kept) = (Instances::default(), BTreeMap::new(), 0);
     check(&program, &mut diagnostics);
     check_prompts(&program, &mut diagnostics);
     let mut graphs = program.root_graphs();
@@ -121,6 +124,10 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
             check_reach(&expansion, &bundles, &mut diagnostics);
             check_judged(&program, &expansion, &bundles, &mut diagnostics);
         }
+        kept += expansion.actions.len();
+        if kept <= Limits::EXPANDED_NODES {
+            expansions.insert(id, Arc::new(expansion));
+        }
     }
     if diagnostics.has_errors() {
         program.allow(&mut diagnostics);
@@ -134,7 +141,7 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
         program.files.iter().filter(|file| file.package.is_some_and(|id| program.packages[id.0].source.is_remote()));
     let fetched: Vec<SourceId> = fetched.map(|file| file.source).collect();
     diagnostics.retain(|item| item.severity == Severity::Error || !fetched.contains(&item.primary.span.source));
-    Compiled { program, diagnostics, instances }
+    Compiled { program, diagnostics, instances, expansions }
 }
 
 /// Errors up to which more are looked for behind them: of more than that, not all are shown.

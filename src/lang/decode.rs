@@ -17,7 +17,7 @@ use crate::base::Digest;
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
     AfterDecl, Body, Cond, Expr, FileDecls, ForEach, GrantDecl, GraphDecl, Group, ImportDecl, Name, NameRef, NodeDecl,
-    Op, PackageDecl, RecipeDecl, ReturnsDecl, SourceDecl, StepDecl, ToolDecl, UseDecl, WorkspaceDecl,
+    Op, PackageDecl, RecipeDecl, ReturnsDecl, SourceDecl, StepDecl, ToolDecl, UNNAMED, UseDecl, WorkspaceDecl,
 };
 use crate::lang::package::Version;
 use crate::lang::print::quote;
@@ -252,10 +252,13 @@ impl Decoder<'_> {
 
     fn group(&mut self, node: &Node) -> Option<Group> {
         let (params_known, nodes_known) = (self.intact(node, "param"), self.named(node));
+        let (name, params) = (first_name(node)?, self.params(node));
+        let mut nodes = Vec::with_capacity(children(node, "node").count());
+        nodes.extend(children(node, "node").filter_map(|node| self.node(node)));
         Some(Group {
-            name: first_name(node)?,
-            params: self.params(node),
-            nodes: children(node, "node").filter_map(|node| self.node(node)).collect(),
+            name,
+            params,
+            nodes,
             uses: children(node, "use").filter_map(|node| self.use_(node)).collect(),
             params_known,
             nodes_known,
@@ -280,7 +283,10 @@ impl Decoder<'_> {
                 let value = value.unwrap_or_else(|| Expr::Text(Text::broken(property.value.span)));
                 with.push((property.name.clone(), value));
             }
-            // Elements without a name have been reported.
+            // Elements without a name have been reported: what they are for is not known to be missing.
+            if let Some(dash) = child.children.iter().flatten().find(|entry| entry.name.value == UNNAMED) {
+                with.push((dash.name.clone(), Expr::Text(Text::broken(dash.name.span))));
+            }
             let named = |entry: &&Node| !matches!(entry.name.value.as_str(), "allow" | "-");
             for entry in child.children.iter().flatten().filter(named) {
                 with.push((entry.name.clone(), self.in_block(entry)));
@@ -476,7 +482,8 @@ impl Decoder<'_> {
                 );
             }
         }
-        let value = node.args.get(1).and_then(name_of);
+        // Of more than two it has been said that they are too many.
+        let value = node.args.get(1).filter(|_| node.args.len() == 2).and_then(name_of);
         let key = prop_name(node, "key");
         Some(ForEach { var: first_name(node)?, value, key, list, optional: is_true(node, "optional") })
     }
@@ -649,7 +656,9 @@ impl Decoder<'_> {
 
     fn texts(&mut self, node: &Node) -> Vec<Text> {
         let texts = node.args.iter().filter(|value| matches!(value.kind, Kind::Text(_)));
-        texts.map(|value| Text::parse(value, self.diagnostics)).collect()
+        let mut all = Vec::with_capacity(node.args.len());
+        all.extend(texts.map(|value| Text::parse(value, self.diagnostics)));
+        all
     }
 
     fn prop_text(&mut self, node: &Node, name: &str) -> Option<Text> {

@@ -75,6 +75,14 @@ impl Env {
         self.file.or_else(|| self.outer.as_ref()?.file())
     }
 
+    /// Whether a variable is a constant of the file, and no parameter or loop variable stands before it.
+    pub(crate) fn is_constant(&self, name: &str) -> bool {
+        match &self.outer {
+            Some(outer) => !self.vars.contains_key(name) && outer.is_constant(name),
+            None => self.file.is_some() && self.vars.contains_key(name),
+        }
+    }
+
     /// The value of a variable, or of what it holds under a name: `x.field`.
     pub(crate) fn get(&self, name: &str) -> Option<&Val> {
         let (whole, rest) = self.whole(name)?;
@@ -138,6 +146,9 @@ impl<'a> Evaluator<'a> {
     /// The text with its holes filled. Reports a `node.X` that does not exist and a text that grew
     /// too long; other mistakes have been reported by the checks.
     pub(crate) fn text(&self, text: &Text, diagnostics: &mut Diagnostics) -> Option<String> {
+        if let [Part::Literal(literal)] = text.parts.as_slice() {
+            return Some(literal.clone());
+        }
         let mut out = String::new();
         for part in &text.parts {
             match part {
@@ -424,8 +435,12 @@ fn too_long(span: Span) -> Diagnostic {
 /// Checks a path or pattern of the workspace: relative, no `..`, no empty segments. `*`, `?`, `[…]`
 /// and `{…}` are pattern characters. The error is a message.
 pub(crate) fn pattern(text: &str) -> Result<(), String> {
-    let plain = text.replace(['*', '?', '[', ']', '{', '}', '!', ','], "x");
-    RelPath::new(&plain).map(|_| ()).map_err(|error| error.to_string().replace(&plain, text))
+    const SPECIAL: [char; 8] = ['*', '?', '[', ']', '{', '}', '!', ','];
+    if !text.contains(SPECIAL) {
+        return RelPath::check(text).map_err(|error| error.to_string());
+    }
+    let plain = text.replace(SPECIAL, "x");
+    RelPath::check(&plain).map_err(|error| error.to_string().replace(&plain, text))
 }
 
 /// Checks the wildcards of a pattern as it will be read when files are looked for. The error is a message.
@@ -473,6 +488,9 @@ pub(crate) fn address_matches(pattern: &str, addr: &str) -> bool {
             }
         }
         pattern[p..].iter().all(|byte| *byte == b'*')
+    }
+    if !pattern.contains('*') {
+        return pattern == addr;
     }
     let patterns: Vec<&str> = pattern.split('/').collect();
     let texts: Vec<&str> = addr.split('/').collect();

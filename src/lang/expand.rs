@@ -24,11 +24,11 @@ use std::sync::Arc;
 use crate::base::{Limits, parse_duration_ms, slug};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, NodeDecl, Values, Work};
-use crate::lang::eval::{Env, Evaluator, Val};
+use crate::lang::eval::{Env, Evaluator, Val, no_entry};
 use crate::lang::expand::kinds::Declared;
 use crate::lang::expand::services::{address_variables, with_outer};
 use crate::lang::expand::values::{name_things, show, typed};
-use crate::lang::ir::{ActionIr, Expansion, InstanceIr, ServiceIr, ToolIr};
+use crate::lang::ir::{ActionIr, Expansion, InstanceIr, Outputs, ServiceIr, ToolIr};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::route::owner;
 
@@ -120,7 +120,8 @@ struct Pending<'a> {
 
 /// An action whose inputs are not wired yet.
 struct PendingAction<'a> {
-    ir: ActionIr,
+    /// Boxed, as it is large and moved about.
+    ir: Box<ActionIr>,
     work: &'a Work,
     env: Arc<Env>,
     placed: usize,
@@ -143,7 +144,7 @@ struct PendingAction<'a> {
 
 impl<'a> PendingAction<'a> {
     /// An action that stands for itself: no step, made for no other, and deciding nothing.
-    fn new(ir: ActionIr, work: &'a Work, env: Arc<Env>, placed: usize, instance: usize) -> Self {
+    fn new(ir: Box<ActionIr>, work: &'a Work, env: Arc<Env>, placed: usize, instance: usize) -> Self {
         Self {
             ir,
             work,
@@ -184,6 +185,7 @@ struct Expander<'a, 'd> {
     instances: Vec<Pending<'a>>,
     actions: Vec<PendingAction<'a>>,
     by_addr: BTreeMap<String, usize>,
+    /// The instances of nodes with loops: without one, the address is the node's.
     by_node: BTreeMap<String, Vec<usize>>,
     /// The graph.
     graph: DeclId,
@@ -377,15 +379,17 @@ impl<'a, 'd> Expander<'a, 'd> {
         let total = lists.iter().try_fold(1usize, |product, list| product.checked_mul(list.len()));
         let lengths: Vec<(&str, usize)> =
             node.for_each.iter().zip(&lists).map(|(each, list)| (each.var.value.as_str(), list.len())).collect();
-        let factors = format!("node `{}`{}", short(&base), self.factors(&lengths));
+        let factors = |this: &Self| format!("node `{}`{}", short(&base), this.factors(&lengths));
         if total.is_none_or(|total| total.saturating_add(self.instances.len()) > Limits::EXPANDED_NODES) {
             let what = format!("the expansion exceeds {} nodes", Limits::EXPANDED_NODES);
+            let factors = factors(self);
             self.too_large(node.name.span, what, &factors);
             return;
         }
         self.tried += total.unwrap_or(0) + lists.iter().map(|list| list.len()).sum::<usize>();
         if self.tried > Limits::EXPANDED_NODES * TRIED_PER_NODE {
             let what = format!("the loops have more than {} combinations", Limits::EXPANDED_NODES * TRIED_PER_NODE);
+            let factors = factors(self);
             self.too_large(node.name.span, what, &factors);
             return;
         }
@@ -428,6 +432,10 @@ impl<'a, 'd> Expander<'a, 'd> {
             if self.spend(bytes, node.name.span, &base).is_none() {
                 return;
             }
+            // Most nodes have one instance.
+            if self.instances.len() == self.instances.capacity() {
+                self.instances.reserve(total.unwrap_or(0).max(self.instances.len()));
+            }
             let index = self.instances.len();
             let before = self.by_addr.insert(addr.clone(), index);
             // Two instances of one node have been reported with their keys.
@@ -442,13 +450,12 @@ impl<'a, 'd> Expander<'a, 'd> {
                 );
                 return;
             }
-            self.by_node.entry(base.clone()).or_default().push(index);
             let recipe = node.recipe.as_ref().map(|name| name.value.clone());
             let ir = InstanceIr {
                 addr,
                 keys,
                 actions: Vec::new(),
-                outputs: BTreeMap::new(),
+                outputs: Outputs::default(),
                 bundle: None,
                 recipe,
                 after: Vec::new(),
@@ -468,6 +475,9 @@ impl<'a, 'd> Expander<'a, 'd> {
                 closing: Vec::new(),
                 services,
             });
+        }
+        if !node.for_each.is_empty() && self.instances.len() > instances {
+            self.by_node.entry(base).or_default().extend(instances..self.instances.len());
         }
         let tried = total.is_some_and(|total| total > 0) && !node.for_each.is_empty() && !unknown;
         if tried && self.instances.len() == instances && never(node) {
@@ -492,7 +502,20 @@ impl<'a, 'd> Expander<'a, 'd> {
                 .iter()
                 .map(|item| {
                     let key = match (item, &each.key) {
-                        (Val::Fields(fields), Some(key)) => fields.get(&key.value)?.text()?,
+                        (Val::Fields(fields), Some(key)) => match fields.get(&key.value) {
+                            Some(value) => value.text()?,
+                            // A record has all its fields.
+                            None => {
+                                let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+                                let whole = format!("{}.{}", each.var.value, key.value);
+                                self.diagnostics.push(no_entry(&whole, &key.value, &known, key.span));
+                                return None;
+                            }
+                        },
+                        // A list in a list is named by its elements.
+                        (Val::List(items), _) => {
+                            items.iter().map(Val::text).collect::<Option<Vec<String>>>()?.join("-")
+                        }
                         (item, _) => item.text()?,
                     };
                     Some(Turn { key, item: item.clone(), value: None })

@@ -5,6 +5,7 @@
 mod collect;
 mod complete;
 mod context;
+mod given;
 mod hover;
 mod model;
 mod outline;

@@ -104,8 +104,8 @@ pub struct InstanceIr {
     pub keys: Vec<(String, String)>,
     /// Its actions, by index.
     pub actions: Vec<usize>,
-    /// Outputs by the name others use: the action and its output.
-    pub outputs: BTreeMap<String, (usize, String)>,
+    /// Outputs by name, each with the action that leaves it.
+    pub outputs: Outputs,
     /// The bundle it is the inventory of: it is no node then, and no pattern matches it.
     pub bundle: Option<String>,
     /// The recipe it applies, for `expand`.
@@ -120,6 +120,48 @@ pub struct InstanceIr {
     pub automation: Option<String>,
     /// The node.
     pub span: Span,
+}
+
+/// Outputs of an instance by name, each with the index of the action that leaves it. Nearly always there is one, and
+/// there may be very many instances: a list takes a tenth of what a map does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs(Vec<(String, usize)>);
+
+impl Outputs {
+    /// Those of some names; of two of one name the last counts.
+    pub(crate) fn of(all: impl IntoIterator<Item = (String, usize)>) -> Self {
+        let mut outputs = Self::default();
+        let all = all.into_iter();
+        outputs.0.reserve_exact(all.size_hint().0);
+        for (name, action) in all {
+            match outputs.0.binary_search_by(|(known, _)| known.cmp(&name)) {
+                Ok(at) => outputs.0[at].1 = action,
+                Err(at) => outputs.0.insert(at, (name, action)),
+            }
+        }
+        outputs
+    }
+
+    /// The action that leaves an output.
+    pub fn get(&self, name: &str) -> Option<usize> {
+        let at = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        Some(self.0[at].1)
+    }
+
+    /// The names with the actions, in order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.0.iter().map(|(name, action)| (name.as_str(), *action))
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The actions, for new numbers.
+    pub(crate) fn actions_mut(&mut self) -> impl Iterator<Item = &mut usize> {
+        self.0.iter_mut().map(|(_, action)| action)
+    }
 }
 
 /// A guard of an instance.
@@ -228,13 +270,13 @@ pub struct ActionIr {
     /// Actions that come before, by index, besides producers.
     pub after: Vec<usize>,
     /// How what it asks for is served.
-    pub route: Option<Route>,
+    pub route: Option<Box<Route>>,
     /// What it asks for.
     pub ask: Option<Box<AskIr>>,
     /// Whether it is what the node or step itself says, not a gate or what another action is told.
     pub own: bool,
     /// Which gate it is of, if it decides.
-    pub gate: Option<GateNoteIr>,
+    pub gate: Option<Box<GateNoteIr>>,
     /// How much of it starts by itself, where that is said.
     pub automation: Option<String>,
     /// The node or step.
@@ -273,9 +315,9 @@ pub enum BodyIr {
     /// Waits for people.
     Approval(ApprovalIr),
     /// Makes the inventory of a bundle.
-    Sbom(SbomIr),
+    Sbom(Box<SbomIr>),
     /// Asks an API.
-    Http(HttpIr),
+    Http(Box<HttpIr>),
 }
 
 /// What an API is asked.

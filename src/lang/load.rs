@@ -1,43 +1,46 @@
 //! From root files to the set of all files: reading through the `World`, the guard and the parser,
 //! shapes, decoding, imports and their cycles. Leaves out the meaning of declarations.
 
+mod ahead;
+mod front;
 mod packages;
 mod prompts;
 mod records;
 mod schemas;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::{Digest, Limits, RelPath};
-use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span};
-use crate::lang::allow::collect;
+use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::ImportDecl;
 use crate::lang::check::unique;
-use crate::lang::decode::decode;
+use crate::lang::load::ahead::Ahead;
+use crate::lang::load::front::Front;
 use crate::lang::load::packages::Packages;
-use crate::lang::names::names_declared;
-use crate::lang::package::{file_path, is_package, powers_asked};
-use crate::lang::parse::parse_with;
-use crate::lang::program::{FileId, PackageId, Program, ProgramFile};
-use crate::lang::shape::check_children;
-use crate::lang::shapes::TOP;
+use crate::lang::package::{file_path, is_package};
+use crate::lang::parse::Stack;
+use crate::lang::program::{FileId, PackageId, Program};
 use crate::lang::stdlib::{self, PRELUDE};
-use crate::lang::{Kind, Node, World, WorldError};
-
-/// The newest edition this compiler knows.
-const EDITION: i128 = 1;
+use crate::lang::{World, WorldError};
 
 /// Namespaces that an alias may not shadow.
 const BUILTIN: &[&str] = &["std", "node"];
 
 /// Reads root files and everything they import.
 pub fn load(world: &dyn World, roots: &[RelPath], diagnostics: &mut Diagnostics) -> Program {
+    load_with(world, roots, Ahead::read(world, roots), diagnostics)
+}
+
+/// As [`load`]; what was not read ahead is read when its turn comes.
+fn load_with(world: &dyn World, roots: &[RelPath], ahead: Ahead, diagnostics: &mut Diagnostics) -> Program {
     let mut loader = Loader {
         world,
         program: Program::default(),
         known: BTreeMap::new(),
         open: Vec::new(),
         packages: Packages::default(),
+        ahead,
         roots,
         diagnostics,
     };
@@ -68,6 +71,7 @@ struct Loader<'a> {
     /// stack: a chain of imports may be as long as there may be files.
     open: Vec<Open>,
     packages: Packages,
+    ahead: Ahead,
     roots: &'a [RelPath],
     diagnostics: &'a mut Diagnostics,
 }
@@ -103,24 +107,23 @@ impl Loader<'_> {
             return *known;
         }
         self.known.insert(at.clone(), None);
-        let text = self.read(package, path, wanted)?;
-        let source = self.program.sources.add(self.shown(package, path), text);
-        let text = self.program.sources.file(source).text.clone();
-        let nodes = parse_with(source, &text, self.world.parsed(), self.diagnostics);
-        let lost = self.diagnostics.has_error_within(Span::new(source, 0, text.len()));
-        self.edition(source, &nodes, &text);
-        check_children(&nodes, TOP, "a file", TOP, self.diagnostics);
-        let mut decls = decode(&nodes, self.diagnostics);
-        decls.allows = collect(&nodes, Span::new(source, 0, text.len()), self.diagnostics);
-        decls.incomplete |= lost;
-        decls.imports_incomplete |= lost;
-        let mut imports = decls.imports.clone();
+        // What was read ahead is of the workspace and of the standard library.
+        let ahead = package.is_none().then(|| self.ahead.take(path)).flatten();
+        let (text, front) = match ahead {
+            Some(read) => read,
+            None => (self.read(package, path, wanted)?.into(), None),
+        };
+        let source = self.program.sources.add(self.shown(package, path), Arc::clone(&text));
+        let front = front
+            .filter(|front| front.source == source)
+            .unwrap_or_else(|| Front::read(Stack::Any, source, path, &text, package.is_some(), self.world.parsed()));
+        let Front { mut file, asks, diagnostics, .. } = front;
+        self.diagnostics.extend(diagnostics);
+        let mut imports = file.decls.imports.clone();
         if let Some(package) = package.map(|id| &mut self.packages.asks[id.0]) {
-            package.extend(powers_asked(&nodes));
+            package.extend(asks);
         }
-        let mut file = ProgramFile::new(source, path.to_owned(), decls, self.diagnostics);
         file.package = package;
-        file.lost = lost_names(&nodes, if lost { &text } else { "" }, self.diagnostics);
         self.program.files.push(file);
         let id = FileId(self.program.files.len() - 1);
         self.known.insert(at.clone(), Some(id));
@@ -181,53 +184,6 @@ impl Loader<'_> {
                 self.diagnostics.push(Diagnostic::new(code, span, message).with_help(help));
                 None
             }
-        }
-    }
-
-    fn edition(&mut self, source: crate::diag::SourceId, nodes: &[Node], text: &str) {
-        let first = nodes.first();
-        let edition = nodes.iter().find(|node| node.name.value == "partita");
-        match (first, edition) {
-            (Some(first), Some(edition)) if first.span == edition.span => {
-                let value = edition.props.iter().find(|property| property.name.value == "edition").map(|p| &p.value);
-                if let Some(value) = value
-                    && let Kind::Int(number) = value.kind
-                    && number != EDITION
-                {
-                    let message = if number > EDITION {
-                        format!("edition {number} is newer than this compiler, which knows {EDITION}")
-                    } else {
-                        format!("there is no edition {number}")
-                    };
-                    self.diagnostics.push(
-                        Diagnostic::new(Code::P0110, value.span, message)
-                            .with_help("write `edition=1`, or upgrade partita"),
-                    );
-                }
-            }
-            (Some(_), Some(edition)) => {
-                self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::P0107,
-                        edition.name.span,
-                        "`partita edition=1` must be the first node of the file",
-                    )
-                    .with_help("move it to the top"),
-                );
-            }
-            (first, None) => {
-                let span = first.map_or(Span::new(source, 0, 0), |node| node.name.span);
-                let start = Span::new(source, 0, 0);
-                // A file with a syntax error may have lost its first node: one report is enough.
-                if !self.diagnostics.has_error_within(Span::new(source, 0, text.len())) {
-                    self.diagnostics.push(
-                        Diagnostic::new(Code::P0104, span, "the file does not say which edition it is written in")
-                            .with_help("make `partita edition=1` its first node")
-                            .with_fix(Applicability::MachineApplicable, start, "partita edition=1\n\n"),
-                    );
-                }
-            }
-            (None, Some(_)) => {}
         }
     }
 
@@ -326,16 +282,6 @@ impl Loader<'_> {
             }
         }
     }
-}
-
-/// The names that declarations with a mistake stand for; `text`: the file, where some of it could not be read.
-fn lost_names(nodes: &[Node], text: &str, diagnostics: &Diagnostics) -> BTreeSet<String> {
-    let wrong = nodes.iter().filter(|node| diagnostics.has_error_within(node.span));
-    let named = wrong.filter_map(|node| match &node.args.first()?.kind {
-        Kind::Text(name) => Some(name.clone()),
-        _ => None,
-    });
-    named.chain(names_declared(text)).collect()
 }
 
 /// The diagnostic for content that is not what was promised.

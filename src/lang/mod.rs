@@ -10,6 +10,7 @@ mod eval;
 mod expand;
 mod fix;
 mod fmt;
+mod foreign;
 mod gate;
 mod guard;
 mod index;
@@ -23,6 +24,7 @@ mod names;
 mod order;
 mod overlap;
 mod package;
+mod parallel;
 mod parse;
 mod parse_check;
 mod parse_lower;
@@ -62,8 +64,8 @@ pub use index::{
     SymbolId, TokenClass, TokenSpan,
 };
 pub use ir::{
-    ActionIr, BodyIr, BundleIr, Expansion, HttpIr, IncludeIr, InputIr, InstanceIr, OutputIr, ProbeIr, ROLES, RenderIr,
-    SbomIr, ServiceIr, ToolIr, ToolOf,
+    ActionIr, BodyIr, BundleIr, Expansion, HttpIr, IncludeIr, InputIr, InstanceIr, OutputIr, Outputs, ProbeIr, ROLES,
+    RenderIr, SbomIr, ServiceIr, ToolIr, ToolOf,
 };
 pub use kdl1::upgrade;
 pub use load::load;

@@ -33,6 +33,26 @@ pub(crate) fn parse_with(
     kept: Option<&dyn ParsedSlices>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Node> {
+    parse_on(Stack::Any, source, text, kept, diagnostics)
+}
+
+/// What is known of the stack of the thread that asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stack {
+    /// Nothing.
+    Any,
+    /// It has `Limits::PARSER_STACK_BYTES`.
+    Large,
+}
+
+/// As [`parse_with`]; where one thread is enough and the stack is large, on the thread that asks.
+pub(crate) fn parse_on(
+    stack: Stack,
+    source: SourceId,
+    text: &str,
+    kept: Option<&dyn ParsedSlices>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Node> {
     let slices = guard(source, text, diagnostics);
     if slices.ranges.is_empty() {
         return Vec::new();
@@ -44,7 +64,8 @@ pub(crate) fn parse_with(
     };
     let mut nodes = Vec::new();
     let mut errors = Vec::new();
-    for result in parse_groups(source, text, &slices, kept, &share(&slices.ranges, workers)) {
+    let groups = share(&slices.ranges, workers);
+    for result in parse_groups(stack, source, text, &slices, kept, &groups) {
         match result {
             Ok(node) => nodes.extend(node),
             Err(error) => errors.push(*error),
@@ -77,6 +98,7 @@ fn share(ranges: &[Range<usize>], workers: usize) -> Vec<&[Range<usize>]> {
 }
 
 fn parse_groups(
+    stack: Stack,
     source: SourceId,
     text: &str,
     slices: &Slices,
@@ -88,6 +110,9 @@ fn parse_groups(
         None => parse_slice(source, text, slices, range.clone()),
     };
     let work = |group: &[Range<usize>]| -> Vec<Parsed> { group.iter().map(one).collect() };
+    if let (Stack::Large, [group]) = (stack, groups) {
+        return work(group);
+    }
     thread::scope(|scope| {
         let mut started = Vec::new();
         for group in groups {

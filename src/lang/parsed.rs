@@ -2,15 +2,13 @@
 //! known by the digest of its text alone, so that one edit parses one slice anew, wherever the slice
 //! stands. Leaves out where they are kept.
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::{Digest, Hasher};
 use crate::diag::{SourceId, Span};
-use crate::lang::{Kind, Node, Property, Spanned, TypeNote, Value};
+use crate::lang::{Node, Value};
 
 /// What a change of the parser, of the tree or of the encoding changes: slices of another number are
 /// not found.
-const VERSION: &[u8] = b"partita parsed slice 2\n";
+const VERSION: &[u8] = b"partita parsed slice 3\n";
 
 /// Where parsed slices are kept. What it gives is trusted to be what it was given: who keeps it
 /// checks that.
@@ -26,42 +24,6 @@ pub(super) fn slice_digest(text: &str) -> Digest {
     Hasher::of_blob().update(VERSION).update(text.as_bytes()).finish()
 }
 
-/// A place within the slice.
-type At = (u32, u32);
-
-#[derive(Serialize, Deserialize)]
-enum FlatKind {
-    Text(String),
-    Int(i128),
-    Decimal(String),
-    Bool(bool),
-    Null,
-}
-
-#[derive(Serialize, Deserialize)]
-struct FlatName(String, At);
-
-#[derive(Serialize, Deserialize)]
-struct FlatValue {
-    note: Option<FlatName>,
-    kind: FlatKind,
-    at: At,
-    verbatim: bool,
-    text_start: u32,
-    places: Vec<(u32, u32)>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct FlatNode {
-    name: FlatName,
-    note: Option<FlatName>,
-    args: Vec<FlatValue>,
-    props: Vec<(FlatName, FlatValue)>,
-    children: Option<Vec<FlatNode>>,
-    at: At,
-    doc: Option<String>,
-}
-
 /// Where a slice stands: what its places are relative to.
 #[derive(Clone, Copy)]
 pub(super) struct Base {
@@ -71,7 +33,11 @@ pub(super) struct Base {
 
 /// The encoding of a slice's node, `None` for one that a `/-` hides.
 pub(super) fn encode(node: Option<&Node>, base: Base) -> Option<Vec<u8>> {
-    postcard::to_allocvec(&node.map(|node| base.flat_node(node))).ok()
+    let mut node = node.cloned();
+    if let Some(node) = &mut node {
+        Move { source: SourceId(0), place: &|offset| offset.saturating_sub(base.offset) }.node(node);
+    }
+    postcard::to_allocvec(&node).ok()
 }
 
 /// What does not decode counts as not there.
@@ -80,90 +46,44 @@ pub(super) struct Damaged;
 
 /// The node of an encoded slice; none if a `/-` hides it.
 pub(super) fn decode(bytes: &[u8], base: Base) -> Result<Option<Node>, Damaged> {
-    match postcard::take_from_bytes::<Option<FlatNode>>(bytes) {
-        Ok((flat, [])) => Ok(flat.map(|flat| base.node(flat))),
-        Ok(_) | Err(_) => Err(Damaged),
+    let Ok((mut node, [])) = postcard::take_from_bytes::<Option<Node>>(bytes) else { return Err(Damaged) };
+    if let Some(node) = &mut node {
+        Move { source: base.source, place: &|offset| offset.saturating_add(base.offset) }.node(node);
     }
+    Ok(node)
 }
 
-impl Base {
-    fn at(self, span: Span) -> At {
-        (span.start - self.offset, span.end - self.offset)
+/// Moves all places of a tree.
+struct Move<'a> {
+    source: SourceId,
+    place: &'a dyn Fn(u32) -> u32,
+}
+
+impl Move<'_> {
+    fn span(&self, span: &mut Span) {
+        *span = Span { source: self.source, start: (self.place)(span.start), end: (self.place)(span.end) };
     }
 
-    fn span(self, at: At) -> Span {
-        let moved = |offset: u32| offset.saturating_add(self.offset) as usize;
-        Span::new(self.source, moved(at.0), moved(at.1))
-    }
-
-    fn flat_name(self, name: &TypeNote) -> FlatName {
-        FlatName(name.value.clone(), self.at(name.span))
-    }
-
-    fn name(self, flat: FlatName) -> TypeNote {
-        Spanned { value: flat.0, span: self.span(flat.1) }
-    }
-
-    fn flat_value(self, value: &Value) -> FlatValue {
-        FlatValue {
-            note: value.note.as_ref().map(|note| self.flat_name(note)),
-            kind: match &value.kind {
-                Kind::Text(text) => FlatKind::Text(text.clone()),
-                Kind::Int(number) => FlatKind::Int(*number),
-                Kind::Decimal(text) => FlatKind::Decimal(text.clone()),
-                Kind::Bool(truth) => FlatKind::Bool(*truth),
-                Kind::Null => FlatKind::Null,
-            },
-            at: self.at(value.span),
-            verbatim: value.verbatim,
-            text_start: value.text_start - self.offset,
-            places: value.places.clone(),
+    fn value(&self, value: &mut Value) {
+        if let Some(note) = &mut value.note {
+            self.span(&mut note.span);
         }
+        self.span(&mut value.span);
+        value.text_start = (self.place)(value.text_start);
     }
 
-    fn value(self, flat: FlatValue) -> Value {
-        Value {
-            note: flat.note.map(|note| self.name(note)),
-            kind: match flat.kind {
-                FlatKind::Text(text) => Kind::Text(text),
-                FlatKind::Int(number) => Kind::Int(number),
-                FlatKind::Decimal(text) => Kind::Decimal(text),
-                FlatKind::Bool(truth) => Kind::Bool(truth),
-                FlatKind::Null => Kind::Null,
-            },
-            span: self.span(flat.at),
-            verbatim: flat.verbatim,
-            text_start: flat.text_start.saturating_add(self.offset),
-            places: flat.places,
+    fn node(&self, node: &mut Node) {
+        self.span(&mut node.name.span);
+        if let Some(note) = &mut node.note {
+            self.span(&mut note.span);
         }
-    }
-
-    fn flat_node(self, node: &Node) -> FlatNode {
-        FlatNode {
-            name: self.flat_name(&node.name),
-            note: node.note.as_ref().map(|note| self.flat_name(note)),
-            args: node.args.iter().map(|value| self.flat_value(value)).collect(),
-            props: node.props.iter().map(|it| (self.flat_name(&it.name), self.flat_value(&it.value))).collect(),
-            children: node.children.as_ref().map(|nodes| nodes.iter().map(|node| self.flat_node(node)).collect()),
-            at: self.at(node.span),
-            doc: node.doc.clone(),
+        node.args.iter_mut().for_each(|value| self.value(value));
+        for property in &mut node.props {
+            self.span(&mut property.name.span);
+            self.value(&mut property.value);
         }
-    }
-
-    fn node(self, flat: FlatNode) -> Node {
-        Node {
-            name: self.name(flat.name),
-            note: flat.note.map(|note| self.name(note)),
-            args: flat.args.into_iter().map(|value| self.value(value)).collect(),
-            props: flat
-                .props
-                .into_iter()
-                .map(|(name, value)| Property { name: self.name(name), value: self.value(value) })
-                .collect(),
-            children: flat.children.map(|nodes| nodes.into_iter().map(|node| self.node(node)).collect()),
-            span: self.span(flat.at),
-            doc: flat.doc,
-        }
+        node.children.iter_mut().flatten().for_each(|child| self.node(child));
+        self.span(&mut node.span);
     }
 }
 

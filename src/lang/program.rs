@@ -159,17 +159,19 @@ pub struct ProgramFile {
     pub failed_aliases: BTreeSet<String>,
     /// Names whose declarations were not understood, which has been reported.
     pub lost: BTreeSet<String>,
-    names: BTreeMap<(DeclKind, String), usize>,
+    /// Where each name is among the declarations of its kind.
+    names: BTreeMap<DeclKind, BTreeMap<String, usize>>,
 }
 
 impl ProgramFile {
     /// A file; its names are indexed, and names defined twice reported.
     pub(crate) fn new(source: SourceId, path: String, decls: FileDecls, diagnostics: &mut Diagnostics) -> Self {
-        let mut names: BTreeMap<(DeclKind, String), usize> = BTreeMap::new();
+        let mut names: BTreeMap<DeclKind, BTreeMap<String, usize>> = BTreeMap::new();
         for kind in DeclKind::ALL {
             let of_kind = names_of(&decls, *kind);
+            let mut known: BTreeMap<String, usize> = BTreeMap::new();
             for (index, name) in of_kind.iter().enumerate() {
-                if let Some(first) = names.get(&(*kind, name.value.clone())) {
+                if let Some(first) = known.get(&name.value) {
                     diagnostics.push(
                         Diagnostic::new(
                             Code::P0202,
@@ -181,12 +183,20 @@ impl ProgramFile {
                         .with_help("rename one"),
                     );
                 } else {
-                    names.insert((*kind, name.value.clone()), index);
+                    known.insert(name.value.clone(), index);
                 }
+            }
+            if !known.is_empty() {
+                names.insert(*kind, known);
             }
         }
         let (aliases, failed_aliases, lost) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         Self { source, path, package: None, decls, aliases, failed_aliases, lost, names }
+    }
+
+    /// Where a name is among the declarations of its kind.
+    fn index_of(&self, kind: DeclKind, name: &str) -> Option<usize> {
+        self.names.get(&kind)?.get(name).copied()
     }
 }
 
@@ -352,8 +362,8 @@ impl Program {
     /// The declaration a name stands for in a file: its own, one behind an alias, or the prelude's.
     pub fn lookup(&self, file: FileId, kind: DeclKind, name: &str) -> Option<DeclId> {
         let own = |file: FileId, name: &str| {
-            let found = self.file(file).names.get(&(kind, name.to_owned()));
-            found.map(|index| DeclId { file, index: *index })
+            let index = self.file(file).index_of(kind, name)?;
+            Some(DeclId { file, index })
         };
         own(file, name)
             .or_else(|| {
@@ -378,7 +388,7 @@ impl Program {
         let (alias, rest) = name.split_once('.')?;
         let target = *self.file(file).aliases.get(alias)?;
         let package = self.foreign(file, target)?;
-        let index = *self.file(target).names.get(&(kind, rest.to_owned()))?;
+        let index = self.file(target).index_of(kind, rest)?;
         let declared = self.name_span(kind, DeclId { file: target, index });
         let (word, owner) = (kind.word(), &package.name);
         Some(
@@ -404,13 +414,12 @@ impl Program {
 
     /// The names that a file itself declares.
     pub(crate) fn own_names(&self, file: FileId, kind: DeclKind) -> impl Iterator<Item = String> {
-        let names = self.file(file).names.range((kind, String::new())..);
-        names.take_while(move |((other, _), _)| *other == kind).map(|((_, name), _)| name.clone())
+        self.file(file).names.get(&kind).into_iter().flat_map(BTreeMap::keys).cloned()
     }
 
     /// Whether a file itself declares a name.
     pub(crate) fn declares(&self, file: FileId, kind: DeclKind, name: &str) -> bool {
-        self.file(file).names.contains_key(&(kind, name.to_owned()))
+        self.file(file).index_of(kind, name).is_some()
     }
 
     /// As `lookup`, and reports a name that stands for nothing of the kind.
@@ -547,8 +556,8 @@ impl Program {
 
     /// A declaration of a file itself.
     pub(crate) fn declared(&self, file: FileId, kind: DeclKind, name: &str) -> Option<DeclId> {
-        let index = self.file(file).names.get(&(kind, name.to_owned()))?;
-        Some(DeclId { file, index: *index })
+        let index = self.file(file).index_of(kind, name)?;
+        Some(DeclId { file, index })
     }
 
     /// The name of a declaration in plans of the graphs of a file: its own, and with its file where another

@@ -9,7 +9,7 @@ use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, Span,
 use crate::lang::expand::leak;
 use crate::lang::print::quote;
 use crate::lang::shapes::ALLOW;
-use crate::lang::{Kind, Node, Property, Value};
+use crate::lang::{Kind, Node, Property, Value, foreign};
 
 /// Mistakes after which a pass stops looking for more: fifty are shown.
 const ENOUGH: usize = 1_000;
@@ -138,6 +138,15 @@ impl Shape {
     }
 
     /// With properties.
+    /// How it is written, with the properties it needs.
+    fn usage(&self) -> String {
+        let written = |prop: &&Prop| self.args.usage.contains(&format!("{}=", prop.name));
+        let missing = self.props.iter().filter(|prop| prop.required && !written(prop));
+        missing.fold(self.args.usage.to_owned(), |usage, prop| {
+            format!("{usage} {}={}", prop.name, foreign::example(prop.doc))
+        })
+    }
+
     pub(crate) const fn props(mut self, props: &'static [Prop]) -> Self {
         self.props = props;
         self
@@ -278,7 +287,7 @@ fn unnamed(node: &Node, shape: &Shape) -> Option<Diagnostic> {
     Some(
         Diagnostic::new(Code::P0104, node.name.span, format!("`{}` needs `{}`", shape.name, missing.name))
             .with_secondary(extra.span, format!("one argument too many: is it the `{}`?", missing.name))
-            .with_help(format!("name it: it is written `{}`", shape.args.usage))
+            .with_help(format!("name it: it is written `{}`", shape.usage()))
             .with_fix(Applicability::MaybeIncorrect, at, format!("{}=", missing.name)),
     )
 }
@@ -326,11 +335,13 @@ fn check_entries(nodes: &[Node], diagnostics: &mut Diagnostics) {
         let name = &node.name.value;
         let inner = node.children.as_deref().filter(|inner| !inner.is_empty() && *name != ALLOW.name);
         check_args(node, if *name == ALLOW.name { &ALLOW } else { &VALUE }, diagnostics);
-        if node.args.is_empty() && inner.is_none() && *name != ALLOW.name {
+        // A block of none is a list of none.
+        if node.args.is_empty() && node.children.is_none() && *name != ALLOW.name {
             diagnostics.push(
                 Diagnostic::new(Code::P0105, node.name.span, format!("`{name}` has no value"))
                     .with_label("more is needed here")
-                    .with_help(format!("write its value after the name, as `{name} VALUE`, or in its block")),
+                    .with_help(format!("write its value after the name, as `{name} VALUE`, or in its block"))
+                    .with_help(format!("an element of a list is written `- {name}`")),
             );
         }
         if let Some(property) = node.props.first().filter(|_| *name != ALLOW.name) {
@@ -391,11 +402,7 @@ fn check_args(node: &Node, shape: &Shape, diagnostics: &mut Diagnostics) {
     if let ("timeout" | "deadline" | "expires", Some(Value { kind: Kind::Int(number), note: None, span, .. })) =
         (shape.name, node.args.first())
     {
-        diagnostics.push(
-            Diagnostic::new(Code::P0108, *span, format!("`{number}` is no duration: its unit is missing"))
-                .with_help(format!("write it with its unit: `\"{number}s\"`, `\"{number}m\"`"))
-                .with_fix(Applicability::MaybeIncorrect, *span, format!("\"{number}s\"")),
-        );
+        diagnostics.push(foreign::without_unit(*span, *number, "duration"));
         return;
     }
     for (index, value) in node.args.iter().enumerate().take(args.max) {
@@ -496,6 +503,12 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
             diagnostics.push(found);
             continue;
         }
+        if let (Some(what), Kind::Int(number), None) =
+            (known.and_then(foreign::unit), &property.value.kind, &property.value.note)
+        {
+            diagnostics.push(foreign::without_unit(property.value.span, *number, what));
+            continue;
+        }
         if name == "default" && is_float(node) {
             continue;
         }
@@ -524,7 +537,9 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
                     );
                     continue;
                 }
-                let help = if shape.args.max == usize::MAX && name.starts_with('-') {
+                let help = if let Some(help) = foreign::property(name, shape.name).filter(|_| suggestion.is_none()) {
+                    help.to_owned()
+                } else if shape.args.max == usize::MAX && name.starts_with('-') {
                     format!("quote the whole argument: `\"{name}=…\"`")
                 } else if let Some(child) = find(shape.children) {
                     format!("`{name}` is a node of its own inside the block: `{}`", child.args.usage)
@@ -561,7 +576,7 @@ fn type_of(node: &Node) -> Option<&str> {
 
 /// Whether a node asks for numbers with a point, which is reported at its type.
 fn is_float(node: &Node) -> bool {
-    matches!(type_of(node), Some("float" | "double" | "number" | "decimal"))
+    type_of(node).is_some_and(foreign::is_float)
 }
 
 /// The diagnostic for an amount of money that is a number. `dollars`: whether the place says so itself.
@@ -618,8 +633,10 @@ fn check_value(value: &Value, takes: Takes, diagnostics: &mut Diagnostics) {
                     .with_help(format!("remove `({name})`"))
                     .with_fix(Applicability::MachineApplicable, whole, ""),
             );
-        } else if let ("secret", Kind::Text(secret), true) = (name, &value.kind, takes != Takes::Any) {
-            diagnostics.push(leak(secret, value.span, "this place"));
+        } else if let ("secret", Kind::Text(secret)) = (name, &value.kind)
+            && takes != Takes::Any
+        {
+            diagnostics.push(leak(secret, value.span, "what is written, planned and kept"));
             return;
         } else if !takes.varies() {
             diagnostics.push(
@@ -741,37 +758,12 @@ fn unknown_node(node: &Node, accepts: &[Child], parent: &str, all: &'static [Chi
         .with_help(help);
     }
     let unknown = Diagnostic::new(Code::P0101, node.name.span, format!("unknown node `{name}` in {parent}"));
-    if let Some(help) = foreign(name, parent) {
+    if let Some(help) = foreign::node(name, parent) {
         return unknown.with_help(help);
     }
     unknown
         .with_suggestion(did_you_mean(name, accepts.iter().map(|child| child.shape.name)))
         .with_help(format!("{parent} accepts: {}", known.join(", ")))
-}
-
-/// What a word of other languages, or one that is a property, is here.
-fn foreign(name: &str, parent: &str) -> Option<String> {
-    let work = matches!(parent, "`node`" | "`step`");
-    Some(match name {
-        "needs" | "requires" | "depends-on" | "depends_on" | "dependencies" | "deps" | "edge" => {
-            "order comes from what is taken: `input PLACE from=(ref)node.output`; `after NODE` is for order alone"
-                .to_owned()
-        }
-        "cmd" | "command" | "commands" | "script" | "shell" | "bash" if work => {
-            "a node says `run TOOL ARG…`; for a shell `run sh -c \"…\"`".to_owned()
-        }
-        "env-file" | "environment" | "envs" if work => "variables are given one by one: `env NAME=VALUE`".to_owned(),
-        "for" | "foreach" | "matrix" | "loop" if work => {
-            "one instance for each element of a list: `for-each NAME in=(var)LIST`".to_owned()
-        }
-        "if" if work => "instances exist only where a condition holds: `when VARIABLE eq VALUE`".to_owned(),
-        "class" | "automation" | "recipe" | "capability" | "agent" | "skill" | "take" | "idempotent" | "complexity"
-            if work =>
-        {
-            format!("it is a property: `{} NAME {name}=…`", parent.trim_matches('`'))
-        }
-        _ => return None,
-    })
 }
 
 /// Where a node of this name may stand.

@@ -1,10 +1,12 @@
 //! The syntax tree of a spec: nodes, arguments and properties with their places. Made from the
 //! `kdl` crate's tree slice by slice, which is then dropped. Leaves out what a node means.
 
+use serde::{Deserialize, Serialize};
+
 use crate::diag::Span;
 
 /// Something with its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spanned<T> {
     /// The thing.
     pub value: T,
@@ -16,7 +18,7 @@ pub struct Spanned<T> {
 pub type TypeNote = Spanned<String>;
 
 /// What a value is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A string, bare or quoted (quoting carries no meaning).
     Text(String),
@@ -31,7 +33,7 @@ pub enum Kind {
 }
 
 /// A value with its annotation and place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Value {
     /// The annotation, if any.
     pub note: Option<TypeNote>,
@@ -52,7 +54,7 @@ pub struct Value {
 }
 
 /// `name=value`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Property {
     /// The name.
     pub name: Spanned<String>,
@@ -61,7 +63,7 @@ pub struct Property {
 }
 
 /// A node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// The name.
     pub name: Spanned<String>,

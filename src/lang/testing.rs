@@ -262,9 +262,9 @@ impl Tester<'_> {
         }
         for index in found {
             let instance = &expansion.instances[index];
-            let ty = if instance.outputs.contains_key(name) { self.declared(instance.span, name) } else { None };
+            let ty = if instance.outputs.get(name).is_some() { self.declared(instance.span, name) } else { None };
             let Some(ty) = ty else {
-                let known: Vec<&str> = instance.outputs.keys().map(String::as_str).collect();
+                let known: Vec<&str> = instance.outputs.names().collect();
                 let help =
                     if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", list(&known)) };
                 return Some(failed(span, format!("`{path}` had no output `{name}`")).with_help(help));
@@ -534,6 +534,8 @@ fn same(ty: &Ty, wanted: &Ty) -> bool {
             let path = path.value.trim_start_matches("./");
             schema.path == path || schema.path.strip_suffix(path).is_some_and(|rest| rest.ends_with('/'))
         }
+        // A document that fits a schema is a document.
+        (Ty::Artifact(ArtifactKind::Fitting(_)), Ty::Artifact(ArtifactKind::Json)) => true,
         _ => ty == wanted,
     }
 }

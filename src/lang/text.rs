@@ -108,6 +108,9 @@ impl Text {
             // How the braces themselves are written: there is nothing else that this could be.
             return Self { parts: vec![Part::Literal(text.to_owned())], span: value.span };
         }
+        if !text.contains("{{") {
+            return Self { parts: vec![Part::Literal(text.to_owned())], span: value.span };
+        }
         let mut parts: Vec<Part> = Vec::new();
         let mut at = 0;
         let mut told = false;

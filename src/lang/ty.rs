@@ -245,16 +245,15 @@ impl Ty {
             return None;
         }
         if let Some(inner) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
-            // One level: lists of lists have no use in argument positions and no written form. A
-            // reference to a node with `for-each` is already several artifacts.
+            // A reference to a node with `for-each` is already several artifacts.
             return match Self::read(inner, other)? {
-                Self::List(_) | Self::Map(_) | Self::Artifact(_) => None,
+                Self::Artifact(_) => None,
                 inner => Some(Self::List(Box::new(inner))),
             };
         }
         if let Some(inner) = text.strip_prefix("map<").and_then(|rest| rest.strip_suffix('>')) {
             return match Self::read(inner, other)? {
-                Self::Map(_) | Self::Artifact(_) | Self::Enum => None,
+                Self::Artifact(_) => None,
                 inner => Some(Self::Map(Box::new(inner))),
             };
         }
@@ -396,9 +395,9 @@ pub struct Constraints {
 }
 
 impl Constraints {
-    /// Those of each value of a map, whatever else they are.
+    /// Those of each value of a list or a map, whatever else they are.
     pub(crate) fn of_values(&self) -> Self {
-        Self { min_items: None, max_items: None, ..self.clone() }
+        Self { min_items: None, max_items: None, distinct: false, ..self.clone() }
     }
 }
 
@@ -555,10 +554,14 @@ mod tests {
         for name in Ty::names() {
             assert_eq!(Ty::parse(&name).unwrap().to_string(), name);
         }
-        assert_eq!(Ty::parse("list<list<int>>"), None);
-        assert_eq!(Ty::parse("list<artifact.file>"), None);
-        assert_eq!(Ty::parse("map<map<int>>"), None);
-        assert_eq!(Ty::parse("map<list<int>>").unwrap().to_string(), "map<list<int>>");
+        for name in
+            ["list<list<int>>", "map<map<int>>", "map<list<int>>", "list<map<enum>>", "list<list<list<list<int>>>>"]
+        {
+            assert_eq!(Ty::parse(name).unwrap().to_string(), name);
+        }
+        for name in ["list<artifact.file>", "map<list<artifact.file>>", "list<list<list<list<list<int>>>>>", "list<>"] {
+            assert_eq!(Ty::parse(name), None, "{name}");
+        }
         assert_eq!(Ty::parse("strin"), None);
     }
 

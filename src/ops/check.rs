@@ -78,10 +78,32 @@ pub fn find_graph(compiled: &Compiled, name: &str) -> Result<DeclId, Error> {
     })
 }
 
+/// Graphs that are named to somebody who names none.
+const SHOWN: usize = 20;
+
+/// Refuses a request that names no graph, with those that there are.
+pub(super) fn no_target(compiled: &Compiled, verb: &str, targets: &[String]) -> Result<(), Error> {
+    if !targets.is_empty() {
+        return Ok(());
+    }
+    let graphs = compiled.program.root_graphs();
+    let names: Vec<&str> = graphs.iter().map(|id| compiled.program.graph(*id).group.name.value.as_str()).collect();
+    let help = match names.as_slice() {
+        [] => "the workspace declares no graph".to_owned(),
+        [only] => format!("there is one graph: `partita {verb} {only}`"),
+        [first, ..] => {
+            let more = if names.len() > SHOWN { ", …" } else { "" };
+            let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+            format!("graphs: {shown}{more}; for one of them `partita {verb} {first}`")
+        }
+    };
+    Err(Error::usage_help(format!("which graph is to be {}?", if verb == "run" { "run" } else { "looked at" }), help))
+}
+
 /// A graph compiled to its plan.
 pub struct Planned {
     /// The expansion, which knows places in specs.
-    pub expansion: Expansion,
+    pub expansion: Arc<Expansion>,
     /// The plan.
     pub plan: Arc<Plan>,
 }
@@ -99,6 +121,12 @@ pub fn plan(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, St
         return Err(Error::Spec);
     }
     let id = find_graph(&workspace.compiled, graph)?;
+    if let (true, Some(expansion)) = (params.is_empty(), workspace.compiled.expansions.get(&id)) {
+        // What there is to say of it is among what the workspace has to say.
+        let expansion = Arc::clone(expansion);
+        let plan = Arc::new(lower(&workspace.compiled.program, &expansion));
+        return Ok(Planned { expansion, plan });
+    }
     let mut found = Diagnostics::default();
     let expansion = expand(&workspace.compiled.program, id, params, &mut found);
     workspace.compiled.program.allow(&mut found);
@@ -108,7 +136,7 @@ pub fn plan(workspace: &mut Workspace, graph: &str, params: &BTreeMap<String, St
     if denied {
         return Err(Error::Spec);
     }
-    let expansion = expansion.ok_or(Error::Spec)?;
+    let expansion = Arc::new(expansion.ok_or(Error::Spec)?);
     let plan = Arc::new(lower(&workspace.compiled.program, &expansion));
     Ok(Planned { expansion, plan })
 }

@@ -98,6 +98,7 @@ struct Recorded<'a> {
     world: &'a dyn World,
     slices: Option<&'a SliceFile>,
     files: std::cell::RefCell<BTreeMap<RelPath, Vec<u8>>>,
+    folders: std::cell::RefCell<BTreeMap<RelPath, Vec<u8>>>,
     packages: std::cell::RefCell<BTreeMap<Digest, Arc<Folder>>>,
 }
 
@@ -111,7 +112,7 @@ impl World for Recorded<'_> {
     fn folder(&self, path: &RelPath) -> Result<Folder, WorldError> {
         let folder = self.world.folder(path)?;
         let files = folder.files().map(|(name, file)| (path.join(name), file.bytes.clone()));
-        self.files.borrow_mut().extend(files);
+        self.folders.borrow_mut().extend(files);
         Ok(folder)
     }
 
@@ -362,6 +363,7 @@ impl<'a> Ground<'a> {
                     program: crate::lang::Program::default(),
                     diagnostics: Diagnostics::default(),
                     instances: crate::lang::Instances::default(),
+                    expansions: BTreeMap::new(),
                 },
                 commit,
                 files: BTreeMap::new(),
@@ -372,6 +374,7 @@ impl<'a> Ground<'a> {
             world: world.as_ref(),
             slices: self.slices.as_ref(),
             files: std::cell::RefCell::default(),
+            folders: std::cell::RefCell::default(),
             packages: std::cell::RefCell::default(),
         };
         let compiled = compile_for(&recorded, &[root], locations.tenant.as_deref());
@@ -380,7 +383,12 @@ impl<'a> Ground<'a> {
             program.sources.set_base(base_of(dir, &locations.current));
             return Ok(Err(DiffErrors { side: shown(name), diagnostics, sources: program.sources }));
         }
-        let (files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());
+        let (mut files, packages) = (recorded.files.into_inner(), recorded.packages.into_inner());
+        // A spec that was only guessed at is none of these.
+        let specs: BTreeSet<&str> = compiled.program.sources.iter().map(|(_, source)| source.name.as_str()).collect();
+        let is_spec = |path: &RelPath| Path::new(path.as_str()).extension().is_some_and(|found| found == "kdl");
+        files.retain(|path, _| !is_spec(path) || specs.contains(path.as_str()));
+        files.extend(recorded.folders.into_inner());
         Ok(Ok(State::Specs(Box::new(Specs { compiled, commit, files, packages }))))
     }
 }
@@ -448,7 +456,8 @@ fn plan_of(compiled: &Compiled, graph: &str, request: &DiffRequest) -> Made {
     let params: BTreeMap<String, String> =
         request.params.iter().filter(|(name, _)| declared(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
     let mut found = Diagnostics::default();
-    let Some(expansion) = expand(program, id, &params, &mut found) else {
+    let known = compiled.expansions.get(&id).filter(|_| params.is_empty()).cloned();
+    let Some(expansion) = known.or_else(|| expand(program, id, &params, &mut found).map(Arc::new)) else {
         let why = found.sorted().first().map_or("it cannot be expanded".to_owned(), |first| first.message.clone());
         return Made::Skipped(why);
     };

@@ -14,7 +14,7 @@ use crate::event::NullSink;
 use crate::exec::{ActionForecast, Forecast, Ports, Prospect, Request, forecast as look_ahead};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
-use crate::ops::check::plan;
+use crate::ops::check::{no_target, plan};
 use crate::ops::history::describe;
 use crate::ops::inventory::Inventories;
 use crate::ops::ports::{Keep, notices};
@@ -36,6 +36,10 @@ pub fn forecast(
     options: &RunOptions,
     context: &RunContext,
 ) -> Result<Forecast, Error> {
+    if workspace.compiled.diagnostics.has_errors() {
+        return Err(Error::Spec);
+    }
+    no_target(&workspace.compiled, "forecast", targets)?;
     let graph = targets.first().and_then(|target| target.split('/').next()).unwrap_or_default().to_owned();
     if let Some(other) = targets.iter().find(|target| target.split('/').next() != Some(graph.as_str())) {
         return Err(Error::usage_help(

@@ -12,6 +12,7 @@
 //! Where only files that actions read, or outputs in their places, are otherwise, what is behind these is
 //! looked at alone: see `behind`. Leaves out the files themselves: see `file` and `graph`.
 
+mod entries;
 mod file;
 mod graph;
 mod parts;
@@ -27,7 +28,8 @@ use crate::event::Outcome;
 use crate::exec::{FileMeta, RunReport};
 use crate::lang::{LOCK_FILE, VENDOR};
 use crate::ops::Error;
-use crate::ops::memo::file::{Entry, Kind, Memo, NO_DIGEST, NOTHING, Part, graph_file};
+use crate::ops::memo::entries::{Entries, Entry, Kind, NO_DIGEST, NOTHING, Part};
+use crate::ops::memo::file::{Memo, graph_file};
 use crate::ops::memo::graph::{Placed, write_graph};
 use crate::ops::package_store::is_part_of_package;
 use crate::ops::workspace::Workspace;
@@ -103,18 +105,21 @@ struct Look {
     changed: Vec<u32>,
 }
 
-/// Looks at entries, the first of which has a number. `None` if the ground is not as it was.
-fn look(dir: &OwnedFd, entries: &[Entry], first: usize, memo: &Memo) -> Option<Look> {
+/// Looks at entries, by their numbers. `None` if the ground is not as it was.
+fn look(dir: &OwnedFd, numbers: std::ops::Range<usize>, memo: &Memo) -> Option<Look> {
     let mut found = Look::default();
     let mut near = Near { dir, fd: None, prefix: "" };
-    for (number, entry) in entries.iter().enumerate() {
-        let at = (first + number) as u32;
-        let (fd, path) = near.to(&entry.path, entries.get(number + 1).map_or("", |next| next.path.as_str()));
-        match stands(fd, path, entry, memo.written) {
+    let mut next = memo.entries.get(numbers.start);
+    for number in numbers {
+        let entry = next?;
+        next = memo.entries.get(number + 1);
+        let at = number as u32;
+        let (fd, path) = near.to(entry.path, next.map_or("", |next| next.path));
+        match stands(fd, path, &entry, memo.written) {
             Some(Standing::Told) => {}
             Some(Standing::Compared(stat)) => found.compared.push((at, stat)),
             None if memo.graph.is_none() || entry.part == Part::Ground => return None,
-            None if entry.part == Part::Source && !is_file(dir, entry) => return None,
+            None if entry.part == Part::Source && !is_file(dir, &entry) => return None,
             None => found.changed.push(at),
         }
     }
@@ -151,8 +156,8 @@ impl<'a> Near<'a> {
 }
 
 /// Whether there is a file where there was one. What else may be there means something else to a pattern.
-fn is_file(dir: &OwnedFd, entry: &Entry) -> bool {
-    let found = rustix::fs::statat(dir.as_fd(), entry.path.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+fn is_file(dir: &OwnedFd, entry: &Entry<'_>) -> bool {
+    let found = rustix::fs::statat(dir.as_fd(), entry.path, AtFlags::SYMLINK_NOFOLLOW);
     found.is_ok_and(|stat| stat.st_mode & 0o170_000 == 0o100_000)
 }
 
@@ -166,14 +171,14 @@ fn recall_now(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Op
     let looked = clock.now().0;
     let mut memo = Memo::read(&file)?;
     let dir = open_dir(root)?;
-    let found = if memo.entries.len() <= ONE_THREAD {
-        look(&dir, &memo.entries, 0, &memo)?
+    let count = memo.entries.len();
+    let found = if count <= ONE_THREAD {
+        look(&dir, 0..count, &memo)?
     } else {
-        let middle = memo.entries.len() / 2;
-        let (left, right) = memo.entries.split_at(middle);
+        let middle = count / 2;
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| look(&dir, right, middle, &memo));
-            let mut mine = look(&dir, left, 0, &memo)?;
+            let other = scope.spawn(|| look(&dir, middle..count, &memo));
+            let mut mine = look(&dir, 0..middle, &memo)?;
             let other = other.join().ok()??;
             mine.compared.extend(other.compared);
             mine.changed.extend(other.changed);
@@ -182,15 +187,16 @@ fn recall_now(state: &Path, root: &Path, key: &MemoKey, clock: &dyn Clock) -> Op
     };
     let is_compared = !found.compared.is_empty();
     for (at, stat) in found.compared {
-        let digest = memo.entries[at as usize].digest;
-        if memo.entries[at as usize].stat != stat {
+        let entry = memo.entries.get(at as usize)?;
+        if entry.stat != stat {
+            let digest = entry.digest;
             memo.set(at, stat, digest);
         }
     }
     if !found.changed.is_empty() {
         let graph = Graph::read(&graph_file(&file), memo.graph?)?;
         let changed: BTreeSet<u32> = found.changed.into_iter().collect();
-        let is_source = |at: &u32| memo.entries[*at as usize].part == Part::Source;
+        let is_source = |at: &u32| memo.entries.get(*at as usize).is_some_and(|entry| entry.part == Part::Source);
         let sources = changed.iter().copied().filter(is_source).collect();
         let readers = graph.readers(&sources)?;
         return Some(Recalled::Behind(Box::new(Behind { file, memo, graph, changed, readers, looked })));
@@ -214,7 +220,7 @@ enum Standing {
 }
 
 /// Whether what an entry describes is as it was; `None` if not. `path` leads to it from `dir`.
-fn stands(dir: &OwnedFd, path: &str, entry: &Entry, written: i64) -> Option<Standing> {
+fn stands(dir: &OwnedFd, path: &str, entry: &Entry<'_>, written: i64) -> Option<Standing> {
     let found = rustix::fs::statat(dir.as_fd(), path, AtFlags::SYMLINK_NOFOLLOW);
     match (entry.kind, found) {
         (Kind::Absent, Err(_)) => Some(Standing::Told),
@@ -281,7 +287,7 @@ pub(super) fn remember(
         written,
         actions: report.actions.len() as u64,
         graph,
-        outputs: outputs.iter().filter_map(|output| output.path.to_str().map(str::to_owned)).collect(),
+        outputs: outputs.iter().filter_map(|output| Some(format!("{}\0", output.path.to_str()?))).collect(),
         known: BTreeMap::new(),
         entries: collected.entries,
         otherwise: BTreeSet::new(),
@@ -325,7 +331,7 @@ fn keep_graph(
 
 /// What a run rested on.
 struct Collected {
-    entries: Vec<Entry>,
+    entries: Entries,
     /// The entries of the files that were read, in the order of the report.
     sources: std::ops::Range<u32>,
     /// The entries of outputs.
@@ -361,13 +367,13 @@ fn collect(
         let vendored = workspace.dir.join(VENDOR).join(&package.name);
         match &package.place {
             Some(place) => list.tree(&place.under(&workspace.dir), true)?,
-            None => list.absent(vendored.to_str()?),
+            None => list.absent(vendored.to_str()?)?,
         }
     }
     if !workspace.compiled.program.packages.is_empty() {
         let lock = workspace.dir.join(LOCK_FILE);
         if !lock.exists() {
-            list.absent(lock.to_str()?);
+            list.absent(lock.to_str()?)?;
         }
     }
     let first = list.entries.len() as u32;
@@ -385,7 +391,7 @@ fn collect(
         list.names(if path.is_empty() { "." } else { path }, meta)?;
     }
     for path in &report.seen.absent {
-        list.absent(path);
+        list.absent(path)?;
     }
     // Tools of actions whose results are pinned by a declared digest cannot change anything.
     let mut named: BTreeSet<&str> = BTreeSet::new();
@@ -395,6 +401,11 @@ fn collect(
             Class::Volatile | Class::Effect => return None,
             Class::Fixed => {}
             Class::Pure | Class::Record => named.extend(action.spec.tools.iter().map(String::as_str)),
+        }
+        if let (Class::Record, Some(key)) = (action.spec.class, done.key) {
+            // A record that is gone is made again of what the store knows.
+            let record = workspace.state.join("cassette").join(key.to_string()).join("record.json");
+            list.content_of(record.to_str()?)?;
         }
         let services = action.spec.services.iter().filter_map(|name| plan.service(name));
         named.extend(services.flat_map(|service| &service.spec.tools).map(String::as_str));
@@ -431,7 +442,7 @@ fn collect(
     for dir in environment.get(Environment::PATH).map(std::env::split_paths).into_iter().flatten() {
         match dir.to_str()? {
             text if dir.is_absolute() && dir.is_dir() => list.meta(text, None)?,
-            text if dir.is_absolute() => list.absent(text),
+            text if dir.is_absolute() => list.absent(text)?,
             _ => return None,
         }
     }
@@ -452,13 +463,13 @@ struct List {
     /// The way to `dir`, with a `/` at the end: what lies below is named by the rest.
     root: String,
     part: Part,
-    entries: Vec<Entry>,
+    entries: Entries,
 }
 
 impl List {
     fn new(root: &Path, part: Part) -> Option<Self> {
         let way = format!("{}/", root.to_str()?.trim_end_matches('/'));
-        Some(Self { dir: open_dir(root)?, root: way, part, entries: Vec::new() })
+        Some(Self { dir: open_dir(root)?, root: way, part, entries: Entries::default() })
     }
 
     fn stat(&self, path: &str) -> Option<FileStat> {
@@ -472,8 +483,7 @@ impl List {
         if stat.mode & 0o170_000 != 0o100_000 || meta.is_some_and(|meta| !same(&stat, meta)) {
             return None;
         }
-        self.put(Kind::Content, path, stat, digest);
-        Some(())
+        self.put(Kind::Content, path, stat, digest)
     }
 
     fn content_of(&mut self, path: &str) -> Option<()> {
@@ -486,8 +496,7 @@ impl List {
         if meta.is_some_and(|meta| !same(&stat, meta)) {
             return None;
         }
-        self.put(Kind::Meta, path, stat, NO_DIGEST);
-        Some(())
+        self.put(Kind::Meta, path, stat, NO_DIGEST)
     }
 
     /// A folder that was listed, by the names in it; by its metadata alone if these cannot be told.
@@ -501,16 +510,15 @@ impl List {
             Some(names) => self.put(Kind::List, path, stat, names),
             None => self.put(Kind::Meta, path, stat, NO_DIGEST),
         }
-        Some(())
     }
 
-    fn put(&mut self, kind: Kind, path: &str, stat: FileStat, digest: Digest) {
-        let path = path.strip_prefix(&self.root).filter(|rest| !rest.is_empty()).unwrap_or(path).to_owned();
-        self.entries.push(Entry { kind, part: self.part, path, stat, digest });
+    fn put(&mut self, kind: Kind, path: &str, stat: FileStat, digest: Digest) -> Option<()> {
+        let path = path.strip_prefix(&self.root).filter(|rest| !rest.is_empty()).unwrap_or(path);
+        self.entries.push(&Entry { kind, part: self.part, path, stat, digest })
     }
 
-    fn absent(&mut self, path: &str) {
-        self.put(Kind::Absent, path, NOTHING, NO_DIGEST);
+    fn absent(&mut self, path: &str) -> Option<()> {
+        self.put(Kind::Absent, path, NOTHING, NO_DIGEST)
     }
 
     /// An output in its place: a file, or a folder with all that is in it.
@@ -565,7 +573,7 @@ fn open_dir(path: &Path) -> Option<OwnedFd> {
 
 impl Memo {
     fn answer(&self) -> MemoAnswer {
-        MemoAnswer { actions: self.actions, outputs: self.outputs.iter().map(PathBuf::from).collect() }
+        MemoAnswer { actions: self.actions, outputs: self.outputs.split_terminator('\0').map(PathBuf::from).collect() }
     }
 }
 
@@ -578,12 +586,12 @@ mod tests {
         let mut list = List::new(dir, Part::Ground).unwrap();
         let digest = Digest::of_blob(&std::fs::read(dir.join(file)).unwrap());
         list.content(file, digest, None).unwrap();
-        list.absent("missing");
+        list.absent("missing").unwrap();
         Memo {
             written: i64::MAX,
             actions: 3,
             graph: None,
-            outputs: vec!["o".into()],
+            outputs: "o\0".into(),
             known: BTreeMap::new(),
             entries: list.entries,
             otherwise: BTreeSet::new(),
@@ -616,12 +624,12 @@ mod tests {
         let memo = memo_of(dir.path(), "a");
         let fd = open_dir(dir.path()).unwrap();
         let all = |memo: &Memo, written| {
-            let told = |entry: &Entry| Some(matches!(stands(&fd, &entry.path, entry, written)?, Standing::Told));
-            memo.entries.iter().try_fold(true, |all, entry| Some(told(entry)? & all))
+            let told = |entry: &Entry<'_>| Some(matches!(stands(&fd, entry.path, entry, written)?, Standing::Told));
+            memo.entries.iter().try_fold(true, |all, entry| Some(told(&entry)? & all))
         };
         assert_eq!(all(&memo, i64::MAX), Some(true));
         // Written at the same moment as the file: its content is compared, and is the same.
-        assert_eq!(all(&memo, memo.entries[0].stat.mtime_ns), Some(false));
+        assert_eq!(all(&memo, memo.entries.get(0).unwrap().stat.mtime_ns), Some(false));
         // Touched: the same content, whatever its times.
         std::fs::write(dir.path().join("a"), "x").unwrap();
         assert!(all(&memo, i64::MAX).is_some());

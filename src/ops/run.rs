@@ -10,13 +10,13 @@ use crate::base::{Clock, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
 use crate::exec::{
-    Approver, CancelToken, Leavings, Part, Ports, Request, RunReport, SandboxRunner, Secrets, execute_in_parts,
+    Approver, CancelToken, Leavings, Part, Ports, Purse, Request, RunReport, SandboxRunner, Secrets, execute_in_parts,
     is_there,
 };
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
-use crate::ops::check::{Planned, find_graph, plan};
-use crate::ops::history::show_alive;
+use crate::ops::check::{Planned, find_graph, no_target, plan};
+use crate::ops::history::{is_alive, show_alive};
 use crate::ops::inventory::Inventories;
 use crate::ops::memo::{Behind, MemoKey, PlacedOutput, Recalled, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
@@ -25,8 +25,8 @@ use crate::ops::recheck::{Recheck, rechecked};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::ops::writers::writers;
-use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
-use crate::store::{Cas, Found, Ledger, RunStatus, materialize};
+use crate::plan::{Action, ActionId, Class, InputSource, Isolation, Plan};
+use crate::store::{self, Cas, Found, Ledger, RunStatus, Spending, materialize};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -214,6 +214,13 @@ pub fn run(
     if workspace.compiled.diagnostics.has_errors() {
         return Err(Error::Spec);
     }
+    if options.replay_only && !options.refresh.is_empty() {
+        return Err(Error::usage_help(
+            "`--replay-only` gives only what is recorded, and `--refresh` asks anew",
+            "leave one of them out",
+        ));
+    }
+    no_target(&workspace.compiled, "run", targets)?;
     let mut by_graph: Vec<(String, Vec<String>)> = Vec::new();
     for target in targets {
         let graph = target.split('/').next().unwrap_or(target).to_owned();
@@ -227,11 +234,15 @@ pub fn run(
     for (graph, targets) in &by_graph {
         let compiled = plan(workspace, graph, params)?;
         let chosen = resolve_targets(&compiled.plan, targets)?;
-        for addr in options.refresh.iter().chain(&options.done) {
-            find_actions(&compiled.plan, addr)?;
-        }
         rechecked(&compiled.plan, &chosen, &options.check, "")?;
         planned.push((compiled, chosen));
+    }
+    // Each is asked for in one of the graphs, not in all.
+    for addr in options.refresh.iter().chain(&options.done) {
+        let of_it = planned.iter().find(|(compiled, _)| is_of(&compiled.plan, addr)).or(planned.first());
+        if let Some((compiled, _)) = of_it {
+            find_actions(&compiled.plan, addr)?;
+        }
     }
     let mut reply = RunReply::default();
     for ((_, targets), (compiled, chosen)) in by_graph.iter().zip(&planned) {
@@ -294,6 +305,7 @@ fn run_once(
                 .collect(),
             checked: rechecked(plan, chosen, &options.check, id)?,
             ledger: ledger(workspace, plan)?,
+            purse: purse(&workspace.state, plan, false)?,
             done: forced(plan, &options.done)?,
             cassette: Some(workspace.state.join("cassette")),
             forced: forced(plan, &options.refresh)?,
@@ -383,6 +395,8 @@ pub(super) fn carry_out(
     let notify = notices(&context.sink, &context.clock, &id);
     let keep = Keep::open(store, state, &context.clock, &notify)?;
     let cas: Arc<dyn Cas> = keep.store.clone();
+    // First noted, then looked at: so it stays.
+    rely_on(&*cas, given);
     if !is_there(&cas, given) {
         return Err(Error::Lost { path: store.to_owned() });
     }
@@ -432,6 +446,27 @@ pub(super) fn carry_out(
     };
     history.finish_run(&id, status, report.counts, report.duration_ms)?;
     Ok(Carried { report, keep, leavings })
+}
+
+/// What the tenant of a plan has for longer than a run, where something in it costs, or may in a part that comes later.
+pub(super) fn purse(state: &Path, plan: &Plan, has_more: bool) -> Result<Option<Purse>, Error> {
+    let costs = |action: &Action| action.route.as_ref().is_some_and(|route| route.at_most > 0 || route.once > 0);
+    let is_for_longer = plan.terms.tenant.as_ref().is_some_and(|tenant| tenant.period().is_some());
+    if !is_for_longer || !has_more && !plan.actions.iter().any(costs) {
+        return Ok(None);
+    }
+    make_state(state)?;
+    let state = state.to_path_buf();
+    let spending = Arc::new(Spending::open(&state.join("spending.sqlite"))?);
+    Ok(Some(Purse { spending, is_alive: Arc::new(move |run| is_alive(&state, run)) }))
+}
+
+/// Notes that outputs are relied on which no run asks the store for. Where that cannot be noted, as on a full disk, what a
+/// collection takes is made anew.
+pub(super) fn rely_on<'a>(cas: &dyn Cas, entries: impl IntoIterator<Item = &'a Entry>) {
+    if let Err(error) = cas.rely_on(&[], &entries.into_iter().collect::<Vec<_>>()) {
+        tracing::warn!(%error, "what is in use was not noted");
+    }
 }
 
 /// The ledger of effects, where a plan has any.
@@ -519,9 +554,15 @@ pub(super) fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Err
     Err(Error::usage_help(format!("there is no action at `{addr}`"), help))
 }
 
+/// Whether an address is one of the graph of a plan.
+fn is_of(plan: &Plan, addr: &str) -> bool {
+    addr.split('/').next() == Some(&*plan.graph)
+}
+
+/// The addresses of a plan at or below those that are named; what is of another graph is left out.
 pub(super) fn forced(plan: &Plan, refresh: &[String]) -> Result<BTreeSet<String>, Error> {
     let mut all = BTreeSet::new();
-    for addr in refresh {
+    for addr in refresh.iter().filter(|addr| is_of(plan, addr)) {
         all.extend(find_actions(plan, addr)?.into_iter().map(|id| plan.action(id).addr.clone()));
     }
     Ok(all)
@@ -599,7 +640,14 @@ pub(super) fn place_all(
 }
 
 fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
-    match materialize(cas, entry, dest)? {
+    let found = materialize(cas, entry, dest).map_err(|error| match error {
+        // It is the place of the output that refuses, not the store.
+        store::Error::Io { what, path, source } if dest.parent().is_some_and(|dir| path.starts_with(dir)) => {
+            Error::Io { what, path, source }
+        }
+        other => other.into(),
+    })?;
+    match found {
         Found::Whole(()) => Ok(()),
         Found::Missing | Found::Corrupt => Err(Error::Lost { path: dest.to_owned() }),
     }

@@ -65,13 +65,18 @@ impl SliceFile {
         self.kept.get_or_init(|| Kept::read(&self.path))
     }
 
-    /// Writes the file anew if what was compiled parsed something, or used less than half of what is kept.
+    /// Whether what was compiled parsed something, or used less than half of what is kept.
+    pub(super) fn has_news(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        !seen.new.is_empty() || seen.used.len() * 2 < self.kept().known.len()
+    }
+
+    /// Writes the file anew if there is news.
     pub(super) fn keep(&self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stale = seen.new.is_empty() && seen.used.len() * 2 >= self.kept().known.len();
-        if stale {
+        if !self.has_news() {
             return;
         }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Seen { used, new } = std::mem::take(&mut *seen);
         let mut slices: BTreeMap<Digest, &[u8]> = new.iter().map(|(digest, bytes)| (*digest, &bytes[..])).collect();
         for digest in &used {

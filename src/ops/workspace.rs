@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::{Environment, Limits, RelPath};
-use crate::diag::Levels;
-use crate::lang::{Compiled, Folder, Locked, ParsedSlices, VENDOR, WorkspaceDecl, World, WorldError, compile_for};
+use crate::diag::{Diagnostics, Levels};
+use crate::lang::{
+    Compiled, Folder, Locked, ParsedSlices, VENDOR, WorkspaceDecl, World, WorldError, compile_loaded, load,
+};
 use crate::ops::Error;
 use crate::ops::package_store::{PackageStore, read_folder};
 use crate::ops::slices::SliceFile;
@@ -225,11 +227,21 @@ impl DiskWorld {
 
     /// Compiles root files, and keeps what was parsed for the next time.
     pub fn compile(&self, roots: &[RelPath]) -> Compiled {
-        let mut compiled = compile_for(self, roots, self.tenant.as_deref());
+        let mut diagnostics = Diagnostics::default();
+        let mut program = load(self, roots, &mut diagnostics);
+        program.tenant.clone_from(&self.tenant);
+        let mut compiled = std::thread::scope(|scope| {
+            // Everything is parsed by now: what is kept is written beside the rest of the work.
+            let news = self.parsed.as_ref().filter(|parsed| parsed.has_news());
+            let writer = std::thread::Builder::new().name("partita-keep".to_owned());
+            if let Some(parsed) = news
+                && writer.spawn_scoped(scope, || parsed.keep()).is_err()
+            {
+                parsed.keep();
+            }
+            compile_loaded(program, diagnostics)
+        });
         compiled.program.sources.set_base(&self.base);
-        if let Some(parsed) = &self.parsed {
-            parsed.keep();
-        }
         compiled
     }
 

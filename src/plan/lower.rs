@@ -183,21 +183,21 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
             take: ir.take,
             cwd: ir.cwd.clone(),
             isolation,
+            limits: ir.limits.clone(),
         },
         policy: Policy {
             timeout_ms: ir.timeout_ms,
-            limits: ir.limits.clone(),
             retry: ir.retry.as_ref().map(retry),
             holds,
-            gate: ir.gate.as_ref().map(note),
+            gate: ir.gate.as_deref().map(note),
             automation: ir
                 .automation
                 .as_deref()
                 .and_then(|word| Automation::ALL.into_iter().find(|level| level.word() == word)),
             idempotent: ir.idempotent,
             price: match &ir.body {
-                BodyIr::Http(HttpIr { price: Some(price), .. }) => {
-                    Some(Price { input: price.input, output: price.output, tokens: price.tokens })
+                BodyIr::Http(ir) => {
+                    ir.price.map(|price| Price { input: price.input, output: price.output, tokens: price.tokens })
                 }
                 _ => None,
             },
@@ -205,7 +205,7 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),
         after: ir.after.iter().map(|index| ActionId(*index as u32)).collect(),
-        route: ir.route.clone(),
+        route: ir.route.as_deref().cloned(),
     }
 }
 
@@ -329,6 +329,7 @@ fn service(ir: &ServiceIr, isolation: Isolation) -> Service {
             take: None,
             cwd: ir.cwd.clone(),
             isolation,
+            limits: BTreeMap::new(),
         },
         ports: ir.ports.iter().map(|(name, scheme)| Port { name: name.clone(), scheme: scheme.clone() }).collect(),
         ready,

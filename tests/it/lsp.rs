@@ -3,6 +3,7 @@
 //! bursts and bad input, `soak` edits at random, `editors` checks what is shipped for editors, `neovim` is
 //! a real one. Leaves out what names stand for: see the unit tests of `lang/index`.
 
+mod blocks;
 mod client;
 mod editors;
 mod life;

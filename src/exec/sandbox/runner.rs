@@ -27,6 +27,7 @@ use crate::exec::sandbox::launch::{
 use crate::exec::sandbox::probe::Levels;
 use crate::exec::sandbox::root::{BIN, Root, Wanted};
 use crate::exec::sandbox::trace;
+use crate::exec::sandbox::warden::see_to;
 use crate::exec::sandbox::wire::{Frame, send};
 use crate::plan::Isolation;
 
@@ -230,7 +231,8 @@ impl Runner for SandboxRunner {
     }
 
     fn lack(&self, level: Isolation) -> Option<String> {
-        let lack = self.levels().lack(level)?;
+        // To find out what there is starts two helpers, which takes longer than many an action.
+        let lack = (level > Isolation::None).then(|| self.levels().lack(level)).flatten()?;
         Some(format!("{}\nhelp: {}", lack.reason, lack.mend))
     }
 
@@ -249,6 +251,9 @@ impl Runner for SandboxRunner {
             return not_started(std::io::Error::other(lack), Duration::ZERO, level);
         }
         let failed = |error| not_started(error, clock.elapsed().saturating_sub(begun), level);
+        if level < Isolation::Full {
+            see_to(&self.helper, job.root.parent().unwrap_or(job.root));
+        }
         match level {
             Isolation::None => self.plain.run(job, clock, cancel),
             Isolation::Landlock => {
@@ -290,11 +295,11 @@ impl Runner for SandboxRunner {
 }
 
 /// How an attempt ended, by what its group counted: who is killed for memory, or cannot start another process, says
-/// that itself by its status at most.
+/// that itself by its status at most, and not even that where it goes on without.
 fn end_by(end: End, group: Option<&Group>) -> End {
     let breach = group.and_then(Group::end);
     match (end, breach) {
-        (End::Exited(1..) | End::Signalled(_), Some(breach)) => End::Exceeded(breach),
+        (End::Exited(_) | End::Signalled(_), Some(breach)) => End::Exceeded(breach),
         (end, _) => end,
     }
 }

@@ -243,6 +243,14 @@ fn pairs(tests: &[Test<'_>], diagnostics: &mut Diagnostics) -> bool {
     found
 }
 
+/// The first place that a condition names something in.
+pub(super) fn first_path(condition: &Cond) -> Option<Span> {
+    match condition {
+        Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().find_map(first_path),
+        Cond::Triple(path, ..) => Some(path.span),
+    }
+}
+
 /// The diagnostic for a condition of which every alternative excludes itself, with what is told of each.
 fn never(at: Span, why: &[String]) -> Diagnostic {
     /// Alternatives that are told.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::Digest;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, Name, NodeDecl, Op, Param, ServiceDecl};
-use crate::lang::check::contradict::{Known, Test, contradictions};
+use crate::lang::check::contradict::{Known, Test, contradictions, first_path};
 use crate::lang::check::gate::asked_of;
 use crate::lang::check::scope::{no_port, some};
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
@@ -355,6 +355,49 @@ fn check_loop(each: &ForEach, list: &Name, ty: &Ty, declared: Span, diagnostics:
         _ => None,
     };
     let scalar = |ty: &Ty| ty.textual() || matches!(ty, Ty::Int | Ty::Bool);
+    let held = if let Ty::List(inner) = ty { Some(&**inner) } else { None };
+    match (held, &each.key) {
+        // Of maps it is known only with their values whether they have the entry.
+        (Some(Ty::Map(inner)), Some(key)) => {
+            if !scalar(inner) {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::P0301,
+                        key.span,
+                        format!("`{}` is of type `{inner}` and cannot name an instance", key.value),
+                    )
+                    .with_secondary(declared, "declared here")
+                    .with_help("a key is a text, a number or a truth value"),
+                );
+            }
+            return;
+        }
+        (Some(Ty::Map(_)), None) => {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0104,
+                    list.span,
+                    format!("`{}` holds maps, and an instance is named by one value", list.value),
+                )
+                .with_secondary(declared, "declared here")
+                .with_help(format!("say which entry names it: `for-each {name} in=(var){} key=NAME`", list.value)),
+            );
+            return;
+        }
+        (Some(Ty::List(inner)), _) if !scalar(inner) && **inner != Ty::Poison => {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0301,
+                    list.span,
+                    format!("`{}` is of type `{ty}`, and an instance is named by single values", list.value),
+                )
+                .with_secondary(declared, "declared here")
+                .with_help("go over lists of single values, or over records with `key=FIELD`"),
+            );
+            return;
+        }
+        _ => {}
+    }
     match (record, &each.key) {
         (Some(record), None) => {
             let fit = record.fields.iter().find(|field| scalar(&field.ty)).map_or("FIELD", |field| &field.name.value);
@@ -411,14 +454,6 @@ fn at_run_time(span: Span, what: &str) -> Diagnostic {
         .with_help(
             "conditions read parameters, constants and loop variables; for what is made use a `gate` and `guard`",
         )
-}
-
-/// The first place that a condition names something in.
-fn first_path(condition: &Cond) -> Option<Span> {
-    match condition {
-        Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().find_map(first_path),
-        Cond::Triple(path, ..) => Some(path.span),
-    }
 }
 
 fn check_condition<'c>(

@@ -2,6 +2,7 @@
 //! file that holds a graph also its constants, tools, recipes, templates, gates, groups and who serves what; what another file
 //! declares is there for whoever imports it. Leaves out loop variables, which name instances.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Edit, Fix};
@@ -83,6 +84,9 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
             }
         }
         all.types(decls);
+        for name in &all.named {
+            used.extend(NAMED.iter().filter_map(|kind| Some((*kind, program.lookup(file, *kind, name)?))));
+        }
         for (kind, name) in &all.names {
             used.extend(program.lookup(file, *kind, name).map(|id| (*kind, id)));
             if *kind == DeclKind::Let {
@@ -95,7 +99,7 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
         for import in decls.imports.iter().filter(|_| shown) {
             let alias = &import.alias;
             let behind = |name: &str| name.strip_prefix(alias.value.as_str()).is_some_and(|rest| rest.starts_with('.'));
-            if !all.names.iter().any(|(_, name)| behind(name)) {
+            if !all.names.iter().any(|(_, name)| behind(name)) && !all.named.iter().any(|name| behind(name)) {
                 report("import", alias, false, diagnostics);
             }
         }
@@ -129,7 +133,7 @@ pub(crate) fn check_unused(program: &Program, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn report_params(params: &[Param], uses: &Uses, shown: bool, diagnostics: &mut Diagnostics) {
+fn report_params(params: &[Param], uses: &Uses<'_>, shown: bool, diagnostics: &mut Diagnostics) {
     for param in params.iter().filter(|_| shown) {
         let whole = |name: &str| heads(name).any(|(head, _)| head == param.name.value);
         if !uses.names.iter().any(|(kind, name)| *kind == DeclKind::Let && whole(name)) {
@@ -154,28 +158,36 @@ fn report(what: &str, name: &Name, renameable: bool, diagnostics: &mut Diagnosti
 
 /// Names mentioned. Variables count as constants, whichever they turn out to be.
 #[derive(Default)]
-struct Uses {
-    names: BTreeSet<(DeclKind, String)>,
+struct Uses<'a> {
+    names: BTreeSet<(DeclKind, Cow<'a, str>)>,
+    /// Texts that may be names of declarations, of whatever kind.
+    named: BTreeSet<&'a str>,
     records: BTreeSet<DeclId>,
 }
 
-impl Uses {
-    fn extend(&mut self, other: Uses) {
+/// The kinds of declaration that values name.
+const NAMED: [DeclKind; 6] =
+    [DeclKind::Tool, DeclKind::Agent, DeclKind::Capability, DeclKind::Gate, DeclKind::Skill, DeclKind::Recipe];
+
+impl<'a> Uses<'a> {
+    fn extend(&mut self, other: Uses<'a>) {
         self.names.extend(other.names);
+        self.named.extend(other.named);
         self.records.extend(other.records);
     }
 
-    fn name(&mut self, kind: DeclKind, name: &Name) {
-        self.names.insert((kind, name.value.clone()));
+    fn name(&mut self, kind: DeclKind, name: &'a Name) {
+        self.names.insert((kind, Cow::Borrowed(&name.value)));
     }
 
-    fn text(&mut self, text: &Text) {
+    fn text(&mut self, text: &'a Text) {
         for (path, _, _) in text.holes() {
-            self.names.insert((DeclKind::Let, path.join(".")));
+            let name = if let [only] = path { Cow::Borrowed(only.as_str()) } else { Cow::Owned(path.join(".")) };
+            self.names.insert((DeclKind::Let, name));
         }
     }
 
-    fn expr(&mut self, expr: &Expr) {
+    fn expr(&mut self, expr: &'a Expr) {
         match expr {
             Expr::Text(text) | Expr::Ref(text) => self.text(text),
             Expr::Var(name) => self.name(DeclKind::Let, name),
@@ -186,7 +198,7 @@ impl Uses {
     }
 
     /// Records and what values of name types name: of constants, parameters and fields.
-    fn types(&mut self, decls: &FileDecls) {
+    fn types(&mut self, decls: &'a FileDecls) {
         let groups = decls.templates.iter().chain(decls.graphs.iter().map(|graph| &graph.group));
         let nodes = groups.clone().flat_map(|group| &group.nodes).map(|node| &node.with);
         let uses = groups.clone().flat_map(|group| &group.uses).map(|decl| &decl.with);
@@ -220,20 +232,10 @@ impl Uses {
     }
 
     /// A text that may be a name: of whatever kind, since what takes it may be of another file.
-    fn named(&mut self, value: &Expr) {
+    fn named(&mut self, value: &'a Expr) {
         match value {
             Expr::Text(text) => {
-                let kinds = [
-                    DeclKind::Tool,
-                    DeclKind::Agent,
-                    DeclKind::Capability,
-                    DeclKind::Gate,
-                    DeclKind::Skill,
-                    DeclKind::Recipe,
-                ];
-                if let Some(name) = text.as_literal() {
-                    self.names.extend(kinds.map(|kind| (kind, name.to_owned())));
-                }
+                self.named.extend(text.as_literal());
             }
             Expr::Fields(fields, _) => {
                 fields.iter().flat_map(|(_, values)| values).for_each(|value| self.named(value));
@@ -244,24 +246,24 @@ impl Uses {
     }
 
     /// A tool by its name, or by a variable.
-    fn tool(&mut self, tool: &NameRef) {
+    fn tool(&mut self, tool: &'a NameRef) {
         match tool {
             NameRef::Bare(name) => self.name(DeclKind::Tool, name),
             NameRef::Var(name) => self.name(DeclKind::Let, name),
         }
     }
 
-    fn exprs(&mut self, exprs: &[Expr]) {
+    fn exprs(&mut self, exprs: &'a [Expr]) {
         for expr in exprs {
             self.expr(expr);
         }
     }
 
-    fn params(&mut self, params: &[Param]) {
+    fn params(&mut self, params: &'a [Param]) {
         params.iter().filter_map(|param| param.default.as_ref()).for_each(|default| self.exprs(default));
     }
 
-    fn condition(&mut self, condition: &Cond) {
+    fn condition(&mut self, condition: &'a Cond) {
         match condition {
             Cond::Triple(name, _, value) => {
                 self.name(DeclKind::Let, name);
@@ -271,13 +273,13 @@ impl Uses {
         }
     }
 
-    fn input(&mut self, input: &InputDecl) {
+    fn input(&mut self, input: &'a InputDecl) {
         input.paths.iter().chain(&input.select).for_each(|text| self.text(text));
         input.from.iter().for_each(|from| self.expr(from));
     }
 
     /// What tenants, tools that serve, capabilities, providers, agents and skills mention.
-    fn domain(&mut self, decls: &FileDecls) {
+    fn domain(&mut self, decls: &'a FileDecls) {
         for provides in decls.tools.iter().flat_map(|tool| &tool.offer.provides) {
             // A tool that would serve is no use of what it would serve.
             if let Some(how) = &provides.how {
@@ -311,7 +313,7 @@ impl Uses {
         decls.skills.iter().for_each(|skill| self.params(&skill.vars));
     }
 
-    fn work(&mut self, work: &Work) {
+    fn work(&mut self, work: &'a Work) {
         if let Some(ask) = &work.ask {
             ask.capability.iter().for_each(|name| self.name(DeclKind::Capability, name));
             ask.agent.iter().for_each(|name| self.name(DeclKind::Agent, name));
@@ -350,7 +352,7 @@ impl Uses {
     }
 
     /// A path names the parameter it begins with; headings are those of the one artifact.
-    fn gate(&mut self, gate: &GateDecl) {
+    fn gate(&mut self, gate: &'a GateDecl) {
         self.params(&gate.params);
         self.work(&gate.work);
         gate.require.iter().for_each(|require| self.requirement(&require.condition));
@@ -361,18 +363,18 @@ impl Uses {
         gate.approvers.iter().for_each(|approvers| self.name(DeclKind::People, &approvers.group));
     }
 
-    fn requirement(&mut self, condition: &Cond) {
+    fn requirement(&mut self, condition: &'a Cond) {
         match condition {
             Cond::Triple(path, _, value) => {
                 let head = path.value.split('.').next().unwrap_or_default();
-                self.names.insert((DeclKind::Let, head.to_owned()));
+                self.names.insert((DeclKind::Let, Cow::Borrowed(head)));
                 self.expr(value);
             }
             Cond::All(all) | Cond::Any(all) | Cond::Not(all) => all.iter().for_each(|inner| self.requirement(inner)),
         }
     }
 
-    fn service(&mut self, service: &ServiceDecl) {
+    fn service(&mut self, service: &'a ServiceDecl) {
         self.work(&service.work);
         let Some(ready) = &service.ready else { return };
         ready.within.iter().for_each(|text| self.text(text));
@@ -386,7 +388,7 @@ impl Uses {
         }
     }
 
-    fn node(&mut self, node: &NodeDecl) {
+    fn node(&mut self, node: &'a NodeDecl) {
         node.recipe.iter().for_each(|name| self.name(DeclKind::Recipe, name));
         node.with.iter().for_each(|(_, value)| self.expr(value));
         node.for_each.iter().for_each(|each| self.expr(&each.list));
@@ -399,7 +401,7 @@ impl Uses {
         self.work(&node.work);
     }
 
-    fn group(&mut self, group: &Group) {
+    fn group(&mut self, group: &'a Group) {
         self.params(&group.params);
         group.nodes.iter().for_each(|node| self.node(node));
         for decl in &group.uses {
@@ -408,7 +410,7 @@ impl Uses {
         }
     }
 
-    fn bundle(&mut self, bundle: &BundleDecl) {
+    fn bundle(&mut self, bundle: &'a BundleDecl) {
         self.name(DeclKind::Graph, &bundle.from);
         bundle
             .version

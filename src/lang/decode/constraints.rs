@@ -25,7 +25,7 @@ fn has_unit(ty: &Ty) -> bool {
 }
 
 /// What the elements or entries are, or the value itself.
-fn scalar(ty: &Ty) -> &Ty {
+pub(super) fn scalar(ty: &Ty) -> &Ty {
     if let Ty::List(inner) | Ty::Map(inner) = ty { scalar(inner) } else { ty }
 }
 

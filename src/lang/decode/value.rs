@@ -3,11 +3,12 @@
 
 use crate::diag::{Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{Expr, LetDecl, Name, Param, RecordDecl};
+use crate::lang::decode::constraints::scalar;
 use crate::lang::decode::{Decoder, child, children, first_name, is_true, prop, prop_name};
 use crate::lang::expand::leak;
 use crate::lang::text::Text;
 use crate::lang::ty::{ArtifactKind, Constraints, Ty, schema_of};
-use crate::lang::{Node, Spanned};
+use crate::lang::{Node, Spanned, foreign};
 
 impl Decoder<'_> {
     pub(super) fn constant(&mut self, node: &Node) -> Option<LetDecl> {
@@ -26,13 +27,21 @@ impl Decoder<'_> {
         let values = self.held(node, 1);
         let list = matches!(ty, Ty::List(_));
         let known = !matches!(ty, Ty::Poison | Ty::Named(_));
-        if sound && known && (!list && values.len() != 1 || list && given) {
+        let several = match values.as_slice() {
+            [Expr::List(items, _)] => !items.is_empty() && known,
+            values => values.len() != 1,
+        };
+        if sound && known && (!list && several || list && given) {
             let help = match ty {
                 Ty::List(_) => "write its elements as `-` children: `{ - a; - b }`",
                 Ty::Map(_) => "write its entries in the block, each after its name: `{ http 80; https 443 }`",
                 _ => "write its value after the name",
             };
-            let found = if list { "a value in the same line".to_owned() } else { format!("{} values", values.len()) };
+            let found = match values.as_slice() {
+                _ if list => "a value in the same line".to_owned(),
+                [Expr::List(..)] => "a list".to_owned(),
+                values => format!("{} values", values.len()),
+            };
             self.push(
                 Diagnostic::new(
                     Code::P0301,
@@ -62,8 +71,7 @@ impl Decoder<'_> {
         let ty = self.fitting(node, ty);
         let fits = self.constraints_fit(node, &name, &ty);
         let one_of = self.choices(node, &ty);
-        let closed = |ty: &Ty| matches!(ty, Ty::Enum) || matches!(ty, Ty::List(inner) if **inner == Ty::Enum);
-        if closed(&ty) && one_of.is_empty() && self.sound(node) {
+        if *scalar(&ty) == Ty::Enum && one_of.is_empty() && self.sound(node) {
             self.push(
                 Diagnostic::new(Code::P0104, name.span, format!("`{}` of type `enum` needs `one-of`", name.value))
                     .with_help("list its values in the block: `{ one-of debug release }`"),
@@ -169,29 +177,33 @@ impl Decoder<'_> {
     fn no_type(&mut self, written: &Name) -> Ty {
         let names = Ty::names();
         self.push(match written.value.as_str() {
-            "float" | "double" | "number" | "decimal" => {
+            text if foreign::is_float(text) => {
                 let found = Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value));
                 found.with_help("there are no numbers with a point: use `int`, `money`, or `string`")
             }
             _ => Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))
-                .with_suggestion(did_you_mean(&written.value, names.iter().map(String::as_str)))
+                .with_suggestion(
+                    did_you_mean(&written.value, names.iter().map(String::as_str))
+                        .or_else(|| foreign::ty(&written.value)),
+                )
                 .with_help(format!("types: {}", names.join(", "))),
         });
         Ty::Poison
     }
 
-    /// The values that a node holds: arguments after the first `skip`, elements in its block, or
-    /// the named values there as one.
+    /// The values that a node holds: arguments after the first `skip`; the elements in its block as one, a list; or
+    /// the named values there as one. A block without anything is a list of none.
     pub(super) fn held(&mut self, node: &Node, skip: usize) -> Vec<Expr> {
         let mut values: Vec<Expr> = node.args.iter().skip(skip).filter_map(|value| self.expr(value)).collect();
         let mut fields: Vec<(Name, Vec<Expr>)> = Vec::new();
+        let mut elements: Vec<Expr> = Vec::new();
         let mut dash = None;
         for child in node.children.iter().flatten() {
             match child.name.value.as_str() {
                 "allow" => {}
                 "-" => {
                     dash = dash.or(Some(child.name.span));
-                    values.extend(self.held(child, 0));
+                    elements.extend(self.held(child, 0));
                 }
                 _ => {
                     let inner = self.held(child, 0);
@@ -210,15 +222,22 @@ impl Decoder<'_> {
             }
             let span = fields.iter().fold(name.span, |span, (name, _)| span.to(name.span));
             values.push(Expr::Fields(fields, span));
+        } else if !values.is_empty() {
+            // Values in the line and in the block have been reported.
+            values.extend(elements);
+        } else if dash.is_some() || node.children.is_some() {
+            let place = elements.first().zip(elements.last()).map(|(first, last)| first.span().to(last.span()));
+            values.push(Expr::List(elements, place.or(dash).unwrap_or(node.name.span)));
         }
         values
     }
 
     /// The elements that stand in the block of a node, as a list.
     pub(super) fn elements(&mut self, node: &Node, skip: usize, at: Span) -> Expr {
-        let values = self.held(node, skip);
-        let place = values.first().zip(values.last()).map(|(first, last)| first.span().to(last.span()));
-        Expr::List(values, place.unwrap_or(at))
+        match self.held(node, skip).pop() {
+            Some(list @ Expr::List(..)) => list,
+            other => Expr::List(other.into_iter().collect(), at),
+        }
     }
 
     /// The value of an argument that stands in the block of `with`: a list, or named values.
@@ -254,14 +273,16 @@ impl Decoder<'_> {
 
     fn default_in_block(&mut self, node: &Node, ty: &Ty) -> Vec<Expr> {
         let values = self.held(node, 0);
-        // A block without elements is a list of none, as that of a `let`.
-        let none = matches!(ty, Ty::List(_)) && node.children.is_some();
-        if values.is_empty() && !none && self.sound(node) {
+        // A block without elements is a list of none, as that of a `let`; nothing else is made of nothing.
+        let none = values.iter().all(|value| matches!(value, Expr::List(items, _) if items.is_empty()));
+        let may = ty.is_compound() || matches!(ty, Ty::Named(_) | Ty::Poison);
+        if none && !(may && node.children.is_some()) && self.sound(node) {
             self.push(
                 Diagnostic::new(Code::P0105, node.name.span, "`default` takes at least 1 argument, 0 given")
                     .with_label("more is needed here")
                     .with_help("it is written `default VALUE…`, or `default { NAME VALUE }` for a map or a record"),
             );
+            return Vec::new();
         }
         values
     }

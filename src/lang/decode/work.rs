@@ -36,13 +36,15 @@ impl Decoder<'_> {
     }
 
     pub(super) fn work(&mut self, node: &Node) -> Work {
+        // What is large has the room it needs and no more: there may be very many of these.
+        let count = |word| children(node, word).count();
         let mut work = Work {
             body: None,
             body_at: None,
-            ask: self.ask(node),
+            ask: self.ask(node).map(Box::new),
             class: prop_name(node, "class"),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
+            inputs: Vec::with_capacity(count("input")),
+            outputs: Vec::with_capacity(count("output")),
             env: Vec::new(),
             tools: children(node, "tools").flat_map(|child| child.args.iter()).filter_map(ref_of).collect(),
             cwd: self.child_text(node, "cwd"),

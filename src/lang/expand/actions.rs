@@ -13,7 +13,7 @@ use crate::lang::eval::{Env, Evaluator, Val, address_matches};
 use crate::lang::expand::asks::{PendingAsk, impure};
 use crate::lang::expand::wire::one_at_a_time;
 use crate::lang::expand::{Expander, PendingAction};
-use crate::lang::ir::{ActionIr, BodyIr, ClosingIr, OutputIr, RenderIr};
+use crate::lang::ir::{ActionIr, BodyIr, ClosingIr, OutputIr, Outputs, RenderIr};
 use crate::lang::program::{DeclKind, FileId};
 use crate::lang::route::net;
 use crate::lang::ty::{ArtifactKind, Ty};
@@ -33,6 +33,7 @@ pub(super) struct Site<'e> {
 impl<'a> Expander<'a, '_> {
     /// Makes the actions of all instances, without inputs.
     pub(super) fn make_actions(&mut self, graph: &'a GraphDecl) {
+        self.actions.reserve(self.instances.len());
         for instance in 0..self.instances.len() {
             if self.exhausted {
                 return;
@@ -48,9 +49,8 @@ impl<'a> Expander<'a, '_> {
                     let site = Site { addr, file, env: &env, placed, instance: Some(instance), recipe: None };
                     if let Some(mut ir) = self.action(site, &node.work, None, graph) {
                         ir.own = true;
-                        let outputs =
-                            ir.outputs.iter().map(|output| (output.name.clone(), (first, output.name.clone())));
-                        self.instances[instance].ir.outputs = outputs.collect();
+                        let outputs = ir.outputs.iter().map(|output| (output.name.clone(), first));
+                        self.instances[instance].ir.outputs = Outputs::of(outputs);
                         self.actions.push(PendingAction::new(ir, &node.work, env, placed, instance));
                         if let Some(ask) = &node.work.ask {
                             self.asks.push(PendingAsk { action: first, file, work: &node.work, ask, verdict: false });
@@ -71,8 +71,11 @@ impl<'a> Expander<'a, '_> {
                 }
             }
             self.instances[instance].ir.actions = (first..self.actions.len()).collect();
+            let made = self.actions.len();
             self.guard_actions(instance, graph);
-            self.instances[instance].ir.actions = (first..self.actions.len()).collect();
+            if self.actions.len() > made {
+                self.instances[instance].ir.actions = (first..self.actions.len()).collect();
+            }
         }
     }
 
@@ -89,9 +92,9 @@ impl<'a> Expander<'a, '_> {
         graph: &GraphDecl,
     ) {
         let first = self.actions.len();
-        let mut made: Vec<(&'a Work, ActionIr)> = Vec::new();
+        let mut made: Vec<(&'a Work, Box<ActionIr>)> = Vec::new();
         let mut steps = BTreeMap::new();
-        let mut outputs = BTreeMap::new();
+        let mut outputs = Vec::with_capacity(recipe.returns.len());
         for step in &recipe.steps {
             if self.exhausted {
                 return;
@@ -112,7 +115,7 @@ impl<'a> Expander<'a, '_> {
                 if let Some(returns) = recipe.returns.iter().find(|returns| returns.name.value == output.name) {
                     // What the recipe promises is what others take it as.
                     output.ty = returns.ty.clone();
-                    outputs.insert(output.name.clone(), (index, output.name.clone()));
+                    outputs.push((output.name.clone(), index));
                 }
             }
             made.push((&step.work, ir));
@@ -126,7 +129,7 @@ impl<'a> Expander<'a, '_> {
             let pending = PendingAction::new(ir, work, Arc::clone(env), placed, instance);
             self.actions.push(PendingAction { steps, ..pending });
         }
-        self.instances[instance].ir.outputs = outputs;
+        self.instances[instance].ir.outputs = Outputs::of(outputs);
         self.closing_gates(recipe, file, env, placed, instance, graph);
     }
 
@@ -137,7 +140,7 @@ impl<'a> Expander<'a, '_> {
         work: &'a Work,
         outer: Option<&'a Work>,
         graph: &GraphDecl,
-    ) -> Option<ActionIr> {
+    ) -> Option<Box<ActionIr>> {
         let mut tools = BTreeSet::new();
         for name in &work.tools {
             let id = self.tool_of(&site, name)?;
@@ -178,17 +181,20 @@ impl<'a> Expander<'a, '_> {
             self.spend(name.value.len() + value.len() + 64, name.span, &site.addr)?;
             env.insert(name.value.clone(), value);
         }
-        let mut outputs = Vec::new();
+        let mut outputs = Vec::with_capacity(work.outputs.len());
         let mut paths: BTreeMap<RelPath, Span> = BTreeMap::new();
         let mut names: BTreeMap<String, Span> = BTreeMap::new();
         let served = self.asked_outputs(site.file, work, site.recipe);
+        let several = work.outputs.len() + served.len() > 1;
         for output in work.outputs.iter().chain(&served) {
             let name = evaluator.text(&output.name, self.diagnostics)?;
             let text = output.path.as_ref().unwrap_or(&output.name);
             let path = path(&evaluator.text(text, self.diagnostics)?, text.span, self.diagnostics)?;
-            check_overlap(&paths, &path, output.span, self.diagnostics);
-            paths.insert(path.clone(), output.span);
-            if let Some(first) = names.insert(name.clone(), output.name.span) {
+            if several {
+                check_overlap(&paths, &path, output.span, self.diagnostics);
+                paths.insert(path.clone(), output.span);
+            }
+            if several && let Some(first) = names.insert(name.clone(), output.name.span) {
                 self.diagnostics.push(
                     Diagnostic::new(Code::P0402, output.name.span, format!("output `{name}` is declared twice"))
                         .with_secondary(first, "first declared here")
@@ -262,7 +268,7 @@ impl<'a> Expander<'a, '_> {
         for work in outer.into_iter().chain([work]) {
             limits.extend(work.limits.iter().map(|(name, most)| ((*name).to_owned(), *most)));
         }
-        let ir = ActionIr {
+        let ir = Box::new(ActionIr {
             addr: site.addr,
             body,
             class,
@@ -286,7 +292,7 @@ impl<'a> Expander<'a, '_> {
             gate: None,
             automation: None,
             span: work.span,
-        };
+        });
         self.spend(ir.addr.len() + 256, work.span, &ir.addr)?;
         Some(ir)
     }

@@ -108,7 +108,7 @@ pub(super) fn includes(
             fine = false;
         }
         for instance in matched {
-            let names: Vec<&str> = instance.outputs.keys().map(String::as_str).collect();
+            let names: Vec<&str> = instance.outputs.names().collect();
             let span = include.output.as_ref().map_or(include.span, |name| name.span);
             let output = match (&include.output, names.as_slice()) {
                 (Some(name), _) => name.value.clone(),
@@ -126,7 +126,7 @@ pub(super) fn includes(
                     continue;
                 }
             };
-            let Some((action, name)) = instance.outputs.get(&output) else {
+            let Some(action) = instance.outputs.get(&output) else {
                 diagnostics.push(
                     no_output(span, &output, &output, &include.node.value, &names)
                         .with_secondary(instance.span, "declared here"),
@@ -134,7 +134,7 @@ pub(super) fn includes(
                 fine = false;
                 continue;
             };
-            let Some(ir) = (nodes.outputs)(*action).iter().find(|ir| ir.name == *name) else { continue };
+            let Some(ir) = (nodes.outputs)(action).iter().find(|ir| ir.name == output) else { continue };
             let text = match &include.to {
                 Some(to) => {
                     let evaluator = Evaluator { instance: Some(&instance.keys), ..Evaluator::new(env, 0) };
@@ -179,8 +179,8 @@ pub(super) fn includes(
             }
             includes.push(IncludeIr {
                 to,
-                action: *action,
-                output: name.clone(),
+                action,
+                output: ir.name.clone(),
                 dir: ir.dir,
                 role: include.role.as_ref().map(|name| name.value.clone()),
                 span: include.span,

@@ -139,7 +139,7 @@ impl<'a> Expander<'a, '_> {
         if let BodyIr::Gate(_, require) = &mut ir.body {
             in_order(require, &mut note);
         }
-        ir.gate = Some(note);
+        ir.gate = Some(Box::new(note));
         self.push_gate(ir, subjects, &gate.work, env, placed, instance, span, before);
     }
 
@@ -188,13 +188,13 @@ impl<'a> Expander<'a, '_> {
             by_name: level.value == "manual",
         };
         let mut ir = bare(format!("{addr}/guard/{}", level.value), BodyIr::Approval(approval), level.span);
-        ir.gate = Some(GateNoteIr {
+        ir.gate = Some(Box::new(GateNoteIr {
             name: level.value.clone(),
             kind: "automation".to_owned(),
             concern: "artifact",
             messages: vec![None],
             places: vec![level.span],
-        });
+        }));
         self.push_gate(ir, Vec::new(), &node.work, env, placed, instance, level.span, true);
     }
 
@@ -212,7 +212,7 @@ impl<'a> Expander<'a, '_> {
     #[expect(clippy::too_many_arguments, reason = "an action with all that wiring it needs")]
     fn push_gate(
         &mut self,
-        ir: ActionIr,
+        ir: Box<ActionIr>,
         subjects: Vec<PendingSubject>,
         work: &'a Work,
         env: Arc<Env>,
@@ -231,7 +231,12 @@ impl<'a> Expander<'a, '_> {
         self.actions.push(PendingAction { decides: before, subjects: Some(subjects), ..pending });
     }
 
-    fn approval_gate(&mut self, at: &str, gate: &GateDecl, file: FileId) -> Option<(ActionIr, Vec<PendingSubject>)> {
+    fn approval_gate(
+        &mut self,
+        at: &str,
+        gate: &GateDecl,
+        file: FileId,
+    ) -> Option<(Box<ActionIr>, Vec<PendingSubject>)> {
         let approvers = gate.approvers.as_ref()?;
         let people = self.program.lookup(file, DeclKind::People, &approvers.group.value);
         let members = people.map(|id| {
@@ -266,7 +271,7 @@ impl<'a> Expander<'a, '_> {
         placed: usize,
         verdict: Option<usize>,
         all: bool,
-    ) -> Option<(ActionIr, Vec<PendingSubject>)> {
+    ) -> Option<(Box<ActionIr>, Vec<PendingSubject>)> {
         let mut subjects = Vec::new();
         let mut kinds = BTreeMap::new();
         let mut require = Vec::new();
@@ -437,8 +442,8 @@ fn sort(predicate: &mut PredicateIr) {
 }
 
 /// An action that only decides, or is made up by the compiler.
-pub(super) fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
-    ActionIr {
+pub(super) fn bare(addr: String, body: BodyIr, span: Span) -> Box<ActionIr> {
+    Box::new(ActionIr {
         addr,
         body,
         class: "pure".to_owned(),
@@ -462,7 +467,7 @@ pub(super) fn bare(addr: String, body: BodyIr, span: Span) -> ActionIr {
         gate: None,
         automation: None,
         span,
-    }
+    })
 }
 
 /// What a gate is known by: its requirements with their words and places.

@@ -10,7 +10,7 @@ use crate::lang::check::{Scope, check_values};
 use crate::lang::eval::{Env, Evaluator, Val, no_secret};
 use crate::lang::expand::values::{from_text, name_things, typed, written, written_by};
 use crate::lang::expand::{Checked, Expander, Given};
-use crate::lang::program::FileId;
+use crate::lang::program::{DeclKind, FileId};
 use crate::lang::ty::Ty;
 
 impl Val {
@@ -176,15 +176,47 @@ impl Expander<'_, '_> {
                 match self.checked.get(&key) {
                     Some(known) => known.fits && Arc::ptr_eq(&known.list, items),
                     None => {
-                        let fits = self.fits(param, &bound, value.span());
+                        let fits = self.fits_held(param, &bound, value, at);
                         self.checked.insert(key, Checked { list: Arc::clone(items), fits });
                         fits
                     }
                 }
             }
+            held @ Val::Fields(_) => self.fits_held(param, held, value, at),
             scalar => self.fits(param, scalar, value.span()),
         };
         fits.then_some(bound)
+    }
+
+    /// Whether a list, a map or a record satisfies a parameter. What does not is reported where it is given, with the
+    /// place of the element or entry in the constant that holds it.
+    fn fits_held(&mut self, param: &Param, value: &Val, given: &Expr, at: &Arc<Env>) -> bool {
+        let constant = match given {
+            Expr::Var(name) if at.is_constant(&name.value) => at.file().and_then(|file| {
+                let id = self.program.lookup(file, DeclKind::Let, &name.value)?;
+                written_by(value, &self.program.constant(id).values)
+            }),
+            _ => None,
+        };
+        let Some(expr) = constant else { return self.fits(param, value, given.span()) };
+        let mut found = Diagnostics::default();
+        check_values(
+            std::slice::from_ref(&expr),
+            &param.ty,
+            &param.constraints,
+            &Scope::default(),
+            Some(param),
+            &mut found,
+        );
+        let fits = !found.has_errors();
+        for item in found.sorted() {
+            let mut item = item.clone();
+            item.fixes.clear();
+            "given here".clone_into(&mut item.primary.text);
+            let held = std::mem::replace(&mut item.primary.span, given.span());
+            self.diagnostics.push(item.with_secondary(held, "this is the one"));
+        }
+        fits
     }
 
     /// What stands in the block of `with`: it holds no addresses, which nobody would look for in there.
@@ -202,8 +234,8 @@ impl Expander<'_, '_> {
             }
             (bound, value) => no_secret(bound, value.span(), self.diagnostics)?,
         }
-        let exprs = written_by(&bound, value)?;
-        self.fit(param, &exprs).then_some(bound)
+        let expr = written_by(&bound, std::slice::from_ref(value))?;
+        self.fit(param, &expr).then_some(bound)
     }
 
     /// Values as a spec writes them, in a scope.
@@ -244,8 +276,9 @@ impl Expander<'_, '_> {
     fn given(&mut self, param: &Param, value: Val, file: FileId) -> Option<Val> {
         let span = param.name.span;
         let mut found = Diagnostics::default();
-        if let Some(exprs) = written(&value, span) {
-            check_values(&exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
+        if let Some(expr) = written(&value, span) {
+            let exprs = std::slice::from_ref(&expr);
+            check_values(exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
         }
         let fits = !found.has_errors();
         // It is written nowhere: the place is that of the parameter.
@@ -262,7 +295,8 @@ impl Expander<'_, '_> {
         let home = self.constants(file);
         let value = match &value {
             Val::Fields(_) | Val::List(_) => {
-                typed(&Evaluator::new(&home, 0), &written(&value, span)?, &param.ty, self.diagnostics)?
+                let expr = written(&value, span)?;
+                typed(&Evaluator::new(&home, 0), std::slice::from_ref(&expr), &param.ty, self.diagnostics)?
             }
             _ => value,
         };
@@ -271,12 +305,19 @@ impl Expander<'_, '_> {
 
     /// Whether a value satisfies a parameter. Reports one that does not.
     fn fits(&mut self, param: &Param, value: &Val, span: Span) -> bool {
-        written(value, span).is_none_or(|exprs| self.fit(param, &exprs))
+        written(value, span).is_none_or(|expr| self.fit(param, &expr))
     }
 
-    fn fit(&mut self, param: &Param, exprs: &[Expr]) -> bool {
+    fn fit(&mut self, param: &Param, expr: &Expr) -> bool {
         let mut found = Diagnostics::default();
-        check_values(exprs, &param.ty, &param.constraints, &Scope::default(), Some(param), &mut found);
+        check_values(
+            std::slice::from_ref(expr),
+            &param.ty,
+            &param.constraints,
+            &Scope::default(),
+            Some(param),
+            &mut found,
+        );
         let fits = !found.has_errors();
         // The place is where the value comes from, not where it is written.
         found.change(|item| item.fixes.clear());

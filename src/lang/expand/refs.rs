@@ -88,10 +88,10 @@ impl Expander<'_, '_> {
         let mut targets = Vec::with_capacity(found.len());
         for instance in found.iter().copied() {
             match self.instances[instance].ir.outputs.get(output) {
-                Some((action, output)) => targets.push(Target { instance, action: *action, output: output.clone() }),
+                Some(action) => targets.push(Target { instance, action, output: output.to_owned() }),
                 None => {
                     let ir = &self.instances[instance].ir;
-                    let names: Vec<&str> = ir.outputs.keys().map(String::as_str).collect();
+                    let names: Vec<&str> = ir.outputs.names().collect();
                     let diagnostic =
                         no_output(span, output, output, path, &names).with_secondary(ir.span, "declared here");
                     self.diagnostics.push(diagnostic);

@@ -8,7 +8,7 @@ use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::expand::bundle::{Nodes, includes, version};
 use crate::lang::expand::{Expander, Pending, PendingAction};
-use crate::lang::ir::{BodyIr, InputIr, InstanceIr, OutputIr, SbomIr};
+use crate::lang::ir::{BodyIr, InputIr, InstanceIr, OutputIr, Outputs, SbomIr};
 use crate::lang::program::{DeclId, DeclKind};
 use crate::lang::ty::{ArtifactKind, Ty};
 
@@ -76,14 +76,14 @@ impl Expander<'_, '_> {
             inputs.push(InputIr::Output { dest: Some(at), action, output, select: None, span });
         }
         let tenant = self.tenant.map_or("default", |id| self.program.tenant(id).name.value.as_str());
-        let body = BodyIr::Sbom(SbomIr {
+        let body = BodyIr::Sbom(Box::new(SbomIr {
             bundle: decl.name.value.clone(),
             version,
             tenant: tenant.to_owned(),
             format: decl.cyclonedx.clone().unwrap_or_else(|| FORMAT.to_owned()),
             files: staged,
             excludes: decl.excludes.iter().map(|pattern| pattern.value.clone()).collect(),
-        });
+        }));
         let path = RelPath::new("sbom.cdx.json").ok()?;
         let mut ir = super::gates::bare(addr.clone(), body, decl.name.span);
         ir.inputs = inputs;
@@ -107,7 +107,7 @@ impl Expander<'_, '_> {
             addr,
             keys: Vec::new(),
             actions: vec![action],
-            outputs: BTreeMap::from([(OUTPUT.to_owned(), (action, OUTPUT.to_owned()))]),
+            outputs: Outputs::of([(OUTPUT.to_owned(), action)]),
             bundle: Some(name.to_owned()),
             recipe: None,
             after: Vec::new(),

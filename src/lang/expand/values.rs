@@ -19,34 +19,47 @@ use crate::lang::{Kind, parse};
 pub(super) fn typed(evaluator: &Evaluator<'_>, values: &[Expr], ty: &Ty, diagnostics: &mut Diagnostics) -> Option<Val> {
     match (ty, values) {
         (Ty::List(_), [Expr::Var(_)]) => evaluator.expr(&values[0], diagnostics),
-        // A list of one needs no `-`, unless what it holds is taken apart.
-        (Ty::List(inner), values) => {
-            let values = match values {
-                [Expr::List(items, _)] => items.as_slice(),
-                values => values,
-            };
-            let items: Option<Vec<Val>> =
-                values.iter().map(|value| typed(evaluator, std::slice::from_ref(value), inner, diagnostics)).collect();
-            Some(Val::List(items?.into()))
-        }
-        (Ty::Map(inner), [Expr::Fields(fields, _)]) => {
-            let mut held = BTreeMap::new();
+        (Ty::List(inner), [Expr::List(items, _)]) => list(evaluator, items, inner, diagnostics),
+        // A list in the line needs no `-`.
+        (Ty::List(inner), values) => list(evaluator, values, inner, diagnostics),
+        (_, values) => typed_one(evaluator, values.first()?, ty, diagnostics),
+    }
+}
+
+fn list(evaluator: &Evaluator<'_>, items: &[Expr], inner: &Ty, diagnostics: &mut Diagnostics) -> Option<Val> {
+    let items: Option<Vec<Val>> = items.iter().map(|item| typed_one(evaluator, item, inner, diagnostics)).collect();
+    Some(Val::List(items?.into()))
+}
+
+fn typed_one(evaluator: &Evaluator<'_>, value: &Expr, ty: &Ty, diagnostics: &mut Diagnostics) -> Option<Val> {
+    let none = Vec::new();
+    let fields = match value {
+        Expr::List(items, _) => match ty {
+            Ty::List(inner) => return list(evaluator, items, inner, diagnostics),
+            // A block without anything holds no named values either.
+            _ if items.is_empty() => &none,
+            _ => return None,
+        },
+        Expr::Fields(fields, _) => fields,
+        value => return evaluator.expr(value, diagnostics),
+    };
+    let mut held = BTreeMap::new();
+    match ty {
+        Ty::Map(inner) => {
             for (name, values) in fields {
                 held.insert(name.value.clone(), typed(evaluator, values, inner, diagnostics)?);
             }
-            Some(Val::Fields(Arc::new(held)))
         }
-        (Ty::Record(record), [Expr::Fields(fields, _)]) => {
-            let mut held = BTreeMap::new();
+        Ty::Record(record) => {
             for field in &record.fields {
                 let given = fields.iter().find(|(name, _)| name.value == field.name.value).map(|(_, values)| values);
                 let values = given.or(field.default.as_ref())?;
                 held.insert(field.name.value.clone(), typed(evaluator, values, &field.ty, diagnostics)?);
             }
-            Some(Val::Fields(Arc::new(held)))
         }
-        (_, values) => evaluator.expr(values.first()?, diagnostics),
+        _ => return None,
     }
+    Some(Val::Fields(Arc::new(held)))
 }
 
 /// Replaces texts that are names, as their types say, by what they name. `None` if one names nothing,
@@ -150,32 +163,52 @@ impl Expander<'_, '_> {
     }
 }
 
-/// A value as the expressions that would make it.
-pub(super) fn written(value: &Val, span: Span) -> Option<Vec<Expr>> {
+/// A value as the expression that would make it.
+pub(super) fn written(value: &Val, span: Span) -> Option<Expr> {
     Some(match value {
         Val::Text(text) | Val::Decl(text, _) | Val::Node(text, _) => {
-            vec![Expr::Text(crate::lang::text::Text::literal(text.clone(), span))]
+            Expr::Text(crate::lang::text::Text::literal(text.clone(), span))
         }
-        Val::Int(int) => vec![Expr::Int(*int, span)],
-        Val::Bool(flag) => vec![Expr::Bool(*flag, span)],
-        Val::List(items) => items.iter().filter_map(|item| written(item, span)).flatten().collect(),
+        Val::Int(int) => Expr::Int(*int, span),
+        Val::Bool(flag) => Expr::Bool(*flag, span),
+        Val::List(items) => Expr::List(items.iter().filter_map(|item| written(item, span)).collect(), span),
         Val::Fields(fields) => {
-            let entry =
-                |(name, value): (&String, &Val)| Some((Name { value: name.clone(), span }, written(value, span)?));
-            vec![Expr::Fields(fields.iter().filter_map(entry).collect(), span)]
+            let entry = |(name, value): (&String, &Val)| {
+                let name = Name { value: name.clone(), span };
+                Some((name, vec![written(value, span)?]))
+            };
+            Expr::Fields(fields.iter().filter_map(entry).collect(), span)
         }
         Val::Ref(..) | Val::Secret(..) => return None,
     })
 }
 
-/// The same, each element of a list with the place of the expression that gave it.
-pub(super) fn written_by(value: &Val, expr: &Expr) -> Option<Vec<Expr>> {
-    match (value, expr) {
-        (Val::List(values), Expr::List(items, span)) => {
-            let each = values.iter().zip(items).filter_map(|(value, item)| written(value, item.span()));
-            Some(vec![Expr::List(each.flatten().collect(), *span)])
+/// The same, each element and each entry with the place of the expression that gave it.
+pub(super) fn written_by(value: &Val, exprs: &[Expr]) -> Option<Expr> {
+    match (value, exprs) {
+        (Val::List(values), [Expr::List(items, span)]) if values.len() == items.len() => {
+            let each = values.iter().zip(items).map(|(value, item)| written_by(value, std::slice::from_ref(item)));
+            Some(Expr::List(each.collect::<Option<Vec<_>>>()?, *span))
         }
-        _ => written(value, expr.span()),
+        (Val::List(values), [first, .., last]) if values.len() == exprs.len() => {
+            let each = values.iter().zip(exprs).map(|(value, item)| written_by(value, std::slice::from_ref(item)));
+            Some(Expr::List(each.collect::<Option<Vec<_>>>()?, first.span().to(last.span())))
+        }
+        (Val::Fields(held), [Expr::Fields(fields, span)]) => {
+            let entry = |(name, value): (&String, &Val)| {
+                Some(match fields.iter().find(|(given, _)| given.value == *name) {
+                    Some((given, exprs)) => (given.clone(), vec![written_by(value, exprs)?]),
+                    // A field that was left to its default.
+                    None => {
+                        let name = Name { value: name.clone(), span };
+                        (name, vec![written(value, *span)?])
+                    }
+                })
+            };
+            Some(Expr::Fields(held.iter().map(entry).collect::<Option<Vec<_>>>()?, *span))
+        }
+        (value, [first, ..]) => written(value, first.span()),
+        (_, []) => None,
     }
 }
 
@@ -257,7 +290,7 @@ fn from_json(value: &serde_json::Value, depth: usize) -> Result<Val, &'static st
 /// A value for people: a list with commas, what holds named values as JSON, which can be given again.
 pub(super) fn show(value: &Val) -> String {
     match value {
-        Val::List(items) if !items.iter().any(|item| matches!(item, Val::Fields(_))) => {
+        Val::List(items) if !items.iter().any(|item| matches!(item, Val::Fields(_) | Val::List(_))) => {
             items.iter().filter_map(Val::text).collect::<Vec<_>>().join(",")
         }
         Val::List(_) | Val::Fields(_) => to_json(value).to_string(),

@@ -14,11 +14,11 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Body, Expr, GraphDecl, InputDecl, RenderVar, Work};
 use crate::lang::check::no_output;
 use crate::lang::eval::{self, Env, Evaluator, Val, address_matches};
-use crate::lang::expand::Expander;
 use crate::lang::expand::actions::path;
 use crate::lang::expand::asks::Handed;
 use crate::lang::expand::terms::terms;
-use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, RenderIr};
+use crate::lang::expand::{Expander, Pending};
+use crate::lang::ir::{ActionIr, BodyIr, Expansion, InputIr, InstanceIr, RenderIr};
 use crate::lang::text::Text;
 
 /// Members of a cycle that are named in its message.
@@ -35,9 +35,9 @@ impl Expander<'_, '_> {
                 self.wire_order(index);
                 continue;
             }
-            let mut inputs = Vec::new();
+            let mut inputs = Vec::with_capacity(work.inputs.len());
             let mut complete = true;
-            for handed in self.actions[index].handed.clone() {
+            for handed in std::mem::take(&mut self.actions[index].handed) {
                 if self.exhausted {
                     return;
                 }
@@ -60,7 +60,7 @@ impl Expander<'_, '_> {
             self.check_places(&inputs);
             self.check_nested(&inputs);
             if complete {
-                self.check_operands(work, &self.actions[index].ir.body.clone(), &inputs);
+                self.check_operands(operands(work, &self.actions[index].ir.body), &inputs);
             }
             self.actions[index].ir.inputs = inputs;
             self.wire_order(index);
@@ -150,8 +150,8 @@ impl Expander<'_, '_> {
     }
 
     /// Reports a file that a built-in action reads and no input stages.
-    fn check_operands(&mut self, work: &Work, body: &BodyIr, inputs: &[InputIr]) {
-        for (place, span) in operands(work, body) {
+    fn check_operands(&mut self, operands: Vec<(RelPath, Span)>, inputs: &[InputIr]) {
+        for (place, span) in operands {
             let staged = inputs.iter().any(|input| match input {
                 InputIr::Output { dest: None, .. } => true,
                 InputIr::Output { dest: Some(dest), .. } => place.starts_with(dest),
@@ -353,27 +353,29 @@ impl Expander<'_, '_> {
         }
         self.check_redundant();
         self.check_scopes(graph);
-        let mut order: Vec<usize> = (0..self.actions.len()).collect();
+        let (by_addr, instances) = (std::mem::take(&mut self.by_addr), &self.instances);
+        let mut places = in_full(by_addr.into_values(), instances.len());
+        places.sort_by(|a, b| instances[*a].ir.addr.cmp(&instances[*b].ir.addr));
+        // Very nearly sorted already, which the sort is fast at.
+        let of_instances = places.iter().flat_map(|at| instances[*at].ir.actions.iter().copied());
+        let mut order = in_full(of_instances, self.actions.len());
         order.sort_by(|a, b| self.actions[*a].ir.addr.cmp(&self.actions[*b].ir.addr));
         let mut rank = vec![0; order.len()];
         for (new, old) in order.iter().enumerate() {
             rank[*old] = new;
         }
-        let mut actions: Vec<Option<ActionIr>> = self.actions.into_iter().map(|pending| Some(pending.ir)).collect();
-        let actions: Vec<ActionIr> = order
-            .iter()
-            .filter_map(|old| actions[*old].take())
-            .map(|mut ir| {
-                for input in &mut ir.inputs {
-                    if let InputIr::Output { action, .. } = input {
-                        *action = rank[*action];
-                    }
+        let mut made: Vec<Option<Box<ActionIr>>> = self.actions.into_iter().map(|pending| Some(pending.ir)).collect();
+        let mut actions: Vec<ActionIr> = Vec::with_capacity(made.len());
+        for mut ir in order.iter().filter_map(|old| made[*old].take()) {
+            for input in &mut ir.inputs {
+                if let InputIr::Output { action, .. } = input {
+                    *action = rank[*action];
                 }
-                ir.after.iter_mut().for_each(|index| *index = rank[*index]);
-                ir.after.sort_unstable();
-                ir
-            })
-            .collect();
+            }
+            ir.after.iter_mut().for_each(|index| *index = rank[*index]);
+            ir.after.sort_unstable();
+            actions.push(*ir);
+        }
         let mut services = self.services;
         for input in services.iter_mut().flat_map(|service| &mut service.inputs) {
             if let InputIr::Output { action, .. } = input {
@@ -381,26 +383,21 @@ impl Expander<'_, '_> {
             }
         }
         services.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut order: Vec<usize> = (0..self.instances.len()).collect();
-        order.sort_by(|a, b| self.instances[*a].ir.addr.cmp(&self.instances[*b].ir.addr));
-        let mut place = vec![0; order.len()];
-        for (new, old) in order.iter().enumerate() {
+        let mut place = vec![0; places.len()];
+        for (new, old) in places.iter().enumerate() {
             place[*old] = new;
         }
-        let mut instances: Vec<_> = self
-            .instances
-            .into_iter()
-            .map(|pending| {
-                let mut ir = pending.ir;
-                ir.actions.iter_mut().for_each(|index| *index = rank[*index]);
-                ir.outputs.values_mut().for_each(|(index, _)| *index = rank[*index]);
-                ir.after.iter_mut().for_each(|index| *index = place[*index]);
-                ir.after.sort_unstable();
-                ir.after.dedup();
-                ir
-            })
-            .collect();
-        instances.sort_by(|a, b| a.addr.cmp(&b.addr));
+        let mut found: Vec<Option<Pending<'_>>> = self.instances.into_iter().map(Some).collect();
+        let mut instances: Vec<InstanceIr> = Vec::with_capacity(found.len());
+        for pending in places.iter().filter_map(|old| found[*old].take()) {
+            let mut ir = pending.ir;
+            ir.actions.iter_mut().for_each(|index| *index = rank[*index]);
+            ir.outputs.actions_mut().for_each(|index| *index = rank[*index]);
+            ir.after.iter_mut().for_each(|index| *index = place[*index]);
+            ir.after.sort_unstable();
+            ir.after.dedup();
+            instances.push(ir);
+        }
         let terms = terms(self.program, self.home, self.tenant, graph, &actions);
         Some(Expansion {
             graph: graph.group.name.value.clone(),
@@ -424,8 +421,39 @@ impl Expander<'_, '_> {
         })
     }
 
+    /// Whether some action waits for itself.
+    fn has_cycle(&self) -> bool {
+        let mut waits = vec![0_usize; self.actions.len()];
+        let mut behind: Vec<Vec<usize>> = vec![Vec::new(); self.actions.len()];
+        for (index, pending) in self.actions.iter().enumerate() {
+            let taken = pending.ir.inputs.iter().filter_map(|input| match input {
+                InputIr::Output { action, .. } => Some(*action),
+                InputIr::Workspace { .. } => None,
+            });
+            for before in taken.chain(pending.after.keys().copied()) {
+                waits[index] += 1;
+                behind[before].push(index);
+            }
+        }
+        let mut ready: Vec<usize> = (0..waits.len()).filter(|index| waits[*index] == 0).collect();
+        let mut done = 0;
+        while let Some(index) = ready.pop() {
+            done += 1;
+            for next in &behind[index] {
+                waits[*next] -= 1;
+                if waits[*next] == 0 {
+                    ready.push(*next);
+                }
+            }
+        }
+        done < waits.len()
+    }
+
     /// Reports each knot of dependencies by one shortest cycle in it.
     fn check_cycles(&mut self) {
+        if !self.has_cycle() {
+            return;
+        }
         let mut edges: DiGraph<usize, Span> = DiGraph::with_capacity(self.actions.len(), self.actions.len());
         let nodes: Vec<_> = (0..self.actions.len()).map(|index| edges.add_node(index)).collect();
         for (index, pending) in self.actions.iter().enumerate() {
@@ -467,6 +495,15 @@ impl Expander<'_, '_> {
             self.diagnostics.push(diagnostic);
         }
     }
+}
+
+/// Some of the numbers below a count in their order, each once, and then the others.
+fn in_full(some: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
+    let mut seen = vec![false; count];
+    let mut all = Vec::with_capacity(count);
+    all.extend(some.filter(|number| !std::mem::replace(&mut seen[*number], true)));
+    all.extend((0..count).filter(|number| !seen[*number]));
+    all
 }
 
 /// The pool that makes of outputs at a pattern one at a time.

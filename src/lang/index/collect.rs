@@ -310,6 +310,14 @@ fn value_of(node: &Node) -> Option<String> {
     let inner = if matches!(node.name.value.as_str(), "let" | "for-each") { "-" } else { "default" };
     for child in node.children.iter().flatten().filter(|child| child.name.value == inner) {
         values.extend(all(&child.args));
+        // A list in a list, by its elements.
+        let elements = child.children.iter().flatten().filter(|child| child.name.value == "-");
+        let held: Vec<String> = elements.flat_map(|element| all(&element.args)).collect();
+        match (inner, held.is_empty()) {
+            (_, true) => {}
+            ("-", false) => values.push(format!("{{ {} }}", held.join(" "))),
+            (_, false) => values.extend(held),
+        }
     }
     (!values.is_empty()).then(|| values.join(" "))
 }

@@ -60,7 +60,7 @@ pub struct Completions {
     pub items: Vec<Completion>,
 }
 
-fn plain(label: impl Into<String>, kind: CompletionKind, detail: impl Into<String>) -> Completion {
+pub(super) fn plain(label: impl Into<String>, kind: CompletionKind, detail: impl Into<String>) -> Completion {
     let label = label.into();
     Completion { insert: label.clone(), label, kind, detail: detail.into(), doc: None, snippet: None }
 }
@@ -129,18 +129,21 @@ impl Index {
 }
 
 /// A place with all that is known of it.
-struct Place<'a> {
-    index: &'a Index,
-    file: FileId,
-    scope: ScopeId,
+pub(super) struct Place<'a> {
+    pub(super) index: &'a Index,
+    pub(super) file: FileId,
+    pub(super) scope: ScopeId,
     owner: Option<SymbolId>,
-    context: &'a Context,
-    path: Vec<&'a Node>,
+    pub(super) context: &'a Context,
+    pub(super) path: Vec<&'a Node>,
     specs: &'a dyn Fn() -> Vec<String>,
 }
 
 impl Place<'_> {
     fn items(&self) -> Vec<Completion> {
+        if let Some(found) = self.given() {
+            return found;
+        }
         let mut accepts = TOP;
         let mut around: Option<&'static Shape> = None;
         for parent in &self.context.parents {
@@ -287,10 +290,9 @@ impl Place<'_> {
                 let ty = parameter.and_then(|symbol| symbol.ty.as_deref()).unwrap_or_default();
                 let mut found: Vec<Completion> = Vec::new();
                 if let Some(symbol) = parameter {
-                    let word = |word: &String| plain(word.as_str(), CompletionKind::Word, symbol.name.as_str());
-                    found.extend(symbol.words.iter().map(word));
+                    found.extend(self.words_of(ty, &symbol.name, &symbol.words));
                 }
-                if takes == Takes::Bool || ty == "bool" {
+                if takes == Takes::Bool {
                     found.extend(["#true", "#false"].map(|word| plain(word, CompletionKind::Word, "bool")));
                 }
                 if self.context.quoted {
@@ -308,6 +310,36 @@ impl Place<'_> {
         }
     }
 
+    /// Values of a type: its words, and variables.
+    pub(super) fn of_type(&self, ty: &str, name: &str, words: &[String]) -> Vec<Completion> {
+        match self.context.note.as_deref() {
+            Some("var") => return self.variables(""),
+            Some(_) => return Vec::new(),
+            None => {}
+        }
+        let mut found = self.words_of(ty, name, words);
+        if !self.context.quoted {
+            found.extend(self.variables("(var)"));
+        }
+        found
+    }
+
+    /// What may be written out where a value of a type is due: words of a closed set, truth values, names.
+    fn words_of(&self, ty: &str, name: &str, words: &[String]) -> Vec<Completion> {
+        const NAMES: &[&str] = &["tool", "agent", "capability", "gate", "skill", "recipe"];
+        let mut found: Vec<Completion> =
+            words.iter().map(|word| plain(word.as_str(), CompletionKind::Word, name)).collect();
+        match NAMES.iter().find(|kind| **kind == ty) {
+            Some(kind) => found.extend(self.named(&[*kind])),
+            None if ty == "node" => found.extend(self.addresses()),
+            None if ty == "bool" => {
+                found.extend(["#true", "#false"].map(|word| plain(word, CompletionKind::Word, "bool")));
+            }
+            None => {}
+        }
+        found
+    }
+
     fn symbol(&self, label: String, id: SymbolId) -> Completion {
         let symbol = &self.index.symbols[id];
         let detail = match (&symbol.ty, &symbol.value) {
@@ -321,7 +353,7 @@ impl Place<'_> {
         Completion { doc: symbol.doc.clone(), insert, ..plain(label, CompletionKind::Symbol(symbol.kind), detail) }
     }
 
-    fn variables(&self, prefix: &str) -> Vec<Completion> {
+    pub(super) fn variables(&self, prefix: &str) -> Vec<Completion> {
         let found = self.index.visible(self.scope, &|symbol| namespace(symbol.kind) == "variable");
         found.into_iter().map(|(name, id)| self.symbol(format!("{prefix}{name}"), id)).collect()
     }

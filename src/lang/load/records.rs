@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::lang::ast::{FileDecls, Name, Param};
+use crate::lang::foreign;
 use crate::lang::program::{COMPARED, DeclId, DeclKind, FileId, Lost, Program};
 use crate::lang::ty::{Constraints, RecordTy, Ty};
 
@@ -86,7 +87,10 @@ impl Finder<'_> {
     fn param(&mut self, file: FileId, param: &mut Param) {
         self.replace(file, &mut param.ty);
         let Constraints { min, max, min_length, max_length, matches, one_of, .. } = &param.constraints;
-        let inner = if let Ty::List(inner) | Ty::Map(inner) = &param.ty { inner } else { &param.ty };
+        let mut inner = &param.ty;
+        while let Ty::List(held) | Ty::Map(held) = inner {
+            inner = held;
+        }
         let any = [min, max, min_length, max_length].into_iter().any(Option::is_some);
         if let (Ty::Record(record), true) = (inner, any || matches.is_some() || !one_of.is_empty()) {
             self.diagnostics.push(
@@ -135,7 +139,15 @@ impl Finder<'_> {
         }
         let own: Vec<String> = self.program.visible(file, DeclKind::Record).take(COMPARED).collect();
         let names: Vec<String> = Ty::names().into_iter().chain(own.iter().cloned()).collect();
+        if foreign::is_float(&written.value) {
+            self.diagnostics.push(
+                Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))
+                    .with_help("there are no numbers with a point: use `int`, `money`, or `string`"),
+            );
+            return None;
+        }
         let near = did_you_mean(&written.value, names.iter().map(String::as_str));
+        let near = near.or_else(|| foreign::ty(&written.value));
         if near.is_some() || self.program.lost(file, &written.value) == Lost::No {
             self.diagnostics.push(
                 Diagnostic::new(Code::P0201, written.span, format!("cannot find type `{}`", written.value))

@@ -103,6 +103,9 @@ impl Constants {
 /// A node that holds a value: a list in `-` children, named values in children of their names.
 fn held(out: &mut Out, head: String, value: &ArgIr, kept: &mut Kept<'_>) {
     match value {
+        // A block of none, so that it is an element.
+        ArgIr::List(items) if items.is_empty() && head == "-" => out.line("- {}"),
+        ArgIr::Fields(fields) if fields.is_empty() => out.line(&format!("{head} {{}}")),
         ArgIr::List(items) => {
             out.open(&head);
             for item in items {

@@ -133,11 +133,7 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         let instance = &self.expansion.instances[at];
         match self.forms[at] {
             Form::Inventory => format!("{}.{output}", instance.bundle.as_deref().unwrap_or_default()),
-            Form::Recipe | Form::Node => {
-                let mut known = instance.outputs.iter();
-                let name = known.find(|(_, (of, own))| *of == action && own == output).map(|(name, _)| name.as_str());
-                format!("{}.{}", self.within(&instance.addr), name.unwrap_or(output))
-            }
+            Form::Recipe | Form::Node => format!("{}.{output}", self.within(&instance.addr)),
             Form::Steps => format!("{}.{output}", self.within(&self.expansion.actions[action].addr)),
         }
     }
@@ -147,9 +143,9 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         let (path, output) = text.split_once('.').unwrap_or((text, ""));
         let named = self.named(text);
         if let [only] = named.as_slice()
-            && let Some((action, own)) = self.expansion.instances[*only].outputs.get(output)
+            && let Some(action) = self.expansion.instances[*only].outputs.get(output)
         {
-            return self.reference(*action, own);
+            return self.reference(action, output);
         }
         // All instances of a node are a pattern here, where each is a node of its own.
         let keys =
@@ -362,9 +358,9 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
             node.children = Some(others).filter(|others| !others.is_empty());
             out.node(&node);
         }
-        for (name, (action, output)) in &instance.outputs {
-            let outputs = &self.expansion.actions[*action].outputs;
-            let ty = outputs.iter().find(|known| known.name == *output).map(|known| known.ty.clone());
+        for (name, action) in instance.outputs.iter() {
+            let outputs = &self.expansion.actions[action].outputs;
+            let ty = outputs.iter().find(|known| known.name == name).map(|known| known.ty.clone());
             out.line(&format!(
                 "returns {} type={}",
                 quote(name),

@@ -78,12 +78,12 @@ impl Tester<'_> {
                     for index in found {
                         let instance = &expansion.instances[index];
                         match instance.outputs.get(name) {
-                            Some((action, name)) => expects.push(TrialExpect {
-                                what: TrialWhat::Output(*action, name.clone(), *op, value.value.clone()),
+                            Some(action) => expects.push(TrialExpect {
+                                what: TrialWhat::Output(action, name.to_owned(), *op, value.value.clone()),
                                 span: expect.span,
                             }),
                             None => {
-                                let known: Vec<&str> = instance.outputs.keys().map(String::as_str).collect();
+                                let known: Vec<&str> = instance.outputs.names().collect();
                                 failures.push(
                                     failed(output.span, format!("`{path}` had no output `{name}`"))
                                         .with_help(format!("it has: {}", list(&known))),

@@ -1,69 +1,38 @@
 //! The memo as a file: what stood when it was written, and what of that changed since, beside it. Leaves
 //! out what the entries mean.
 //!
-//! `<key>`, little-endian: magic; `written` (i64 nanoseconds); count of actions (u64); the digest that the
-//! graph beside it ends with (32 bytes, zeros for none); outputs shown (u32 count, then texts); results
-//! that are not those of the graph (u32 length, then these packed); entries (u32 count, then each: what it
-//! is u8, path text, and for what exists dev u64, ino u64, size u64, mtime i64, ctime i64, mode u32, digest
-//! 32 bytes); the BLAKE3 of all before. A text is its length (u32) and bytes.
+//! `<key>`, little-endian: magic; the lengths (u32 each) of four sections; the sections; the BLAKE3 of all before.
+//!
+//! | section | holds |
+//! | --- | --- |
+//! | head | packed: `written`, how many actions, the digest that the graph beside it ends with, results that are not those of the graph |
+//! | outputs | where outputs are shown, each with a NUL at its end |
+//! | paths | the paths of entries, one after the other |
+//! | entries | for each: what it is u8, where its path ends u32, dev u64, ino u64, size u64, mtime i64, ctime i64, mode u32, digest 32 bytes |
+//!
+//! There may be very many entries: they are looked at where they lie, and take no more memory than the file.
 //!
 //! `<key>.since`: magic, then packed: the digest that the memo ends with, `written`, the entries that are
 //! otherwise, all results that are not those of the graph; the BLAKE3 of all before. One that belongs to
 //! another memo counts as not there, which loses time alone: each file is a whole statement by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::Digest;
+use crate::base::{Digest, Hasher};
 use crate::exec::Known;
+use crate::ops::memo::entries::Entries;
 use crate::store::FileStat;
 
-const MAGIC: &[u8] = b"partita memo 2\n";
+const MAGIC: &[u8] = b"partita memo 3\n";
 const SINCE: &[u8] = b"partita memo since 1\n";
 
 /// Bytes of the largest file that is read.
 const LARGEST: u64 = 1 << 30;
-
-/// How an entry is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A file whose content has a digest.
-    Content,
-    /// A folder, or a file that is known by its metadata alone.
-    Meta,
-    /// A folder whose names have a digest.
-    List,
-    /// Nothing.
-    Absent,
-}
-
-/// What it means that an entry is not as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Anything may be otherwise.
-    Ground,
-    /// What reads this file may come out otherwise.
-    Source,
-    /// This output has to be put in its place again.
-    Output,
-}
-
-const KINDS: [Kind; 4] = [Kind::Content, Kind::Meta, Kind::List, Kind::Absent];
-const PARTS: [Part; 3] = [Part::Ground, Part::Source, Part::Output];
-
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
-    pub(super) part: Part,
-    pub(super) path: String,
-    pub(super) stat: FileStat,
-    pub(super) digest: Digest,
-}
-
-pub(super) const NOTHING: FileStat = FileStat { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0, mode: 0 };
-pub(super) const NO_DIGEST: Digest = Digest::from_bytes([0; 32]);
 
 /// A memo with what is otherwise since it was written.
 #[derive(Clone, Debug)]
@@ -72,15 +41,24 @@ pub(super) struct Memo {
     pub(super) actions: u64,
     /// What the graph beside it ends with.
     pub(super) graph: Option<Digest>,
-    /// Where outputs are, for people.
-    pub(super) outputs: Vec<String>,
+    /// Where outputs are, for people: each with a NUL at its end.
+    pub(super) outputs: String,
     /// Results that are not those of the graph, by the number of the action.
     pub(super) known: BTreeMap<u32, Known>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Entries,
     /// Which entries are otherwise since the file was written.
     pub(super) otherwise: BTreeSet<u32>,
     /// What the file ends with; `None` if it is not written yet, or must be written as a whole.
     pub(super) sum: Option<Digest>,
+}
+
+/// What is little of a memo.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    written: i64,
+    actions: u64,
+    graph: Option<Digest>,
+    known: Vec<(u32, Known)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,26 +104,30 @@ pub(super) fn read(file: &Path) -> Option<Vec<u8>> {
     std::fs::read(file).ok()
 }
 
-/// Replaces a file.
-pub(super) fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Replaces a file by pieces, one after the other.
+pub(super) fn write(file: &Path, pieces: &[&[u8]]) -> std::io::Result<()> {
     let dir = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir)?;
     let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
-    std::io::Write::write_all(&mut temporary, bytes)?;
+    for piece in pieces {
+        temporary.write_all(piece)?;
+    }
     temporary.persist(file).map_err(|error| error.error)?;
     Ok(())
 }
 
+/// Sections of a memo.
+const SECTIONS: usize = 4;
+
 impl Memo {
     /// The memo at a place, if there is a whole one.
     pub(super) fn read(file: &Path) -> Option<Self> {
-        let mut memo = Self::decode(read(file)?)?;
+        let length = std::fs::metadata(file).ok().filter(|found| found.is_file() && found.len() <= LARGEST)?.len();
+        let mut memo = Self::decode(&mut File::open(file).ok()?, length)?;
         if let Some(since) = read(&beside(file, ".since")).and_then(|bytes| memo.since(bytes)) {
             memo.written = since.written;
             for (at, stat, digest) in since.entries {
-                let entry = memo.entries.get_mut(at as usize)?;
-                (entry.stat, entry.digest) = (stat, digest);
-                memo.otherwise.insert(at);
+                memo.set(at, stat, digest);
             }
             memo.known = since.known.into_iter().collect();
         }
@@ -160,8 +142,7 @@ impl Memo {
 
     /// Sets what an entry is now.
     pub(super) fn set(&mut self, at: u32, stat: FileStat, digest: Digest) {
-        if let Some(entry) = self.entries.get_mut(at as usize) {
-            (entry.stat, entry.digest) = (stat, digest);
+        if self.entries.set(at as usize, &stat, digest) {
             self.otherwise.insert(at);
         }
     }
@@ -170,22 +151,23 @@ impl Memo {
     pub(super) fn keep(&mut self, file: &Path) -> std::io::Result<()> {
         if let Some(memo) = self.sum.filter(|_| self.otherwise.len() * 8 <= self.entries.len().max(512)) {
             let entry = |at: &u32| {
-                let entry = &self.entries[*at as usize];
-                (*at, entry.stat, entry.digest)
+                let entry = self.entries.get(*at as usize)?;
+                Some((*at, entry.stat, entry.digest))
             };
             let since = Since {
                 memo,
                 written: self.written,
-                entries: self.otherwise.iter().map(entry).collect(),
+                entries: self.otherwise.iter().filter_map(entry).collect(),
                 known: self.known.iter().map(|(at, known)| (*at, known.clone())).collect(),
             };
             let mut bytes = SINCE.to_vec();
             bytes.extend(postcard::to_allocvec(&since).map_err(std::io::Error::other)?);
             seal(&mut bytes);
-            return write(&beside(file, ".since"), &bytes);
+            return write(&beside(file, ".since"), &[&bytes]);
         }
-        let (bytes, sum) = self.encode().map_err(std::io::Error::other)?;
-        write(file, &bytes)?;
+        let (start, sum) = self.start().map_err(std::io::Error::other)?;
+        let (paths, records) = self.entries.sections();
+        write(file, &[&start, self.outputs.as_bytes(), paths.as_bytes(), records, sum.as_bytes()])?;
         self.sum = Some(sum);
         self.otherwise.clear();
         // It belongs to the memo before, and would only be read in vain.
@@ -193,148 +175,124 @@ impl Memo {
         Ok(())
     }
 
-    pub(super) fn encode(&self) -> postcard::Result<(Vec<u8>, Digest)> {
-        fn text(out: &mut Vec<u8>, text: &str) {
-            out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            out.extend_from_slice(text.as_bytes());
+    /// What the file begins with, up to the second section, and what it ends with.
+    fn start(&self) -> postcard::Result<(Vec<u8>, Digest)> {
+        let known = self.known.iter().map(|(at, known)| (*at, known.clone())).collect();
+        let head = Head { written: self.written, actions: self.actions, graph: self.graph, known };
+        let head = postcard::to_allocvec(&head)?;
+        let (paths, records) = self.entries.sections();
+        let mut start = MAGIC.to_vec();
+        for length in [head.len(), self.outputs.len(), paths.len(), records.len()] {
+            // What does not fit is longer than any file that is read.
+            start.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
         }
-        let mut out = Vec::with_capacity(self.entries.len() * 160 + 64);
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&self.written.to_le_bytes());
-        out.extend_from_slice(&self.actions.to_le_bytes());
-        out.extend_from_slice(self.graph.unwrap_or(NO_DIGEST).as_bytes());
-        out.extend_from_slice(&(self.outputs.len() as u32).to_le_bytes());
-        self.outputs.iter().for_each(|output| text(&mut out, output));
-        let known = postcard::to_allocvec(&self.known.iter().collect::<Vec<_>>())?;
-        out.extend_from_slice(&(known.len() as u32).to_le_bytes());
-        out.extend_from_slice(&known);
-        out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
-        for entry in &self.entries {
-            out.push(entry.part as u8 * KINDS.len() as u8 + entry.kind as u8);
-            text(&mut out, &entry.path);
-            if entry.kind != Kind::Absent {
-                let stat = &entry.stat;
-                for number in [stat.dev, stat.ino, stat.size, stat.mtime_ns as u64, stat.ctime_ns as u64] {
-                    out.extend_from_slice(&number.to_le_bytes());
-                }
-                out.extend_from_slice(&stat.mode.to_le_bytes());
-                out.extend_from_slice(entry.digest.as_bytes());
-            }
+        start.extend_from_slice(&head);
+        let mut hasher = Hasher::of_blob();
+        for piece in [&start, self.outputs.as_bytes(), paths.as_bytes(), records] {
+            hasher.update(piece);
         }
-        let sum = seal(&mut out);
-        Ok((out, sum))
+        Ok((start, hasher.finish()))
     }
 
-    pub(super) fn decode(bytes: Vec<u8>) -> Option<Self> {
-        let (body, sum) = sealed(bytes)?;
-        let mut reader = Reader { rest: body.strip_prefix(MAGIC)? };
-        let written = reader.u64()? as i64;
-        let actions = reader.u64()?;
-        let graph = Some(reader.digest()?).filter(|graph| *graph != NO_DIGEST);
-        let count = reader.u32()?;
-        let outputs = (0..count).map(|_| reader.text()).collect::<Option<_>>()?;
-        let length = reader.u32()? as usize;
-        let known: Vec<(u32, Known)> = postcard::from_bytes(reader.take(length)?).ok()?;
-        let count = reader.u32()?;
-        let mut entries = Vec::with_capacity((count as usize).min(reader.rest.len() / 5));
-        for _ in 0..count {
-            let what = usize::from(reader.take(1)?[0]);
-            let (kind, part) = (KINDS[what % KINDS.len()], *PARTS.get(what / KINDS.len())?);
-            let path = reader.text()?;
-            let mut entry = Entry { kind, part, path, stat: NOTHING, digest: NO_DIGEST };
-            if kind != Kind::Absent {
-                entry.stat = FileStat {
-                    dev: reader.u64()?,
-                    ino: reader.u64()?,
-                    size: reader.u64()?,
-                    mtime_ns: reader.u64()? as i64,
-                    ctime_ns: reader.u64()? as i64,
-                    mode: reader.u32()?,
-                };
-                entry.digest = reader.digest()?;
-            }
-            entries.push(entry);
+    /// Reads a memo of as many bytes.
+    fn decode(file: &mut dyn Read, length: u64) -> Option<Self> {
+        let mut hasher = Hasher::of_blob();
+        let mut take = |length: usize| {
+            let mut piece = vec![0; length];
+            file.read_exact(&mut piece).ok()?;
+            hasher.update(&piece);
+            Some(piece)
+        };
+        if take(MAGIC.len())? != MAGIC {
+            return None;
         }
-        reader.rest.is_empty().then(|| Self {
-            written,
-            actions,
-            graph,
-            outputs,
-            known: known.into_iter().collect(),
-            entries,
+        let mut lengths = [0_usize; SECTIONS];
+        for section in &mut lengths {
+            *section = u32::from_le_bytes(*take(4)?.first_chunk()?) as usize;
+        }
+        let whole =
+            MAGIC.len() as u64 + 4 * SECTIONS as u64 + lengths.iter().map(|section| *section as u64).sum::<u64>() + 32;
+        if whole != length {
+            return None;
+        }
+        let [head, outputs, paths, records] = lengths;
+        let (head, outputs, paths, records) = (take(head)?, take(outputs)?, take(paths)?, take(records)?);
+        let mut end = [0; 32];
+        file.read_exact(&mut end).ok()?;
+        let sum = Digest::from_bytes(end);
+        if hasher.finish() != sum {
+            return None;
+        }
+        let head: Head = postcard::from_bytes(&head).ok()?;
+        Some(Self {
+            written: head.written,
+            actions: head.actions,
+            graph: head.graph,
+            outputs: String::from_utf8(outputs).ok()?,
+            known: head.known.into_iter().collect(),
+            entries: Entries::of(String::from_utf8(paths).ok()?, records)?,
             otherwise: BTreeSet::new(),
             sum: Some(sum),
         })
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(count)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
-    }
-
-    fn digest(&mut self) -> Option<Digest> {
-        Some(Digest::from_bytes(self.take(32)?.try_into().ok()?))
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let length = self.u32()? as usize;
-        std::str::from_utf8(self.take(length)?).ok().map(str::to_owned)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::memo::entries::{Entry, Kind, NO_DIGEST, NOTHING, Part};
 
     fn memo() -> Memo {
-        let entry = |part, path: &str| Entry {
+        let entry = |part, path| Entry {
             kind: Kind::Content,
             part,
-            path: path.to_owned(),
+            path,
             stat: FileStat { ino: 7, mtime_ns: -1, ..NOTHING },
-            digest: Digest::of_blob(path.as_bytes()),
+            digest: Digest::of_blob(b"x"),
         };
-        let absent =
-            Entry { kind: Kind::Absent, part: Part::Ground, path: "no".into(), stat: NOTHING, digest: NO_DIGEST };
+        let absent = Entry { kind: Kind::Absent, part: Part::Ground, path: "no", stat: NOTHING, digest: NO_DIGEST };
+        let mut entries = Entries::default();
+        for entry in [entry(Part::Source, "in/a"), absent, entry(Part::Output, "out/a")] {
+            entries.push(&entry).unwrap();
+        }
         Memo {
             written: 5,
             actions: 3,
             graph: Some(Digest::of_blob(b"graph")),
-            outputs: vec!["o".into()],
+            outputs: "o\0".into(),
             known: BTreeMap::new(),
-            entries: vec![entry(Part::Source, "in/a"), absent, entry(Part::Output, "out/a")],
+            entries,
             otherwise: BTreeSet::new(),
             sum: None,
         }
     }
 
+    fn bytes(mut memo: Memo) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("memo");
+        memo.keep(&file).unwrap();
+        std::fs::read(&file).unwrap()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Memo> {
+        Memo::decode(&mut &bytes[..], bytes.len() as u64)
+    }
+
     #[test]
     fn round_trips_and_refuses_damage() {
-        let (bytes, sum) = memo().encode().unwrap();
-        let again = Memo::decode(bytes.clone()).unwrap();
-        assert_eq!((again.sum, again.encode().unwrap()), (Some(sum), (bytes.clone(), sum)));
-        assert_eq!(again.entries[2].part, Part::Output);
-        for at in 0..bytes.len() {
-            let mut damaged = bytes.clone();
+        let whole = bytes(memo());
+        let again = decode(&whole).unwrap();
+        assert_eq!((&again.entries, again.outputs.as_str()), (&memo().entries, "o\0"));
+        assert_eq!((again.written, again.actions, again.graph), (5, 3, memo().graph));
+        assert_eq!(again.sum.map(|sum| sum.as_bytes().to_vec()), Some(whole[whole.len() - 32..].to_vec()));
+        assert_eq!(bytes(Memo { sum: None, ..again }), whole);
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            assert!(Memo::decode(damaged).is_none(), "byte {at}");
-            assert!(Memo::decode(bytes[..at].to_vec()).is_none(), "cut at {at}");
+            assert!(decode(&damaged).is_none(), "byte {at}");
+            assert!(decode(&whole[..at]).is_none(), "cut at {at}");
         }
+        assert!(decode(&[&whole[..], &[0]].concat()).is_none());
     }
 
     #[test]
@@ -350,17 +308,18 @@ mod tests {
         first.keep(&file).unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), whole, "only what is otherwise was written");
         let found = Memo::read(&file).unwrap();
-        assert_eq!((found.written, found.entries[2].stat, found.entries[0].stat.ino), (6, now, 7));
+        let stat = |at: usize| found.entries.get(at).unwrap().stat;
+        assert_eq!((found.written, stat(2), stat(0).ino), (6, now, 7));
         // A memo that took its place knows nothing of it; neither does one that is damaged.
         let mut other = memo();
         other.actions = 4;
-        std::fs::write(&file, other.encode().unwrap().0).unwrap();
+        std::fs::write(&file, bytes(other)).unwrap();
         assert_eq!(Memo::read(&file).unwrap().written, 5);
         std::fs::write(&file, &whole).unwrap();
         let since = dir.path().join("memo.since");
-        let mut bytes = std::fs::read(&since).unwrap();
-        bytes[30] ^= 1;
-        std::fs::write(&since, bytes).unwrap();
+        let mut damaged = std::fs::read(&since).unwrap();
+        damaged[30] ^= 1;
+        std::fs::write(&since, damaged).unwrap();
         assert_eq!(Memo::read(&file).unwrap().written, 5);
     }
 }

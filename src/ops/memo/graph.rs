@@ -174,7 +174,7 @@ fn store<'a>(file: &Path, mut index: Index, pieces: impl Iterator<Item = &'a [u8
     bytes.extend_from_slice(&head);
     bytes.extend_from_slice(&body);
     let sum = seal(&mut bytes);
-    match write(file, &bytes) {
+    match write(file, &[&bytes]) {
         Ok(()) => Some(sum),
         Err(error) => {
             tracing::debug!(%error, path = %file.display(), "the graph is not kept");

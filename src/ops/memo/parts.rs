@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::base::{Digest, Entry as Output, RelPath};
 use crate::event::{Outcome, Reason};
 use crate::exec::{Known, RunReport};
-use crate::ops::memo::file::{Memo, Part, graph_file};
+use crate::ops::memo::entries::Part;
+use crate::ops::memo::file::{Memo, graph_file};
 use crate::ops::memo::graph::{Asked, Graph, Placed, Section};
 use crate::ops::memo::{List, same};
 use crate::store::ClaimOutput;
@@ -105,7 +106,7 @@ impl Behind {
                 Some(outputs) => outputs.clone(),
                 None => self.graph.known(placed.action, &self.memo.known)?.outputs,
             };
-            let path = root.join(&self.memo.entries.get(placed.first as usize)?.path);
+            let path = root.join(self.memo.entries.get(placed.first as usize)?.path);
             let output = outputs.into_iter().nth(placed.output as usize)?;
             all.push(Misplaced { path, output, placed: *placed });
         }
@@ -128,7 +129,7 @@ impl Behind {
             if entry.part != Part::Source {
                 continue;
             }
-            let path = RelPath::new(&entry.path).ok()?;
+            let path = RelPath::new(entry.path).ok()?;
             let (digest, meta) = report?.seen.files.get(&path)?;
             let stat = list.stat(path.as_str())?;
             if !same(&stat, meta) {
@@ -143,9 +144,9 @@ impl Behind {
                 // A folder that holds more or less than it did moves all that comes after it.
                 return None;
             }
-            for (at, entry) in (item.placed.first..).zip(list.entries) {
+            for (at, entry) in (item.placed.first..).zip(list.entries.iter()) {
                 let known = self.memo.entries.get(at as usize)?;
-                if (&known.path, known.kind) != (&entry.path, entry.kind) {
+                if (known.path, known.kind) != (entry.path, entry.kind) {
                     return None;
                 }
                 self.memo.set(at, entry.stat, entry.digest);

@@ -54,8 +54,10 @@ fn texts(home: &Path) -> Files {
     };
     for entry in WalkDir::new(home).sort_by_file_name().into_iter().filter_entry(|entry| !skipped(entry)) {
         let Ok(entry) = entry else { continue };
-        let wanted =
-            entry.path().extension().is_some_and(|end| end == "kdl" || end == "md" || end == "j2" || end == "lock");
+        let wanted = entry
+            .path()
+            .extension()
+            .is_some_and(|end| ["kdl", "md", "j2", "lock", "json"].iter().any(|known| end == *known));
         if entry.file_type().is_file() && wanted {
             let path = entry.path().strip_prefix(home).expect("it lies in it").to_string_lossy().into_owned();
             files.insert(path, fs::read_to_string(entry.path()).unwrap_or_default());

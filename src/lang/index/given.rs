@@ -1,0 +1,156 @@
+//! What could stand in the block of `with`, where lists, maps and records are given: parameters that hold others, then
+//! elements, fields and values by their types. Leaves out what stands in the line: see `complete`.
+
+use crate::lang::index::collect::{callees, text_of};
+use crate::lang::index::complete::{Completion, CompletionKind, Place, plain};
+use crate::lang::index::context::At;
+use crate::lang::index::model::ScopeId;
+use crate::lang::index::roles::shape_in;
+use crate::lang::shape::Shape;
+use crate::lang::shapes::TOP;
+
+/// What is to be filled in: the type as written, the words it may be, and where names in it are looked up.
+struct Slot {
+    name: String,
+    ty: String,
+    words: Vec<String>,
+    doc: Option<String>,
+    scope: ScopeId,
+}
+
+impl Slot {
+    fn list(&self) -> Option<&str> {
+        self.ty.strip_prefix("list<")?.strip_suffix('>')
+    }
+
+    fn map(&self) -> Option<&str> {
+        self.ty.strip_prefix("map<")?.strip_suffix('>')
+    }
+
+    fn held(&self, ty: &str) -> Self {
+        Self { name: self.name.clone(), ty: ty.to_owned(), words: self.words.clone(), doc: None, scope: self.scope }
+    }
+}
+
+impl Place<'_> {
+    /// What could stand here, if this is inside the block of a `with`.
+    pub(super) fn given(&self) -> Option<Vec<Completion>> {
+        let mut accepts = TOP;
+        let mut around: Option<&'static Shape> = None;
+        let mut found = None;
+        for (depth, parent) in self.context.parents.iter().enumerate() {
+            let shape = shape_in(accepts, parent)?;
+            if shape.name == "with" {
+                found = Some((depth, around?));
+                break;
+            }
+            around = Some(shape);
+            accepts = shape.children;
+        }
+        let (depth, around) = found?;
+        match self.context.at {
+            At::Nothing => return Some(Vec::new()),
+            At::Hole => return Some(self.variables("")),
+            At::Note => return Some(vec![plain("var", CompletionKind::Word, "annotation")]),
+            At::Value(_) => return Some(Vec::new()),
+            At::Name | At::Entry => {}
+        }
+        let parameters = self.slots(depth.checked_sub(1)?, around);
+        let mut inside = self.context.parents[depth + 1..].iter();
+        let Some(first) = inside.next() else {
+            // Single values stand in the line.
+            let compound = parameters.into_iter().filter(|slot| self.is_compound(slot));
+            return Some(if self.context.at == At::Name { self.names(compound.collect()) } else { Vec::new() });
+        };
+        let mut slot = parameters.into_iter().find(|slot| slot.name == *first)?;
+        for part in inside {
+            slot = self.step(&slot, part)?;
+        }
+        if self.context.at == At::Name {
+            return Some(match slot.list() {
+                Some(inner) => vec![self.block("-", &slot.held(inner))],
+                None => self.names(self.fields(&slot)),
+            });
+        }
+        let head = self.context.head.as_ref()?;
+        let mut slot = self.step(&slot, &head.name)?;
+        if let Some(inner) = slot.list().map(str::to_owned) {
+            slot = slot.held(&inner);
+        }
+        Some(if self.is_compound(&slot) { Vec::new() } else { self.of_type(&slot.ty, &slot.name, &slot.words) })
+    }
+
+    /// The parameters of what the node at a depth names.
+    fn slots(&self, depth: usize, around: &'static Shape) -> Vec<Slot> {
+        let Some(node) = self.path.get(depth) else { return Vec::new() };
+        let callees = callees(node, around);
+        let called = callees.iter().filter_map(|callee| self.index.callee(self.scope, callee));
+        let parameters = called.flat_map(|symbol| self.index.parameters(symbol)).map(|id| &self.index.symbols[id]);
+        let slot = |symbol: &crate::lang::index::Symbol| Slot {
+            name: symbol.name.clone(),
+            ty: symbol.ty.clone().unwrap_or_default(),
+            words: symbol.words.clone(),
+            doc: symbol.doc.clone(),
+            scope: symbol.scope,
+        };
+        parameters.map(slot).collect()
+    }
+
+    /// What a value holds under a name, or as an element.
+    fn step(&self, slot: &Slot, part: &str) -> Option<Slot> {
+        match (slot.list(), slot.map()) {
+            (Some(inner), _) => (part == "-").then(|| slot.held(inner)),
+            (None, Some(inner)) => Some(slot.held(inner)),
+            (None, None) => self.fields(slot).into_iter().find(|field| field.name == part),
+        }
+    }
+
+    /// The fields of a record.
+    fn fields(&self, slot: &Slot) -> Vec<Slot> {
+        let Some(record) = self.index.lookup(slot.scope, "record", &slot.ty) else { return Vec::new() };
+        let symbol = &self.index.symbols[record];
+        let file = &self.index.files[symbol.file.0];
+        let Some(node) = file.tree.iter().find(|node| node.span == symbol.whole) else { return Vec::new() };
+        let fields = node.children.iter().flatten().filter(|child| child.name.value == "field");
+        let one = |field: &crate::lang::Node| {
+            let prop = |name: &str| field.props.iter().find(|prop| prop.name.value == name);
+            let listed = field.children.iter().flatten().filter(|child| child.name.value == "one-of");
+            Some(Slot {
+                name: text_of(field.args.first()?)?.to_owned(),
+                ty: prop("type").and_then(|prop| text_of(&prop.value)).unwrap_or_default().to_owned(),
+                words: listed.flat_map(|child| &child.args).filter_map(text_of).map(str::to_owned).collect(),
+                doc: field.doc.clone(),
+                scope: symbol.scope,
+            })
+        };
+        fields.filter_map(one).collect()
+    }
+
+    fn is_compound(&self, slot: &Slot) -> bool {
+        slot.list().is_some() || slot.map().is_some() || self.index.lookup(slot.scope, "record", &slot.ty).is_some()
+    }
+
+    /// Names that are not there yet, each with what follows it.
+    fn names(&self, slots: Vec<Slot>) -> Vec<Completion> {
+        if self.context.quoted {
+            return Vec::new();
+        }
+        let written = &self.index.text(self.file)[self.context.replace.clone()];
+        let around = self.context.parents.len().checked_sub(1).and_then(|depth| self.path.get(depth));
+        let siblings = around.and_then(|node| node.children.as_deref()).unwrap_or_default();
+        let there = |name: &str| name != written && siblings.iter().any(|node| node.name.value == name);
+        slots.iter().filter(|slot| !there(&slot.name)).map(|slot| self.block(&slot.name, slot)).collect()
+    }
+
+    /// A name with the block or the value after it.
+    fn block(&self, name: &str, slot: &Slot) -> Completion {
+        let (insert, snippet) = if !self.is_compound(slot) {
+            (format!("{name} "), None)
+        } else if slot.list().is_some() {
+            (format!("{name} {{"), Some(format!("{name} {{\n    - $0\n}}")))
+        } else {
+            (format!("{name} {{"), Some(format!("{name} {{\n    $0\n}}")))
+        };
+        Completion { insert, snippet, doc: slot.doc.clone(), ..plain(name, CompletionKind::Property, slot.ty.clone()) }
+    }
+}
