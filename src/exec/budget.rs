@@ -1,10 +1,14 @@
 //! What a run may still spend: before something that costs is started its upper bound is set aside, when it ended what
 //! it did cost is taken off, and the rest is free again. So things that start side by side cannot go beyond the budget
-//! together. Leaves out where prices come from.
+//! together. Leaves out where prices come from, and what other runs spend (`purse`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
+use crate::exec::purse::{Account, Asked, Whose};
 use crate::plan::{Action, TenantTerms, Terms};
+use crate::store::Error as StoreError;
 
 /// What a run may spend, and what happens then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +21,7 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// The smallest of what was asked for, of the graph's budget and of its tenant's. Of a tenant's for a longer time
-    /// a run may spend all.
+    /// a run may spend all, if no other does.
     pub(super) fn of(terms: &Terms, asked: Option<u64>) -> Self {
         let tenant = terms.tenant.as_ref().and_then(TenantTerms::allowance);
         let stops = [asked, terms.budget].into_iter().flatten().map(|usd| (usd, false));
@@ -61,9 +65,24 @@ pub(super) enum Room {
     Never,
 }
 
+/// That there is not enough left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lack {
+    /// What was asked for, in micro-dollars.
+    pub(super) needed: u64,
+    /// What is left of it.
+    pub(super) left: u64,
+    /// Whose budget that is; `None`: the run's.
+    pub(super) whose: Option<Whose>,
+}
+
 /// The budget of a run, in micro-dollars.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
+    /// What other runs spend from, too.
+    account: Option<Account>,
+    /// What `Clock::elapsed` told last.
+    now: Duration,
     /// `None`: there is no end to it.
     limit: Option<u64>,
     spent: u64,
@@ -71,6 +90,8 @@ pub(super) struct Budget {
     held: BTreeMap<u32, u64>,
     /// Who has been paid what is paid once.
     paid: BTreeSet<String>,
+    /// What was paid so together with what is set aside.
+    paid_with: BTreeMap<u32, u64>,
 }
 
 impl Budget {
@@ -79,9 +100,23 @@ impl Budget {
         Self { limit, ..Self::default() }
     }
 
+    /// The same, of which other runs take, too.
+    pub(super) fn shared(self, account: Option<Account>) -> Self {
+        Self { account, ..self }
+    }
+
+    /// Tells what time it is. Gives for how long nothing that costs can be started, if that is so.
+    pub(super) fn look(&mut self, now: Duration) -> Option<Duration> {
+        self.now = now;
+        self.account.as_ref()?.pause(now)
+    }
+
+    fn once(&self, price: &Price) -> u64 {
+        price.once.as_ref().filter(|(who, _)| !self.paid.contains(who)).map_or(0, |(_, usd)| *usd)
+    }
+
     fn cost(&self, price: &Price) -> u64 {
-        let once = price.once.as_ref().filter(|(who, _)| !self.paid.contains(who)).map_or(0, |(_, usd)| *usd);
-        price.each.saturating_add(once)
+        price.each.saturating_add(self.once(price))
     }
 
     /// What is left, less what is set aside.
@@ -93,6 +128,9 @@ impl Budget {
     /// Whether something may be started.
     pub(super) fn room(&self, price: &Price) -> Room {
         let cost = self.cost(price);
+        if cost > 0 && self.account.as_ref().is_some_and(|account| account.pause(self.now).is_some()) {
+            return Room::Later;
+        }
         match (self.limit, self.free()) {
             // What costs nothing is nobody's business.
             (Some(limit), Some(free)) if cost > free => {
@@ -107,12 +145,29 @@ impl Budget {
     }
 
     /// What something would cost at most, and what is left for it.
-    pub(super) fn lack(&self, price: &Price) -> (u64, u64) {
-        (self.cost(price), self.limit.unwrap_or(u64::MAX).saturating_sub(self.spent))
+    pub(super) fn lack(&self, price: &Price) -> Lack {
+        let left = self.limit.unwrap_or(u64::MAX).saturating_sub(self.spent);
+        Lack { needed: self.cost(price), left, whose: None }
+    }
+
+    /// Sets the upper bound of an attempt aside, where others take from, too; then [`Self::reserve`] it. The error is
+    /// that there will not be enough; `false`, that there may be later.
+    pub(super) fn ask(&mut self, id: u32, price: &Price) -> Result<Result<bool, Lack>, StoreError> {
+        let (needed, once) = (self.cost(price), self.once(price));
+        let Some(account) = self.account.as_mut().filter(|_| needed > 0) else { return Ok(Ok(true)) };
+        Ok(match account.ask(id, price.each, once, self.now)? {
+            Asked::Yes => Ok(true),
+            Asked::Later => Ok(false),
+            Asked::No(left) => Err(Lack { needed, left, whose: Some(account.whose()) }),
+        })
     }
 
     /// Sets the upper bound of an attempt aside. What is paid once is spent at once: whoever is first pays it.
     pub(super) fn reserve(&mut self, id: u32, price: &Price) {
+        let once = self.once(price);
+        if once > 0 && price.each > 0 {
+            self.paid_with.insert(id, once);
+        }
         if let Some((who, usd)) = &price.once
             && self.paid.insert(who.clone())
         {
@@ -125,8 +180,13 @@ impl Budget {
 
     /// Takes off what an attempt did cost. Without a word about it that is what was set aside.
     pub(super) fn settle(&mut self, id: u32, actual: Option<u64>) {
-        let held = self.held.remove(&id).unwrap_or(0);
-        self.spent = self.spent.saturating_add(actual.unwrap_or(held));
+        let held = self.held.remove(&id);
+        let spent = actual.or(held).unwrap_or(0);
+        self.spent = self.spent.saturating_add(spent);
+        let once = self.paid_with.remove(&id).unwrap_or(0);
+        if let Some(account) = self.account.as_mut().filter(|_| held.is_some()) {
+            account.settle(id, spent.saturating_add(once));
+        }
     }
 }
 
@@ -157,7 +217,8 @@ mod tests {
         budget.reserve(3, &sixty);
         budget.settle(3, None);
         assert_eq!(budget.room(&forty), Room::Never);
-        assert_eq!(budget.lack(&forty), (40, 25));
+        let lack = |needed, left| Lack { needed, left, whose: None };
+        assert_eq!(budget.lack(&forty), lack(40, 25));
         assert_eq!(budget.room(&price(101, None)), Room::Never);
         assert_eq!(Budget::of(None).room(&price(u64::MAX, None)), Room::Now);
     }
@@ -193,6 +254,6 @@ mod tests {
         assert_eq!(budget.room(&with(21)), Room::Later);
         budget.settle(1, Some(200));
         assert_eq!(budget.room(&with(1)), Room::Never, "more than was set aside is taken off all the same");
-        assert_eq!(budget.lack(&with(1)), (1, 0));
+        assert_eq!(budget.lack(&with(1)), Lack { needed: 1, left: 0, whose: None });
     }
 }

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{ActionKey, Digest, Domain, Entry, Timestamp};
@@ -95,7 +97,7 @@ pub(super) fn settle(
         if let Some(key) = report.key
             && let Some(row) = ledger.last(key)?
         {
-            ledger.set(key, row.sequence, EffectState::Settled, None, now.0)?;
+            ledger.settle(&row, now.0)?;
         }
     }
     Ok(())
@@ -203,9 +205,30 @@ pub(super) fn keep(
     let file = fresh.join("record.json");
     let text = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
     std::fs::write(&file, text).map_err(Error::io("write", &file))?;
-    let _ = std::fs::remove_dir_all(&dir);
-    std::fs::rename(&fresh, &dir).map_err(Error::io("put in place", &dir))?;
+    put_in_place(&fresh, &dir).map_err(|error| Error::io("put in place", &dir)(error))?;
     Ok(())
+}
+
+/// Puts a folder in the place of another: at every instant there is one of them, whole, even if the power goes. What
+/// was recorded may have been paid for.
+fn put_in_place(fresh: &Path, dir: &Path) -> std::io::Result<()> {
+    let folder = std::fs::File::open(fresh)?;
+    rustix::fs::syncfs(&folder)?;
+    let cwd = rustix::fs::CWD;
+    match rustix::fs::renameat_with(cwd, fresh, cwd, dir, RenameFlags::EXCHANGE) {
+        // What was there before is now where the new one was.
+        Ok(()) => std::fs::remove_dir_all(fresh)?,
+        Err(Errno::NOENT) => std::fs::rename(fresh, dir)?,
+        // A file system that cannot exchange.
+        Err(_) => {
+            let _ = std::fs::remove_dir_all(dir);
+            std::fs::rename(fresh, dir)?;
+        }
+    }
+    match dir.parent() {
+        Some(parent) => std::fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// Looks a record up, and puts its outputs into the store. One that is not as it was recorded is none.

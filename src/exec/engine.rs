@@ -36,7 +36,7 @@ use crate::plan::{
     Action, ActionId, ActionKind, Class, Isolation, Plan, Resolved, ToolIdentity, action_key, action_manifest,
     service_digest,
 };
-use crate::store::{Claim, ClaimOutput, EffectState};
+use crate::store::{Begun, Claim, ClaimOutput};
 
 /// All that is shared by the workers of a run.
 pub(super) struct Engine<'a> {
@@ -134,8 +134,8 @@ pub(super) struct Attempted {
     pub(super) logs: Option<[Digest; 2]>,
     pub(super) duration: Duration,
     pub(super) isolation: Isolation,
-    /// Which doing of an effect it was.
-    pub(super) effect: Option<u64>,
+    /// The doing of an effect of which it is not said yet how it ended.
+    pub(super) effect: Option<Begun>,
     /// What it spent on models.
     pub(super) spent: Option<Spent>,
 }
@@ -470,9 +470,8 @@ impl<'a> Engine<'a> {
             .and_then(|(outputs, sizes)| {
                 check_declared(action.spec.class, &action.spec.outputs, &outputs)?;
                 self.fitting.check(self.plan, &action.spec.outputs, &outputs, &*self.ports.cas)?;
-                if let (Some(ledger), Some(sequence)) = (&self.request.ledger, attempted.effect) {
-                    let receipt = effects::receipt(&outputs);
-                    ledger.set(prepared.key, sequence, EffectState::Done, Some(&receipt), clock.now().0)?;
+                if let (Some(ledger), Some(begun)) = (&self.request.ledger, attempted.effect.take()) {
+                    begun.done(ledger, &effects::receipt(&outputs), clock.now().0)?;
                 }
                 self.record(action, prepared, &outputs, attempted.logs, attempted.duration, attempted.isolation)?;
                 self.set_made(id, outputs.clone(), true);
@@ -626,12 +625,12 @@ impl<'a> Engine<'a> {
         let args: Vec<String> = args.iter().map(|arg| addresses.fill(arg)).collect();
         let filled = action.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value)));
         let mut declared: BTreeMap<String, String> = filled.collect();
-        let effect = match self.intend(action, prepared) {
+        let mut effect = match self.intend(action, prepared) {
             Ok(effect) => effect,
             Err(trouble) => return failed(trouble),
         };
-        if let Some(sequence) = effect {
-            let key = effects::idempotency_key(prepared.key, sequence);
+        if action.spec.class == Class::Effect {
+            let key = effects::idempotency_key(prepared.key, effect.as_ref().map_or(1, Begun::sequence));
             declared.insert(effects::IDEMPOTENCY_KEY.to_owned(), key);
         }
         let own = action.policy.timeout_ms.map(Duration::from_millis);
@@ -697,14 +696,13 @@ impl<'a> Engine<'a> {
             (Ok(stdout), Ok(stderr)) => [stdout, stderr],
             (Err(trouble), _) | (_, Err(trouble)) => return failed(trouble),
         };
-        if let (Some(ledger), Some(sequence)) = (&self.request.ledger, effect)
+        if let Some(ledger) = &self.request.ledger
             && matches!(ended.end, End::Exited(1..) | End::NotStarted(_))
-        {
+            && let Some(begun) = effect.take()
             // It says itself that it did not happen. Whatever else ends it leaves that open.
-            let written = ledger.set(prepared.key, sequence, EffectState::Failed, None, self.ports.clock.now().0);
-            if let Err(error) = written {
-                return failed(error.into());
-            }
+            && let Err(error) = begun.failed(ledger, self.ports.clock.now().0)
+        {
+            return failed(error.into());
         }
         let bound = timeout.map(|timeout| {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
@@ -750,12 +748,11 @@ impl<'a> Engine<'a> {
         Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
     }
 
-    /// Writes into the ledger that an effect begins. Gives which doing of it that is.
-    fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<u64>, Trouble> {
-        if action.spec.class != Class::Effect {
+    /// Writes into the ledger that an effect begins, if there is one.
+    fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<Begun>, Trouble> {
+        let Some(ledger) = self.request.ledger.as_ref().filter(|_| action.spec.class == Class::Effect) else {
             return Ok(None);
-        }
-        let Some(ledger) = &self.request.ledger else { return Ok(Some(1)) };
+        };
         let now = self.ports.clock.now().0;
         Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }

@@ -9,6 +9,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use walkdir::WalkDir;
 
 use crate::exec::Error;
+use crate::exec::sandbox::set_busy;
 
 /// How many runs are under way in this process, and the umask it had before the first.
 static RUNS: Mutex<(usize, u32)> = Mutex::new((0, 0));
@@ -29,6 +30,7 @@ impl Hygiene {
             rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
                 .map_err(|error| Error::System { what: "become the parent of orphans", source: error.into() })?;
             close_on_exec();
+            set_busy(true);
             runs.1 = rustix::process::umask(Mode::from_raw_mode(0o022)).as_raw_mode();
         }
         runs.0 += 1;
@@ -41,6 +43,7 @@ impl Drop for Hygiene {
         let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
         runs.0 -= 1;
         if runs.0 == 0 {
+            set_busy(false);
             rustix::process::umask(Mode::from_raw_mode(runs.1));
         }
     }

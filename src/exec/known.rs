@@ -58,7 +58,19 @@ pub struct Part {
     pub before: Before,
 }
 
-/// Whether a store has all of some outputs. It may lose them the moment after.
+impl Before {
+    /// Notes that what is known beforehand is relied on. Where that cannot be noted, as on a full disk, what a
+    /// collection takes is made anew.
+    pub fn lease(&self, cas: &dyn Cas) {
+        let keys: Vec<ActionKey> = self.known.values().map(|known| known.key).collect();
+        let outputs = self.known.values().flat_map(|known| &known.outputs).map(|output| &output.entry);
+        if let Err(error) = cas.rely_on(&keys, &outputs.collect::<Vec<_>>()) {
+            tracing::warn!(%error, "what is in use was not noted");
+        }
+    }
+}
+
+/// Whether a store has all of some outputs: from now on, if they are leased.
 pub fn is_there<'a>(cas: &Arc<dyn Cas>, entries: impl IntoIterator<Item = &'a Entry>) -> bool {
     let levels = Levels::new(Arc::clone(cas));
     entries.into_iter().all(|entry| levels.check(entry).is_ok())

@@ -33,6 +33,7 @@ mod pools;
 mod ports;
 mod probe;
 mod process;
+mod purse;
 mod reaper;
 mod reason;
 mod render;
@@ -67,6 +68,7 @@ pub use ports::{
     NoInventory, NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View, Writers,
 };
 pub use process::ProcessRunner;
+pub use purse::Purse;
 pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
 pub use run::{Leavings, Request, execute, execute_in_parts};
 pub use sandbox::{Cgroups, Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};

@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpgrp, getpid, kill_process, kill_process_group, pidfd_open, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, kill_process_group, pidfd_open, waitpid,
 };
 use walkdir::WalkDir;
 
 use crate::base::Clock;
+use crate::exec::sandbox::{Noted, is_warden, note};
 
 /// Attempts of this process that are under way: the directory of each, with a trailing `/`, and
 /// its first process.
@@ -31,13 +32,15 @@ static ATTEMPTS: Mutex<BTreeMap<PathBuf, i32>> = Mutex::new(BTreeMap::new());
 /// How long to go on killing before giving up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a process's environment that are looked at.
-const ENVIRON_BYTES: u64 = 4 << 20;
+pub(super) const ENVIRON_BYTES: u64 = 4 << 20;
 
 /// The processes of one attempt.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
     group: Pid,
+    /// So that it ends with this process, however that ends.
+    _noted: Option<Noted>,
 }
 
 impl Tree {
@@ -46,7 +49,7 @@ impl Tree {
         // With the slash, the directory of attempt 1 is not found in that of attempt 12.
         let root = PathBuf::from(format!("{}/", root.display()));
         ATTEMPTS.lock().unwrap_or_else(PoisonError::into_inner).insert(root.clone(), first.as_raw_nonzero().get());
-        Self { root, group: first }
+        Self { root, group: first, _noted: note(first) }
     }
 
     /// The number of the process group.
@@ -92,7 +95,7 @@ impl Tree {
 
     fn owns(&self, pid: Pid) -> bool {
         let Some(stat) = Stat::of(pid) else { return false };
-        if stat.group == getpgrp().as_raw_nonzero().get() {
+        if is_warden(pid) || stat.group == own_group() {
             return false;
         }
         if stat.group == self.group.as_raw_nonzero().get() || stat.zombie {
@@ -109,6 +112,11 @@ impl Drop for Tree {
     fn drop(&mut self) {
         ATTEMPTS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.root);
     }
+}
+
+/// The process group of this process; 0 if its leader is outside of the container that this one is in.
+pub(super) fn own_group() -> i32 {
+    nix::unistd::getpgrp().as_raw()
 }
 
 /// Which of these directories show in the environment of a process or hold its working directory.
@@ -142,21 +150,31 @@ fn wait_a_little(pid: Pid) -> bool {
 }
 
 /// What `/proc/PID/stat` says.
-struct Stat {
-    zombie: bool,
-    parent: i32,
-    group: i32,
+#[derive(Debug)]
+pub(super) struct Stat {
+    pub(super) zombie: bool,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    pub(super) session: i32,
+    /// The device of its terminal; 0: none.
+    pub(super) terminal: i32,
+    /// When it began, in ticks since the machine was started.
+    pub(super) start: u64,
 }
 
 impl Stat {
-    fn of(pid: Pid) -> Option<Self> {
+    pub(super) fn of(pid: Pid) -> Option<Self> {
         let text = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
         // The name, in parentheses, may hold anything, a parenthesis too.
         let after = text.iter().rposition(|byte| *byte == b')')?;
         let rest = std::str::from_utf8(&text[after + 1..]).ok()?;
         let mut fields = rest.split_ascii_whitespace();
         let zombie = fields.next()? == "Z";
-        Some(Self { zombie, parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
+        let mut number = || fields.next()?.parse::<i32>().ok();
+        let (parent, group, session, terminal) = (number()?, number()?, number()?, number()?);
+        // The 22nd of all fields.
+        let start = fields.nth(14)?.parse().ok()?;
+        Some(Self { zombie, parent, group, session, terminal, start })
     }
 }
 
@@ -190,7 +208,11 @@ mod tests {
     fn reads_its_own_stat() {
         let stat = Stat::of(getpid()).unwrap();
         assert!(!stat.zombie);
-        assert_eq!(stat.group, getpgrp().as_raw_nonzero().get());
+        assert_eq!(stat.group, own_group());
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let now: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        let age = now - stat.start as f64 / rustix::param::clock_ticks_per_second() as f64;
+        assert!((0.0..3600.0).contains(&age), "{stat:?}");
     }
 
     #[test]

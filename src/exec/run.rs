@@ -24,6 +24,7 @@ use crate::exec::known::{Before, Part};
 use crate::exec::levels::Levels;
 use crate::exec::pools::Pools;
 use crate::exec::ports::Ports;
+use crate::exec::purse::{Account, Purse};
 use crate::exec::report::{ActionReport, RunReport, Seen, count};
 use crate::exec::sched::Scheduler;
 use crate::exec::services::Services;
@@ -75,6 +76,8 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// The most the run may cost, in micro-dollars. What the plan says holds as well.
     pub budget: Option<u64>,
+    /// What tenants have for longer than a run; `None`: every run may spend it all.
+    pub purse: Option<Purse>,
     /// Where what services print is written, one file each; `None`: nowhere.
     pub service_logs: Option<PathBuf>,
     /// What is known beforehand, where the plan is a part of one that was run.
@@ -133,6 +136,7 @@ impl Request {
             replay_only: false,
             timeout: None,
             budget: None,
+            purse: None,
             service_logs: None,
             before: Before::default(),
             leavings: None,
@@ -176,13 +180,29 @@ pub fn execute_in_parts(
     let mut seq = 0;
     // One budget for all parts.
     let allowance = Allowance::of(&request.plan.terms, request.budget);
-    let mut budget = Budget::of(allowance.micro_usd);
+    let account = Account::of(request.plan.terms.tenant.as_ref(), request.purse.as_ref(), &request.run, &ports.clock);
+    let mut budget = Budget::of(allowance.micro_usd).shared(account);
+    // What a later part takes as given is known when it is.
+    let has_more = request.before.later > 0;
+    let rely_on_everything = |all| {
+        if let Err(error) = ports.cas.rely_on_everything(all) {
+            tracing::warn!(%error, "what is in use was not noted");
+        }
+    };
+    if has_more {
+        rely_on_everything(true);
+    }
+    request.before.lease(&*ports.cas);
     let (mut report, mut error) = execute_part(&request, &ports, begun, &mut seq, (&mut budget, allowance.pauses))?;
     while error.is_none()
         && let Some(part) = next(&report)
     {
         let before = Before { begun: Some(begun), ..part.before };
         request = Request { plan: part.plan, targets: part.targets, before, ..request };
+        request.before.lease(&*ports.cas);
+        if has_more {
+            rely_on_everything(false);
+        }
         let (more, failed) = execute_part(&request, &ports, begun, &mut seq, (&mut budget, allowance.pauses))?;
         report = report.and(more);
         error = failed;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::base::Digest;
 use crate::event::{Outcome, Reason};
 use crate::exec::Error;
-use crate::exec::budget::{Budget, Price, Room};
+use crate::exec::budget::{Budget, Lack, Price, Room};
 use crate::exec::pools::{CPU, Needs, Pools};
 use crate::exec::state::State;
 use crate::plan::{ActionId, InputSource, Plan, Schedule};
@@ -76,10 +76,8 @@ pub(super) enum Task {
     Refuse {
         /// The action.
         id: ActionId,
-        /// What it costs at most, in micro-dollars.
-        needed: u64,
-        /// What is left, in micro-dollars.
-        left: u64,
+        /// How much is lacking, and of whose budget.
+        lack: Lack,
     },
 }
 
@@ -92,6 +90,8 @@ pub(super) enum Next {
     Wait(Option<Duration>),
     /// Nothing more.
     End,
+    /// End the run, as what is spent cannot be written down: see [`Scheduler::broken`].
+    Broken,
 }
 
 /// What is left to be done, by how long it took before.
@@ -130,6 +130,8 @@ pub(super) struct Scheduler {
     schedule: Schedule,
     /// How many are resolved and wait for their turn.
     queued: usize,
+    /// Why the run cannot go on.
+    broken: Option<Error>,
 }
 
 impl Scheduler {
@@ -203,6 +205,7 @@ impl Scheduler {
             stopped: false,
             schedule: plan.policies.schedule,
             queued: 0,
+            broken: None,
         };
         scheduler.weigh(|_| 1)?;
         Ok(scheduler)
@@ -387,6 +390,11 @@ impl Scheduler {
         self.node_mut(id).state = next;
     }
 
+    /// Why the run cannot go on, if it cannot.
+    pub(super) fn broken(&mut self) -> Option<Error> {
+        self.broken.take()
+    }
+
     /// Nothing new starts from now on.
     pub(super) fn stop(&mut self) {
         self.stopped = true;
@@ -407,12 +415,30 @@ impl Scheduler {
             self.delayed.remove(&(due, id));
             self.set(id, State::Queued);
         }
-        if let Some(id) = self.choose() {
+        let mut pause = self.budget.look(now);
+        while let Some(id) = self.choose() {
             let price = &self.queues[self.node(id).queue].price;
-            if self.budget.room(price) == Room::Never {
-                let (needed, left) = self.budget.lack(price);
-                self.set(id, State::Running);
-                return Next::Task(Task::Refuse { id: ActionId(id), needed, left });
+            let asked = match self.budget.room(price) {
+                Room::Never => Err(self.budget.lack(price)),
+                _ => match self.budget.ask(id, price) {
+                    Ok(asked) => asked,
+                    Err(error) => {
+                        self.broken = Some(error.into());
+                        return Next::Broken;
+                    }
+                },
+            };
+            match asked {
+                Ok(true) => {}
+                Ok(false) => {
+                    // What costs nothing need not wait.
+                    pause = self.budget.look(now);
+                    continue;
+                }
+                Err(lack) => {
+                    self.set(id, State::Running);
+                    return Next::Task(Task::Refuse { id: ActionId(id), lack });
+                }
             }
             self.budget.reserve(id, price);
             self.set(id, State::Running);
@@ -427,7 +453,8 @@ impl Scheduler {
             let again = self.node_mut(id).again.clone();
             return Next::Task(Task::Resolve { id: ActionId(id), again });
         }
-        Next::Wait(self.delayed.first().map(|(due, _)| due.saturating_sub(now)))
+        let due = self.delayed.first().map(|(due, _)| due.saturating_sub(now));
+        Next::Wait(due.into_iter().chain(pause).min())
     }
 
     /// The first of the queues whose resources are free, and whose price can be paid or never will be.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{format_micro_usd, parse_micro_usd};
+use crate::base::{Period, format_micro_usd, parse_micro_usd};
 
 pub(crate) use choose::{Asking, Server, choose, net, owner};
 pub use estimate::Estimate;
@@ -140,6 +140,12 @@ impl TenantTerms {
     pub fn allowance(&self) -> Option<(u64, bool)> {
         let (usd, rest) = self.budget.as_ref()?.strip_prefix('$')?.split_once(' ')?;
         Some((parse_micro_usd(usd)?, rest.ends_with("then pause")))
+    }
+
+    /// The time that its budget is for; `None`: a run.
+    pub fn period(&self) -> Option<Period> {
+        let (_, rest) = self.budget.as_ref()?.split_once(" per ")?;
+        Period::of_word(rest.split_once(',')?.0)
     }
 }
 

@@ -16,7 +16,9 @@ use crate::ops::check::plan;
 use crate::ops::memo::{Behind, Ended, Misplaced, Second, Section};
 use crate::ops::places::failed_actions;
 use crate::ops::ports::{Keep, notices};
-use crate::ops::run::{Asked, Carried, RunContext, RunOptions, RunReply, carry_out, place_all, requested};
+use crate::ops::run::{
+    Asked, Carried, RunContext, RunOptions, RunReply, carry_out, place_all, purse, rely_on, requested,
+};
 use crate::ops::workspace::{Locations, open};
 use crate::plan::Plan;
 use crate::store::{Cas, ClaimOutput};
@@ -53,6 +55,7 @@ pub fn run_behind(
     let places = [&site.store, &site.state, &site.out].into_iter().chain(&site.excluded);
     let request = |id: &str| {
         Ok(Request {
+            purse: purse(&state, &part, true)?,
             target: behind.graph.target().to_owned(),
             targets,
             excluded: places.map(PathBuf::from).collect(),
@@ -152,6 +155,7 @@ impl Numbered {
 
 /// Puts outputs in their places. `false` if the store lacks something.
 fn put(misplaced: &[Misplaced], keep: &Keep, leavings: &Leavings, jobs: usize) -> Result<bool, Error> {
+    rely_on(keep.store.as_ref(), misplaced.iter().map(|item| &item.output.entry));
     let items: Vec<_> = misplaced.iter().map(|item| (&item.output.entry, item.path.as_path())).collect();
     match place_all((keep.store.as_ref(), leavings), &items, jobs) {
         Ok(()) => Ok(true),

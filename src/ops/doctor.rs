@@ -6,6 +6,7 @@ use crate::base::{Environment, format_bytes};
 use crate::exec::{Cgroups, IsolationLevels};
 use crate::ops::utilities::utilities;
 use crate::plan::Isolation;
+use crate::store::network_of;
 
 /// How a look ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,7 @@ fn isolation() -> Vec<Finding> {
     }
     findings.push(landlock());
     findings.push(cgroups());
+    findings.push(if_killed(levels.strongest()));
     findings
 }
 
@@ -105,6 +107,24 @@ fn cgroups() -> Finding {
     }
 }
 
+/// What becomes of actions if this program is killed.
+fn if_killed(strongest: Isolation) -> Finding {
+    let what = "if killed";
+    if Cgroups::of_this_process().is_ok_and(|found| found.kills) {
+        let seen = "the kernel ends all of an action, at every level".to_owned();
+        return Finding { what, health: Health::Good, seen };
+    }
+    let (health, full) = match strongest {
+        Isolation::Full => (Health::Good, "full: the kernel ends all of an action; "),
+        Isolation::Landlock | Isolation::None => (Health::Less, ""),
+    };
+    let seen = format!(
+        "{full}landlock, none: a warden ends it, but for who left group, session, folder, variables and parent all behind \
+         within the last second"
+    );
+    Finding { what, health, seen }
+}
+
 fn directory(what: &'static str, dir: &Path) -> Finding {
     let mut existing = dir;
     while !existing.exists() {
@@ -114,17 +134,19 @@ fn directory(what: &'static str, dir: &Path) -> Finding {
         }
     }
     let space = rustix::fs::statvfs(existing).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
-    let network = rustix::fs::statfs(existing).is_ok_and(|stat| {
-        // NFS, SMB, CIFS, SMB2: SQLite's write-ahead log needs shared memory, which these lack.
-        [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42].contains(&stat.f_type)
-    });
+    let network = network_of(existing);
     let shown = dir.display();
     match tempfile::tempfile_in(existing) {
         Err(error) => Finding { what, health: Health::Bad, seen: format!("{shown}: cannot be written: {error}") },
-        Ok(_) if network => Finding {
+        Ok(_) if network.is_some() && what == "store" => Finding {
             what,
             health: Health::Bad,
-            seen: format!("{shown}: on a network file system, where the index may be corrupted"),
+            seen: format!("{shown}: on {}, where its index would be corrupted", network.unwrap_or_default()),
+        },
+        Ok(_) if network.is_some() => Finding {
+            what,
+            health: Health::Less,
+            seen: format!("{shown}: on {}, where it is slower", network.unwrap_or_default()),
         },
         Ok(_) if space < 256 << 20 => {
             Finding { what, health: Health::Less, seen: format!("{shown}: only {} free", format_bytes(space)) }

@@ -149,7 +149,7 @@ pub(super) fn show_alive(state: &Path, run: &str) -> Result<File, Error> {
 }
 
 /// Whether the process of a run lives. One that cannot be asked about is taken to.
-fn is_alive(state: &Path, run: &str) -> bool {
+pub(super) fn is_alive(state: &Path, run: &str) -> bool {
     match File::open(alive_path(state, run)) {
         Ok(file) => file.try_lock_shared().is_err(),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,

@@ -10,13 +10,13 @@ use crate::base::{Clock, Entry, Environment};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
 use crate::exec::{
-    Approver, CancelToken, Leavings, Part, Ports, Request, RunReport, SandboxRunner, Secrets, execute_in_parts,
+    Approver, CancelToken, Leavings, Part, Ports, Purse, Request, RunReport, SandboxRunner, Secrets, execute_in_parts,
     is_there,
 };
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::check::{Planned, find_graph, no_target, plan};
-use crate::ops::history::show_alive;
+use crate::ops::history::{is_alive, show_alive};
 use crate::ops::inventory::Inventories;
 use crate::ops::memo::{Behind, MemoKey, PlacedOutput, Recalled, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
@@ -25,8 +25,8 @@ use crate::ops::recheck::{Recheck, rechecked};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::ops::writers::writers;
-use crate::plan::{ActionId, Class, InputSource, Isolation, Plan};
-use crate::store::{Cas, Found, Ledger, RunStatus, materialize};
+use crate::plan::{Action, ActionId, Class, InputSource, Isolation, Plan};
+use crate::store::{Cas, Found, Ledger, RunStatus, Spending, materialize};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -295,6 +295,7 @@ fn run_once(
                 .collect(),
             checked: rechecked(plan, chosen, &options.check, id)?,
             ledger: ledger(workspace, plan)?,
+            purse: purse(&workspace.state, plan, false)?,
             done: forced(plan, &options.done)?,
             cassette: Some(workspace.state.join("cassette")),
             forced: forced(plan, &options.refresh)?,
@@ -384,6 +385,8 @@ pub(super) fn carry_out(
     let notify = notices(&context.sink, &context.clock, &id);
     let keep = Keep::open(store, state, &context.clock, &notify)?;
     let cas: Arc<dyn Cas> = keep.store.clone();
+    // First noted, then looked at: so it stays.
+    rely_on(&*cas, given);
     if !is_there(&cas, given) {
         return Err(Error::Lost { path: store.to_owned() });
     }
@@ -433,6 +436,27 @@ pub(super) fn carry_out(
     };
     history.finish_run(&id, status, report.counts, report.duration_ms)?;
     Ok(Carried { report, keep, leavings })
+}
+
+/// What the tenant of a plan has for longer than a run, where something in it costs, or may in a part that comes later.
+pub(super) fn purse(state: &Path, plan: &Plan, has_more: bool) -> Result<Option<Purse>, Error> {
+    let costs = |action: &Action| action.route.as_ref().is_some_and(|route| route.at_most > 0 || route.once > 0);
+    let is_for_longer = plan.terms.tenant.as_ref().is_some_and(|tenant| tenant.period().is_some());
+    if !is_for_longer || !has_more && !plan.actions.iter().any(costs) {
+        return Ok(None);
+    }
+    make_state(state)?;
+    let state = state.to_path_buf();
+    let spending = Arc::new(Spending::open(&state.join("spending.sqlite"))?);
+    Ok(Some(Purse { spending, is_alive: Arc::new(move |run| is_alive(&state, run)) }))
+}
+
+/// Notes that outputs are relied on which no run asks the store for. Where that cannot be noted, as on a full disk, what a
+/// collection takes is made anew.
+pub(super) fn rely_on<'a>(cas: &dyn Cas, entries: impl IntoIterator<Item = &'a Entry>) {
+    if let Err(error) = cas.rely_on(&[], &entries.into_iter().collect::<Vec<_>>()) {
+        tracing::warn!(%error, "what is in use was not noted");
+    }
 }
 
 /// The ledger of effects, where a plan has any.

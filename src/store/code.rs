@@ -1,4 +1,4 @@
-//! The codes of what goes wrong with a store, a history or a ledger, with what each means and what to do.
+//! The codes of what goes wrong with a store, a history, a ledger or a record of spending, with what each means and what to do.
 //! Leaves out the wording of single cases.
 
 /// Every code, what it means, and what to do.
@@ -34,5 +34,10 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "S0108",
         "the ledger of effects cannot be read",
         "It says which effects were done, so it is never thrown away unasked: move it aside only when you know what was done.",
+    ),
+    (
+        "S0109",
+        "what tenants have spent cannot be read",
+        "It says how much is left of their budgets, so it is never thrown away unasked: move it aside, and all of them are whole again.",
     ),
 ];

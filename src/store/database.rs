@@ -1,5 +1,9 @@
 //! How SQLite files are opened, here and in the history: journal mode, waiting, schema number, and
 //! what counts as a broken file. Leaves out tables.
+//!
+//! The write-ahead log needs memory that all processes share, which network file systems do not give: there the journal is
+//! one that is rolled back, which is slower and needs locks alone. A store is refused there, a state directory is not, as it
+//! lies beside the specs, wherever these are.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::store::Error;
-use crate::store::layout::io_error;
+use crate::store::layout::{io_error, network_of};
 
 /// How long a writer waits for the writer of another process.
 const BUSY: Duration = Duration::from_secs(30);
@@ -55,6 +59,11 @@ pub(super) fn index_error(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
 /// Opens a database, making its tables if it is new. The caller sees to it that no other process
 /// does the same at the same time.
 pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, Trouble> {
+    open_as(path, schema, network_of(path).is_some())
+}
+
+fn open_as(path: &Path, schema: &Schema, on_network: bool) -> Result<Connection, Trouble> {
+    let mode = if on_network { "DELETE" } else { "WAL" };
     let attempt = || -> rusqlite::Result<Result<Connection, i64>> {
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
         let version = user_version(&connection)?;
@@ -63,7 +72,7 @@ pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, Trouble> 
         }
         if version == 0 {
             connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "journal_mode", mode)?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             if user_version(&transaction)? == 0 {
                 transaction.execute_batch(schema.create)?;
@@ -78,6 +87,11 @@ pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, Trouble> 
             }
             transaction.pragma_update(None, "user_version", schema.version)?;
             transaction.commit()?;
+        }
+        let was: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        if !was.eq_ignore_ascii_case(mode) {
+            // It was brought from elsewhere, or comes back.
+            connection.pragma_update(None, "journal_mode", mode)?;
         }
         Ok(Ok(connection))
     };
@@ -137,6 +151,28 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_a_network_the_journal_needs_no_shared_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.sqlite");
+        let schema = Schema { version: 1, create: "CREATE TABLE a (x INTEGER) STRICT;", steps: &[] };
+        let mode = |connection: &Connection| -> String {
+            connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap()
+        };
+        for (on_network, name) in [(false, "wal"), (true, "delete"), (false, "wal")] {
+            let first = open_as(&path, &schema, on_network).ok().unwrap();
+            assert_eq!(mode(&first), name);
+            let second = open_as(&path, &schema, on_network).ok().unwrap();
+            first.execute("INSERT INTO a VALUES (1)", []).unwrap();
+            second.execute("INSERT INTO a VALUES (2)", []).unwrap();
+            let log = with_suffix(&path, "-shm");
+            assert_eq!(log.exists(), !on_network);
+        }
+        let connection = open_as(&path, &schema, true).ok().unwrap();
+        let sum: i64 = connection.query_row("SELECT sum(x) FROM a", [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, 9, "nothing was lost on the way");
+    }
 
     #[test]
     fn an_older_schema_is_brought_up_to_date_once() {

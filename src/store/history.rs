@@ -139,6 +139,11 @@ impl RunStatus {
             Self::Waiting => "waiting",
         }
     }
+
+    /// Whether a run may go from this state to that one: how it ended, it stays.
+    pub fn may_become(self, next: Self) -> bool {
+        self == Self::Started && next != Self::Started
+    }
 }
 
 /// One run.
@@ -301,10 +306,13 @@ impl History {
         let mut inner = self.lock();
         self.write(&mut inner)?;
         let counts = json(&counts);
+        let from: Vec<&str> =
+            RunStatus::ALL.iter().filter(|from| from.may_become(status)).map(|from| from.word()).collect();
         self.run(&mut inner, |connection| {
             connection.execute(
-                "UPDATE runs SET status = ?2, counts = ?3, duration_ms = ?4 WHERE id = ?1",
-                params![id, status.word(), counts, i64::try_from(duration_ms).unwrap_or(i64::MAX)],
+                "UPDATE runs SET status = ?2, counts = ?3, duration_ms = ?4
+                 WHERE id = ?1 AND status IN (SELECT value FROM json_each(?5))",
+                params![id, status.word(), counts, i64::try_from(duration_ms).unwrap_or(i64::MAX), json(&from)],
             )?;
             connection.execute(
                 "DELETE FROM runs WHERE id NOT IN (SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT ?1)",
@@ -486,4 +494,23 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         counts: serde_json::from_str(&counts).unwrap_or_default(),
         duration_ms: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{drawn, permitted};
+
+    #[test]
+    fn the_picture_in_the_book_is_the_table() {
+        let states = [
+            ("Started", RunStatus::Started),
+            ("Interrupted", RunStatus::Interrupted),
+            ("Succeeded", RunStatus::Succeeded),
+            ("Failed", RunStatus::Failed),
+            ("Cancelled", RunStatus::Cancelled),
+            ("Waiting", RunStatus::Waiting),
+        ];
+        assert_eq!(drawn("A run"), permitted(&states, RunStatus::may_become));
+    }
 }

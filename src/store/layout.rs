@@ -439,14 +439,25 @@ fn is_digest_of_nothing(digest: Digest) -> bool {
 /// SQLite's write-ahead log needs memory shared by all processes, which these do not give.
 fn refuse_network(root: &Path, fd: &OwnedFd) -> Result<(), Error> {
     let Ok(stat) = rustix::fs::fstatfs(fd) else { return Ok(()) };
-    // Numbers from linux/magic.h.
-    let kind = match stat.f_type as u32 {
-        0x6969 => "NFS",
-        0xFF53_4D42 | 0xFE53_4D42 | 0x517B => "SMB",
-        0x5346_414F => "AFS",
-        _ => return Ok(()),
-    };
-    Err(Error::Network { path: root.to_owned(), kind })
+    network_kind(stat.f_type as u32).map_or(Ok(()), |kind| Err(Error::Network { path: root.to_owned(), kind }))
+}
+
+/// Which network file system a number of `statfs` stands for (linux/magic.h).
+fn network_kind(number: u32) -> Option<&'static str> {
+    match number {
+        0x6969 => Some("NFS"),
+        0xFF53_4D42 | 0xFE53_4D42 | 0x517B => Some("SMB"),
+        0x5346_414F | 0x6B41_4653 => Some("AFS"),
+        0x00C3_6400 => Some("Ceph"),
+        _ => None,
+    }
+}
+
+/// Which network file system a path is on, or its folder if there is nothing.
+pub fn network_of(path: &Path) -> Option<&'static str> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let stat = rustix::fs::statfs(path).or_else(|_| rustix::fs::statfs(folder)).ok()?;
+    network_kind(stat.f_type as u32)
 }
 
 fn read_format(root: &Path) -> Result<Option<String>, Error> {
@@ -493,6 +504,14 @@ fn initialise(root: &Path, root_fd: &OwnedFd) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_systems_of_other_machines_are_told_apart() {
+        assert_eq!([0x6969, 0x517B, 0xFF53_4D42].map(network_kind), [Some("NFS"), Some("SMB"), Some("SMB")]);
+        // ext4, xfs, btrfs, tmpfs, overlayfs.
+        assert_eq!([0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630].map(network_kind), [None; 5]);
+        assert_eq!(network_of(Path::new("/proc/none/such")), None);
+    }
 
     #[test]
     fn names_of_objects() {

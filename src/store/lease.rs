@@ -23,7 +23,7 @@ use crate::store::layout::{Layout, ObjectName, flock, io_error, list, open_dir, 
 /// The name of the note in a store's folder.
 const NOTE: &str = "lease";
 
-/// Bytes of a record in it: what it is (0 a blob, 1 a tree, 2 a key), and the digest.
+/// Bytes of a record in it: what it is (0 a blob, 1 a tree, 2 a key; 3 everything there is, until 4), and the digest.
 const RECORD: usize = 33;
 
 /// Something that is relied on.
@@ -35,6 +35,8 @@ pub(super) enum Relied {
     Tree(Digest),
     /// All results under a key, and all they name.
     Key(ActionKey),
+    /// Whatever there is.
+    Everything,
 }
 
 impl Relied {
@@ -42,6 +44,7 @@ impl Relied {
         match self {
             Self::Blob(digest) | Self::Tree(digest) => *digest,
             Self::Key(key) => key.0,
+            Self::Everything => Digest::from_bytes([0; 32]),
         }
     }
 
@@ -50,6 +53,7 @@ impl Relied {
             Self::Blob(_) => 0,
             Self::Tree(_) => 1,
             Self::Key(_) => 2,
+            Self::Everything => ALL,
         };
         let mut record = [kind; RECORD];
         record[1..].copy_from_slice(self.digest().as_bytes());
@@ -67,6 +71,11 @@ impl Relied {
         })
     }
 }
+
+/// The kind of a record that says that everything is relied on.
+const ALL: u8 = 3;
+/// The kind of one that takes this back.
+const NOT_ALL: u8 = 4;
 
 /// What one open store relies on.
 #[derive(Default)]
@@ -87,10 +96,22 @@ impl Layout {
         if fresh.is_empty() {
             return Ok(());
         }
-        let mut bytes = Vec::with_capacity(fresh.len() * RECORD);
-        for one in &fresh {
-            bytes.extend_from_slice(&one.record());
-        }
+        let bytes: Vec<u8> = fresh.iter().flat_map(Relied::record).collect();
+        self.write_lease(&mut noted, &bytes)?;
+        noted.all.extend(fresh.iter().map(Relied::digest));
+        Ok(())
+    }
+
+    /// Notes that this store relies on everything there is, or does not any more: while it is not known yet of what
+    /// it will ask.
+    pub(super) fn lease_everything(&self, all: bool) -> Result<(), Error> {
+        let mut noted = self.leases().0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut record = Relied::Everything.record();
+        record[0] = if all { ALL } else { NOT_ALL };
+        self.write_lease(&mut noted, &record)
+    }
+
+    fn write_lease(&self, noted: &mut Noted, bytes: &[u8]) -> Result<(), Error> {
         let path = self.session().path_of(NOTE);
         let failed = |error| io_error("note what is in use in", &path, error);
         if noted.file.is_none() {
@@ -98,9 +119,8 @@ impl Layout {
         }
         if let Some(file) = &mut noted.file {
             // In one call, so that notes of several threads do not mix.
-            file.write_all(&bytes).map_err(failed)?;
+            file.write_all(bytes).map_err(failed)?;
         }
-        noted.all.extend(fresh.iter().map(Relied::digest));
         Ok(())
     }
 
@@ -116,7 +136,13 @@ impl Layout {
             let path = entry.path().join(NOTE);
             match std::fs::read(&path) {
                 // A record that is not whole is being written, and not relied on yet.
-                Ok(bytes) => all.extend(bytes.chunks_exact(RECORD).filter_map(Relied::of_record)),
+                Ok(bytes) => {
+                    all.extend(bytes.chunks_exact(RECORD).filter_map(Relied::of_record));
+                    let last = bytes.chunks_exact(RECORD).rev().find(|record| [ALL, NOT_ALL].contains(&record[0]));
+                    if last.is_some_and(|record| record[0] == ALL) {
+                        all.insert(Relied::Everything);
+                    }
+                }
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(error) => return Err(io_error("read", &path, error)),
             }

@@ -86,6 +86,32 @@ pub struct EffectRow {
     pub receipt: Option<String>,
 }
 
+/// One doing of an effect that is under way. How it ended is said by what takes this, and so only once; if nobody says
+/// it, nobody knows.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "nobody else can say how it ended"]
+pub struct Begun {
+    key: ActionKey,
+    sequence: u64,
+}
+
+impl Begun {
+    /// Which doing of the effect it is, from 1.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// It happened, and left this.
+    pub fn done(self, ledger: &Ledger, receipt: &str, at: i64) -> Result<(), Error> {
+        ledger.set(self.key, self.sequence, EffectState::Done, Some(receipt), at)
+    }
+
+    /// It says itself that it did not happen.
+    pub fn failed(self, ledger: &Ledger, at: i64) -> Result<(), Error> {
+        ledger.set(self.key, self.sequence, EffectState::Failed, None, at)
+    }
+}
+
 /// The ledger of a workspace. Methods may be called from any thread.
 #[derive(Debug)]
 pub struct Ledger {
@@ -114,9 +140,9 @@ impl Ledger {
         last(&connection, key).map_err(index_error(&self.path))
     }
 
-    /// Writes that an effect begins; returns which doing of it that is. The same as the last where that
-    /// did not happen, or may not have; else the next.
-    pub fn intend(&self, key: ActionKey, addr: &str, run: &str, at: i64) -> Result<u64, Error> {
+    /// Writes that an effect begins. The doing is the same as the last where that did not happen, or may not have; else
+    /// the next.
+    pub fn intend(&self, key: ActionKey, addr: &str, run: &str, at: i64) -> Result<Begun, Error> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let mut write = || {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -137,7 +163,7 @@ impl Ledger {
                 ],
             )?;
             transaction.commit()?;
-            Ok(sequence)
+            Ok(Begun { key, sequence })
         };
         write().map_err(index_error(&self.path))
     }
@@ -157,8 +183,13 @@ impl Ledger {
         write().map_err(index_error(&self.path))
     }
 
+    /// Writes that the run of which what happened was a part ended well.
+    pub fn settle(&self, row: &EffectRow, at: i64) -> Result<(), Error> {
+        self.set(row.key, row.sequence, EffectState::Settled, None, at)
+    }
+
     /// Writes how a doing stands now. One that may not go there stays as it is.
-    pub fn set(
+    fn set(
         &self,
         key: ActionKey,
         sequence: u64,
@@ -237,18 +268,20 @@ mod tests {
         let path = dir.path().join("ledger.sqlite");
         let ledger = Ledger::open(&path).expect("it opens");
         assert_eq!(ledger.last(key()).expect("it reads"), None);
-        assert_eq!(ledger.intend(key(), "g/push", "r1", 1).expect("it writes"), 1);
-        ledger.set(key(), 1, EffectState::Failed, None, 2).expect("it writes");
-        assert_eq!(ledger.intend(key(), "g/push", "r1", 3).expect("it writes"), 1);
+        let begun = ledger.intend(key(), "g/push", "r1", 1).expect("it writes");
+        assert_eq!(begun.sequence(), 1);
+        begun.failed(&ledger, 2).expect("it writes");
+        let begun = ledger.intend(key(), "g/push", "r1", 3).expect("it writes");
+        assert_eq!(begun.sequence(), 1);
         // A second handle, as of another process after a crash.
         let ledger = Ledger::open(&path).expect("it opens again");
         let row = ledger.last(key()).expect("it reads").expect("a row");
         assert_eq!((row.sequence, row.state, row.run.as_str()), (1, EffectState::Intended, "r1"));
-        ledger.set(key(), 1, EffectState::Done, Some("[]"), 4).expect("it writes");
+        begun.done(&ledger, "[]", 4).expect("it writes");
         ledger.set(key(), 1, EffectState::Failed, None, 5).expect("it writes");
         let row = ledger.last(key()).expect("it reads").expect("a row");
         assert_eq!((row.state, row.receipt.as_deref()), (EffectState::Done, Some("[]")), "what happened stays so");
-        ledger.set(key(), 1, EffectState::Settled, None, 6).expect("it writes");
-        assert_eq!(ledger.intend(key(), "g/push", "r2", 7).expect("it writes"), 2);
+        ledger.settle(&row, 6).expect("it writes");
+        assert_eq!(ledger.intend(key(), "g/push", "r2", 7).expect("it writes").sequence(), 2);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::base::{ActionKey, Clock, Digest, Domain, Hasher, Tree};
+use crate::base::{ActionKey, Clock, Digest, Domain, Entry, Hasher, Tree};
 use crate::event::Event;
 use crate::store::codec::sameness;
 use crate::store::commit::{Committer, Content, Unnamed};
@@ -278,6 +278,20 @@ impl Cas for LocalStore {
 
     fn scratch(&self) -> Result<PathBuf, Error> {
         self.layout.session().new_dir()
+    }
+
+    fn rely_on(&self, keys: &[ActionKey], entries: &[&Entry]) -> Result<(), Error> {
+        let named = entries.iter().filter_map(|entry| match entry {
+            Entry::File { digest, .. } => Some(Relied::Blob(*digest)),
+            Entry::Dir { digest } => Some(Relied::Tree(*digest)),
+            Entry::Symlink { .. } => None,
+        });
+        let all: Vec<Relied> = keys.iter().map(|key| Relied::Key(*key)).chain(named).collect();
+        self.layout.lease(&all)
+    }
+
+    fn rely_on_everything(&self, all: bool) -> Result<(), Error> {
+        self.layout.lease_everything(all)
     }
 
     fn flush(&self) -> Result<(), Error> {

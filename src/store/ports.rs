@@ -65,6 +65,17 @@ pub trait Cas: Send + Sync {
     /// process if the caller is killed. For attempts and for staging.
     fn scratch(&self) -> Result<PathBuf, Error>;
 
+    /// Notes that outputs, and the results under keys, are relied on of which nobody has asked this store for: garbage
+    /// that is collected beside leaves them alone from then on. Whether they are there is to be looked at after that.
+    fn rely_on(&self, _keys: &[ActionKey], _entries: &[&Entry]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Notes that everything there is is relied on, or takes that back.
+    fn rely_on_everything(&self, _all: bool) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Blocks until all that was kept or recorded before this call is durable.
     fn flush(&self) -> Result<(), Error>;
 }
@@ -203,6 +214,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// What was spent cannot be read.
+    #[error("what tenants have spent, `{}`, is damaged, or of a newer version: how much is left of their budgets is not known", path.display())]
+    Spending {
+        /// The file.
+        path: PathBuf,
+    },
     /// A write failed earlier in this process, so nothing written since is trusted.
     #[error("an earlier write to the store failed: {0}")]
     Poisoned(String),
@@ -251,6 +268,7 @@ impl Error {
             Self::Busy { .. } => "S0106",
             Self::Poisoned(_) => "S0107",
             Self::Ledger { .. } => "S0108",
+            Self::Spending { .. } => "S0109",
         }
     }
 
@@ -260,7 +278,9 @@ impl Error {
             Self::Io { .. } | Self::Index { .. } | Self::Poisoned(_) | Self::Network { .. } | Self::Busy { .. } => {
                 ErrorKind::Engine
             }
-            Self::NotAStore { .. } | Self::Newer { .. } | Self::Ledger { .. } => ErrorKind::StoreFormat,
+            Self::NotAStore { .. } | Self::Newer { .. } | Self::Ledger { .. } | Self::Spending { .. } => {
+                ErrorKind::StoreFormat
+            }
         }
     }
 }

@@ -195,6 +195,7 @@ impl LocalStore {
 
         let mut roots: Vec<_> = options.roots.iter().map(|root| (*root, Kind::Unknown)).collect();
         roots.extend(leased.iter().filter_map(named_by_lease));
+        let all_in_use = leased.contains(&Relied::Everything);
         let asked: BTreeSet<ActionKey> = leased.iter().filter_map(key_of_lease).collect();
         let rooted = self.closure(&roots, &BTreeSet::new())?;
         // What stays, and of it what is known to lack nothing below.
@@ -216,7 +217,7 @@ impl LocalStore {
                 continue;
             };
             // What a running process was given is in use, however old or big.
-            let in_use = asked.contains(&claim.key);
+            let in_use = asked.contains(&claim.key) || all_in_use;
             let mut doom = |claim: &Claim| {
                 doomed.push(row.id);
                 doomed_by_key.entry(claim.key).or_default().extend(named_by(claim));
@@ -241,8 +242,9 @@ impl LocalStore {
             }
         }
 
+        let is_garbage = |digest: &Digest| !all_in_use && !kept.contains(digest);
         let garbage: Vec<(Digest, u64)> =
-            inventory.objects.iter().filter(|(digest, _)| !kept.contains(digest)).map(|(d, s)| (*d, *s)).collect();
+            inventory.objects.iter().filter(|(digest, _)| is_garbage(digest)).map(|(d, s)| (*d, *s)).collect();
         report.claims = doomed.len() as u64;
         report.objects = garbage.len() as u64;
         report.bytes = garbage.iter().map(|(_, size)| size).sum();
@@ -265,6 +267,9 @@ impl LocalStore {
         }
         // What was needed meanwhile is taken back by being looked at; again notes first, then rows.
         let leased = self.layout.leased()?;
+        if leased.contains(&Relied::Everything) {
+            self.layout.take_all_back()?;
+        }
         let mut needed: Vec<_> = leased.iter().filter_map(named_by_lease).collect();
         // Who noted a key after the first look may have read its row before that was deleted.
         needed.extend(leased.iter().filter_map(key_of_lease).filter_map(|key| doomed_by_key.get(&key)).flatten());
@@ -394,14 +399,14 @@ fn named_by_lease(relied: &Relied) -> Option<(Digest, Kind)> {
     match relied {
         Relied::Blob(digest) => Some((*digest, Kind::Blob)),
         Relied::Tree(digest) => Some((*digest, Kind::Tree)),
-        Relied::Key(_) => None,
+        Relied::Key(_) | Relied::Everything => None,
     }
 }
 
 fn key_of_lease(relied: &Relied) -> Option<ActionKey> {
     match relied {
         Relied::Key(key) => Some(*key),
-        Relied::Blob(_) | Relied::Tree(_) => None,
+        Relied::Blob(_) | Relied::Tree(_) | Relied::Everything => None,
     }
 }
 

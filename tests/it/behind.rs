@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::process::Stdio;
 
 use partita::base::Environment;
 
-use crate::support::{Outcome, Workspace};
+use crate::support::{Gate, Outcome, Workspace};
 
 /// The same numbers on every machine.
 struct Random(u64);
@@ -234,6 +235,70 @@ fn what_is_run_behind_a_change_is_what_a_run_of_everything_runs() {
         }
     }
     assert!(in_part * 8 >= all, "a part was looked at in {in_part} of {all} runs only");
+}
+
+/// What is taken as given by a run that is under way: `a`, first by one that runs beside `b`, then by many behind it.
+const GIVEN: &str = "\
+partita edition=1
+let numbers type=list<string> { NUMBERS; }
+graph g {
+    node a {
+        input \"a.json\"
+        merge-json \"a.json\"
+        output o path=o.json
+    }
+    node b {
+        input \"b.txt\"
+        run sh -c \"echo here > \\\"$HERE\\\"; read go < \\\"$GO\\\"; cp b.txt o.json\"
+        env HERE=\"GATE-here\" GO=\"GATE-go\"
+        output o path=o.json
+    }
+    node c {
+        for-each number in=(var)numbers
+        input \"a.json\" from=(ref)a.o
+        input \"b.json\" from=(ref)b.o
+        merge-json \"a.json\" \"b.json\"
+        output o path=o.json
+    }
+}
+";
+
+#[test]
+fn what_is_given_stays_while_garbage_is_collected_beside() {
+    // Few behind it are one part; many are looked at only when it has come out.
+    for count in [2, 300] {
+        let workspace = Workspace::new();
+        let (here, go) = (workspace.around().join("gate-here"), workspace.around().join("gate-go"));
+        let (mut here, mut go) = (Gate::new(&here), Gate::new(&go));
+        let numbers: Vec<String> = (0..count).map(|number| format!("- n{number}")).collect();
+        let gate = workspace.around().join("gate");
+        let spec = GIVEN.replace("NUMBERS", &numbers.join("; ")).replace("GATE", gate.to_str().expect("UTF-8"));
+        let workspace = workspace.file("partita.kdl", &spec).file("a.json", "{\"a\":1}").file("b.txt", "{\"b\":0}");
+        go.open(1);
+        run(&workspace, &["run", "g"]).ok();
+        here.wait();
+        for round in 1..=2 {
+            workspace.write("b.txt", format!("{{\"b\":{round}}}"));
+            let before = runs(&workspace);
+            let mut running = workspace.partita(&["run", "g"]).without("PARTITA_MEMO").command();
+            let mut running = running.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it can be started");
+            here.wait();
+            for _ in 0..3 {
+                workspace.run(&["store", "gc", "--max-size", "1B"]).ok();
+            }
+            // Should it be run as a whole, it asks once more.
+            go.open(2);
+            assert!(running.wait().expect("it can be waited for").success());
+            here.drain();
+            go.drain();
+            let done = since(&workspace, &before);
+            // Those behind it are all alike, and have one key.
+            assert_eq!(done.executed.len(), 2, "{count} behind it: `a` was there");
+            assert!(!done.finished.contains_key("g/a"), "{count} behind it: it was no run of everything");
+            assert_eq!(runs(&workspace).difference(&before).count(), 1, "{count} behind it: one run");
+            assert_eq!(workspace.read("out/g/c/n1/o.json"), format!("{{\n  \"a\": 1,\n  \"b\": {round}\n}}\n"));
+        }
+    }
 }
 
 const WIDE: &str = "partita edition=1\nlet names type=list<string> { - a; - b; - c; - d; }\ngraph g {\n    node n {\n        \

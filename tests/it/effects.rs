@@ -155,6 +155,32 @@ fn a_record_outlives_the_store() {
 }
 
 #[test]
+fn a_record_is_made_anew_when_that_is_asked_for_and_the_last_one_is_kept() {
+    let workspace = workspace(ASK);
+    let cassette = workspace.state().join("cassette");
+    for round in 1..=3 {
+        workspace.run(&["run", "g", "--refresh", "g/ask"]).ok();
+        workspace.drop_store();
+        workspace.run(&["run", "g", "--replay-only"]).ok();
+        assert_eq!(workspace.read("out/g/ask/answer"), "x\n".repeat(round));
+        let all = walkdir::WalkDir::new(&cassette).min_depth(1).max_depth(1).sort_by_file_name();
+        assert_eq!(all.into_iter().count(), 1, "what it replaced is gone");
+    }
+    // What a run that was killed had begun to write is nothing, and in nobody's way.
+    let record = walkdir::WalkDir::new(&cassette).min_depth(1).max_depth(1).sort_by_file_name().into_iter().next();
+    let record = record.expect("a record").expect("it is read").into_path();
+    let name = record.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+    let half = cassette.join(format!(".{name}.new"));
+    std::fs::create_dir_all(half.join("outputs")).expect("a folder can be made");
+    std::fs::write(half.join("outputs/answer"), "half").expect("it can be written");
+    workspace.drop_store();
+    workspace.run(&["run", "g", "--replay-only"]).ok();
+    workspace.run(&["run", "g", "--refresh", "g/ask"]).ok();
+    assert!(!half.exists());
+    assert_eq!(lines(&workspace, "log").len(), 4);
+}
+
+#[test]
 fn what_is_not_recorded_is_not_asked_under_replay_only_and_takes_are_apart() {
     let workspace = workspace(&format!("{ASK}{}", ASK.replace("ask class=record", "again class=record take=1")));
     let refused = workspace.run(&["run", "g", "--replay-only"]).expect(7).says("error[not-recorded]");

@@ -13,5 +13,6 @@ mod processes;
 mod reasons;
 mod scheduling;
 mod secrets;
+mod spending;
 mod support;
 mod tools;

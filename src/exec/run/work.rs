@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::base::{Timestamp, format_micro_usd};
 use crate::event::{Check, Event, Outcome, Reason, Spent, Verdict};
+use crate::exec::budget::Lack;
 use crate::exec::engine::{Attempted, Hit, Prepared, Resolution};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::ports::Standing;
@@ -80,6 +81,11 @@ impl Run<'_> {
             }
             match shared.scheduler.next(ports.clock.elapsed()) {
                 Next::End => break,
+                Next::Broken => {
+                    if let Some(error) = shared.scheduler.broken() {
+                        shared.end_with(error);
+                    }
+                }
                 Next::Wait(left) => {
                     shared.idle += 1;
                     let wait = left.map_or(TICK, |left| left.clamp(Duration::from_millis(1), TICK));
@@ -136,20 +142,23 @@ impl Run<'_> {
                 let prepared = prepared.expect("an action is prepared before it is queued");
                 self.attempt(id, prepared, attempt);
             }
-            Task::Refuse { id, needed, left } => self.refuse(id, prepared.as_deref(), needed, left),
+            Task::Refuse { id, lack } => self.refuse(id, prepared.as_deref(), lack),
         }
     }
 
     /// There is not enough left of the budget. Then nothing more starts, unless what costs nothing is to go on.
-    fn refuse(&self, id: ActionId, prepared: Option<&Prepared>, needed: u64, left: u64) {
+    fn refuse(&self, id: ActionId, prepared: Option<&Prepared>, lack: Lack) {
+        let Lack { needed, left, whose } = lack;
         let addr = &self.engine.plan.action(id).addr;
-        let then = if self.pauses { "what costs nothing goes on" } else { "nothing more is started" };
+        let pauses = whose.as_ref().map_or(self.pauses, |whose| whose.pauses);
+        let whose = whose.map(|whose| whose.words).unwrap_or_default();
+        let then = if pauses { "what costs nothing goes on" } else { "nothing more is started" };
         let text = format!(
-            "`{addr}` may cost ${}, and ${} is left of the budget: {then}",
+            "`{addr}` may cost ${}, and ${} is left of the budget{whose}: {then}",
             format_micro_usd(needed),
             format_micro_usd(left)
         );
-        if !self.pauses {
+        if !pauses {
             self.lock().scheduler.stop();
         }
         let failure = Failure::new(FailureClass::Budget, text);

@@ -53,6 +53,7 @@ impl Cgroups {
             return Err(format!("`{}` is the root of the machine, which is for its service manager", folder.display()));
         }
         let mut found = Self { folder, limits: false, kills: false };
+        found.sweep();
         let tried = Group::make(&found).map_err(|error| format!("`{}`: {error}", found.folder.display()))?;
         found.kills = tried.path.join("cgroup.kill").exists();
         drop(tried);
@@ -61,6 +62,19 @@ impl Cgroups {
             return Ok(found);
         }
         Err(format!("`{}` has neither `memory` and `pids` nor `cgroup.kill`", found.folder.display()))
+    }
+
+    /// Removes empty groups of processes that are gone.
+    fn sweep(&self) {
+        let walk = walkdir::WalkDir::new(&self.folder).min_depth(1).max_depth(1).into_iter();
+        for entry in walk.filter_map(std::result::Result::ok).filter(|entry| entry.file_type().is_dir()) {
+            let name = entry.file_name().to_string_lossy();
+            let number = name.strip_prefix("partita-").and_then(|rest| rest.split('-').next());
+            let is_pid = |pid: &&str| pid.bytes().all(|byte| byte.is_ascii_digit());
+            if number.filter(is_pid).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
     }
 
     /// Whether groups in here are bounded, or can be from now on.
@@ -78,11 +92,93 @@ impl Cgroups {
     fn make_way(&self) -> bool {
         let here = std::fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
         let own = std::process::id().to_string();
-        if here.lines().map(str::trim).ne([own.as_str()]) {
-            return false;
+        here.lines().map(str::trim).eq([own.as_str()]) && self.go_below().is_ok()
+    }
+
+    /// Moves this process into a group of its own, if it is not there.
+    fn go_below(&self) -> Result<PathBuf> {
+        let own = std::process::id();
+        let below = self.folder.join(name_of(own));
+        match std::fs::create_dir(&below) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
-        let below = self.folder.join(format!("partita-{own}"));
-        std::fs::create_dir(&below).is_ok() && std::fs::write(below.join("cgroup.procs"), own).is_ok()
+        std::fs::write(below.join("cgroup.procs"), own.to_string())?;
+        Ok(below)
+    }
+
+    /// Has a group of its own for this process and all that it starts from now on, so that all of it can be ended when
+    /// it is gone itself. `None` where that cannot be.
+    pub(super) fn enclose(&self) -> Option<Enclosure> {
+        self.go_below().ok().filter(|_| self.kills)?;
+        Some(Enclosure { without: self.folder.join(format!("{}-warden", name_of(std::process::id()))) })
+    }
+}
+
+/// The name of the group of a process; those of its attempts begin with it.
+fn name_of(pid: u32) -> String {
+    format!("partita-{pid}")
+}
+
+/// A group that this process is in.
+pub(super) struct Enclosure {
+    /// A group beside it.
+    without: PathBuf,
+}
+
+impl Enclosure {
+    /// Takes a process out of it.
+    pub(super) fn let_out(&self, pid: u32) {
+        // If it stays in there, it ends with the others, and last.
+        let _ = std::fs::create_dir(&self.without);
+        let _ = std::fs::write(self.without.join("cgroup.procs"), pid.to_string());
+    }
+}
+
+/// The groups that a process made beside that of this one.
+fn groups_of(pid: i32) -> Vec<PathBuf> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let own = own_folder(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
+    let Some(folder) = own.as_deref().and_then(Path::parent) else { return Vec::new() };
+    let name = name_of(pid.unsigned_abs());
+    let is_of = |found: &str| found.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let walk = walkdir::WalkDir::new(folder).min_depth(1).max_depth(1).into_iter().filter_map(std::result::Result::ok);
+    let found = walk.filter(|entry| entry.file_type().is_dir() && entry.file_name().to_str().is_some_and(is_of));
+    found.map(walkdir::DirEntry::into_path).collect()
+}
+
+/// Ends what is in groups that a process left, but for that which this one is in.
+pub(super) fn end_all_of(pid: i32) {
+    for path in groups_of(pid) {
+        let is_own = std::fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|list| {
+            let own = std::process::id().to_string();
+            list.lines().any(|line| line == own)
+        });
+        if !is_own {
+            Group { path: path.clone(), kills: true }.end();
+        }
+    }
+}
+
+/// Removes the groups that a process left, which is on its way out.
+pub(super) fn clear_away(pid: i32) {
+    let groups = groups_of(pid);
+    for _ in 0..LOOKS {
+        let is_left = |path: &&PathBuf| std::fs::remove_dir(path).is_err() && path.exists();
+        let left: Vec<&PathBuf> = groups.iter().filter(is_left).collect();
+        let Some(last) = left.first().filter(|_| left.len() <= 1) else {
+            if left.is_empty() {
+                return;
+            }
+            pause();
+            continue;
+        };
+        // The one that this process is in. Where it cannot go up, as others are bounded there, an empty group stays.
+        let up = last.parent().map(|up| std::fs::write(up.join("cgroup.procs"), std::process::id().to_string()));
+        if up.is_some_and(|up| up.is_ok()) {
+            let _ = std::fs::remove_dir(last);
+        }
+        return;
     }
 }
 
@@ -112,7 +208,7 @@ impl Group {
     fn make(all: &Cgroups) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = all.folder.join(format!("partita-{}-{number}", std::process::id()));
+        let path = all.folder.join(format!("{}-{number}", name_of(std::process::id())));
         std::fs::create_dir(&path)?;
         Ok(Self { path, kills: all.kills })
     }

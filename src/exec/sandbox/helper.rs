@@ -23,6 +23,7 @@ use crate::exec::sandbox::inner::{self, CLEAN, Given, Input, Task, give_up, is_o
 use crate::exec::sandbox::root::{Root, path_of};
 use crate::exec::sandbox::seccomp::{Filter, Sockets};
 use crate::exec::sandbox::template::{Broken, SCRATCH, build, leave, step};
+use crate::exec::sandbox::warden;
 use crate::exec::sandbox::wire::{Frame, Reader, pair, receive};
 
 /// What the helper sees as its own name, so that nobody starts it by accident.
@@ -64,6 +65,8 @@ pub fn enter(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
         make(&control)
     } else if work == CONFINE {
         confine(&control)
+    } else if work == warden::WARD {
+        warden::watch(&control)
     } else {
         Ok(())
     };

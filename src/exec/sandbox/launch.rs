@@ -35,7 +35,7 @@ impl Helper {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the place that starts the helper")]
-    fn command(&self, work: &str, stdin: OwnedFd) -> Command {
+    pub(super) fn command(&self, work: &str, stdin: OwnedFd) -> Command {
         let mut command = Command::new(self.path());
         command.arg0(NAME).arg(work).env_clear().stdin(Stdio::from(stdin));
         // What the allocator only reserves would count against the memory of an action, whose limits hold for the helper
@@ -45,7 +45,8 @@ impl Helper {
     }
 }
 
-fn spawn(command: &mut Command) -> Result<Child> {
+/// Starts a helper.
+pub(super) fn spawn(command: &mut Command) -> Result<Child> {
     let _shared = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     command.spawn()
 }

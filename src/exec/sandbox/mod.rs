@@ -10,7 +10,8 @@
 //! This program is started again as its own helper (`helper`), which has one thread. It makes the root
 //! once for each set of tools (`template`) and for each action a copy of itself in new namespaces, whose
 //! first process (`inner`) gives up every right and starts the tool. The runner (`runner`) waits for it
-//! by a descriptor, so that all of it is dead when the runner goes on.
+//! by a descriptor, so that all of it is dead when the runner goes on. Where no namespace ends an action with the runner,
+//! the `warden` does.
 
 mod cgroup;
 mod clone;
@@ -25,6 +26,7 @@ mod seccomp;
 mod template;
 mod trace;
 mod visit;
+mod warden;
 mod wire;
 
 pub use cgroup::Cgroups;
@@ -35,3 +37,4 @@ pub use runner::SandboxRunner;
 pub use visit::Visit;
 
 pub(super) use root::named_paths;
+pub(super) use warden::{Noted, is_warden, note, set_busy};

@@ -27,6 +27,7 @@ use crate::exec::sandbox::launch::{
 use crate::exec::sandbox::probe::Levels;
 use crate::exec::sandbox::root::{BIN, Root, Wanted};
 use crate::exec::sandbox::trace;
+use crate::exec::sandbox::warden::see_to;
 use crate::exec::sandbox::wire::{Frame, send};
 use crate::plan::Isolation;
 
@@ -250,6 +251,9 @@ impl Runner for SandboxRunner {
             return not_started(std::io::Error::other(lack), Duration::ZERO, level);
         }
         let failed = |error| not_started(error, clock.elapsed().saturating_sub(begun), level);
+        if level < Isolation::Full {
+            see_to(&self.helper, job.root.parent().unwrap_or(job.root));
+        }
         match level {
             Isolation::None => self.plain.run(job, clock, cancel),
             Isolation::Landlock => {

@@ -328,6 +328,65 @@ fn keys_that_openssl_made_have_a_public_half() {
     workspace.run(&["key", "export", "two"]).expect(22).says("partita key generate two");
 }
 
+/// A paid tool.
+const PAID: &str = r#"
+tenant acme { budget usd="0.05" per=PERIOD; allow-tier primary secondary }
+tool wire tier=secondary {
+    exec "tools/wire.sh"
+    provides text.summary {
+        arg (var)text
+        output summary path="out/summary.txt"
+    }
+    uses mkdir
+    cost usd="0.03" per=call
+}
+capability text.summary {
+    accepts text type=string
+    returns summary type=artifact.text
+    candidate wire
+}
+graph g tenant=acme {
+    node a capability=text.summary {
+        with text=hello
+    }
+}
+"#;
+
+#[test]
+fn a_tenant_spends_once_what_it_has_for_a_month() {
+    let workspace = |period: &str| {
+        let script = "#!/bin/sh\nmkdir -p out\necho done > out/summary.txt\n";
+        Workspace::with_spec(&PAID.replace("PERIOD", period)).script("tools/wire.sh", script)
+    };
+    let month = workspace("month");
+    month.run(&["run", "g"]).ok();
+    let refused = month.run(&["run", "g", "--refresh", "g"]).expect(50);
+    refused
+        .says("error[E0220]")
+        .says("may cost $0.03, and $0.02 is left of the budget of tenant `acme` for this month (in UTC)");
+    // It is no cache.
+    month.drop_store();
+    month.run(&["run", "g"]).expect(50);
+    assert!(month.state().join("spending.sqlite").exists());
+    // A copy of the state knows it, and a damaged file stops what costs.
+    let (copy, there) = (month.around().join("state.tar"), month.around().join("restored"));
+    let (copy, there) = (copy.to_str().expect("UTF-8"), there.to_str().expect("UTF-8"));
+    month.run(&["state", "backup", copy]).ok();
+    month.run(&["--state", there, "state", "restore", copy]).ok();
+    month.run(&["--state", there, "run", "g"]).expect(50).says("E0220");
+    month.drop_state();
+    fs::create_dir(month.state()).expect("a folder can be made");
+    fs::write(month.state().join("spending.sqlite"), "this is no database, nor was it ever")
+        .expect("it can be written");
+    month.run(&["run", "g"]).expect(31).says("S0109");
+    // What is for a run is no matter of others.
+    let run = workspace("run");
+    for _ in 0..2 {
+        run.run(&["run", "g", "--refresh", "g"]).ok();
+    }
+    assert!(!run.state().join("spending.sqlite").exists());
+}
+
 #[test]
 fn who_names_no_graph_is_told_which_there_are() {
     let workspace = Workspace::with_spec(

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, test_kill_process};
 
-use crate::support::{Gate, Outcome, Workspace};
+use crate::support::{Gate, Outcome, Workspace, tool};
 
 /// A workspace whose second action tells that it has started, and waits to be let on.
 struct Held {
@@ -145,12 +145,60 @@ fn a_killed_run_loses_nothing_but_time() {
     let action = pid_of(&held.started.wait());
     child.kill().expect("it runs");
     let outcome = finish(child).expect(137);
-    // Nobody is left to end the action, whose directory is still there: what it does now counts for nothing.
-    held.release.open(1);
+    // It waits for ever, but for the warden.
     wait_for_the_end_of(action);
     let runs = held.workspace.run(&["runs"]).ok();
     assert!(runs.stdout.contains("interrupted"), "{}", runs.describe());
     held.goes_on(&outcome);
+}
+
+/// In a container of its own the program is process 1, and so is the next: a number says nothing of who is alive.
+#[test]
+fn a_container_that_is_killed_is_taken_up_by_the_next() {
+    let Some(unshare) = tool("unshare") else { return };
+    let kinds = ["--user", "--map-root-user", "--pid", "--mount-proc", "--fork", "--kill-child"];
+    let mut held = Held::new("echo $PPID > \\\"$STARTED\\\";");
+    if held.workspace.command(&unshare, &[&kinds[..], &["true"]].concat()).run().status != 0 {
+        eprintln!("skipped: there are no containers here");
+        return;
+    }
+    let (store, state) = (held.workspace.store(), held.workspace.state());
+    let places = ["--store", store.to_str().expect("UTF-8"), "--state", state.to_str().expect("UTF-8")];
+    let run = [&kinds[..], &[env!("CARGO_BIN_EXE_partita")], &places, &["run", "g", "--isolation", "none"]].concat();
+    let inside = |workspace: &Workspace| workspace.command(&unshare, &run).env("PARTITA_MEMO", "off");
+    for _ in 0..2 {
+        let mut child = inside(&held.workspace).command().spawn().expect("it starts");
+        assert_eq!(held.started.wait(), "1", "the first process of its container");
+        held.started.wait();
+        child.kill().expect("it can be killed");
+        child.wait().expect("it can be waited for");
+    }
+    // Those that were killed may still be on their way out, and take theirs.
+    held.release.open(3);
+    let outcome = inside(&held.workspace).run().ok();
+    assert_eq!(outcome.counts()[3..], [0, 0], "{}", outcome.describe());
+    assert_eq!(held.workspace.read("out/g/last/last.txt"), "1\n");
+    assert_eq!(held.workspace.unfinished(), [""; 0]);
+    held.workspace.run(&["store", "verify"]).ok().prints("all sound");
+    let runs = held.workspace.run(&["runs"]).ok();
+    assert_eq!(runs.stdout.matches("interrupted").count(), 2, "{}", runs.describe());
+}
+
+#[test]
+fn who_does_not_listen_is_no_reason_to_fail() {
+    let workspace = Workspace::with_spec("graph g {\n    node a { run sh -c \"echo a > o\"; output o }\n}\n");
+    let program = env!("CARGO_BIN_EXE_partita");
+    // Closed from the start, or by a reader who goes at once.
+    for how in [">&-", "2>&-", ">&- 2>&- <&-", "| :", "2>&1 >&- | :", "--progress plain 2>&1 | :"] {
+        let _ = std::fs::remove_dir_all(workspace.path("out"));
+        let (more, redirection) = if how.starts_with("--") { how.split_at(17) } else { ("", how) };
+        let line = format!("set -o pipefail 2> /dev/null; '{program}' run g --refresh g {more} {redirection}");
+        let store = workspace.store();
+        let run = workspace.command(&tool("bash").expect("there is a shell"), &["-c", &line]);
+        let outcome = run.env("PARTITA_STORE", store).env("PARTITA_STATE", workspace.state()).run();
+        assert_eq!(outcome.status, 0, "{how}: {}", outcome.describe());
+        assert_eq!(workspace.read("out/g/a/o"), "a\n", "{how}");
+    }
 }
 
 #[test]

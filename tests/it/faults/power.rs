@@ -8,9 +8,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use partita::base::{Clock as _, Environment, SystemClock};
+use rustix::event::{Timespec, poll};
 
 use super::workspace;
 use crate::support::{Workspace, tool};
+
+/// How long a step of a cut may take, beside whatever else the machine does.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `FS_IOC_SHUTDOWN` with `FSOP_GOING_FLAGS_NOLOGFLUSH`.
 const CUT: &str =
@@ -24,7 +28,10 @@ struct Disk {
 
 #[expect(clippy::disallowed_methods, reason = "disks are made and mounted by other programs, and no action is meant")]
 fn say(program: &Path, args: &[&str]) -> bool {
-    std::process::Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
+    // One that hangs is a failure, and not for ever.
+    let all = ["-k", "5", "60"].iter().map(std::ffi::OsStr::new).chain([program.as_os_str()]);
+    let output = std::process::Command::new("timeout").args(all).args(args).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 impl Disk {
@@ -56,19 +63,24 @@ impl Disk {
 
     /// What is left when the power is back.
     fn comes_back(&self) {
-        let clock = SystemClock::new();
         // Processes of an action that was killed may be on their way out.
-        while !say(Path::new("umount"), &[self.at.to_str().expect("UTF-8")]) {
-            assert!(clock.elapsed() < Duration::from_mins(1), "the disk stays in use");
-            std::thread::yield_now();
-        }
+        within(&format!("unmounting {}", self.at.display()), || {
+            say(Path::new("umount"), &[self.at.to_str().expect("UTF-8")])
+        });
         // Sandboxes that are made elsewhere at this moment have a view of it too, and it is what it was until the last
         // of them has gone: mounted before, it would still be off.
-        while self.is_held() {
-            assert!(clock.elapsed() < Duration::from_mins(1), "the disk stays in use");
-            std::thread::yield_now();
-        }
+        within(&format!("the last who sees {}", self.image.display()), || !self.is_held());
         assert!(self.mount(), "its log is replayed");
+    }
+}
+
+/// Waits for something to become true, for as long as that may take: longer is a fault, and is said with what was waited for.
+fn within(what: &str, mut is_so: impl FnMut() -> bool) {
+    let clock = SystemClock::new();
+    while !is_so() {
+        assert!(clock.elapsed() < PATIENCE, "{what}: still not done after {} s", PATIENCE.as_secs());
+        // What is waited for is the kernel's, and asking takes a process each time: not more often than it may change.
+        let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 20_000_000 }));
     }
 }
 
@@ -97,7 +109,10 @@ fn cut_after(workspace: &Workspace, disk: &Disk, store: &str, events: u64, pytho
     disk.cut(python);
     // It may have ended by itself, with an error or before the cut.
     let _ = child.kill();
-    child.wait().expect("it can be waited for");
+    let stat = format!("/proc/{}/stat", child.id());
+    let what =
+        || format!("the end of the run that was cut off: {}", std::fs::read_to_string(&stat).unwrap_or_default());
+    within(&what(), || child.try_wait().expect("it can be waited for").is_some());
 }
 
 #[expect(clippy::print_stderr, reason = "a skip must be seen, and the figure is what the test is for")]
@@ -113,7 +128,10 @@ fn cuts(make: &str, bytes: u64) {
     let store = disk.at.join("store");
     let store = store.to_str().expect("it is UTF-8");
     let (mut acknowledged, mut lost, mut unsound) = (0, 0, Vec::new());
+    let clock = SystemClock::new();
+    let mut slowest = Duration::ZERO;
     for cut in 0..cuts {
+        let begun = clock.elapsed();
         let own = format!("cut {cut}\n");
         workspace.write("own.txt", &own);
         let done = cut % 3 == 0;
@@ -134,10 +152,14 @@ fn cuts(make: &str, bytes: u64) {
         }
         workspace.run(&["--store", store, "run", "g"]).ok();
         assert_eq!(workspace.read("out/g/last/o"), format!("{own}{own}x\n"), "the bytes are right");
+        slowest = slowest.max(clock.elapsed().saturating_sub(begun));
     }
     eprintln!(
-        "{}: {cuts} cuts, {acknowledged} results acknowledged before them, {lost} of these lost, {} stores unsound",
+        "{}: {cuts} cuts in {} s (the slowest {} ms), {acknowledged} results acknowledged before them, {lost} of these lost, \
+         {} stores unsound",
         make.display(),
+        clock.elapsed().as_secs(),
+        slowest.as_millis(),
         unsound.len()
     );
     assert!(lost == 0 && unsound.is_empty(), "{lost} lost; {unsound:?}");

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::isolation::survivors::{mark, marked, until};
 use crate::isolation::{failed_closed, program};
-use crate::support::{Outcome, Workspace};
+use crate::support::{Invocation, Outcome, Workspace};
 
 /// A group that is given to whoever is in it. Removed with all below it.
 struct Given(PathBuf);
@@ -38,12 +39,17 @@ impl Given {
 
     /// Runs the program in it.
     fn run(&self, workspace: &Workspace, args: &[&str]) -> Outcome {
+        self.prepare(workspace, args).run()
+    }
+
+    /// Prepares a run of the program in it.
+    fn prepare(&self, workspace: &Workspace, args: &[&str]) -> Invocation {
         let procs = self.0.join("cgroup.procs");
         let script = format!("echo $$ > {} && exec \"$0\" \"$@\"", procs.display());
         let all = [&["-c", &script, env!("CARGO_BIN_EXE_partita")], args].concat();
         let invocation = workspace.command(&program("sh"), &all).env("PATH", "/usr/local/bin:/usr/bin:/bin");
         let (store, state) = (workspace.store(), workspace.state());
-        invocation.env("PARTITA_STORE", store).env("PARTITA_STATE", state).env("PARTITA_MEMO", "off").run()
+        invocation.env("PARTITA_STORE", store).env("PARTITA_STATE", state).env("PARTITA_MEMO", "off")
     }
 }
 
@@ -89,13 +95,38 @@ fn a_group_of_its_own_ends_an_attempt_and_is_removed() {
     let own = workspace.read("out/g/act/done");
     let own = own.lines().find(|line| line.starts_with("0::")).expect("it is in one").to_owned();
     assert_eq!(own.rsplit('/').next().expect("a name").starts_with("partita-"), kills, "{own}");
-    let inside = std::fs::read_to_string(given.0.join("cgroup.procs")).expect("it can be read");
-    assert_eq!(inside.trim(), "", "nothing is left in it");
-    let left = given.below();
-    // The program may have moved into one itself; what is left of that is empty.
-    assert!(left.len() <= 2, "{left:?}");
-    for group in left {
-        assert_eq!(std::fs::read_to_string(group.join("cgroup.procs")).expect("it can be read").trim(), "");
+    // Who clears it away has to leave it himself.
+    until(|| std::fs::read_to_string(given.0.join("cgroup.procs")).is_ok_and(|inside| inside.trim().is_empty()));
+    until(|| given.below().is_empty());
+}
+
+/// Who left all behind by which it could be found: with a session, a folder and variables of its own, and no parent.
+#[test]
+fn whoever_hides_is_in_the_group_of_a_runner_that_is_killed() {
+    let Some(given) = Given::make() else { return };
+    if !given.has("cgroup.kill") {
+        return;
+    }
+    for level in ["landlock", "none"] {
+        let mark = mark(&format!("hidden-{level}"));
+        let act = format!(
+            "import os, sys, time\nif os.fork() == 0:\n  os.setsid()\n  os.chdir('/')\n  if os.fork() == 0:\n    \
+             os.execve(sys.executable, ['sleeper', '-c', 'import time\\nwhile True: time.sleep(1)', '{mark}'], {{}})\n  \
+             os._exit(0)\nos.wait()\ntime.sleep(600)\n"
+        );
+        let workspace = workspace("", &act);
+        let outcome = given.run(&workspace, &["run", "g", "--isolation", level, "--require-cached"]);
+        if failed_closed(&outcome, level) {
+            continue;
+        }
+        let run = given.prepare(&workspace, &["run", "g", "--isolation", level]);
+        let mut running = run.command().spawn().expect("it can be started");
+        until(|| !marked(&mark).is_empty());
+        running.kill().expect("it can be killed");
+        running.wait().expect("it can be waited for");
+        until(|| marked(&mark).is_empty());
+        // And no group is left of it.
+        until(|| given.below().is_empty());
     }
 }
 

@@ -1,30 +1,31 @@
 //! Nothing outlives its action: processes that hide, that will not die; and output in
-//! floods, of any bytes, from processes that hold the pipe. Leaves out level `none`, which the executor's
-//! own tests see to.
+//! floods, of any bytes, from processes that hold the pipe; and nothing outlives a runner that is killed. Leaves out what
+//! the executor's own tests see to without the program.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use partita::base::{Clock as _, SystemClock};
 use walkdir::WalkDir;
 
-use crate::isolation::{Who, failed_closed};
+use crate::isolation::{Who, failed_closed, program};
 use crate::support::{Outcome, Workspace};
 
-/// Processes of this machine that have a mark in their command line.
-fn marked(mark: &str) -> Vec<String> {
+/// Processes of this machine that have a mark in their command line: their numbers and that.
+pub(super) fn marked(mark: &str) -> Vec<String> {
     let walk = WalkDir::new("/proc").min_depth(1).max_depth(1).into_iter().filter_map(Result::ok);
     let pids = walk.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()));
     let command = |entry: walkdir::DirEntry| {
         let bytes = fs::read(entry.path().join("cmdline")).ok()?;
         let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
-        text.contains(mark).then_some(text)
+        text.contains(mark).then(|| format!("{} {text}", entry.file_name().display()))
     };
     pids.filter_map(command).collect()
 }
 
 /// A mark that no other test uses.
-fn mark(test: &str) -> String {
+pub(super) fn mark(test: &str) -> String {
     format!("partita-mark-{test}-{}", std::process::id())
 }
 
@@ -94,8 +95,13 @@ fn no_process_survives_its_action_at_landlock() {
 }
 
 #[test]
+fn no_process_survives_its_action_at_none() {
+    nothing_survives("none");
+}
+
+#[test]
 fn who_ignores_the_end_of_its_time_is_killed() {
-    for level in ["full", "landlock"] {
+    for level in ["full", "landlock", "none"] {
         let mark = mark(&format!("deaf-{level}"));
         let program = format!(
             "import os,signal,sys,time\nfor s in (1,2,15): signal.signal(s, signal.SIG_IGN)\n\
@@ -133,14 +139,14 @@ time.sleep(600)
 
 #[test]
 fn what_multiplies_is_ended_and_leaves_nothing() {
-    for level in ["full", "landlock"] {
+    for level in ["full", "landlock", "none"] {
         for (limits, says) in [("limits processes=20\n    timeout \"5s\"", "E0218"), ("timeout \"1s\"", "E0207")] {
             let mark = mark(&format!("bomb-{level}-{says}"));
             let (_workspace, outcome) = act(level, &mark, limits, BOMB);
             if failed_closed(&outcome, level) {
                 continue;
             }
-            if level == "landlock" && says == "E0218" {
+            if level != "full" && says == "E0218" {
                 // Only those in its process group count there, where no control group does.
                 assert_ne!(outcome.status, 0, "{}", outcome.describe());
             } else {
@@ -153,7 +159,7 @@ fn what_multiplies_is_ended_and_leaves_nothing() {
 
 #[test]
 fn floods_and_odd_bytes_are_bounded_and_kept() {
-    for level in ["full", "landlock"] {
+    for level in ["full", "landlock", "none"] {
         let program = "import os\nchunk = b'\\xff\\xfe flood \\x00\\n' * 8192\nfor _ in range(600): os.write(1, chunk)\n\
                        os.write(2, b'\\xff\\x00 end')\nopen('done','w').close()\n";
         let (workspace, outcome) = act(level, "unmarked", "", program);
@@ -173,7 +179,7 @@ fn floods_and_odd_bytes_are_bounded_and_kept() {
 
 #[test]
 fn closed_streams_do_no_harm() {
-    for level in ["full", "landlock"] {
+    for level in ["full", "landlock", "none"] {
         let program = "import os\nos.close(0); os.close(1); os.close(2)\nopen('done','w').close()\n";
         let (_workspace, outcome) = act(level, "unmarked", "", program);
         if !failed_closed(&outcome, level) {
@@ -182,34 +188,147 @@ fn closed_streams_do_no_harm() {
     }
 }
 
-#[test]
-fn the_runner_killed_takes_its_sandboxes_along() {
-    let mark = mark("orphaned");
-    let program = format!(
-        "import os,sys\nopen('done','w').close()\nos.execv(sys.executable, ['sleeper', '-c', 'import time\\nwhile True: \
-         time.sleep(1)', '{mark}'])\n"
-    );
+/// Stays, with processes that are in its group, in a session of their own, twice removed, stopped, without variables, and
+/// children of these.
+const STAYERS: &str = r#"
+import os, signal, sys, time
+MARK = "%MARK%"
+SLEEP = "import os,time,signal,sys\nfor s in (1,2,3,15): signal.signal(s, signal.SIG_IGN)\nif 'parent' in sys.argv and os.fork() == 0:\n  os.setsid()\nwhile True: time.sleep(1)"
+def sleeper(env, *more):
+    os.execve(sys.executable, ["sleeper", "-c", SLEEP, MARK, *more], env)
+def child(do):
+    if os.fork() == 0: do()
+def session(do):
+    os.setsid(); do()
+def twice(do):
+    os.setsid()
+    if os.fork() == 0: do()
+    os._exit(0)
+def stopped():
+    os.kill(os.getpid(), signal.SIGSTOP)
+    sleeper(os.environ)
+def away(do):
+    os.setsid(); os.chdir("/"); do()
+child(lambda: sleeper(os.environ))
+child(lambda: session(lambda: sleeper(os.environ, "parent")))
+child(lambda: twice(lambda: sleeper(os.environ)))
+child(lambda: twice(lambda: sleeper({})))
+child(lambda: away(lambda: sleeper({})))
+child(lambda: twice(lambda: away(lambda: sleeper({}))))
+child(stopped)
+os.execve(sys.executable, ["sleeper", "-c", SLEEP, MARK, "first"], {})
+"#;
+
+/// How many of them there are, the first and the children of one included.
+const STAYING: usize = 8;
+
+/// Kills the runner, or its group, while all of them are there, and waits until none is.
+#[expect(clippy::print_stderr, reason = "the figure is what the test is for")]
+fn the_runner_killed_takes_all_along(level: &str, group: bool) {
+    let mark = mark(&format!("stayers-{level}-{group}"));
     let spec = "partita edition=1\ntool python3 { exec python3; }\ngraph g {\n  node act {\n    input act.py\n    \
                 run python3 act.py\n    output done\n  }\n}\n";
-    let workspace = Workspace::new().file("partita.kdl", spec).file("act.py", &program);
-    let outcome = workspace.run(&["run", "g", "--isolation", "full", "--require-cached"]);
-    if failed_closed(&outcome, "full") {
+    let workspace = Workspace::new().file("partita.kdl", spec).file("act.py", &STAYERS.replace("%MARK%", &mark));
+    let outcome = workspace.run(&["run", "g", "--isolation", level, "--require-cached"]);
+    if failed_closed(&outcome, level) {
         return;
     }
     let mut running = workspace
-        .partita(&["run", "g", "--isolation", "full"])
+        .partita(&["run", "g", "--isolation", level])
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .command()
+        .process_group(0)
         .spawn()
         .expect("it can be started");
-    until(|| !marked(&mark).is_empty());
-    running.kill().expect("it can be killed");
+    until(|| marked(&mark).len() >= STAYING);
+    if level != "full" {
+        // Who hides is found by whoever looked before: once, and once more as that may have been under way.
+        let warden = warden_of(running.id());
+        let begun = looks(warden);
+        until(|| looks(warden) >= begun + 2);
+    }
+    let clock = SystemClock::new();
+    if group {
+        let runner = rustix::process::Pid::from_child(&running);
+        rustix::process::kill_process_group(runner, rustix::process::Signal::KILL).expect("it can be killed");
+    } else {
+        running.kill().expect("it can be killed");
+    }
     running.wait().expect("it can be waited for");
     until(|| marked(&mark).is_empty());
+    let left = if group { "its group" } else { "the runner" };
+    eprintln!("isolation {level}: {STAYING} processes gone {} ms after {left} was killed", clock.elapsed().as_millis());
+}
+
+/// The process that ends what a runner leaves.
+fn warden_of(runner: u32) -> u32 {
+    let mut all = marked("partita:sandbox ward").into_iter().filter_map(|found| found.split(' ').next()?.parse().ok());
+    let is_of = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(&runner.to_string())
+    };
+    all.find(is_of).expect("the runner has a warden")
+}
+
+/// How often a process has waited for something.
+fn looks(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn the_runner_killed_takes_its_sandboxes_along() {
+    the_runner_killed_takes_all_along("full", false);
+    the_runner_killed_takes_all_along("full", true);
+}
+
+#[test]
+fn the_runner_killed_takes_its_confined_actions_along() {
+    the_runner_killed_takes_all_along("landlock", false);
+    the_runner_killed_takes_all_along("landlock", true);
+}
+
+#[test]
+fn the_runner_killed_takes_its_plain_actions_along() {
+    the_runner_killed_takes_all_along("none", false);
+    the_runner_killed_takes_all_along("none", true);
+}
+
+#[test]
+fn what_others_do_in_a_folder_of_the_run_is_left_alone() {
+    let spec = "partita edition=1\ntool sleep { exec sleep; }\ngraph g {\n  node act {\n    run sleep \"600\"\n    \
+                output done\n  }\n}\n";
+    let workspace = Workspace::with_spec(spec);
+    // One that was there before, and shows the folder as an action does.
+    let before = workspace.around().join("store/tmp");
+    let visitor = workspace.command(&program("sleep"), &["600"]).env("ELSEWHERE", before).command().spawn();
+    let mut visitor = visitor.expect("it can be started");
+    let mut running = workspace.partita(&["run", "g", "--progress", "json"]).command();
+    let mut running = running.stderr(std::process::Stdio::piped()).spawn().expect("it can be started");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(running.stderr.take().expect("it is a pipe")));
+    let begun = lines.any(|line| line.is_ok_and(|line| line.contains("action-started")));
+    assert!(begun, "it began");
+    running.kill().expect("it can be killed");
+    running.wait().expect("it can be waited for");
+    // The warden holds nothing of the runner's, so that nobody waits for it by accident.
+    assert_eq!(lines.map_while(Result::ok).filter(|line| line.contains("run-finished")).count(), 0);
+    let around = workspace.around().to_str().expect("UTF-8").to_owned();
+    until(|| sleeping_in(&around).is_empty());
+    assert!(visitor.try_wait().expect("it can be asked").is_none(), "it still runs");
+    visitor.kill().expect("it can be killed");
+    visitor.wait().expect("it can be waited for");
+}
+
+/// Processes that work in a folder or below.
+fn sleeping_in(folder: &str) -> Vec<std::path::PathBuf> {
+    let walk = WalkDir::new("/proc").min_depth(1).max_depth(1).into_iter().filter_map(Result::ok);
+    let cwds = walk.filter_map(|entry| fs::read_link(entry.path().join("cwd")).ok());
+    cwds.filter(|cwd| cwd.starts_with(std::path::Path::new(folder).join("store"))).collect()
 }
 
 /// Waits for something to become true.
-fn until(mut is_so: impl FnMut() -> bool) {
+pub(super) fn until(mut is_so: impl FnMut() -> bool) {
     let clock = SystemClock::new();
     let begun = clock.elapsed();
     while !is_so() {

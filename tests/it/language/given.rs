@@ -117,3 +117,36 @@ graph g {
     let plan = planned(&compiled, &[("first", "z")]).expect("it is planned");
     assert!(plan.find("g/texts/z").is_some(), "{:?}", addrs(&plan));
 }
+
+#[test]
+fn lists_hold_lists_and_maps_hold_maps() {
+    let text = r#"
+let pairs type=list<list<ident>> { - { - linux; - x86 }; - { - linux; - arm } }
+let named type=list<map<ident>> { - { id a; of x }; - { id b; of y } }
+recipe show {
+    param rows type=list<list<ident>> min-items=1
+    param tree type=map<map<int>> { default { a { b 1 } } }
+    returns log type=artifact.file
+    step say { write "{{ tree.a.b }}"; output log path=log.txt }
+}
+template each {
+    param rows type=list<list<ident>>
+    node n { for-each row in=(var)rows; write "{{ row | join '+' }}"; output o }
+}
+graph g {
+    node lists { for-each pair in=(var)pairs; write "{{ pair | join '/' }}"; output o }
+    node maps { for-each one in=(var)named key=id; write "{{ one.of }}"; output o }
+    node shown recipe=show {
+        with { rows { - { - a; - b }; - {} }; tree { a { b 7 } } }
+    }
+    use each as=e { with { rows { - { - c; - d } } } }
+}
+"#;
+    let compiled = sound(&[("partita.kdl", text)]);
+    let plan = planned(&compiled, &[]).expect("it is planned");
+    assert_eq!(written(&plan, "g/lists/linux-x86"), "linux/x86");
+    assert_eq!(written(&plan, "g/lists/linux-arm"), "linux/arm");
+    assert_eq!(written(&plan, "g/maps/b"), "y");
+    assert_eq!(written(&plan, "g/shown/say"), "7");
+    assert_eq!(written(&plan, "g/e/n/c-d"), "c+d");
+}

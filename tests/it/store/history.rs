@@ -159,6 +159,9 @@ fn runs_are_listed_newest_first() {
     assert_eq!((runs[0].status, runs[0].duration_ms, runs[0].counts), (RunStatus::Started, None, Counts::default()));
     assert_eq!((runs[1].status, runs[1].duration_ms, runs[1].counts), (RunStatus::Failed, Some(1234), counts));
     assert_eq!(runs[0].started, bench.clock.now());
+    // How it ended, it stays, whoever says otherwise.
+    history.finish_run("r1", RunStatus::Succeeded, Counts::default(), 1).unwrap();
+    assert_eq!(open(&bench).runs().unwrap()[1].status, RunStatus::Failed);
     assert!(open(&bench).latest("a").unwrap().is_some(), "the end of a run writes what waits");
 }
 
