@@ -32,6 +32,8 @@ pub(crate) struct View {
     hits: u64,
     failed: u64,
     skipped: u64,
+    /// How each action ended that did: one whose result the store lost ends twice.
+    outcomes: BTreeMap<Box<str>, Outcome>,
     begun: Timestamp,
     running: BTreeMap<String, Running>,
     retrying: BTreeSet<String>,
@@ -93,12 +95,10 @@ impl View {
                 self.running.remove(addr);
                 self.retrying.remove(addr);
                 self.waiting.remove(addr);
-                match outcome {
-                    Outcome::Ran => self.ran += 1,
-                    Outcome::Cached | Outcome::CutOff => self.hits += 1,
-                    Outcome::Failed => self.failed += 1,
-                    Outcome::Skipped => self.skipped += 1,
+                if let Some(before) = self.outcomes.insert(addr.as_str().into(), *outcome) {
+                    *self.count(before) -= 1;
                 }
+                *self.count(*outcome) += 1;
                 if let Some(estimate) = &mut self.estimate {
                     estimate.work_ms = estimate.work_ms.saturating_sub(usual_ms.unwrap_or(0));
                 }
@@ -114,6 +114,15 @@ impl View {
             | Event::ServiceStarted { .. }
             | Event::BlobQuarantined { .. }
             | Event::Notice { .. } => {}
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome) -> &mut u64 {
+        match outcome {
+            Outcome::Ran => &mut self.ran,
+            Outcome::Cached | Outcome::CutOff => &mut self.hits,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Skipped => &mut self.skipped,
         }
     }
 
@@ -321,6 +330,16 @@ mod tests {
         fn lines(&self, seconds: i64, height: usize) -> Vec<String> {
             self.view.lines(Timestamp(seconds * SECOND), Frame { width: 80, height, color: false })
         }
+    }
+
+    #[test]
+    fn what_is_made_again_counts_once() {
+        let mut told = Told::new(2);
+        told.ends(0, "g/a", Outcome::Cached, None);
+        told.starts(1, "g/a", None);
+        told.ends(2, "g/a", Outcome::Ran, None);
+        told.ends(3, "g/b", Outcome::Ran, None);
+        assert_eq!((told.view.done(), told.view.ran, told.view.hits), (2, 2, 0));
     }
 
     #[test]

@@ -143,4 +143,10 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "The message says where in the document and by which part of the schema. Mend what makes it; that a schema was \
          weakened shows in `partita diff`.",
     ),
+    (
+        "E0222",
+        "its record in the cassette is damaged",
+        "Bring the state directory back from a backup, or ask again by `--refresh ADDRESS`, which may cost money and may be \
+         answered otherwise.",
+    ),
 ];

@@ -14,9 +14,10 @@ use crate::exec::Request;
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::levels::Levels;
 use crate::exec::outputs::{Most, collect};
+use crate::exec::ports::RunLife;
 use crate::exec::report::ActionReport;
 use crate::plan::{Action, ActionId, Class, Plan};
-use crate::store::{Cas, ClaimOutput, EffectRow, EffectState, Found, materialize};
+use crate::store::{Cas, Claim, ClaimOutput, EffectRow, EffectState, Found, materialize};
 
 /// The variable that tells a process which doing of an effect it is: the same for all attempts of it.
 pub(super) const IDEMPOTENCY_KEY: &str = "PARTITA_IDEMPOTENCY_KEY";
@@ -37,15 +38,28 @@ pub(super) enum Standing {
 }
 
 /// Judges the last doing of an effect. `again`: it was asked for whatever is known. `done`: the user
-/// says that it happened.
+/// says that it happened. `life` tells what has become of a run.
 pub(super) fn standing(
     action: &Action,
     row: Option<EffectRow>,
     run: &str,
     again: bool,
     done: bool,
+    life: &dyn Fn(&str) -> RunLife,
 ) -> Result<Standing, Trouble> {
-    let Some(row) = row.filter(|_| !again) else { return Ok(Standing::Open) };
+    let Some(row) = row else { return Ok(Standing::Open) };
+    let is_begun = row.state == EffectState::Intended && row.run != run;
+    // Done at the same time by two, it would be done twice even where the other side can tell doings apart.
+    if is_begun && life(&row.run) == RunLife::Alive {
+        let text = format!(
+            "effect `{}` is being done by run {}, which is under way\nhelp: wait until that run has ended, or stop it",
+            action.addr, row.run
+        );
+        return Err(Failure::new(FailureClass::Unknown, text).into());
+    }
+    if again {
+        return Ok(Standing::Open);
+    }
     let ask = |why: String| {
         let addr = &action.addr;
         let again = format!("if it did not, or doing it twice does no harm, say `--refresh {addr}`");
@@ -74,11 +88,15 @@ pub(super) fn standing(
             ),
         )
         .into()),
-        EffectState::Intended => Err(ask(format!(
-            "effect `{}` was begun in run {}, which did not live to say how it ended: it may have happened",
-            action.addr, row.run
-        ))
-        .into()),
+        EffectState::Intended => {
+            let fate = match life(&row.run) {
+                RunLife::Cancelled => "was cancelled before it ended",
+                RunLife::Ended => "saw it end in a way that says nothing of it",
+                RunLife::Gone | RunLife::Alive => "did not live to say how it ended",
+            };
+            let text = format!("effect `{}` was begun in run {}, which {fate}: it may have happened", action.addr, row.run);
+            Err(ask(text).into())
+        }
     }
 }
 
@@ -169,17 +187,8 @@ pub(super) struct Replay {
 }
 
 /// Writes a record: `<cassette>/<key>/record.json`, and its outputs beside it below `outputs`.
-#[expect(clippy::too_many_arguments, reason = "all that a record holds")]
-pub(super) fn keep(
-    cassette: &Path,
-    cas: &dyn Cas,
-    action: &Action,
-    key: ActionKey,
-    manifest: &str,
-    outputs: &[ClaimOutput],
-    made: (&str, i64, u64),
-    isolation: u8,
-) -> Result<(), Trouble> {
+pub(super) fn keep(cassette: &Path, cas: &dyn Cas, action: &Action, claim: &Claim) -> Result<(), Trouble> {
+    let (key, outputs) = (claim.key, &claim.outputs);
     let dir = cassette.join(key.to_string());
     let fresh = cassette.join(format!(".{key}.new"));
     let _ = std::fs::remove_dir_all(&fresh);
@@ -195,18 +204,28 @@ pub(super) fn keep(
     let record = Recorded {
         key: key.to_string(),
         addr: action.addr.clone(),
-        run: made.0.to_owned(),
-        at: made.1,
-        duration_ms: made.2,
-        isolation,
+        run: claim.run.clone(),
+        at: claim.created,
+        duration_ms: claim.duration_ms,
+        isolation: claim.isolation,
         outputs: receipt(outputs),
-        manifest: manifest.to_owned(),
+        manifest: claim.manifest.clone(),
     };
     let file = fresh.join("record.json");
     let text = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
     std::fs::write(&file, text).map_err(Error::io("write", &file))?;
     put_in_place(&fresh, &dir).map_err(|error| Error::io("put in place", &dir)(error))?;
     Ok(())
+}
+
+/// Whether there is a record of a key, in whatever state.
+pub(super) fn is_kept(cassette: &Path, key: ActionKey) -> bool {
+    cassette.join(key.to_string()).symlink_metadata().is_ok()
+}
+
+/// Records what the store knows, where there is no record of it.
+pub(super) fn keep_missing(cassette: &Path, cas: &dyn Cas, action: &Action, claim: &Claim) -> Result<(), Trouble> {
+    if is_kept(cassette, claim.key) { Ok(()) } else { keep(cassette, cas, action, claim) }
 }
 
 /// Puts a folder in the place of another: at every instant there is one of them, whole, even if the power goes. What
@@ -231,7 +250,8 @@ fn put_in_place(fresh: &Path, dir: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Looks a record up, and puts its outputs into the store. One that is not as it was recorded is none.
+/// Looks a record up, and puts its outputs into the store. One that is not as it was recorded is a failure: to ask
+/// again costs money, and the answer may be another, so that is for people to decide.
 pub(super) fn replay(
     cassette: &Path,
     cas: &dyn Cas,
@@ -239,16 +259,31 @@ pub(super) fn replay(
     action: &Action,
     key: ActionKey,
 ) -> Result<Option<Replay>, Trouble> {
+    if !is_kept(cassette, key) {
+        return Ok(None);
+    }
     let dir = cassette.join(key.to_string());
-    let Ok(text) = std::fs::read_to_string(dir.join("record.json")) else { return Ok(None) };
-    let Ok(record) = serde_json::from_str::<Recorded>(&text) else { return Ok(None) };
+    let damaged = |why: &str| {
+        let addr = &action.addr;
+        let text = format!(
+            "the record of `{addr}` in the cassette is damaged: {why}: `{}`\nhelp: bring it back from a backup; or \
+             `--refresh {addr}` asks again and records the answer in its place",
+            dir.display()
+        );
+        Trouble::from(Failure::new(FailureClass::Damaged, text))
+    };
+    let text = std::fs::read_to_string(dir.join("record.json")).map_err(|_| damaged("`record.json` cannot be read"))?;
+    let record: Recorded = serde_json::from_str(&text).map_err(|_| damaged("`record.json` is no record"))?;
     let outputs = match collect(cas, levels, &action.spec.outputs, &dir.join("outputs"), Most::default()) {
         Ok(outputs) => outputs,
-        Err(Trouble::Fail(_)) => return Ok(None),
+        Err(Trouble::Fail(_)) => return Err(damaged("its outputs are not all there")),
         Err(other) => return Err(other),
     };
-    if record.key != key.to_string() || receipt(&outputs) != record.outputs {
-        return Ok(None);
+    if record.key != key.to_string() {
+        return Err(damaged("it is of another key"));
+    }
+    if receipt(&outputs) != record.outputs {
+        return Err(damaged("its outputs are not as they were recorded"));
     }
     Ok(Some(Replay {
         outputs,

@@ -307,6 +307,9 @@ impl<'a> Engine<'a> {
         let claims = self.ports.claims.lookup(key)?;
         match lookup::choose(action, self.wanted(action), claims, &*self.ports.writers, &self.levels)? {
             Looked::Hit(claim, sizes) => {
+                if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
+                    effects::keep_missing(cassette, &*self.ports.cas, action, &claim)?;
+                }
                 let same_key = self.ports.history.latest_key(&action.addr) == Some(key);
                 prepared.reason = if same_key { Reason::SameKey } else { Reason::KnownKey { run: claim.run.clone() } };
                 self.set_made(id, claim.outputs.clone(), fresh);
@@ -361,7 +364,9 @@ impl<'a> Engine<'a> {
                     return Err(Failure::new(FailureClass::Unknown, text).into());
                 }
                 let done = self.request.done.contains(&action.addr);
-                let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done)?;
+                let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done, &|run| {
+                    self.ports.history.life(run)
+                })?;
                 let Standing::Done(outputs, run) = standing else { return Ok(None) };
                 let sizes = outputs.iter().map(|output| self.levels.check(&output.entry)).collect::<Result<_, _>>()?;
                 let claim = claim(outputs, &run, self.ports.clock.now().0, 0, 0)?;
@@ -556,11 +561,9 @@ impl<'a> Engine<'a> {
             overlay: String::new(),
             signed: None,
         };
-        self.ports.claims.record(self.written(claim)?)?;
+        self.ports.claims.record(self.written(claim.clone())?)?;
         if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
-            let made = (self.request.run.as_str(), self.ports.clock.now().0, duration.as_millis() as u64);
-            let rank = lookup::rank(isolation);
-            effects::keep(cassette, &*self.ports.cas, action, prepared.key, prepared.manifest(), outputs, made, rank)?;
+            effects::keep(cassette, &*self.ports.cas, action, &claim)?;
         }
         Ok(())
     }
@@ -625,6 +628,11 @@ impl<'a> Engine<'a> {
         let args: Vec<String> = args.iter().map(|arg| addresses.fill(arg)).collect();
         let filled = action.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value)));
         let mut declared: BTreeMap<String, String> = filled.collect();
+        // Whatever may go wrong before the process is started comes before the ledger says that it may have been.
+        let given = match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
+            Ok(given) => given,
+            Err(trouble) => return failed(trouble),
+        };
         let mut effect = match self.intend(action, prepared) {
             Ok(effect) => effect,
             Err(trouble) => return failed(trouble),
@@ -642,10 +650,6 @@ impl<'a> Engine<'a> {
         };
         let demand = self.wanted(action);
         let view = self.ports.runner.view(&attempt.root, &tools.bin, demand);
-        let given = match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
-            Ok(given) => given,
-            Err(trouble) => return failed(trouble),
-        };
         let network = match (action.spec.class.network(), action.spec.services.is_empty()) {
             (true, _) => Network::Machine,
             (false, true) => Network::Nothing,
@@ -666,7 +670,7 @@ impl<'a> Engine<'a> {
             }
         }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
-        let limit = |name: &str| action.policy.limits.get(name).copied();
+        let limit = |name: &str| action.spec.limits.get(name).copied();
         let bounds = Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output") };
         let job = Job {
             addr: &action.addr,
@@ -692,6 +696,10 @@ impl<'a> Engine<'a> {
         ended.stdout = given.scrub(ended.stdout);
         ended.stderr = given.scrub(ended.stderr);
         let (duration, isolation) = (ended.duration, ended.isolation);
+        if effect.is_some() && matches!(ended.end, End::Cancelled) {
+            let text = format!("effect `{}` had begun when the run was cancelled: it may have happened", action.addr);
+            tell(Event::Notice { text });
+        }
         let logs = match (self.keep_log(&ended.stdout), self.keep_log(&ended.stderr)) {
             (Ok(stdout), Ok(stderr)) => [stdout, stderr],
             (Err(trouble), _) | (_, Err(trouble)) => return failed(trouble),
@@ -708,7 +716,7 @@ impl<'a> Engine<'a> {
             let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
             (bound, of_run)
         });
-        let judged = judge(&ended, argv0, program, bound, bounds).map_err(|trouble| {
+        let judged = judge(&ended, argv0, program, bound, bounds, &attempt.root).map_err(|trouble| {
             let seen = Seen {
                 workspace: &self.request.workspace,
                 work: &attempt.work,

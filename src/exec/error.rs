@@ -50,6 +50,8 @@ pub enum FailureClass {
     },
     /// Its record is not in the cassette, and only what is may be given.
     NotRecorded,
+    /// Its record in the cassette is not as it was recorded.
+    Damaged,
     /// A service it uses did not become ready, or did not live.
     Service,
     /// A gate says no.
@@ -83,6 +85,7 @@ impl FailureClass {
             Self::Approval => "approval",
             Self::Unknown => "unknown",
             Self::NotRecorded => "not-recorded",
+            Self::Damaged => "damaged",
             Self::Http { .. } => "http",
             Self::Budget => "budget",
         }
@@ -110,6 +113,7 @@ impl FailureClass {
             Self::Approval => "E0217",
             Self::Unknown => "E0214",
             Self::NotRecorded => "E0215",
+            Self::Damaged => "E0222",
             Self::Http { .. } => "E0219",
             Self::Budget => "E0220",
         }
@@ -165,7 +169,7 @@ impl Failure {
             FailureClass::Gate(Concern::Security) => ErrorKind::Security,
             FailureClass::Approval => ErrorKind::Approval,
             FailureClass::Budget => ErrorKind::Budget,
-            FailureClass::Unknown => ErrorKind::Approval,
+            FailureClass::Unknown | FailureClass::Damaged => ErrorKind::Approval,
             FailureClass::NotRecorded => ErrorKind::CheckFailed,
             _ => ErrorKind::ActionFailed,
         }

@@ -1,5 +1,6 @@
 //! A failure that says nothing of why: the action is run once more and watched, and what it looked for and was not given
-//! is told. Only what is quick and harmless to repeat: a pure action without services and secrets. Nothing of that
+//! is told. Only what is quick and harmless to repeat: a pure action without services and secrets, of which nobody demands
+//! that it runs in namespaces. Nothing of that
 //! attempt is kept. Leaves out watching, which is the runner's, and judging what was seen (`undeclared`).
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::exec::ports::{Job, View};
 use crate::exec::stage::Order;
 use crate::exec::tools::{Toolset, environment, search_path};
 use crate::exec::undeclared::{Seen, help_by};
-use crate::plan::{Action, Class};
+use crate::plan::{Action, Class, Isolation};
 
 /// The longest that an attempt took which is worth another one to explain it.
 const QUICK: Duration = Duration::from_secs(2);
@@ -78,4 +79,6 @@ fn is_puzzling(failure: &Failure, failed: &Failed<'_>) -> bool {
         && spec.services.is_empty()
         && spec.secrets.is_empty()
         && failed.duration <= QUICK
+        // It is watched outside of namespaces, which is less than such an action may be given.
+        && failed.job.isolation != Isolation::Full
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use walkdir::WalkDir;
 
 use crate::base::{format_bytes, format_duration};
 use crate::exec::bounds::{Bounds, Breach};
@@ -22,6 +23,7 @@ pub(super) fn judge(
     program: &Path,
     bound: Option<(Duration, bool)>,
     bounds: Bounds,
+    root: &Path,
 ) -> Result<(), Trouble> {
     let fail = |class, what: String| {
         let tail = tails_of(&ended.stdout, &ended.stderr);
@@ -34,6 +36,13 @@ pub(super) fn judge(
     }
     match &ended.end {
         End::Exited(0) => Ok(()),
+        End::Exited(code) if bounds.file_bytes.is_some_and(|most| was_cut(root, most)) => {
+            let most = format_bytes(bounds.file_bytes.unwrap_or_default());
+            fail(
+                FailureClass::Limit,
+                format!("`{argv0}` wrote a file of more than {most}, was refused, and exited with {code}"),
+            )
+        }
         End::Exited(code) => {
             fail(FailureClass::Exit(*code), format!("`{argv0}` exited with status {code}")).map_err(|trouble| {
                 match trouble {
@@ -83,6 +92,15 @@ pub(super) fn judge(
             fail(FailureClass::Start { resources }, what)
         }
     }
+}
+
+/// Whether below a folder lies a file that was refused more than a bound: it has one byte more than that, where the
+/// kernel stopped it.
+fn was_cut(root: &Path, most: u64) -> bool {
+    let mut files = WalkDir::new(root).sort_by_file_name().into_iter().filter_map(Result::ok);
+    files.any(|entry| {
+        entry.file_type().is_file() && entry.metadata().is_ok_and(|meta| meta.len() == most.saturating_add(1))
+    })
 }
 
 /// Whether a failure says already to name the tool that a line is about.

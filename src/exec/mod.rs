@@ -65,7 +65,8 @@ pub use parallel::{
 };
 pub use ports::{
     Approver, Baseline, Contents, End, Ended, Everyone, FileMeta, History, HistoryRow, Inventory, Job, Missed, Network,
-    NoInventory, NoSecrets, Nobody, Packed, Ports, Runner, Secrets, Snapshots, Standing, Stream, Tap, View, Writers,
+    NoInventory, NoSecrets, Nobody, Packed, Ports, RunLife, Runner, Secrets, Snapshots, Standing, Stream, Tap, View,
+    Writers,
 };
 pub use process::ProcessRunner;
 pub use purse::Purse;

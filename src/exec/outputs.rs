@@ -14,6 +14,8 @@ use crate::exec::workspace::word_of;
 use crate::plan::{Class, Output, OutputKind};
 use crate::store::{Cas, ClaimOutput};
 
+/// Bytes of a path that the kernel takes, with the NUL at its end (`PATH_MAX`).
+const PATH_BYTES: usize = 4096;
 /// Bytes that the outputs of one action may have, all together.
 const OUTPUT_BYTES: u64 = 64 << 30;
 
@@ -130,6 +132,13 @@ impl Collector<'_> {
                 )));
             };
             let below = format!("{shown}/{name}");
+            if path.as_os_str().len() >= PATH_BYTES {
+                let start: String = below.chars().take(80).collect();
+                return Err(Trouble::output(format!(
+                    "a path of the outputs is too long for this machine: `{start}…` has {} bytes",
+                    below.len()
+                )));
+            }
             if let Err(error) = RelPath::new(&below) {
                 return Err(Trouble::output(format!("a name in `{shown}` cannot be kept: {error}")));
             }

@@ -318,6 +318,7 @@ fn plan_of(tasks: &[TaskSpec], ids: &[String], policy: &RunPolicy) -> Result<Pla
         services: Vec::new(),
         cwd: None,
         isolation: Isolation::None,
+        limits: BTreeMap::new(),
     };
     for (task, id) in tasks.iter().zip(ids) {
         let addr = format!("{GRAPH}/{id}");

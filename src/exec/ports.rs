@@ -80,6 +80,24 @@ pub trait History: Send + Sync {
 
     /// How long the action of an address may be expected to take, in milliseconds.
     fn expected_ms(&self, addr: &str) -> Option<u64>;
+
+    /// What has become of another run.
+    fn life(&self, _run: &str) -> RunLife {
+        RunLife::Gone
+    }
+}
+
+/// What has become of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunLife {
+    /// Its process lives.
+    Alive,
+    /// It was stopped.
+    Cancelled,
+    /// It came to its end, well or not.
+    Ended,
+    /// Its process is gone and has left no word, or nobody knows.
+    Gone,
 }
 
 /// What tells one state of a file from another without reading it.

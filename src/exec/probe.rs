@@ -81,6 +81,7 @@ impl Probe {
         serving: &Serving,
         root: &Path,
         addresses: Addresses,
+        env: &std::collections::BTreeMap<String, String>,
         printed: Arc<Mutex<Printed>>,
         demand: Isolation,
     ) -> Result<Self, Trouble> {
@@ -107,9 +108,8 @@ impl Probe {
                 for dir in [&root, &root.join("work"), &root.join("home"), &root.join("tmp")] {
                     std::fs::create_dir(dir).map_err(Error::io("make directory", dir))?;
                 }
-                let env = service.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value)));
                 let args = args.iter().map(|arg| addresses.fill(arg)).collect();
-                Sign::Command { root, tool: tool.clone(), args, env: env.collect(), demand }
+                Sign::Command { root, tool: tool.clone(), args, env: env.clone(), demand }
             }
         };
         Ok(Self { sign, printed })

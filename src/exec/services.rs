@@ -397,7 +397,7 @@ impl Services {
             bytes: 0,
             lines: [Lines::default(), Lines::default()],
         }));
-        let probe = Probe::new(service, serving, &root, addresses, Arc::clone(&printed), demand)?;
+        let probe = Probe::new(service, serving, &root, addresses, &declared, Arc::clone(&printed), demand)?;
         let cancel = CancelToken::new().map_err(system("make the means to stop it"))?;
         let (runner, clock) = (Arc::clone(&engine.ports.runner), Arc::clone(&engine.ports.clock));
         let (shared, name, stop) = (Arc::clone(&self.shared), service.name.clone(), cancel.clone());

@@ -230,7 +230,7 @@ impl<'a> Tools<'a> {
             ToolExec::Lookup(exec) => {
                 let path = look_up(&self.ports.environment, exec)
                     .map_err(|searched| missing(tool, exec, &searched, self.workspace.has_file(exec)))?;
-                Ok(Located { exec: exec.clone(), path, digest: None })
+                Ok(Located { exec: tool.program().to_owned(), path, digest: None })
             }
             ToolExec::Workspace(file) => match self.take(tool, file)? {
                 Ok(located) => Ok(located),

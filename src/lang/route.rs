@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Period, format_micro_usd, parse_micro_usd};
 
-pub(crate) use choose::{Asking, Server, choose, net, owner};
+pub(crate) use choose::{Asking, Server, Sought, choose, net, owner};
 pub use estimate::Estimate;
 
 /// How what an action asks for is served.

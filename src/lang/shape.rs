@@ -492,7 +492,7 @@ fn check_props(node: &Node, shape: &Shape, beside: &[Child], diagnostics: &mut D
             continue;
         }
         if let (Some(what), Kind::Int(number), None) =
-            (known.and_then(|prop| foreign::unit(prop)), &property.value.kind, &property.value.note)
+            (known.and_then(foreign::unit), &property.value.kind, &property.value.note)
         {
             diagnostics.push(foreign::without_unit(property.value.span, *number, what));
             continue;

@@ -2,18 +2,21 @@
 //! Databases are copied whole while others use them. Leaves out the store, which is a cache.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path};
 
 use tar::{Archive, Builder, EntryType, Header};
 use walkdir::WalkDir;
 
+use crate::base::{Digest, Hasher};
 use crate::ops::Error;
 use crate::store::copy_database;
 
 /// The first entry of an archive, and what it holds.
-const MARK: (&str, &str) = ("partita-state", "1\n");
+const MARK: (&str, &str) = ("partita-state", "2\n");
+/// The last entry: a line for each file, with its digest, its mode and its name.
+const SUMS: &str = "partita-sums";
 
 /// What was saved or brought back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +45,7 @@ pub fn backup_state(state: &Path, to: &Path) -> Result<BackupReply, Error> {
     let file = File::options().write(true).create_new(true).mode(0o600).open(&part);
     let mut archive = Builder::new(file.map_err(Error::io("write", &part))?);
     let mut reply = BackupReply::default();
+    let mut sums = String::new();
     let failed = || Error::io("write", &part);
     add(&mut archive, MARK.0, 0o644, MARK.1.as_bytes()).map_err(failed())?;
     for entry in WalkDir::new(state).min_depth(1).sort_by_file_name() {
@@ -69,14 +73,21 @@ pub fn backup_state(state: &Path, to: &Path) -> Result<BackupReply, Error> {
             Err(error) => return Err(Error::io("read", from)(error)),
         };
         add(&mut archive, &format!("state/{name}"), mode, &bytes).map_err(failed())?;
+        sums.push_str(&sum(Digest::of_blob(&bytes), mode, name));
         reply.files += 1;
         reply.bytes += bytes.len() as u64;
     }
+    add(&mut archive, SUMS, 0o644, sums.as_bytes()).map_err(failed())?;
     let file = archive.into_inner().map_err(failed())?;
     file.sync_all().map_err(failed())?;
     std::fs::rename(&part, to).map_err(Error::io("put in place", to))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("make durable", dir))?;
     Ok(reply)
+}
+
+/// The line of a file. A name may hold anything but what would make it two lines.
+fn sum(digest: Digest, mode: u32, name: &str) -> String {
+    format!("{} {mode:o} {}\n", digest.hex(), name.escape_default())
 }
 
 fn add(archive: &mut Builder<File>, name: &str, mode: u32, bytes: &[u8]) -> std::io::Result<()> {
@@ -86,6 +97,21 @@ fn add(archive: &mut Builder<File>, name: &str, mode: u32, bytes: &[u8]) -> std:
     header.set_mode(mode);
     header.set_mtime(0);
     archive.append_data(&mut header, name, bytes)
+}
+
+fn copy(from: &mut impl Read, to: &mut File, hasher: &mut Hasher) -> std::io::Result<u64> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut copied = 0;
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(copied),
+            count => {
+                hasher.update(&buffer[..count]);
+                to.write_all(&buffer[..count])?;
+                copied += count as u64;
+            }
+        }
+    }
 }
 
 /// Makes a state directory from an archive. There must be none yet, or an empty one.
@@ -108,6 +134,7 @@ pub fn restore_state(from: &Path, state: &Path) -> Result<BackupReply, Error> {
     let mut archive = Archive::new(file);
     let mut reply = BackupReply::default();
     let mut marked = false;
+    let (mut sums, mut said) = (String::new(), None);
     for entry in archive.entries().map_err(|_| foreign())? {
         let mut entry = entry.map_err(|_| foreign())?;
         let path = entry.path().map_err(|_| foreign())?.into_owned();
@@ -118,6 +145,16 @@ pub fn restore_state(from: &Path, state: &Path) -> Result<BackupReply, Error> {
                 return Err(foreign());
             }
             marked = true;
+            continue;
+        }
+        if said.is_some() {
+            return Err(foreign());
+        }
+        if path.to_str() == Some(SUMS) {
+            // As many bytes as were counted, and one that would be too many.
+            let mut text = String::new();
+            (&mut entry).take(sums.len() as u64 + 1).read_to_string(&mut text).map_err(|_| foreign())?;
+            said = Some(text);
             continue;
         }
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
@@ -134,15 +171,18 @@ pub fn restore_state(from: &Path, state: &Path) -> Result<BackupReply, Error> {
         let written = File::options().write(true).create_new(true).mode(mode).open(&dest);
         let mut written = written.map_err(Error::io("write", &dest))?;
         let size = entry.size();
-        let copied = std::io::copy(&mut entry, &mut written).map_err(Error::io("write", &dest))?;
+        let mut hasher = Hasher::of_blob();
+        let copied = copy(&mut entry, &mut written, &mut hasher).map_err(Error::io("write", &dest))?;
         if copied != size {
             return Err(foreign());
         }
+        sums.push_str(&sum(hasher.finish(), mode, below.to_str().ok_or_else(foreign)?));
         written.sync_all().map_err(Error::io("write", &dest))?;
         reply.files += 1;
         reply.bytes += copied;
     }
-    if !marked {
+    // Nothing is in its place yet: a backup of which one bit is otherwise is not brought back.
+    if !marked || said.as_ref() != Some(&sums) {
         return Err(foreign());
     }
     if state.exists() {

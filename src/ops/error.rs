@@ -241,6 +241,10 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Usage { help, .. } => help.clone(),
+            // Outputs, journals and what else is written by name.
+            Self::Io { source, path, .. } if is_full(source) => {
+                Some(format!("make room where `{}` is", path.parent().unwrap_or(path).display()))
+            }
             Self::Lost { .. } => Some("run again: what was lost is made anew".to_owned()),
             Self::KeyMissing { name, .. } => Some(format!("make it: `partita key generate {name}`")),
             Self::PlanSignature { .. } => Some("sign it: `partita plan GRAPH -o FILE --sign KEY`".to_owned()),
@@ -266,6 +270,10 @@ impl Error {
     }
 }
 
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 /// What is held back, a line each.
 fn shown(held: &BTreeMap<String, String>) -> String {
     held.values().map(|why| format!("\n  {why}")).collect::<Vec<_>>().concat()
@@ -286,6 +294,8 @@ fn store_help(error: &store::Error) -> Option<String> {
     }));
     let text = if of_state && error.is_for_want_of_permission() {
         "let this user write there, or name another state directory: `--state DIR`"
+    } else if of_state && error.is_for_want_of_room() {
+        "make room where the state directory is, or name another one: `--state DIR`"
     } else if error.is_for_want_of_room() {
         "make room, by `partita store gc --max-age 30d` for instance, or name another store: `--store DIR`"
     } else if error.is_for_want_of_permission() {
@@ -294,4 +304,21 @@ fn store_help(error: &store::Error) -> Option<String> {
         return None;
     };
     Some(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_which_place_is_full() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let of_store = |path: &str| store::Error::Io { what: "write", path: path.into(), source: full() };
+        let help = |error: Error| error.help().expect("there is something to do");
+        assert!(help(of_store("s/blobs/x").into()).contains("store gc"));
+        let of_state = help(of_store("state/history.sqlite").into());
+        assert!(of_state.contains("--state DIR") && !of_state.contains("store gc"), "{of_state}");
+        let of_output = help(Error::Io { what: "write", path: "out/g/a/o".into(), source: full() });
+        assert_eq!(of_output, "make room where `out/g/a` is");
+    }
 }

@@ -402,6 +402,11 @@ fn collect(
             Class::Fixed => {}
             Class::Pure | Class::Record => named.extend(action.spec.tools.iter().map(String::as_str)),
         }
+        if let (Class::Record, Some(key)) = (action.spec.class, done.key) {
+            // A record that is gone is made again of what the store knows.
+            let record = workspace.state.join("cassette").join(key.to_string()).join("record.json");
+            list.content_of(record.to_str()?)?;
+        }
         let services = action.spec.services.iter().filter_map(|name| plan.service(name));
         named.extend(services.flat_map(|service| &service.spec.tools).map(String::as_str));
     }

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::base::{ActionKey, Clock, Digest, Timestamp};
 use crate::event::{Event, Sink};
-use crate::exec::{Baseline, FileMeta, History as HistoryPort, HistoryRow, Snapshots};
+use crate::exec::{Baseline, FileMeta, History as HistoryPort, HistoryRow, RunLife, Snapshots};
 use crate::ops::Error;
+use crate::ops::history::is_alive;
 use crate::ops::rekey::{rekey_older_state, rekey_older_store};
 use crate::ops::workspace::make_state;
 use crate::plan::Rekeying;
-use crate::store::{Brief, FileStat, History, LatestRow, LocalStore, Notify, StatCache, StoreOptions};
+use crate::store::{Brief, FileStat, History, LatestRow, LocalStore, Notify, RunStatus, StatCache, StoreOptions};
 
 /// What a workspace keeps between runs, opened.
 pub struct Keep {
@@ -68,7 +69,7 @@ impl Keep {
         let snapshots = StatCache::load(&state.join("files.cache"));
         Ok(Self {
             store,
-            history: Arc::new(WorkspaceHistory::new(history)),
+            history: Arc::new(WorkspaceHistory::new(history, state)),
             snapshots: Arc::new(WorkspaceSnapshots { inner: snapshots }),
             state: state.to_path_buf(),
         })
@@ -80,6 +81,8 @@ impl Keep {
 pub struct WorkspaceHistory {
     /// The history itself.
     pub inner: History,
+    /// The state directory.
+    state: PathBuf,
     /// How often it was asked.
     asked: AtomicUsize,
     /// Key, success and duration of every address, once that costs less than to ask for each.
@@ -90,8 +93,8 @@ impl WorkspaceHistory {
     /// Questions that are put one by one.
     const ONE_BY_ONE: usize = 32;
 
-    fn new(inner: History) -> Self {
-        Self { inner, asked: AtomicUsize::new(0), brief: OnceLock::new() }
+    fn new(inner: History, state: &Path) -> Self {
+        Self { inner, state: state.to_path_buf(), asked: AtomicUsize::new(0), brief: OnceLock::new() }
     }
 
     /// What is known of all addresses; `None` while few were asked for.
@@ -117,6 +120,18 @@ fn baseline(row: LatestRow) -> Baseline {
 }
 
 impl HistoryPort for WorkspaceHistory {
+    fn life(&self, run: &str) -> RunLife {
+        if is_alive(&self.state, run) {
+            return RunLife::Alive;
+        }
+        let rows = self.inner.runs().unwrap_or_default();
+        match rows.into_iter().find(|row| row.id == run).map(|row| row.status) {
+            Some(RunStatus::Cancelled) => RunLife::Cancelled,
+            Some(RunStatus::Succeeded | RunStatus::Failed | RunStatus::Waiting) => RunLife::Ended,
+            Some(RunStatus::Started | RunStatus::Interrupted) | None => RunLife::Gone,
+        }
+    }
+
     fn latest(&self, addr: &str) -> Option<Baseline> {
         if self.all().is_some_and(|all| !all.contains_key(addr)) {
             return None;

@@ -26,7 +26,7 @@ use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::ops::writers::writers;
 use crate::plan::{Action, ActionId, Class, InputSource, Isolation, Plan};
-use crate::store::{Cas, Found, Ledger, RunStatus, Spending, materialize};
+use crate::store::{self, Cas, Found, Ledger, RunStatus, Spending, materialize};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -214,6 +214,12 @@ pub fn run(
     if workspace.compiled.diagnostics.has_errors() {
         return Err(Error::Spec);
     }
+    if options.replay_only && !options.refresh.is_empty() {
+        return Err(Error::usage_help(
+            "`--replay-only` gives only what is recorded, and `--refresh` asks anew",
+            "leave one of them out",
+        ));
+    }
     no_target(&workspace.compiled, "run", targets)?;
     let mut by_graph: Vec<(String, Vec<String>)> = Vec::new();
     for target in targets {
@@ -228,11 +234,15 @@ pub fn run(
     for (graph, targets) in &by_graph {
         let compiled = plan(workspace, graph, params)?;
         let chosen = resolve_targets(&compiled.plan, targets)?;
-        for addr in options.refresh.iter().chain(&options.done) {
-            find_actions(&compiled.plan, addr)?;
-        }
         rechecked(&compiled.plan, &chosen, &options.check, "")?;
         planned.push((compiled, chosen));
+    }
+    // Each is asked for in one of the graphs, not in all.
+    for addr in options.refresh.iter().chain(&options.done) {
+        let of_it = planned.iter().find(|(compiled, _)| is_of(&compiled.plan, addr)).or(planned.first());
+        if let Some((compiled, _)) = of_it {
+            find_actions(&compiled.plan, addr)?;
+        }
     }
     let mut reply = RunReply::default();
     for ((_, targets), (compiled, chosen)) in by_graph.iter().zip(&planned) {
@@ -544,9 +554,15 @@ pub(super) fn find_actions(plan: &Plan, addr: &str) -> Result<Vec<ActionId>, Err
     Err(Error::usage_help(format!("there is no action at `{addr}`"), help))
 }
 
+/// Whether an address is one of the graph of a plan.
+fn is_of(plan: &Plan, addr: &str) -> bool {
+    addr.split('/').next() == Some(&*plan.graph)
+}
+
+/// The addresses of a plan at or below those that are named; what is of another graph is left out.
 pub(super) fn forced(plan: &Plan, refresh: &[String]) -> Result<BTreeSet<String>, Error> {
     let mut all = BTreeSet::new();
-    for addr in refresh {
+    for addr in refresh.iter().filter(|addr| is_of(plan, addr)) {
         all.extend(find_actions(plan, addr)?.into_iter().map(|id| plan.action(id).addr.clone()));
     }
     Ok(all)
@@ -624,7 +640,14 @@ pub(super) fn place_all(
 }
 
 fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
-    match materialize(cas, entry, dest)? {
+    let found = materialize(cas, entry, dest).map_err(|error| match error {
+        // It is the place of the output that refuses, not the store.
+        store::Error::Io { what, path, source } if dest.parent().is_some_and(|dir| path.starts_with(dir)) => {
+            Error::Io { what, path, source }
+        }
+        other => other.into(),
+    })?;
+    match found {
         Found::Whole(()) => Ok(()),
         Found::Missing | Found::Corrupt => Err(Error::Lost { path: dest.to_owned() }),
     }

@@ -229,6 +229,9 @@ pub struct ActionSpec {
     pub cwd: Option<RelPath>,
     /// The least isolation its result must have been made under.
     pub isolation: Isolation,
+    /// What it may use at most, by name: `processes` and `files` in numbers, `memory` and `output` in bytes. A program can
+    /// notice that it is refused more, and leave something else.
+    pub limits: BTreeMap<String, u64>,
 }
 
 /// What an action does.
@@ -478,7 +481,7 @@ pub struct Tool {
 /// Where the executable of a tool is found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolExec {
-    /// A program looked up on the caller's `PATH`.
+    /// A program looked up on the caller's `PATH`; an absolute path is that file.
     Lookup(String),
     /// A file of the workspace.
     Workspace(RelPath),
@@ -489,8 +492,6 @@ pub enum ToolExec {
 pub struct Policy {
     /// The longest an attempt may take, in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// What it may use at most, by name: `processes` and `files` in numbers, `memory` and `output` in bytes.
-    pub limits: BTreeMap<String, u64>,
     /// When to try again.
     pub retry: Option<Retry>,
     /// What it holds while it runs.
@@ -601,7 +602,8 @@ impl Tool {
     /// The name of the executable: what it is started as, and its name on `PATH`.
     pub fn program(&self) -> &str {
         match &self.exec {
-            ToolExec::Lookup(name) => name,
+            // A path of the machine is known by its last part.
+            ToolExec::Lookup(name) => name.rsplit('/').next().unwrap_or(name),
             ToolExec::Workspace(path) => path.name(),
         }
     }

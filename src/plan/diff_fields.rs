@@ -290,7 +290,7 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
     sink.put("price", false, price(a), price(b));
     let flag = |policy: &Policy| policy.idempotent.then(|| "yes".to_owned());
     sink.put("idempotent", false, flag(a), flag(b));
-    sink.maps("limits", false, &a.limits, &b.limits, ToString::to_string);
+    sink.maps("limits", true, &old.spec.limits, &new.spec.limits, ToString::to_string);
     if a.holds != b.holds {
         let pools = |needs: &[crate::plan::ResourceNeed]| -> BTreeMap<String, u64> {
             needs.iter().map(|need| (need.pool.clone(), need.amount)).collect()

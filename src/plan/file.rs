@@ -199,8 +199,8 @@ fn action(plan: &Plan, action: &Action) -> Json {
     if let Some(take) = spec.take {
         line["take"] = json!(take);
     }
-    if !action.policy.limits.is_empty() {
-        line["limits"] = json!(action.policy.limits);
+    if !action.spec.limits.is_empty() {
+        line["limits"] = json!(action.spec.limits);
     }
     if action.policy.idempotent {
         line["idempotent"] = json!(true);

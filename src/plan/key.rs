@@ -28,6 +28,7 @@
 //! | 32 | approval | of `approval` | has none: it is never looked up by a key |
 //! | 33 | sbom | of `sbom`: bundle, version, owner, format, what goes in | the same |
 //! | 34 | http | of `http`: where, as whom, in which form, within which limits | the same |
+//! | 36 | limits | what it may use at most | the same |
 //! | 40 | ports | of a service: names and schemes | the same |
 //! | 41 | ready | of a service: how to tell that it is | the same |
 //!
@@ -317,6 +318,10 @@ fn walk(spec: &ActionSpec, program: &dyn Fn(&str) -> String, varying: Varying<'_
     if !schemas.is_empty() {
         sink.field(35, "schemas", &Value::Map(schemas));
     }
+    if !spec.limits.is_empty() {
+        let limits = spec.limits.iter().map(|(name, most)| (name.clone(), Value::Int(*most))).collect();
+        sink.field(36, "limits", &Value::Map(limits));
+    }
 }
 
 fn render_value(value: &RenderValue) -> Value {
@@ -378,7 +383,7 @@ pub(crate) fn plan_digest(plan: &Plan) -> Digest {
         let parts =
             [("addr", Value::text(&action.addr)), ("skey", Value::Digest(action.skey)), ("after", Value::List(after))];
         let mut fields: BTreeMap<String, Value> = parts.map(|(name, value)| (name.to_owned(), value)).into();
-        policy(&action.policy, &mut fields);
+        policy(&action.policy, &action.spec.limits, &mut fields);
         if let Some(found) = &action.route {
             fields.insert("route".to_owned(), route(found));
         }
@@ -489,14 +494,14 @@ fn terms(terms: &Terms) -> Value {
 }
 
 /// What of a policy is approved: fields by name, none for what is not said.
-fn policy(policy: &Policy, fields: &mut BTreeMap<String, Value>) {
+fn policy(policy: &Policy, limits: &BTreeMap<String, u64>, fields: &mut BTreeMap<String, Value>) {
     let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
     if !policy.holds.is_empty() {
         let holds = policy.holds.iter().map(|need| (need.pool.clone(), Value::Int(need.amount)));
         put("holds", Value::Map(holds.collect()));
     }
-    if !policy.limits.is_empty() {
-        let limits = policy.limits.iter().map(|(name, most)| (name.clone(), Value::Int(*most)));
+    if !limits.is_empty() {
+        let limits = limits.iter().map(|(name, most)| (name.clone(), Value::Int(*most)));
         put("limits", Value::Map(limits.collect()));
     }
     if let Some(ms) = policy.timeout_ms {

@@ -569,6 +569,7 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         take: line.take,
         cwd: line.cwd.as_deref().map(path).transpose()?,
         isolation,
+        limits: read_limits(line.limits)?,
     };
     let unknown = Digest::from_bytes([0; 32]);
     let gate = line.gate.map(read_gate).transpose()?;
@@ -578,7 +579,6 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
     });
     let policy = Policy {
         timeout_ms: line.timeout_ms,
-        limits: read_limits(line.limits)?,
         retry,
         holds,
         gate,

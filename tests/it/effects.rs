@@ -1,7 +1,11 @@
 //! Actions that are not simply cached, through the command line: effects and their ledger, records and
 //! their cassette; and what a graph says of its runs as a whole. Leaves out mistakes in specs: see `ui`.
 
-use crate::support::{Outcome, Workspace};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Gate, Outcome, Workspace};
 
 /// A workspace in whose spec `AROUND` stands for a folder outside of it.
 fn workspace(nodes: &str) -> Workspace {
@@ -140,7 +144,7 @@ fn a_record_outlives_the_store() {
     assert_eq!(lines(&workspace, "log").len(), 1);
     assert_eq!(workspace.read("out/g/ask/answer"), "x\n");
 
-    // One that is not as it was recorded is none.
+    // One that is not as it was recorded is not replaced unasked: another answer costs money.
     workspace.drop_store();
     let cassette = workspace.state().join("cassette");
     let mut records = walkdir::WalkDir::new(&cassette).min_depth(1).max_depth(1).sort_by_file_name().into_iter();
@@ -149,9 +153,57 @@ fn a_record_outlives_the_store() {
     std::fs::remove_file(&answer).expect("it was there");
     std::fs::write(&answer, "forged\n").expect("it is written");
     let run = |args: &[&str]| workspace.partita(args).env("PARTITA_MEMO", "off").run();
-    run(&["run", "g", "--replay-only"]).expect(7).says("was never recorded");
-    run(&["run", "g"]).ok();
+    for args in [&["run", "g", "--replay-only"][..], &["run", "g"]] {
+        run(args).expect(4).says("error[E0222]").says("not as they were recorded").says("--refresh g/ask");
+        assert_eq!(std::fs::read_to_string(&answer).expect("it is left as it is"), "forged\n");
+    }
+    run(&["run", "g", "--replay-only", "--refresh", "g/ask"]).expect(2).says("asks anew");
+    assert_eq!(lines(&workspace, "log").len(), 1, "nobody was asked");
+    run(&["run", "g", "--refresh", "g/ask"]).ok();
     assert_eq!(workspace.read("out/g/ask/answer"), "x\nx\n");
+}
+
+#[test]
+fn a_cassette_that_is_gone_is_filled_with_what_the_store_knows() {
+    let workspace = workspace(ASK);
+    workspace.run(&["run", "g"]).ok();
+    workspace.run(&["run", "g"]).ok().says("1 cached");
+    std::fs::remove_dir_all(workspace.state().join("cassette")).expect("it is there");
+    workspace.run(&["run", "g"]).ok().says("0 ran, 1 cached");
+    workspace.drop_store();
+    let (outcome, report) = run_report(&workspace, &["--replay-only"]);
+    outcome.ok();
+    assert_eq!(reason(&report, "g/ask"), "replayed");
+    assert_eq!(lines(&workspace, "log").len(), 1);
+}
+
+#[test]
+fn an_effect_that_was_never_started_has_not_happened() {
+    let workspace = Workspace::new();
+    workspace.write(
+        "partita.kdl",
+        "partita edition=1\ntenant t { secret tok from=env key=TOK_OF_TEST; }\ngraph g tenant=t {\n  node push class=effect {\n    \
+         run sh -c \"true\"\n    env TOK=(secret)tok\n  }\n}\n",
+    );
+    workspace.run(&["run", "g"]).expect(1).says("error[E0203]");
+    workspace.partita(&["run", "g"]).env("TOK_OF_TEST", "s3cret-value").run().ok().says("1 ran");
+}
+
+#[test]
+fn a_refresh_is_of_one_of_the_graphs_asked_for() {
+    let workspace = Workspace::with_spec(
+        "partita edition=1\ngraph g { node a { write a; output a; } }\ngraph h { node b { write b; output b; } }\n",
+    );
+    workspace.run(&["run", "g", "h", "--refresh", "h/b"]).ok().says("2 ran");
+    workspace.run(&["run", "g", "h", "--refresh", "h/b"]).ok().says("1 ran, 1 cached");
+    workspace.run(&["run", "g", "h", "--refresh", "k/b"]).expect(2).says("there is no action at `k/b`");
+}
+
+#[test]
+fn what_has_become_of_the_run_that_began_an_effect_is_told() {
+    let workspace = workspace(UNKNOWN);
+    workspace.run(&["run", "g"]).expect(1);
+    workspace.run(&["run", "g"]).expect(4).says("saw it end in a way that says nothing of it");
 }
 
 #[test]
@@ -258,4 +310,68 @@ fn actions_that_leave_what_is_serialized_run_one_after_the_other() {
     act("serialize \"**/*.lock\"").ok();
     // Without it they get into each other's way.
     act("").expect(1);
+}
+
+#[test]
+fn a_tool_that_is_named_costs_as_one_that_is_chosen() {
+    let spec = |budget: &str| {
+        let nodes: String = (0..5).map(|n| format!("  node n{n} {{ run paid {n}; output o }}\n")).collect();
+        format!(
+            "partita edition=1\ntool paid {{ exec \"./paid.sh\"; uses sh; cost usd=\"0.40\" per=call; }}\ntool sh {{ exec sh; }}\n\
+             graph g {{\n  budget usd=\"{budget}\"\n{nodes}}}\n"
+        )
+    };
+    let workspace = Workspace::with_spec(&spec("1.00")).script("paid.sh", "#!/bin/sh\necho $1 > o\n");
+    workspace.run(&["run", "g"]).expect(3).says("error[P0603]").says("$2.00");
+    workspace.write("partita.kdl", spec("2.00"));
+    workspace.run(&["plan", "g"]).ok().prints("cost: at most $2.00").prints("tool paid (primary), at most $0.40");
+    // What is there for this run is less than all of it may cost, so the last of them are not begun.
+    let text = workspace.run(&["forecast", "g", "--format", "json"]).ok().stdout;
+    assert!(text.contains("\"at_most_micro_usd\":400000"), "{text}");
+    workspace.run(&["run", "g"]).ok().says("5 ran");
+}
+
+#[test]
+fn a_tool_may_be_a_path_of_the_machine() {
+    let sh = std::fs::canonicalize("/bin/sh").expect("there is a shell");
+    let spec = format!(
+        "partita edition=1\ntool shell {{ exec \"{}\"; }}\ngraph g {{ node a {{ run shell -c \"echo x > o\"; output o; }} }}\n",
+        sh.display()
+    );
+    let workspace = Workspace::with_spec(&spec);
+    workspace.run(&["run", "g"]).ok().says("1 ran");
+    workspace.run(&["run", "g"]).ok().says("1 cached");
+}
+
+#[test]
+fn a_path_that_is_too_long_is_the_failure_of_its_action() {
+    let workspace = Workspace::with_spec(
+        "partita edition=1\ntool python3 { exec python3; }\ngraph g {\n  node deep {\n    input deep.py\n    run python3 deep.py\n    \
+         output d type=artifact.dir\n  }\n  node other { write x; output o; }\n}\n",
+    )
+    .file("deep.py", "import os\nfor _ in range(30):\n  name = 'd' if not _ else 'x' * 200\n  os.mkdir(name)\n  os.chdir(name)\n");
+    // Not a script of a version manager, which needs more tools.
+    let outcome = workspace.partita(&["run", "g", "--keep-going"]).env("PATH", "/usr/bin:/bin").run().expect(1);
+    outcome.says("error[E0209]").says("a path of the outputs is too long for this machine").says("1 ran");
+}
+
+#[test]
+fn an_effect_that_is_being_done_is_not_done_by_another_run_at_the_same_time() {
+    let workspace = workspace(
+        "node push class=effect {\n run sh -c \"echo x >> AROUND/log; echo up > AROUND/gate; exec sleep 1000\"\n }\n",
+    );
+    let mut gate = Gate::new(&workspace.around().join("gate"));
+    let mut command = workspace.partita(&["run", "g"]).command();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the program starts");
+    gate.wait();
+    for args in [&["run", "g"][..], &["run", "g", "--refresh", "g/push"]] {
+        workspace.run(args).expect(4).says("error[E0214]").says("which is under way");
+    }
+    assert_eq!(lines(&workspace, "log").len(), 1);
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    let told = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("effect `g/push` had begun when the run was cancelled"), "{told}");
+    workspace.run(&["run", "g"]).expect(4).says("was cancelled before it ended").says("--refresh g/push");
 }

@@ -63,6 +63,7 @@ fn spec(kind: ActionKind) -> ActionSpec {
         take: None,
         cwd: None,
         isolation: Isolation::None,
+        limits: BTreeMap::new(),
     }
 }
 

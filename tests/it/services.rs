@@ -274,7 +274,7 @@ fn a_command_may_tell_that_a_service_is_ready() {
         run sh -c "echo $PORT > GATE; exec sleep 1000"
         port main scheme=none
         env WHERE="{{ s.main }}"
-        ready sh -c "test \"$WHERE\" = \"127.0.0.1:$1\" && test \"$1\" = \"$2\"" sh "{{ s.main.port }}" (ref)s.main.port within="60s"
+        ready sh -c "test \"$WHERE\" = \"127.0.0.1:$1\" && test \"$1\" = \"$2\" && test $PORT = $1 && test $PARTITA_PORT_MAIN = $1" sh "{{ s.main.port }}" (ref)s.main.port within="60s"
     }
     node a {
         uses s

@@ -267,7 +267,9 @@ pub(super) fn give_up() -> Result<(), Broken> {
 /// Bounds what each process may have.
 pub(super) fn bound_each(bounds: &Bounds) {
     if let Some(most) = bounds.file_bytes {
-        limit(Resource::Fsize, most);
+        // One more than it may: a file that was refused more is then over the bound, and can be told from one that
+        // is as large as it may be.
+        limit(Resource::Fsize, most.saturating_add(1));
     }
     if let Some(most) = bounds.memory {
         limit(Resource::Data, most.saturating_mul(2).max(most.saturating_add(SLACK)));

@@ -295,11 +295,11 @@ impl Runner for SandboxRunner {
 }
 
 /// How an attempt ended, by what its group counted: who is killed for memory, or cannot start another process, says
-/// that itself by its status at most.
+/// that itself by its status at most, and not even that where it goes on without.
 fn end_by(end: End, group: Option<&Group>) -> End {
     let breach = group.and_then(Group::end);
     match (end, breach) {
-        (End::Exited(1..) | End::Signalled(_), Some(breach)) => End::Exceeded(breach),
+        (End::Exited(_) | End::Signalled(_), Some(breach)) => End::Exceeded(breach),
         (end, _) => end,
     }
 }

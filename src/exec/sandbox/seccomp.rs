@@ -126,7 +126,9 @@ const SENDING: &[(i64, u32)] = &[(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), 
 /// The sockets that are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sockets {
-    /// None: a network namespace sees to it, or the network is allowed.
+    /// Those of families that a network namespace does not keep in (`AF_VSOCK` reaches the host of a virtual machine), or
+    /// that reach into the kernel: all but files, the internet and `AF_NETLINK`. The rest is for a network namespace,
+    /// or the network is allowed.
     Any,
     /// All but those of files and streams: what Landlock can judge by the port. Nor is a stream opened by
     /// what is sent (TCP Fast Open), which goes by Landlock on some kernels.
@@ -243,8 +245,21 @@ impl Filter {
         if wanted(libc::SYS_ioctl) {
             block(unless(IF_EQUAL, libc::SYS_ioctl as u32, 0), &body);
         }
+        let to = |k: i32, jt: u8, jf: u8| sock_filter { code: IF_EQUAL, jt, jf, k: k as u32 };
+        // What lasts holds it for the rest as well.
+        if sockets == Sockets::Any && !is_rest {
+            let body = [
+                one(LOAD, argument(0)),
+                to(libc::AF_UNIX, 4, 0),
+                to(libc::AF_INET, 3, 0),
+                to(libc::AF_INET6, 2, 0),
+                to(libc::AF_NETLINK, 1, 0),
+                one(RETURN, REFUSE),
+                one(RETURN, ALLOW),
+            ];
+            block(unless(IF_EQUAL, libc::SYS_socket as u32, 0), &body);
+        }
         if sockets == Sockets::Streams {
-            let to = |k: i32, jt: u8, jf: u8| sock_filter { code: IF_EQUAL, jt, jf, k: k as u32 };
             let body = [
                 one(LOAD, argument(0)),
                 to(libc::AF_UNIX, 9, 0),
@@ -365,8 +380,9 @@ mod tests {
             assert_eq!(of(libc::SYS_ioctl, [0, TYPING[0].into(), 0, 0, 0, 0]), REFUSE);
             assert_eq!(of(libc::SYS_ioctl, [0, TYPING[1].into(), 0, 0, 0, 0]), REFUSE);
             assert_eq!(of(libc::SYS_ioctl, [0, 0x5401, 0, 0, 0, 0]), ALLOW);
-            let socket = if sockets == Sockets::Any { ALLOW } else { REFUSE };
-            assert_eq!(of(libc::SYS_socket, [0; 6]), socket);
+            for family in [libc::AF_UNSPEC, libc::AF_VSOCK, libc::AF_ALG, libc::AF_PACKET, libc::AF_BLUETOOTH] {
+                assert_eq!(of(libc::SYS_socket, [family as u64, 1, 0, 0, 0, 0]), REFUSE, "family {family}");
+            }
             let stream = |domain: i32, kind: i32, protocol: i32| {
                 of(libc::SYS_socket, [domain as u64, kind as u64, protocol as u64, 0, 0, 0])
             };

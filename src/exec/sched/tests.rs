@@ -20,6 +20,7 @@ fn action(addr: &str, producers: &[u32], holds: &[(&str, u64)]) -> Action {
         tools: vec![],
         cwd: None,
         isolation: Isolation::None,
+        limits: BTreeMap::new(),
     };
     let holds = holds.iter().map(|(pool, amount)| ResourceNeed { pool: (*pool).into(), amount: *amount }).collect();
     let policy = Policy { holds, ..Policy::default() };

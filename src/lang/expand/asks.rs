@@ -1,7 +1,7 @@
 //! What is asked of tools and agents by capability: once every ask of a graph is known they are
 //! routed together, and each becomes the actions of whoever serves. Leaves out the choice: see `route`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -17,9 +17,9 @@ use crate::lang::eval::{Env, Evaluator, Val};
 use crate::lang::expand::actions::path;
 use crate::lang::expand::{Expander, PendingAction};
 use crate::lang::gate::VERDICT;
-use crate::lang::ir::{ArgIr, AskIr, BodyIr, HttpIr, OutputIr, RenderIr};
+use crate::lang::ir::{ArgIr, AskIr, BodyIr, HttpIr, OutputIr, RenderIr, ToolOf};
 use crate::lang::program::{DeclId, DeclKind, FileId};
-use crate::lang::route::{self, Asking, Route, Server};
+use crate::lang::route::{self, Asking, Route, Server, Sought};
 use crate::lang::text::Text;
 use crate::lang::ty::{ArtifactKind, Ty};
 
@@ -88,38 +88,58 @@ impl<'a> Expander<'a, '_> {
     /// Routes all asks, and makes the actions of those who serve.
     pub(super) fn serve_asks(&mut self, graph: DeclId) {
         let asks = std::mem::take(&mut self.asks);
-        if asks.is_empty() || self.diagnostics.has_errors() {
+        let named = self.named_tools(&asks);
+        if asks.is_empty() && named.is_empty() || self.diagnostics.has_errors() {
             return;
         }
-        let mut askings = Vec::with_capacity(asks.len());
+        let mut askings = Vec::with_capacity(asks.len() + named.len());
         for pending in &asks {
             let Some(asked) = asked(self.program, pending.file, pending.ask) else { return };
-            let ir = &self.actions[pending.action].ir;
             let agent = pending.ask.agent.as_ref();
-            askings.push(Asking {
-                addr: ir.addr.clone(),
-                asked,
-                agent: agent.and_then(|name| self.program.lookup(pending.file, DeclKind::Agent, &name.value)),
-                complexity: pending.ask.complexity,
-                timeout_ms: ir.timeout_ms,
-                attempts: u64::from(ir.retry.as_ref().map_or(0, |retry| retry.max)) + 1,
-                at: pending.ask.at,
-            });
+            let agent = agent.and_then(|name| self.program.lookup(pending.file, DeclKind::Agent, &name.value));
+            let complexity = pending.ask.complexity;
+            askings.push(self.asking(pending.action, Sought::Asked(asked), agent, complexity, pending.ask.at));
         }
+        askings.extend(named.iter().map(|(action, tool)| {
+            let at = self.actions[*action].ir.span;
+            self.asking(*action, Sought::Tool(*tool), None, None, at)
+        }));
         let Some(served) = route::choose(self.program, graph, self.tenant, &askings, self.diagnostics) else { return };
-        for ((pending, asking), (server, route)) in asks.into_iter().zip(askings).zip(served) {
+        let mut served = askings.into_iter().zip(served);
+        for (pending, (asking, (server, route))) in asks.into_iter().zip(served.by_ref()) {
             if self.exhausted || self.serve(&pending, &asking, server, route).is_none() {
                 return;
             }
         }
+        for ((action, _), (_, (_, route))) in named.into_iter().zip(served) {
+            self.actions[action].ir.route = Some(Box::new(route));
+        }
+    }
+
+    /// The actions that name a tool which costs, besides those that ask.
+    fn named_tools(&self, asks: &[PendingAsk<'a>]) -> Vec<(usize, DeclId)> {
+        let asking: BTreeSet<usize> = asks.iter().map(|pending| pending.action).collect();
+        let tool_of = |(at, action): (usize, &PendingAction<'a>)| {
+            let BodyIr::Exec { tool, .. } = &action.ir.body else { return None };
+            let ToolOf::Tool(id) = &self.tools.get(tool)?.of else { return None };
+            let costs = self.program.tool(*id).offer.costs.iter().any(|cost| cost.usd.value > 0);
+            (costs && !asking.contains(&at)).then_some((at, *id))
+        };
+        self.actions.iter().enumerate().filter_map(tool_of).collect()
+    }
+
+    fn asking(&self, action: usize, sought: Sought, agent: Option<DeclId>, complexity: Option<u8>, at: Span) -> Asking {
+        let ir = &self.actions[action].ir;
+        let attempts = u64::from(ir.retry.as_ref().map_or(0, |retry| retry.max)) + 1;
+        Asking { addr: ir.addr.clone(), sought, agent, complexity, timeout_ms: ir.timeout_ms, attempts, at }
     }
 
     fn serve(&mut self, pending: &PendingAsk<'a>, asking: &Asking, server: Server, route: Route) -> Option<()> {
         let program = self.program;
-        let (params, home): (&'a [Param], FileId) = match asking.asked {
-            Asked::Capability(id) => (&program.capability(id).accepts, id.file),
-            Asked::Agent(_, Some(skill)) => (&program.skill(skill).vars, skill.file),
-            Asked::Agent(_, None) => (&[], pending.file),
+        let (params, home): (&'a [Param], FileId) = match asking.sought {
+            Sought::Asked(Asked::Capability(id)) => (&program.capability(id).accepts, id.file),
+            Sought::Asked(Asked::Agent(_, Some(skill))) => (&program.skill(skill).vars, skill.file),
+            Sought::Asked(Asked::Agent(_, None)) | Sought::Tool(_) => (&[], pending.file),
         };
         let (env, placed) = {
             let action = &self.actions[pending.action];
@@ -168,10 +188,7 @@ impl<'a> Expander<'a, '_> {
         });
         let skill = pending.ask.skill.as_ref();
         AskIr {
-            capability: match asking.asked {
-                Asked::Capability(id) => Some(id),
-                Asked::Agent(..) => None,
-            },
+            capability: asking.sought.capability(),
             agent: asking.agent,
             skill: skill.and_then(|name| self.program.lookup(pending.file, DeclKind::Skill, &name.value)),
             complexity: asking.complexity,
@@ -208,10 +225,7 @@ impl<'a> Expander<'a, '_> {
     ) -> Option<()> {
         let program = self.program;
         let decl = program.tool(tool);
-        let capability = match asking.asked {
-            Asked::Capability(id) => Some(id),
-            Asked::Agent(..) => None,
-        };
+        let capability = asking.sought.capability();
         let of = |id: Option<DeclId>| {
             let mut provides = decl.offer.provides.iter();
             provides.find(|p| program.lookup(tool.file, DeclKind::Capability, &p.capability.value) == id)
@@ -388,7 +402,7 @@ impl<'a> Expander<'a, '_> {
                 facts.insert(name.to_owned(), value);
             }
         };
-        if let Asked::Capability(id) = asking.asked {
+        if let Some(id) = asking.sought.capability() {
             put("capability", json!(program.plan_name(home, DeclKind::Capability, id)));
         }
         if let Some(skill) = skill {
@@ -558,8 +572,7 @@ impl<'a> Expander<'a, '_> {
             }
             uses.sort();
             uses.dedup();
-            self.tools
-                .insert(name.clone(), crate::lang::ir::ToolIr { of: crate::lang::ir::ToolOf::Provider(id), uses });
+            self.tools.insert(name.clone(), crate::lang::ir::ToolIr { of: ToolOf::Provider(id), uses });
         }
         Some(name)
     }

@@ -212,7 +212,7 @@ impl Expander<'_, '_> {
         for item in found.sorted() {
             let mut item = item.clone();
             item.fixes.clear();
-            item.primary.text = "given here".to_owned();
+            "given here".clone_into(&mut item.primary.text);
             let held = std::mem::replace(&mut item.primary.span, given.span());
             self.diagnostics.push(item.with_secondary(held, "this is the one"));
         }

@@ -120,6 +120,22 @@ impl<'a> Expander<'a, '_> {
         let site = Site { addr: addr.clone(), file, env, placed: 0, instance: None, recipe: None };
         let ready = service.ready.as_ref()?;
         let ir = *self.action(site, &service.work, None, graph)?;
+        if let Some((variable, secret)) = ir.secrets.iter().next() {
+            let name = &service.name.value;
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::P0313,
+                    service.name.span,
+                    format!("secret `{secret}` may not flow into service `{name}`"),
+                )
+                .with_label(format!("it would hold it in `{variable}`"))
+                .with_help(
+                    "several actions use a service, and what it prints is kept: give the secret to the action that needs \
+                     it, by `env NAME=(secret)…` there",
+                ),
+            );
+            return None;
+        }
         let mut tools: BTreeSet<String> = ir.tools.iter().cloned().collect();
         let evaluator = Evaluator { addresses: true, ..Evaluator::new(env, 0) };
         let only = || service.ports.first().map(|port| port.name.value.clone());

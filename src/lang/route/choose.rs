@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::format_micro_usd;
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::{AgentDecl, CostPer, Money, PriceDecl, TenantDecl, ToolDecl};
-use crate::lang::check::{holds, lookup_candidate, skill_of};
+use crate::lang::check::{Asked, holds, lookup_candidate, skill_of};
 use crate::lang::program::{DeclId, DeclKind, FileId, Program};
 use crate::lang::route::{Estimate, Rejected, Route};
 
 /// Candidates of one capability, those behind other capabilities counted.
 const CANDIDATES: usize = 100;
+/// Why a tool cannot be had that has no bound.
+const BY_THE_MINUTE: &str = "it costs by the minute, and nothing limits its time: give a `timeout`";
 /// Rows of a message.
 const SHOWN: usize = 8;
 
@@ -20,7 +22,7 @@ pub(crate) struct Asking {
     /// The address of the action that asks.
     pub(crate) addr: String,
     /// What for.
-    pub(crate) asked: crate::lang::check::Asked,
+    pub(crate) sought: Sought,
     /// The agent that asks, by declaration.
     pub(crate) agent: Option<DeclId>,
     /// How hard it is.
@@ -31,6 +33,25 @@ pub(crate) struct Asking {
     pub(crate) attempts: u64,
     /// Where it is asked.
     pub(crate) at: Span,
+}
+
+/// What an action wants to be served.
+#[derive(Clone, Copy)]
+pub(crate) enum Sought {
+    /// What it asks for.
+    Asked(Asked),
+    /// The tool that it names itself: nobody is chosen, but it costs.
+    Tool(DeclId),
+}
+
+impl Sought {
+    /// The capability, if it is one.
+    pub(crate) fn capability(self) -> Option<DeclId> {
+        match self {
+            Self::Asked(Asked::Capability(id)) => Some(id),
+            Self::Asked(Asked::Agent(..)) | Self::Tool(_) => None,
+        }
+    }
 }
 
 /// Who serves.
@@ -194,12 +215,7 @@ pub(crate) fn choose(
         let shared =
             first.get(&offer.server).filter(|addr| **addr != ask.addr && matches!(offer.server, Server::Tool(_)));
         let route = Route {
-            capability: match ask.asked {
-                crate::lang::check::Asked::Capability(id) => {
-                    Some(program.plan_name(graph.file, DeclKind::Capability, id))
-                }
-                crate::lang::check::Asked::Agent(..) => None,
-            },
+            capability: ask.sought.capability().map(|id| program.plan_name(graph.file, DeclKind::Capability, id)),
             agent: ask.agent.map(|id| program.plan_name(graph.file, DeclKind::Agent, id)),
             kind: match offer.server {
                 Server::Tool(_) => "tool".to_owned(),
@@ -243,10 +259,17 @@ impl Router<'_> {
     /// Candidates in order of preference: primary ones first, else as in the map. Those that may
     /// serve, and those that may not with the reason.
     fn filter(&self, ask: &Asking) -> (Vec<Offer>, Vec<Rejected>) {
-        use crate::lang::check::Asked;
-        let mut offers = match ask.asked {
-            Asked::Capability(id) => self.candidates(id, ask),
-            Asked::Agent(agent, skill) => {
+        let mut offers = match ask.sought {
+            Sought::Tool(tool) => {
+                // It is as good as chosen. What it costs must be bounded all the same.
+                let offer = self.of_tool(self.program.plan_name(self.home, DeclKind::Tool, tool), tool, None, ask);
+                return match offer.each {
+                    Some(_) => (vec![offer], Vec::new()),
+                    None => (Vec::new(), vec![refusal(&offer, "unbounded", BY_THE_MINUTE.to_owned())]),
+                };
+            }
+            Sought::Asked(Asked::Capability(id)) => self.candidates(id, ask),
+            Sought::Asked(Asked::Agent(agent, skill)) => {
                 let name = self.program.plan_name(self.home, DeclKind::Agent, agent);
                 vec![self.of_agent(name, agent, skill, None, ask)]
             }
@@ -368,12 +391,8 @@ impl Router<'_> {
 
     /// Why a candidate may not serve.
     fn objection(&self, ask: &Asking, offer: &Offer) -> Option<(&'static str, String)> {
-        use crate::lang::check::Asked;
         let program = self.program;
-        let capability = match ask.asked {
-            Asked::Capability(id) => Some(id),
-            Asked::Agent(..) => None,
-        };
+        let capability = ask.sought.capability();
         if let (Some(agent), Server::Tool(tool)) = (ask.agent, offer.server) {
             let decl = program.agent(agent);
             let allowed =
@@ -456,7 +475,7 @@ impl Router<'_> {
         }
         let Some(each) = offer.each else {
             let help = match offer.server {
-                Server::Tool(_) => "it costs by the minute, and nothing limits its time: give a `timeout`",
+                Server::Tool(_) => BY_THE_MINUTE,
                 Server::Agent(..) => "its tokens cost, and nothing limits them: give it `limits tokens=`",
             };
             return Some(("unbounded", help.to_owned()));
@@ -477,13 +496,16 @@ impl Router<'_> {
 
     /// Nobody may serve.
     fn nobody(&self, ask: &Asking, refused: &[Rejected], diagnostics: &mut Diagnostics) {
-        use crate::lang::check::Asked;
-        let (what, span) = match ask.asked {
-            Asked::Capability(id) => {
+        let (what, span) = match ask.sought {
+            Sought::Tool(id) => {
+                let decl = self.program.tool(id);
+                (format!("nobody knows what tool `{}` may cost here", decl.name.value), Some(decl.name.span))
+            }
+            Sought::Asked(Asked::Capability(id)) => {
                 let decl = self.program.capability(id);
                 (format!("no route provides capability `{}`", decl.name.value), Some(decl.name.span))
             }
-            Asked::Agent(id, _) => {
+            Sought::Asked(Asked::Agent(id, _)) => {
                 let decl = self.program.agent(id);
                 (format!("agent `{}` cannot do what it is asked", decl.name.value), Some(decl.name.span))
             }
@@ -525,9 +547,10 @@ impl Router<'_> {
         }
         let mut agents: BTreeSet<DeclId> = asks.iter().filter_map(|ask| ask.agent).collect();
         for ask in asks {
-            match ask.asked {
-                crate::lang::check::Asked::Agent(id, _) => drop(agents.insert(id)),
-                crate::lang::check::Asked::Capability(id) => {
+            match ask.sought {
+                Sought::Tool(_) => {}
+                Sought::Asked(Asked::Agent(id, _)) => drop(agents.insert(id)),
+                Sought::Asked(Asked::Capability(id)) => {
                     let offers = self.candidates(id, ask);
                     agents.extend(offers.iter().filter_map(|offer| match offer.server {
                         Server::Agent(id, _) => Some(id),

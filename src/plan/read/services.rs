@@ -90,6 +90,7 @@ pub(super) fn read_service(line: ServiceLine, ids: &BTreeMap<String, ActionId>) 
         take: None,
         cwd: line.cwd.as_deref().map(path).transpose().map_err(wrong)?,
         isolation: Isolation::None,
+        limits: BTreeMap::new(),
     };
     Ok(Service { name, spec, ports, ready, within_ms: line.within_ms, def })
 }

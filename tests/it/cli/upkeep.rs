@@ -117,9 +117,18 @@ fn state_is_saved_and_brought_back() {
     assert_eq!(workspace.run(&["key", "show"]).ok().stdout, keys);
     let why = workspace.run(&["run", "report", "--format", "json"]).ok().json();
     assert!(why["actions"].as_array().expect("a list").iter().all(|action| action["reason"]["code"] == "same-key"));
-    // Foreign, cut short and hostile files change nothing.
+    // Foreign, cut short and hostile files change nothing, nor does one of which a single bit is otherwise.
     workspace.drop_state();
     let bytes = std::fs::read(file).expect("it is there");
+    let held = (0..bytes.len()).rev().filter(|at| bytes[*at] != 0 && !bytes[*at].is_ascii_digit());
+    for at in held.step_by(bytes.len() / 40) {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        let bad = workspace.around().join("flipped");
+        std::fs::write(&bad, bytes).expect("a file can be written");
+        let outcome = workspace.run(&["state", "restore", bad.to_str().expect("it is UTF-8")]);
+        assert_eq!(outcome.status, 2, "byte {at}: {}", outcome.describe());
+    }
     for (name, bytes) in [("cut", &bytes[..bytes.len() / 2]), ("foreign", b"no archive".as_slice()), ("empty", b"")] {
         let bad = workspace.around().join(name);
         std::fs::write(&bad, bytes).expect("a file can be written");

@@ -128,6 +128,7 @@ impl Graph {
                     take: None,
                     cwd: None,
                     isolation: Isolation::None,
+                    limits: BTreeMap::new(),
                 },
                 policy: Policy { timeout_ms: node.timeout_ms, ..Policy::default() },
                 def: unknown,

@@ -593,6 +593,7 @@ impl Builder {
                     take: None,
                     cwd: draft.cwd.clone(),
                     isolation: draft.isolation,
+                    limits: BTreeMap::new(),
                 },
                 policy: draft.policy.clone(),
                 def,
