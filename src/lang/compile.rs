@@ -1,7 +1,7 @@
 //! The pipeline of the compiler: load, check, and expand what can be expanded without being given
 //! anything. Leaves out plans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{Limits, RelPath};
@@ -33,6 +33,7 @@ pub struct Compiled {
 #[derive(Clone, Debug, Default)]
 pub struct Instances {
     by_node: BTreeMap<Span, NodeInstances>,
+    by_graph: BTreeMap<Span, u64>,
 }
 
 /// The instances of a node, in all graphs together.
@@ -42,6 +43,11 @@ pub struct NodeInstances {
     pub count: usize,
     /// The addresses of the first.
     pub first: Vec<String>,
+    /// The most they cost together in a run, in micro-dollars. What a tool costs once in a run is counted where it
+    /// serves first.
+    pub at_most: u64,
+    /// Who serves what they ask for, a line for each.
+    pub routes: BTreeSet<String>,
 }
 
 impl Instances {
@@ -53,12 +59,25 @@ impl Instances {
         self.by_node.get(&name)
     }
 
-    fn add(&mut self, expansion: &Expansion) {
+    /// The most that the node or graph whose name stands at a place costs in a run, in micro-dollars.
+    pub fn cost_of(&self, name: Span) -> u64 {
+        self.by_graph.get(&name).copied().or_else(|| self.of(name).map(|node| node.at_most)).unwrap_or(0)
+    }
+
+    fn add(&mut self, program: &Program, expansion: &Expansion) {
+        self.by_graph.insert(program.graph(expansion.decl).group.name.span, expansion.terms.at_most);
         for instance in &expansion.instances {
             let of = self.by_node.entry(instance.span).or_default();
             of.count += 1;
             if of.first.len() < Self::KEPT {
                 of.first.push(instance.addr.clone());
+            }
+            for route in instance.actions.iter().filter_map(|action| expansion.actions[*action].route.as_deref()) {
+                let once = if route.coalesced.is_none() { route.once } else { 0 };
+                of.at_most = of.at_most.saturating_add(route.at_most).saturating_add(once);
+                if of.routes.len() < Self::KEPT {
+                    of.routes.insert(route.describe());
+                }
             }
         }
     }
@@ -106,7 +125,7 @@ pub fn compile_loaded(program: Program, mut diagnostics: Diagnostics) -> Compile
             continue;
         }
         let Some(expansion) = expand(&program, id, &BTreeMap::new(), &mut diagnostics) else { continue };
-        instances.add(&expansion);
+        instances.add(&program, &expansion);
         let (mut bundles, mut all) = (Vec::new(), true);
         for bundle in program.root_bundles() {
             let decl = program.bundle(bundle);

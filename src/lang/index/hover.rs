@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::base::format_micro_usd;
 use crate::diag::Span;
 use crate::lang::index::roles::{OPS, Role, arg_role, shape_in};
 use crate::lang::index::{Index, Symbol, SymbolId};
@@ -75,6 +76,12 @@ impl Index {
             let more = if of.count > SHOWN { ", …" } else { "" };
             let shown: Vec<&str> = of.first.iter().take(SHOWN).map(String::as_str).collect();
             let _ = write!(text, "\nInstances: {}: `{}`{more}\n", of.count, shown.join("`, `"));
+            for route in &of.routes {
+                let _ = write!(text, "\nServed by: {route}\n");
+            }
+        }
+        if instances.cost_of(symbol.quoted) > 0 {
+            let _ = write!(text, "\nCosts at most ${} in a run\n", format_micro_usd(instances.cost_of(symbol.quoted)));
         }
         if let (Some(place), true) = (self.place(symbol), symbol.container.is_none()) {
             let _ = write!(text, "\nDeclared in `{place}`\n");

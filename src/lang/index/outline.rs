@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::base::format_micro_usd;
 use crate::diag::Span;
 use crate::lang::index::collect::callees;
 use crate::lang::index::roles::shape_in;
@@ -125,8 +126,8 @@ impl Index {
         this.paths.iter().map(link).collect()
     }
 
-    /// What is not written in a range of a file: how many instances nodes have, and the defaults of
-    /// parameters that are not given.
+    /// What is not written in a range of a file: how many instances nodes have, what nodes and graphs cost at
+    /// most in a run, and the defaults of parameters that are not given.
     pub fn hints(&self, file: FileId, within: Range<usize>, instances: &Instances) -> Vec<Hint> {
         let mut hints = Vec::new();
         let tree = &self.files[file.0].tree;
@@ -150,13 +151,19 @@ impl Index {
     ) {
         let Some(shape) = shape_in(accepts, &node.name.value) else { return };
         let children = node.children.as_deref().unwrap_or_default();
-        if let Some(name) = node.args.first()
-            && let Some(of) = instances.of(name.span)
-            && children.iter().any(|child| child.name.value == "for-each")
-        {
-            let more = if of.count > of.first.len() { ", …" } else { "" };
-            let about = format!("`{}`{more}", of.first.join("`, `"));
-            out.push(Hint { at: name.span, text: format!("×{}", of.count), about });
+        if let Some(name) = node.args.first() {
+            let many = children.iter().any(|child| child.name.value == "for-each");
+            if let Some(of) = instances.of(name.span).filter(|_| many) {
+                let more = if of.count > of.first.len() { ", …" } else { "" };
+                let about = format!("`{}`{more}", of.first.join("`, `"));
+                out.push(Hint { at: name.span, text: format!("×{}", of.count), about });
+            }
+            let cost = instances.cost_of(name.span);
+            if cost > 0 {
+                let routes = instances.of(name.span).into_iter().flat_map(|of| &of.routes);
+                let about = routes.cloned().collect::<Vec<_>>().join("\n\n");
+                out.push(Hint { at: name.span, text: format!("≤ ${}", format_micro_usd(cost)), about });
+            }
         }
         for callee in callees(node, shape) {
             let Some(applied) = self.callee(self.files[file.0].root, &callee) else { continue };
