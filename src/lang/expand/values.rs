@@ -200,7 +200,7 @@ pub(super) fn written_by(value: &Val, exprs: &[Expr]) -> Option<Expr> {
                     Some((given, exprs)) => (given.clone(), vec![written_by(value, exprs)?]),
                     // A field that was left to its default.
                     None => {
-                        let name = Name { value: name.clone(), span };
+                        let name = Name { value: name.clone(), span: Span::new(span.source, 0, 0) };
                         (name, vec![written(value, *span)?])
                     }
                 })
