@@ -118,6 +118,7 @@ fn no_more_is_resolved_ahead_than_the_bound() {
                 ran += 1;
             }
             Next::Task(other) => panic!("{other:?}"),
+            Next::Broken => panic!("nothing was spent"),
             Next::End => break,
         }
     }
@@ -145,6 +146,7 @@ fn pools_are_kept_to_and_what_is_overtaken_too_often_gets_its_turn() {
             // The oldest ends: one of the two is free, the other busy, so the big one never fits by chance.
             Next::Wait(_) => scheduler.succeed(ActionId(running.remove(0)), Outcome::Ran),
             Next::Task(other) => panic!("{other:?}"),
+            Next::Broken => panic!("nothing was spent"),
             Next::End => break,
         }
     }
