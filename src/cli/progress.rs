@@ -218,9 +218,9 @@ mod tests {
     use super::*;
     use crate::event::Reason;
 
-    fn finished(outcome: Outcome) -> Event {
+    fn finished(addr: &str, outcome: Outcome) -> Event {
         Event::ActionFinished {
-            addr: "g/n".into(),
+            addr: addr.into(),
             outcome,
             reason: Reason::NeverSeen,
             key: None,
@@ -240,8 +240,10 @@ mod tests {
             line(&view, &event, false)
         };
         told(Event::RunStarted { target: "g".into(), plan: "p".into(), actions: 2 });
-        assert_eq!(told(finished(Outcome::Cached)), None);
-        let failed = told(finished(Outcome::Failed)).unwrap();
+        assert_eq!(told(finished("g/m", Outcome::Cached)), None);
+        let failed = told(finished("g/n", Outcome::Failed)).unwrap();
         assert_eq!(failed, "[2/2] failed g/n (1.2 s)\n    exit status 3\n    last words");
+        // What ends again, as what it took in was lost, is not counted twice.
+        assert!(told(finished("g/n", Outcome::Ran)).unwrap().starts_with("[2/2] ran g/n"));
     }
 }

@@ -22,7 +22,8 @@ pub enum Filter {
     Default(String),
 }
 
-const FILTERS: &[&str] = &["lower", "upper", "slug", "join", "default"];
+/// What may be done with a value in a hole.
+pub(crate) const FILTERS: &[&str] = &["lower", "upper", "slug", "join", "default"];
 
 /// A part of a string.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,14 +3,16 @@
 //! what is typed already fits: editors filter.
 
 use crate::diag::Span;
+use crate::lang::ast::Op;
 use crate::lang::index::collect::callees;
 use crate::lang::index::context::{At, Context, context};
 use crate::lang::index::model::{Callee, ScopeId};
-use crate::lang::index::roles::{OPS, Role, arg_choices, arg_role, choices, namespace, prop_role, shape_in};
+use crate::lang::index::roles::{Role, arg_choices, arg_role, choices, namespace, prop_role, shape_in};
 use crate::lang::index::{Index, Symbol, SymbolId};
 use crate::lang::shape::{Child, Prop, Shape, Takes};
 use crate::lang::shapes::TOP;
 use crate::lang::stdlib;
+use crate::lang::text::FILTERS;
 use crate::lang::ty::Ty;
 use crate::lang::{FileId, Node};
 
@@ -63,6 +65,11 @@ pub struct Completions {
 pub(super) fn plain(label: impl Into<String>, kind: CompletionKind, detail: impl Into<String>) -> Completion {
     let label = label.into();
     Completion { insert: label.clone(), label, kind, detail: detail.into(), doc: None, snippet: None }
+}
+
+/// What may be done with a value in a hole.
+pub(super) fn filters() -> Vec<Completion> {
+    FILTERS.iter().map(|filter| plain(*filter, CompletionKind::Word, "filter")).collect()
 }
 
 impl Index {
@@ -156,6 +163,7 @@ impl Place<'_> {
             At::Name => self.nodes(accepts),
             At::Note => ["var", "ref", "secret"].map(|note| plain(note, CompletionKind::Word, "annotation")).into(),
             At::Hole => self.variables(""),
+            At::Filter => filters(),
             At::Entry | At::Value(_) => {
                 let Some(head) = &self.context.head else { return Vec::new() };
                 let Some(shape) = shape_in(accepts, &head.name) else { return Vec::new() };
@@ -282,7 +290,7 @@ impl Place<'_> {
             Role::Address => self.addresses(),
             Role::Variable => self.variables(""),
             Role::Output => self.outputs(),
-            Role::Op => OPS.iter().map(|op| plain(*op, CompletionKind::Word, "comparison")).collect(),
+            Role::Op => Op::ALL.iter().map(|(op, _)| plain(*op, CompletionKind::Word, "comparison")).collect(),
             Role::Type => self.types(),
             Role::Import => self.imports(),
             Role::Define(_) => Vec::new(),

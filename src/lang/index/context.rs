@@ -17,6 +17,8 @@ pub(super) enum At {
     Note,
     /// A hole of a string.
     Hole,
+    /// What is done with the value of a hole, behind a `|`.
+    Filter,
     /// A comment, or behind a string: nothing.
     Nothing,
 }
@@ -163,12 +165,16 @@ impl Scan {
         let end = if closed { (token.end - close.max(1)).max(offset) } else { token.end.max(offset) };
         let before = &text[start..offset];
         if let Some(hole) = before.rfind("{{").filter(|at| !before[*at..].contains("}}")) {
-            let lead = before[hole + 2..].len() - before[hole + 2..].trim_start().len();
-            let from = start + hole + 2 + lead;
+            let (at, begin) = match before[hole..].rfind('|') {
+                Some(bar) => (At::Filter, hole + bar + 1),
+                None => (At::Hole, hole + 2),
+            };
+            let lead = before[begin..].len() - before[begin..].trim_start().len();
+            let from = start + begin + lead;
             // Up to the end of the name that is there.
             let name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
             let to = offset + text[offset..end].find(|c| !name(c)).unwrap_or(end - offset);
-            return self.end(At::Hole, from..to, true);
+            return self.end(at, from..to, true);
         }
         let at = self.at();
         self.end(at, start..end, true)
@@ -206,6 +212,8 @@ mod tests {
         assert_eq!(at("import \"|\"").replace, 8..8);
         let hole = at("write \"a {{ cra|te }}\"");
         assert_eq!((hole.at, hole.replace), (At::Hole, 12..17));
+        let filter = context("write \"{{ l | jo }}\"", 15);
+        assert_eq!((filter.at, filter.replace), (At::Filter, 14..16));
         assert_eq!(at("write \"a {{ x }} b|\"").at, At::Entry);
         let open = at("write \"{{ |\nnext");
         assert_eq!((open.at, open.replace), (At::Hole, 10..10));

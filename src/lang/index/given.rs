@@ -2,7 +2,7 @@
 //! elements, fields and values by their types. Leaves out what stands in the line: see `complete`.
 
 use crate::lang::index::collect::{callees, text_of};
-use crate::lang::index::complete::{Completion, CompletionKind, Place, plain};
+use crate::lang::index::complete::{Completion, CompletionKind, Place, filters, plain};
 use crate::lang::index::context::At;
 use crate::lang::index::model::ScopeId;
 use crate::lang::index::roles::shape_in;
@@ -51,6 +51,7 @@ impl Place<'_> {
         match self.context.at {
             At::Nothing => return Some(Vec::new()),
             At::Hole => return Some(self.variables("")),
+            At::Filter => return Some(filters()),
             At::Note => return Some(vec![plain("var", CompletionKind::Word, "annotation")]),
             At::Value(_) => return Some(Vec::new()),
             At::Name | At::Entry => {}

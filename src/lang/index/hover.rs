@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use crate::base::format_micro_usd;
 use crate::diag::Span;
-use crate::lang::index::roles::{OPS, Role, arg_role, shape_in};
+use crate::lang::ast::Op;
+use crate::lang::index::roles::{Role, arg_role, shape_in};
 use crate::lang::index::{Index, Symbol, SymbolId};
 use crate::lang::shape::{Shape, Takes};
 use crate::lang::shapes::TOP;
@@ -142,7 +143,10 @@ impl Index {
             if arg_role(shape, index) == Role::Op {
                 return Some(Hover {
                     span: value.span,
-                    text: format!("A comparison: one of `{}`\n", OPS.join("`, `")),
+                    text: format!(
+                        "A comparison: one of `{}`\n",
+                        Op::ALL.iter().map(|(word, _)| *word).collect::<Vec<_>>().join("`, `")
+                    ),
                 });
             }
         }

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::diag::{Edit, Span};
-use crate::lang::FileId;
-use crate::lang::index::roles::namespace;
+use crate::lang::index::collect::text_of;
+use crate::lang::index::roles::{is_parameter, namespace};
 use crate::lang::index::{Index, Occurrence, Symbol};
+use crate::lang::{FileId, Node, Value};
 
 /// Why something was not renamed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub enum RenameError {
     /// One of the places is not written plainly.
     #[error("`{0}` is written with escapes at {1}: change it there by hand")]
     Escaped(String, String),
+    /// It is also written where names are not followed.
+    #[error("`{0}` is also written at {1}, where renaming does not follow it: change it there first")]
+    Unfollowed(String, String),
 }
 
 impl Index {
@@ -62,7 +66,56 @@ impl Index {
         if let Some(escaped) = all.iter().find(|occurrence| !occurrence.exact) {
             return Err(RenameError::Escaped(symbol.name.clone(), self.sources.place(escaped.span)));
         }
+        if let Some(span) = self.unfollowed(symbol, &all) {
+            return Err(RenameError::Unfollowed(symbol.name.clone(), self.sources.place(span)));
+        }
         Ok(all.into_iter().map(|occurrence| Edit { span: occurrence.span, text: name.to_owned() }).collect())
+    }
+
+    /// A place that means a symbol and is none of its occurrences: metrics of gates, what a loop gives its node,
+    /// what tests give and expect. A rename that leaves one would break the program.
+    fn unfollowed(&self, symbol: &Symbol, all: &[Occurrence]) -> Option<Span> {
+        let container = symbol.container.map(|id| &self.symbols[id]);
+        let name = symbol.name.as_str();
+        let space = namespace(symbol.kind);
+        let known = |span: Span| {
+            let mut spans = all.iter().map(|occurrence| occurrence.span);
+            spans.any(|known| known.source == span.source && span.start <= known.start && known.end <= span.end)
+        };
+        let path = |text: &str| text == name || text.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        let segment = |text: &str| text.split(['/', '.']).any(|part| part == name);
+        // Each with whether it stands in a test.
+        let mut open: Vec<(&Node, bool)> =
+            self.files.iter().flat_map(|file| file.tree.iter().map(|node| (node, node.name.value == "test"))).collect();
+        while let Some((node, test)) = open.pop() {
+            open.extend(node.children.iter().flatten().map(|child| (child, test)));
+            let values = || node.args.iter().chain(node.props.iter().map(|prop| &prop.value));
+            let meant = |value: &&Value| {
+                let Some(text) = text_of(value) else { return false };
+                let of_gate = || container.is_some_and(|gate| gate.kind == "gate" && within(node.span, gate.whole));
+                match (node.name.value.as_str(), symbol.kind) {
+                    (_, "for-each") if text.contains("{{") => text.split("{{").skip(1).any(|hole| {
+                        let hole = hole.split(['}', '|']).next().unwrap_or_default().trim();
+                        hole.strip_prefix("node.").is_some_and(path)
+                    }),
+                    ("require", "param") if of_gate() => path(text),
+                    _ => test && space == "node" && segment(text),
+                }
+            };
+            if let Some(value) = values().find(|value| meant(value) && !known(value.span)) {
+                return Some(value.span);
+            }
+            let given = test && node.name.value == "given" && is_parameter(symbol.kind);
+            let to = container.filter(|_| given).zip(node.args.first().and_then(text_of));
+            if to.is_some_and(|(container, to)| to.rsplit('.').next() == Some(container.name.as_str())) {
+                let named = node.children.iter().flatten().map(|child| &child.name);
+                let named = named.chain(node.props.iter().map(|prop| &prop.name));
+                if let Some(found) = named.filter(|found| found.value == name).find(|found| !known(found.span)) {
+                    return Some(found.span);
+                }
+            }
+        }
+        None
     }
 
     /// Whether a name stands for nothing else wherever it would come to stand, and nothing that bears
@@ -103,6 +156,10 @@ impl Index {
         }
         Ok(())
     }
+}
+
+fn within(inner: Span, outer: Span) -> bool {
+    inner.source == outer.source && outer.start <= inner.start && inner.end <= outer.end
 }
 
 /// Whether a text can stand bare as a name, also as a segment of an address.

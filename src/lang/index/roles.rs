@@ -34,9 +34,6 @@ pub(super) enum Role {
     Plain,
 }
 
-/// The comparisons.
-pub(super) const OPS: &[&str] = &["eq", "ne", "lt", "le", "gt", "ge"];
-
 /// Nodes whose first word is called a name and defines nothing.
 const NO_DEFINITION: &[&str] = &["exec", "file", "json", "field"];
 
@@ -204,10 +201,10 @@ fn quoted(doc: &'static str) -> Vec<&'static str> {
         }
         found.push(word);
         let after = after.strip_prefix(" (default)").unwrap_or(after);
-        rest = [", or ", " or ", " and ", ", ", " "]
-            .iter()
-            .find_map(|between| after.strip_prefix(between).filter(|rest| rest.starts_with('`')))
-            .unwrap_or("");
+        // Words that are told what they mean: `word`: meaning; `word`: meaning.
+        let told = after.strip_prefix(": ").and_then(|told| told.split_once("; ")).map(|(_, rest)| rest);
+        let next = [", or ", " or ", " and ", ", ", " "].iter().filter_map(|between| after.strip_prefix(between));
+        rest = next.chain(told).find(|rest| rest.starts_with('`')).unwrap_or("");
     }
 }
 

@@ -281,3 +281,37 @@ fn views_of_a_file() {
     let of_make = lenses.iter().find(|lens| case.index.sources().text(lens.span) == "make").unwrap();
     assert_eq!(of_make.uses.len(), 2);
 }
+
+#[test]
+fn renames_that_would_leave_a_place_behind_are_refused() {
+    let text = "gate big kind=file {\n    param G type=artifact.file\n    require f.size ge 1\n}\n\
+                graph g {\n    param M type=string default=full\n    node c {\n        for-each L in=(var)ls\n        \
+                when mode eq full\n        run echo \"{{ node.lang }}\"\n    }\n    node S {\n        output s\n    }\n}\n\
+                test t {\n    given g { mode full }\n    expect path from=\"c/*\" to=sum\n}\n\
+                test u {\n    given h { other full }\n}\n";
+    let at = |mark: &str, name: &str, text: &str| {
+        let all = [("G", "f"), ("M", "mode"), ("L", "lang"), ("S", "sum")];
+        let named = all.iter().fold(text.to_owned(), |text, (known, name)| {
+            text.replace(&format!(" {known} "), &format!(" {}{name} ", if *known == mark { "|" } else { "" }))
+        });
+        let case = case(&named);
+        case.index.rename(case.file, case.at, name)
+    };
+    for mark in ["G", "L", "M", "S"] {
+        assert!(
+            matches!(at(mark, "fresh", text), Err(RenameError::Unfollowed(..))),
+            "{mark}: {:?}",
+            at(mark, "fresh", text)
+        );
+    }
+    // A word that is the same and means something else is no reason.
+    let others = text
+        .replace("require f.size", "require k.size")
+        .replace("given g {", "given h {")
+        .replace("node.lang", "node.name")
+        .replace("to=sum", "to=total");
+    for mark in ["G", "L", "M", "S"] {
+        let text = others.replace(" S {", " S  {");
+        assert!(at(mark, "fresh", &text).is_ok(), "{mark}: {:?}", at(mark, "fresh", &text));
+    }
+}

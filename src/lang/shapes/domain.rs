@@ -8,8 +8,8 @@ use crate::lang::shape::Takes::{Any, Name, Number, Text};
 
 static TENANT_BUDGET: Shape = Shape::new("budget", "What its runs may cost together.").props(&[
     needed("usd", Name, "dollars, as `\"120.00\"`"),
-    prop("per", Name, "for which time: `run`, `day`, `week` or `month` (default)"),
-    prop("on-exceed", Name, "what happens then: `stop` (default) or `pause`"),
+    prop("per", Name, "`run`, `day`, `week` or `month` (default): for which time"),
+    prop("on-exceed", Name, "`stop` (default) or `pause`: what happens when it is used up"),
 ]);
 static ALLOW_CAPABILITY: Shape = Shape::new("allow-capability", "Capabilities that may be used; without it, any.")
     .args(1, MANY, Name, Name, "allow-capability CAPABILITY…");

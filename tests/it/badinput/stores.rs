@@ -142,13 +142,13 @@ fn on_a_small_disk(workspace: &Workspace, size: &str, script: &str) -> Option<Ou
 #[test]
 fn a_store_on_a_full_disk() {
     let spec = "graph g {\n    node small { write \"small\\n\"; output small.txt }\n    \
-                node large { run sh -c \"head -c $SIZE /dev/urandom > large.bin\"; env SIZE=\"8000000\"; output large.bin }\n}\n";
+                node large { run sh -c \"head -c $SIZE /dev/urandom > large.bin\"; env SIZE=\"2500000\"; output large.bin }\n}\n";
     let workspace = Workspace::with_spec(spec);
     let script = r#"
         "$2" run g; echo "first $?"
         test -e out && echo "half written"
         find "$1/store/tmp" -mindepth 1
-        sed -i s/8000000/80000/ partita.kdl
+        sed -i s/2500000/80000/ partita.kdl
         "$2" run g; echo "second $?"
         "$2" store verify
         find "$1/store/tmp" -mindepth 1
