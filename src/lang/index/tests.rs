@@ -197,7 +197,11 @@ fn completions_fit_the_place() {
     has("graph h {\n    use pair as=q {}\n    node b {\n        after \"|\"\n    }\n}\n", &["q", "q/one"], &["p"]);
     has("graph h {\n    node b class=|\n}\n", &["pure", "fixed"], &["lib.opt"]);
     has("graph h {\n    node b {\n        retry max=1 on=|\n", &["transient", "any"], &[]);
-    has("graph h {\n    node b {\n        when opt |\n", &["eq", "ge"], &["opt"]);
+    has("graph h {\n    node b {\n        when opt |\n", &["eq", "ge", "contains", "matches"], &["opt"]);
+    has("provider p kind=|\n", &["command", "http"], &[]);
+    has("tenant t {\n    budget usd=\"1.00\" per=|\n", &["run", "month"], &[]);
+    has("tenant t {\n    budget usd=\"1.00\" on-exceed=|\n", &["stop", "pause"], &[]);
+    has("tool t {\n    exec x\n    cost usd=\"1.00\" per=|\n", &["call", "minute"], &["opt"]);
     has("recipe r {\n    param p type=|\n}\n", &["string", "artifact.file"], &["cp"]);
     has(
         "recipe r {\n    param pp type=string\n    step s {\n        write \"{{ | }}\"\n    }\n}\n",
