@@ -160,7 +160,7 @@ mod tests {
             let path = &path;
             let spend = move |run: usize| {
                 // As another process does: by a file of its own.
-                let spending = Spending::open(&path).unwrap();
+                let spending = Spending::open(path).unwrap();
                 let ask = || spending.set_aside(("t", &run.to_string()), Timestamp(0), (7, 100), Timestamp(1));
                 (0..10).filter(|_| matches!(ask().unwrap(), SetAside::Done(_))).count()
             };

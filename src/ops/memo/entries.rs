@@ -151,7 +151,9 @@ mod tests {
                 all.push(entry(kind, part, ["a", "", "über/c", "d"][at]));
             }
         }
-        all.iter().for_each(|entry| entries.push(entry).unwrap());
+        for entry in &all {
+            entries.push(entry).unwrap();
+        }
         assert_eq!(entries.iter().collect::<Vec<_>>(), all);
         assert_eq!((entries.len(), entries.get(12)), (12, None));
         assert!(entries.set(4, &NOTHING, NO_DIGEST) && !entries.set(12, &NOTHING, NO_DIGEST));
