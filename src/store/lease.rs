@@ -193,7 +193,8 @@ impl Layout {
         }
     }
 
-    /// Puts an object back that a collection has moved aside, if it has and it is not deleted yet.
+    /// Puts an object back that a collection has moved aside, if it has and it is not deleted yet. Whether it is in its
+    /// place now: the collection, or another who needs it, may have been first.
     pub(super) fn take_back(&self, digest: Digest) -> bool {
         let (object, name) = (ObjectName::of(digest), Self::trashed(digest));
         match rustix::fs::renameat_with(self.root_fd(), &name, self.cas(), object.as_c_str(), RenameFlags::NOREPLACE) {
@@ -201,7 +202,7 @@ impl Layout {
             Err(Errno::INVAL | Errno::NOSYS) => {
                 rustix::fs::renameat(self.root_fd(), &name, self.cas(), object.as_c_str()).is_ok()
             }
-            Err(_) => false,
+            Err(_) => rustix::fs::statat(self.cas(), object.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok(),
         }
     }
 
@@ -236,5 +237,27 @@ impl Layout {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &self.trash(), error)),
             _ => Ok((objects, bytes)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_second_finds_the_object_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (Layout::open(dir.path()).unwrap(), Layout::open(dir.path()).unwrap());
+        let digest = Digest::of_blob(b"needed");
+        let (mut file, name) = one.session().new_file().unwrap();
+        file.write_all(b"needed").unwrap();
+        one.publish(&name, digest, 6).unwrap();
+        assert!(one.discard(digest).unwrap() && !one.discard(digest).unwrap());
+        assert!(other.take_back(digest));
+        // Between a look that found nothing and this, another has put it back.
+        assert!(one.take_back(digest));
+        assert!(one.discard(digest).unwrap());
+        assert_eq!(one.empty_trash().unwrap(), (1, 6));
+        assert!(!other.take_back(digest), "it is gone for good");
     }
 }
