@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rustix::fs::FlockOperation;
 
 use crate::store::Error;
-use crate::store::layout::{io_error, network_of};
+use crate::store::layout::{flock, io_error, network_of, open_dir};
 
 /// How long a writer waits for the writer of another process.
 const BUSY: Duration = Duration::from_secs(30);
@@ -54,6 +55,16 @@ pub(super) fn is_broken(error: &rusqlite::Error) -> bool {
 pub(super) fn index_error(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Index { path: path.clone(), source }
+}
+
+/// As [`open`], while nobody else opens one in the same folder: who makes a file anew gives it its journal mode, for
+/// which SQLite waits for nobody.
+pub(super) fn open_alone(path: &Path, schema: &Schema) -> Result<Connection, Trouble> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let guard = open_dir(folder).map_err(Trouble::Refused)?;
+    // Network file systems may not lock folders. There what can happen is that one of two first runs has to be repeated.
+    let _ = flock(&guard, FlockOperation::LockExclusive);
+    open(path, schema)
 }
 
 /// Opens a database, making its tables if it is new. The caller sees to it that no other process

@@ -124,7 +124,7 @@ const COLUMNS: &str = "key, sequence, addr, run, state, at, receipt";
 impl Ledger {
     /// Opens the ledger at `path`, making it if it is missing. The folder must exist.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let connection = match database::open(path, &SCHEMA) {
+        let connection = match database::open_alone(path, &SCHEMA) {
             Ok(connection) => connection,
             Err(Trouble::Refused(error)) => return Err(error),
             Err(Trouble::Newer(_) | Trouble::Broken) => return Err(Error::Ledger { path: path.to_owned() }),

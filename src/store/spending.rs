@@ -55,7 +55,7 @@ pub struct Spending {
 impl Spending {
     /// Opens the file at `path`, making it if it is missing. The folder must exist.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let connection = match database::open(path, &SCHEMA) {
+        let connection = match database::open_alone(path, &SCHEMA) {
             Ok(connection) => connection,
             Err(Trouble::Refused(error)) => return Err(error),
             Err(Trouble::Newer(_) | Trouble::Broken) => return Err(Error::Spending { path: path.to_owned() }),
@@ -168,6 +168,19 @@ mod tests {
             spenders.into_iter().map(|spender| spender.join().unwrap()).sum()
         });
         assert_eq!(granted, 14, "98 of 100");
+    }
+
+    #[test]
+    fn any_number_of_processes_may_be_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..16 {
+            let path = dir.path().join(format!("{round}.sqlite"));
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| Spending::open(&path).unwrap());
+                }
+            });
+        }
     }
 
     #[test]
