@@ -27,6 +27,7 @@ use crate::lang::ty::{Constraints, Ty};
 
 pub(crate) use bundle::check_version;
 pub(crate) use domain::{Asked, asked, holds, leaves, lookup_candidate, skill_of};
+pub(crate) use promise::names_in;
 pub(crate) use scope::{Scope, some};
 pub(crate) use service::misplaced_address;
 pub(crate) use supplier::check_suppliers;
