@@ -75,9 +75,8 @@ impl Index {
             parts.try_fold(self.held_to(found, depth + 1), |held, part| self.step(&held, part))
         });
         let Some(found) = found else { return plain };
-        let inner = match (found.list(), found.map(), value) {
-            (Some(inner), _, false) | (None, Some(inner), true) => inner,
-            _ => return plain,
+        let ((Some(inner), _, false) | (None, Some(inner), true)) = (found.list(), found.map(), *value) else {
+            return plain;
         };
         Held { symbol: Some(id), ..found.inner(inner) }
     }

@@ -34,13 +34,17 @@ impl Slot {
 }
 
 impl Place<'_> {
-    /// What could stand here, if this is inside the block of a `with`.
+    /// What could stand here, if this is inside the block of a constant, of a `with`, or of what a test gives.
     pub(super) fn given(&self) -> Option<Vec<Completion>> {
         let mut accepts = TOP;
         let mut around: Option<&'static Shape> = None;
         let mut found = None;
         for (depth, parent) in self.context.parents.iter().enumerate() {
             let shape = shape_in(accepts, parent)?;
+            if shape.name == "let" {
+                found = Some((depth, shape, shape.name));
+                break;
+            }
             if shape.name == "with" || matches!(shape.name, "given" | "expect") && around.is_some() {
                 found = Some((depth, around?, shape.name));
                 break;
@@ -57,12 +61,17 @@ impl Place<'_> {
             At::Value(_) => return Some(Vec::new()),
             At::Name | At::Entry => {}
         }
+        if block == "let" {
+            let node = self.path.get(depth)?;
+            let slot = self.slot(self.index.symbols.iter().position(|symbol| symbol.whole == node.span)?);
+            return self.within(slot, &self.context.parents[depth + 1..]);
+        }
         let parameters = match block {
             "with" => self.slots(depth.checked_sub(1)?, around),
             _ => self.graph_parameters().into_iter().map(|id| self.slot(id)).collect(),
         };
-        let mut inside = self.context.parents[depth + 1..].iter();
-        let Some(first) = inside.next() else {
+        let inside = &self.context.parents[depth + 1..];
+        let Some((first, inside)) = inside.split_first() else {
             // Single values of a `with` stand in the line.
             let fits = |slot: &Slot| block != "with" || self.is_compound(slot);
             let fitting = parameters.into_iter().filter(fits).collect();
@@ -73,7 +82,11 @@ impl Place<'_> {
             let slot = fitting.into_iter().find(|slot| slot.name == head.name);
             return Some(slot.map(|slot| self.of_slot(slot)).unwrap_or_default());
         };
-        let mut slot = parameters.into_iter().find(|slot| slot.name == *first)?;
+        self.within(parameters.into_iter().find(|slot| slot.name == *first)?, inside)
+    }
+
+    /// What could stand inside of what is filled in, so many steps further in.
+    fn within(&self, mut slot: Slot, inside: &[String]) -> Option<Vec<Completion>> {
         for part in inside {
             slot = self.step(&slot, part)?;
         }

@@ -234,17 +234,17 @@ impl Walk<'_> {
         if index.symbols[id].kind == "use" {
             let inner: Vec<ScopeId> =
                 index.applied(id).into_iter().filter_map(|applied| index.symbols[applied].inner).collect();
-            let inside = inner.into_iter().fold(false, |any, scope| self.scope(scope, from) || any);
+            let mut inside = false;
+            for scope in inner {
+                inside |= self.scope(scope, from);
+            }
             // The alias alone is all that is under it.
             return inside || rest.is_empty() && !self.pattern.full;
         }
         let keys = index.loops(&index.symbols[id]);
         let single = rest.iter().filter(|segment| *segment != "**").count();
         let many = single < rest.len();
-        let fits = match self.pattern.full {
-            true => single == keys || many && single < keys,
-            false => rest.len() <= keys,
-        };
+        let fits = if self.pattern.full { single == keys || many && single < keys } else { rest.len() <= keys };
         if fits {
             self.found.ends.insert(id);
             let plain = (from..from + rest.len()).filter(|segment| self.pattern.is_plain(*segment));
