@@ -279,6 +279,10 @@ pub(super) fn finish_run(
     for failed in &reply.failures {
         output.failure(failed, is_new);
     }
+    let given: String = cli.global.params.iter().map(|param| format!(" -p {}", shell::shown(param))).collect();
+    for happened in &reply.to_take_back {
+        output.note(&format!("to take `{}` back: partita run {}{given}", happened.addr, shell::shown(&happened.by)));
+    }
     if let Some(file) = &args.report {
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;

@@ -518,6 +518,8 @@ pub struct NodeDecl {
     pub when: Vec<Cond>,
     /// Order.
     pub after: Vec<AfterDecl>,
+    /// The node that takes it back.
+    pub rollback: Option<Text>,
     /// Gates that must say yes before it starts.
     pub guards: Vec<GuardDecl>,
     /// How much of it starts by itself.

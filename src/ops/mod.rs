@@ -98,7 +98,7 @@ pub use recheck::Recheck;
 pub use rekey::{rekey_older_state, rekey_older_store, rekey_store};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
-pub use run::{Answer, Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
+pub use run::{Answer, Chosen, RunContext, RunOptions, RunReply, TakeBack, answer, run, run_dir};
 pub use session::{Draft, Findings, Session};
 pub use shell::{ShellReply, shell};
 pub use testing::{TestReply, TestRequest, junit, test};
