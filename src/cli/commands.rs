@@ -279,7 +279,8 @@ pub(super) fn finish_run(
     for failed in &reply.failures {
         output.failure(failed, is_new);
     }
-    let given: String = cli.global.params.iter().map(|param| format!(" -p {}", shell::shown(param))).collect();
+    let given: Vec<String> = cli.global.params.iter().map(|param| format!(" -p {}", shell::shown(param))).collect();
+    let given = given.concat();
     for happened in &reply.to_take_back {
         output.note(&format!("to take `{}` back: partita run {}{given}", happened.addr, shell::shown(&happened.by)));
     }

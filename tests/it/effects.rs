@@ -381,7 +381,7 @@ const DEPLOY: &str = r#"
     param version type=string default=one
     node build {
         write "{{ version }}"
-        output page
+        output page type=artifact.text
     }
     node ship class=effect capability=deploy.preview {
         with page=(ref)build.page

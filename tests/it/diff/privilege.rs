@@ -79,8 +79,8 @@ fn what_a_command_that_decides_does_is_not_weighed_but_shown() {
 
 #[test]
 fn another_way_back_or_none_is_privileged_and_a_first_one_is_not() {
-    const SPEC: &str = "graph g {\n    node push class=effect {\n        run sh -c true\n        rollback undo\n    }\n    \
-        node undo class=effect {\n        run sh -c false\n    }\n    node other class=effect {\n        run sh -c false\n    }\n}\n";
+    const SPEC: &str = "graph g {\n    node push class=effect {\n        run sh -c \"true\"\n        rollback undo\n    }\n    \
+        node undo class=effect {\n        run sh -c \"false\"\n    }\n    node other class=effect {\n        run sh -c \"false\"\n    }\n}\n";
     let none = SPEC.replace("        rollback undo\n", "");
     let effect = |text: &str| ("effect".to_owned(), text.to_owned());
     assert_eq!(ways(SPEC, &none), [effect("no longer taken back by `g/undo`")]);
