@@ -17,7 +17,7 @@ pub use domain::{
     NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
     SkillTrustDecl, TenantDecl,
 };
-pub(crate) use domain::{HeaderDecl, HttpDecl};
+pub(crate) use domain::{HeaderDecl, HttpDecl, ModelPriceDecl};
 
 pub(crate) use test::TestDecl;
 pub(crate) use test::{ExpectDecl, Expected, MockContent, MockDecl, Values};
