@@ -273,7 +273,7 @@ pub(super) fn verify(locations: &Locations, args: &VerifyArgs, output: &Output) 
         file: &file,
         extracted: extracted.as_deref(),
         policy: chosen.choice(),
-        tenant: args.policy.tenant.as_deref(),
+        tenant: locations.tenant.as_deref(),
         own_keys: own.as_deref(),
         environment: &locations.environment,
     };
