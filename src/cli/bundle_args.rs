@@ -9,8 +9,8 @@ use crate::cli::args::{IsolationArg, RunOptions};
 // `bundle`.
 #[derive(Debug, Args)]
 pub(crate) struct BundleArgs {
-    /// The bundle
-    pub(crate) name: String,
+    /// The bundle; without it, it tells which there are
+    pub(crate) name: Option<String>,
     /// Where to put it; else `bundles` in the outputs' folder
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
@@ -53,8 +53,8 @@ impl SourceArgs {
 // `deliver`.
 #[derive(Debug, Args)]
 pub(crate) struct DeliverArgs {
-    /// The bundle
-    pub(crate) name: String,
+    /// The bundle; without it, it tells which there are
+    pub(crate) name: Option<String>,
     /// Where to put it; else `bundles` in the outputs' folder
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
@@ -74,8 +74,8 @@ pub(crate) struct DeliverArgs {
 // `report`.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// The bundle, which must have been made
-    pub(crate) name: String,
+    /// The bundle, which must have been made; without it, it tells which there are
+    pub(crate) name: Option<String>,
     /// Where the bundle lies; else `bundles` in the outputs' folder
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
