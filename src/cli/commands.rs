@@ -293,7 +293,9 @@ pub(super) fn finish_run(
     }
     if let Some(error @ (Error::NotCached { .. } | Error::NotRecorded { .. })) = reply.error() {
         let help = match &cli.command {
-            Command::Bundle(asked) => format!("run it first, or all in one go: `partita deliver {}`", asked.name),
+            Command::Bundle(asked) => {
+                format!("run it first, or all in one go: `partita deliver {}`", asked.name.as_deref().unwrap_or("NAME"))
+            }
             _ => error.help().unwrap_or_default(),
         };
         output.complaint(&error.code(), &error.to_string(), None, Some(&help));
