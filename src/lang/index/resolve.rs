@@ -438,19 +438,19 @@ impl Index {
 
     /// The outputs of a name that nodes have, or steps of what they apply, and a tool or an agent leaves.
     fn left_by(&self, nodes: &BTreeSet<SymbolId>, by: &str, name: &str) -> BTreeSet<SymbolId> {
-        let mut found = BTreeSet::new();
+        let (mut found, mut others) = (BTreeSet::new(), BTreeSet::new());
         for node in nodes {
             let applied = self.applied(*node);
             let steps = applied.iter().flat_map(|id| &self.symbols[*id].members).copied();
             let steps = steps.filter(|id| self.symbols[*id].kind == "step");
             for id in steps.chain([*node]) {
                 let symbol = &self.symbols[id];
-                let named = symbol.callees.iter().map(|callee| &callee.name).chain(&symbol.starts);
-                if named.into_iter().any(|named| named == by) {
-                    found.extend(self.result(id, name));
-                }
+                let mut named = symbol.callees.iter().map(|callee| &callee.name).chain(&symbol.starts);
+                let is_by = named.any(|named| named == by);
+                if is_by { &mut found } else { &mut others }.extend(self.result(id, name));
             }
         }
-        found
+        // Which tool it is may be known only by a variable.
+        if found.is_empty() { others } else { found }
     }
 }
