@@ -9,6 +9,7 @@ mod cancel;
 mod capture;
 mod check;
 mod code;
+mod due;
 mod effects;
 mod engine;
 mod error;
