@@ -31,7 +31,7 @@ fn dispatch(args: Vec<OsString>) -> u8 {
             if error.use_stderr() && events {
                 JsonProgress::tell(Event::Reported {
                     severity: Severity::Error,
-                    code: Error::usage("").code().to_string(),
+                    code: Error::usage("").code(),
                     text: error.render().to_string().trim().to_owned(),
                     addr: None,
                     place: None,
