@@ -34,7 +34,7 @@ pub(crate) struct Global {
     /// A value for a parameter of the graph, as `n=3`, `b=true`, `list=a,b`; may be given several times
     #[arg(short = 'p', value_name = "NAME=VALUE", global = true)]
     pub(crate) params: Vec<String>,
-    /// The tenant that owns runs; else the one that the graph names
+    /// The tenant that owns runs, else the one that the graph names; whom a bundle must be for, else the one it is of
     #[arg(long, value_name = "NAME", global = true)]
     pub(crate) tenant: Option<String>,
     /// Packages must be as `partita.lock` has them, those in the workspace too [default: true if CI is set]
@@ -124,7 +124,9 @@ pub(crate) enum Color {
     Never,
 }
 
+// A start must be short: what a command takes is put together only if it is the one that was asked for.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Make a workspace that runs
     Init {
@@ -330,7 +332,7 @@ pub(crate) enum Command {
     Doctor,
 }
 
-/// What to mend.
+// What to mend. (No doc comment: `clap` would take it for what the command is about.)
 #[derive(Clone, Debug, Args)]
 pub(crate) struct FixArgs {
     /// Files to mend instead of the workspace's root file; those they import are mended too
@@ -346,7 +348,7 @@ pub(crate) struct FixArgs {
     pub(crate) kdl1: bool,
 }
 
-/// How to run.
+// How to run.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RunOptions {
     /// Where outputs appear; else `out` in the workspace

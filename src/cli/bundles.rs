@@ -24,7 +24,7 @@ pub(super) fn bundle(cli: &Cli, mut locations: Locations, args: &BundleArgs, out
     locations.out.clone_from(&run.out);
     with_workspace(&locations, output, |workspace| {
         let asked = Asked {
-            name: &args.name,
+            name: ops::bundle_name(workspace, args.name.as_deref(), "bundle")?,
             dir: args.output.as_deref(),
             run: &run,
             source: &args.source,
@@ -53,7 +53,7 @@ pub(super) fn deliver(cli: &Cli, mut locations: Locations, args: &DeliverArgs, o
         let clock = clock();
         let mut steps = Steps { last: clock.elapsed(), clock: clock.as_ref(), total: Vec::new() };
         let asked = Asked {
-            name: &args.name,
+            name: ops::bundle_name(workspace, args.name.as_deref(), "deliver")?,
             dir: args.output.as_deref(),
             run: &args.options,
             source: &args.source,
@@ -210,7 +210,8 @@ fn bundle_json(reply: &BundleReply) -> serde_json::Value {
 pub(super) fn report(cli: &Cli, locations: &Locations, args: &ReportArgs, output: &Output) -> Status8 {
     with_workspace(locations, output, |workspace| {
         let dir = args.output.as_ref().map_or_else(|| ops::default_dir(workspace), |dir| locations.current.join(dir));
-        let zip = ops::find_archive(workspace, &args.name, &params(cli)?, &dir)?;
+        let name = ops::bundle_name(workspace, args.name.as_deref(), "report")?;
+        let zip = ops::find_archive(workspace, name, &params(cli)?, &dir)?;
         let keys = ops::key_dir(workspace);
         let request = VerifyRequest {
             file: &zip,
@@ -273,7 +274,7 @@ pub(super) fn verify(locations: &Locations, args: &VerifyArgs, output: &Output) 
         file: &file,
         extracted: extracted.as_deref(),
         policy: chosen.choice(),
-        tenant: args.policy.tenant.as_deref(),
+        tenant: locations.tenant.as_deref(),
         own_keys: own.as_deref(),
         environment: &locations.environment,
     };

@@ -280,6 +280,11 @@ pub(super) fn finish_run(
     for failed in &reply.failures {
         output.failure(failed, is_new);
     }
+    let given: Vec<String> = cli.global.params.iter().map(|param| format!(" -p {}", shell::shown(param))).collect();
+    let given = given.concat();
+    for happened in &reply.to_take_back {
+        output.note(&format!("to take `{}` back: partita run {}{given}", happened.addr, shell::shown(&happened.by)));
+    }
     if let Some(file) = &args.report {
         let path = locations.current.join(file);
         std::fs::write(&path, format!("{}\n", report_json(reply))).map_err(Error::io("write the report", &path))?;
@@ -289,7 +294,9 @@ pub(super) fn finish_run(
     }
     if let Some(error @ (Error::NotCached { .. } | Error::NotRecorded { .. })) = reply.error() {
         let help = match &cli.command {
-            Command::Bundle(asked) => format!("run it first, or all in one go: `partita deliver {}`", asked.name),
+            Command::Bundle(asked) => {
+                format!("run it first, or all in one go: `partita deliver {}`", asked.name.as_deref().unwrap_or("NAME"))
+            }
             _ => error.help().unwrap_or_default(),
         };
         output.complaint(&error.code(), &error.to_string(), None, Some(&help));

@@ -194,6 +194,10 @@ pub(super) fn report_json(reply: &RunReply) -> serde_json::Value {
     if let [only] = reply.reports.as_slice() {
         let mut report = only.to_json();
         report["failures"] = failures.into();
+        if !reply.to_take_back.is_empty() {
+            let all = reply.to_take_back.iter().map(|happened| json!({"addr": happened.addr, "by": happened.by}));
+            report["to_take_back"] = all.collect();
+        }
         return report;
     }
     let counts = reply.counts;

@@ -62,7 +62,7 @@ fn opened(visit: &Visit) -> String {
 }
 
 /// A word as a shell takes it.
-fn shown(word: &str) -> String {
+pub(super) fn shown(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

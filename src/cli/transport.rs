@@ -53,7 +53,7 @@ pub(super) fn rebuild(cli: &Cli, locations: &Locations, args: &RebuildArgs, outp
             file: &file,
             extracted: None,
             policy: chosen.choice(),
-            tenant: args.policy.tenant.as_deref(),
+            tenant: locations.tenant.as_deref(),
             own_keys: Some(&keys),
             environment: &locations.environment,
         };

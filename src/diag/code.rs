@@ -143,6 +143,7 @@ codes! {
     P0706 Error "automatic work uses a skill that is not vetted";
     P0707 Warning "what publishes or delivers passes no gate";
     P0708 Warning "agents may change the same files at once";
+    P0709 Error "a deploy does not name what takes it back";
     P0801 Error "a bundle includes two files at one path";
     P0802 Error "a path in a bundle is absolute or leaves the archive";
     P0803 Error "a bundle is signed by a key that its tenant does not sign with";

@@ -100,7 +100,7 @@ pub(super) fn standing(
     }
 }
 
-/// Closes the effects of a run that ended well: the next run does them anew.
+/// Closes the effects of a run that ended well, and those that it took back: the next run does them anew.
 pub(super) fn settle(
     request: &Request,
     plan: &Plan,
@@ -116,6 +116,19 @@ pub(super) fn settle(
             && let Some(row) = ledger.last(key)?
         {
             ledger.settle(&row, now.0)?;
+        }
+    }
+    // A run that was not asked to take anything back did not.
+    let is_done = |addr: &str| {
+        let below = plan.below(addr);
+        !below.is_empty() && below.iter().all(|id| reports.contains_key(&id.0))
+    };
+    let mut known: BTreeMap<&str, bool> = BTreeMap::new();
+    for action in &plan.actions {
+        if let Some(addr) = action.policy.rollback.as_deref()
+            && *known.entry(addr).or_insert_with(|| is_done(addr))
+        {
+            ledger.settle_at(&action.addr, now.0)?;
         }
     }
     Ok(())

@@ -256,7 +256,7 @@ fn doubt_losses(plan: &Plan, found: &mut BTreeMap<ActionId, ActionForecast>) {
 fn closure(request: &Request) -> BTreeSet<ActionId> {
     let plan = &request.plan;
     let mut open: Vec<ActionId> =
-        if request.targets.is_empty() { plan.iter().map(|(id, _)| id).collect() } else { request.targets.clone() };
+        if request.targets.is_empty() { plan.ordinary().map(|(id, _)| id).collect() } else { request.targets.clone() };
     let mut all = BTreeSet::new();
     while let Some(id) = open.pop() {
         if all.insert(id) {

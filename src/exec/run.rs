@@ -234,7 +234,7 @@ fn execute_part(
     let machine = rustix::system::sysinfo();
     let memory = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit.max(1)));
     let targets =
-        if request.targets.is_empty() { plan.iter().map(|(id, _)| id).collect() } else { request.targets.clone() };
+        if request.targets.is_empty() { plan.ordinary().map(|(id, _)| id).collect() } else { request.targets.clone() };
     let mut scheduler =
         Scheduler::new(&plan, &targets, &request.before.given, Pools::new(&plan, cpus.max(jobs) as u64, memory))?;
     scheduler.spend_from(std::mem::take(budget));

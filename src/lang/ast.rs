@@ -17,7 +17,7 @@ pub use domain::{
     NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl, QuotaDecl, SecretDecl, SkillDecl,
     SkillTrustDecl, TenantDecl,
 };
-pub(crate) use domain::{HeaderDecl, HttpDecl};
+pub(crate) use domain::{HeaderDecl, HttpDecl, ModelPriceDecl};
 
 pub(crate) use test::TestDecl;
 pub(crate) use test::{ExpectDecl, Expected, MockContent, MockDecl, Values};
@@ -518,6 +518,8 @@ pub struct NodeDecl {
     pub when: Vec<Cond>,
     /// Order.
     pub after: Vec<AfterDecl>,
+    /// The node that takes it back.
+    pub rollback: Option<Text>,
     /// Gates that must say yes before it starts.
     pub guards: Vec<GuardDecl>,
     /// How much of it starts by itself.

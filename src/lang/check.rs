@@ -8,6 +8,7 @@ mod domain;
 mod gate;
 mod group;
 mod promise;
+mod rollback;
 mod scope;
 mod service;
 mod supplier;
@@ -27,6 +28,8 @@ use crate::lang::ty::{Constraints, Ty};
 
 pub(crate) use bundle::check_version;
 pub(crate) use domain::{Asked, asked, holds, leaves, lookup_candidate, skill_of};
+pub(crate) use promise::names_in;
+pub(crate) use rollback::{deploys, itself, no_effect, one_node};
 pub(crate) use scope::{Scope, some};
 pub(crate) use service::misplaced_address;
 pub(crate) use supplier::check_suppliers;

@@ -397,6 +397,7 @@ impl Decoder<'_> {
                 self.texts(node).into_iter().map(move |target| AfterDecl { target, whole, optional })
             })
             .collect();
+        let rollback = child(node, "rollback").and_then(|node| self.texts(node).into_iter().next());
         let guards = self.guards(node);
         let automation = self.automation(node);
         let services = names_of_children(node, "uses");
@@ -407,6 +408,7 @@ impl Decoder<'_> {
             for_each,
             when,
             after,
+            rollback,
             guards,
             automation,
             services,

@@ -10,6 +10,7 @@ mod params;
 mod policy;
 mod redundant;
 mod refs;
+mod rollback;
 mod sbom;
 mod scopes;
 mod services;
@@ -273,6 +274,10 @@ impl<'a, 'd> Expander<'a, 'd> {
         if expander.exhausted {
             return None;
         }
+        expander.find_rollbacks();
+        if expander.exhausted {
+            return None;
+        }
         expander.make_actions(graph);
         expander.serve_asks(id);
         if expander.exhausted {
@@ -288,6 +293,7 @@ impl<'a, 'd> Expander<'a, 'd> {
         if expander.exhausted {
             return None;
         }
+        expander.check_rollbacks();
         expander.finish(graph, params)
     }
 
@@ -459,6 +465,8 @@ impl<'a, 'd> Expander<'a, 'd> {
                 bundle: None,
                 recipe,
                 after: Vec::new(),
+                rollback: None,
+                takes_back: false,
                 guards: Vec::new(),
                 closing: None,
                 automation: None,

@@ -5,10 +5,13 @@
 mod collect;
 mod complete;
 mod context;
+mod follow;
 mod given;
 mod hover;
+mod members;
 mod model;
 mod outline;
+mod places;
 mod rename;
 mod resolve;
 mod roles;
@@ -16,12 +19,14 @@ mod tokens;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::diag::{SourceId, SourceMap, Span};
+use crate::lang::ty::SchemaTy;
 use crate::lang::{FileId, Node, Program, ProgramPackage};
 
 use collect::{Collected, collect};
-use model::{IndexedFile, Scope, ScopeId};
+use model::{AddressSite, Gift, IndexedFile, Scope, ScopeId};
 use tree::read_tree;
 
 pub use complete::{Completion, CompletionKind, Completions};
@@ -42,6 +47,12 @@ pub struct Index {
     by_symbol: Vec<Vec<(usize, usize)>>,
     /// Symbols declared inside something, by kind and name.
     inner_names: BTreeMap<(&'static str, String), Vec<SymbolId>>,
+    /// All addresses and patterns of nodes that are written.
+    addresses: Vec<AddressSite>,
+    /// What parameters are given that are artifacts.
+    gifts: Vec<Gift>,
+    /// The schemas that parameters and results fit, by the places of their names.
+    schemas: BTreeMap<Span, Arc<SchemaTy>>,
     prelude: Option<usize>,
     /// What each package lets others see: names, with their files and their names there.
     exports: Vec<BTreeMap<String, (usize, String)>>,
@@ -50,6 +61,14 @@ pub struct Index {
 fn exports(package: &ProgramPackage) -> BTreeMap<String, (usize, String)> {
     let all = package.exports.iter();
     all.map(|(name, (file, own))| (name.clone(), (file.0, own.value.clone()))).collect()
+}
+
+/// The schemas that what gates are given must fit.
+fn schemas(program: &Program) -> BTreeMap<Span, Arc<SchemaTy>> {
+    let files = program.files.iter().map(|file| &file.decls);
+    let gates = files.flat_map(|decls| decls.gates.iter().chain(decls.recipes.iter().flat_map(|recipe| &recipe.gates)));
+    let params = gates.flat_map(|gate| &gate.params);
+    params.filter_map(|param| Some((param.name.span, Arc::clone(param.ty.schema()?)))).collect()
 }
 
 impl Index {
@@ -73,7 +92,7 @@ impl Index {
                 aliases: file.aliases.clone(),
             });
         }
-        let Collected { symbols, scopes, sites } = collected;
+        let Collected { symbols, scopes, sites, gifts } = collected;
         let mut index = Self {
             sources: program.sources.clone(),
             files,
@@ -81,10 +100,14 @@ impl Index {
             scopes,
             by_symbol: Vec::new(),
             inner_names: BTreeMap::new(),
+            addresses: Vec::new(),
+            gifts: Vec::new(),
+            schemas: schemas(program),
             prelude: program.prelude.map(|file| file.0),
             exports: program.packages.iter().map(exports).collect(),
         };
-        index.resolve(&sites);
+        index.resolve(&sites, &gifts);
+        index.gifts = gifts;
         index
     }
 

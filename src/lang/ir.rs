@@ -112,6 +112,10 @@ pub struct InstanceIr {
     pub recipe: Option<String>,
     /// Instances that come before, by index, as its node says; in order.
     pub after: Vec<usize>,
+    /// The instance that takes it back, by index.
+    pub rollback: Option<usize>,
+    /// Whether it takes another back: it is no part of a run of the graph then, and no pattern matches it.
+    pub takes_back: bool,
     /// Gates that must say yes before it starts.
     pub guards: Vec<GuardIr>,
     /// The recipe it applies and what that was given, where gates of the recipe judge what it returns.
@@ -279,6 +283,8 @@ pub struct ActionIr {
     pub own: bool,
     /// Which gate it is of, if it decides.
     pub gate: Option<Box<GateNoteIr>>,
+    /// The address of what takes it back.
+    pub rollback: Option<Box<str>>,
     /// How much of it starts by itself, where that is said.
     pub automation: Option<String>,
     /// The node or step.

@@ -221,6 +221,12 @@ static WITH: Shape =
 static AFTER: Shape = Shape::new("after", "Nodes that must have succeeded before: order alone.")
     .args(1, MANY, Text, Text, "after NODE…")
     .props(&[prop("optional", Bool, "whether matching nothing is fine")]);
+static ROLLBACK: Shape = Shape::new(
+    "rollback",
+    "The node that takes back what this one does outside. It is no part of a run of the graph: it is run by its address. \
+     What asks for a capability `deploy` or `deploy.*` must name it.",
+)
+.args(1, 1, Text, Text, "rollback NODE");
 static HOLDS: Shape = Shape::new("holds", "A share of a resource, held while it runs.")
     .args(1, 1, Name, Name, "holds RESOURCE")
     .props(&[prop("amount", Int, "how much, 1 if not given")]);
@@ -342,6 +348,7 @@ static NODE: Shape =
             many(&TOOLS),
             once(&CWD),
             many(&AFTER),
+            once(&ROLLBACK),
             many(&HOLDS),
             once(&TIMEOUT),
             once(&RETRY),

@@ -10,7 +10,7 @@ use crate::bundle::{self, Built, Policy, PublicKey, Signer, Verdict, VerifyOptio
 use crate::diag::{Diagnostics, did_you_mean};
 use crate::lang::{BundleIr, DeclId, DeclKind, expand_bundle};
 use crate::ops::Error;
-use crate::ops::check::{Planned, plan};
+use crate::ops::check::{Planned, plan, which};
 use crate::ops::contents::{Origin, date_of, source_of, spec};
 use crate::ops::keys::{DEFAULT_KEY, OpenKey, key_dir, open_signer, public_keys};
 use crate::ops::places::SpecPlace;
@@ -67,6 +67,18 @@ fn find_bundle(workspace: &Workspace, name: &str) -> Result<DeclId, Error> {
         };
         Error::usage_help(format!("there is no bundle `{name}`"), help)
     })
+}
+
+/// The name of the bundle that a request is about; an error that tells which there are if it names none.
+pub fn bundle_name<'a>(workspace: &Workspace, name: Option<&'a str>, verb: &str) -> Result<&'a str, Error> {
+    if let Some(name) = name {
+        return Ok(name);
+    }
+    let program = &workspace.compiled.program;
+    let bundles = program.root_bundles();
+    let names: Vec<&str> = bundles.iter().map(|id| program.bundle(*id).name.value.as_str()).collect();
+    let done = if verb == "report" { "reported on" } else { "made" };
+    Err(Error::usage_help(format!("which bundle is to be {done}?"), which("bundle", verb, &names)))
 }
 
 pub(super) fn compile_bundle(

@@ -78,7 +78,7 @@ pub fn find_graph(compiled: &Compiled, name: &str) -> Result<DeclId, Error> {
     })
 }
 
-/// Graphs that are named to somebody who names none.
+/// Graphs, or bundles, that are named to somebody who names none.
 const SHOWN: usize = 20;
 
 /// Refuses a request that names no graph, with those that there are.
@@ -88,16 +88,21 @@ pub(super) fn no_target(compiled: &Compiled, verb: &str, targets: &[String]) -> 
     }
     let graphs = compiled.program.root_graphs();
     let names: Vec<&str> = graphs.iter().map(|id| compiled.program.graph(*id).group.name.value.as_str()).collect();
-    let help = match names.as_slice() {
-        [] => "the workspace declares no graph".to_owned(),
-        [only] => format!("there is one graph: `partita {verb} {only}`"),
+    let done = if verb == "run" { "run" } else { "looked at" };
+    Err(Error::usage_help(format!("which graph is to be {done}?"), which("graph", verb, &names)))
+}
+
+/// What somebody is told who named none of the graphs or bundles that there are.
+pub(super) fn which(kind: &str, verb: &str, names: &[&str]) -> String {
+    match names {
+        [] => format!("the workspace declares no {kind}"),
+        [only] => format!("there is one {kind}: `partita {verb} {only}`"),
         [first, ..] => {
             let more = if names.len() > SHOWN { ", …" } else { "" };
             let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-            format!("graphs: {shown}{more}; for one of them `partita {verb} {first}`")
+            format!("{kind}s: {shown}{more}; for one of them `partita {verb} {first}`")
         }
-    };
-    Err(Error::usage_help(format!("which graph is to be {}?", if verb == "run" { "run" } else { "looked at" }), help))
+    }
 }
 
 /// A graph compiled to its plan.
@@ -193,7 +198,7 @@ fn name_of(folder: &str) -> String {
     }
 }
 
-/// The spec that `init` writes.
+/// What `init` writes is made of.
 const INIT: &str = include_str!("init.kdl");
 
 /// A `.gitignore` to which is added what git should leave alone, unless it says so already.
@@ -213,6 +218,19 @@ fn ignoring(before: &str) -> String {
     text
 }
 
+/// The spec that `init` writes. What is told beside a command, after a tab there, stands in one column however long
+/// the name is.
+fn first_spec(name: &str) -> String {
+    let text = INIT.replace("NAME", name);
+    let beside = text.lines().filter_map(|line| line.split_once('\t'));
+    let width = beside.map(|(command, _)| command.chars().count()).max().unwrap_or_default();
+    let line = |line: &str| match line.split_once('\t') {
+        Some((command, told)) => format!("{command:<width$}    {told}\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
 /// Makes a workspace that runs. Refuses to touch one that is there.
 pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
     let dir = tidy(&locations.current.join(dir));
@@ -226,7 +244,7 @@ pub fn init(locations: &Locations, dir: &Path) -> Result<PathBuf, Error> {
     std::fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
     let name = dir.canonicalize().ok().and_then(|dir| dir.file_name().map(|name| name.to_string_lossy().into_owned()));
     let name = name_of(&name.unwrap_or_default());
-    std::fs::write(&file, INIT.replace("NAME", &name)).map_err(Error::io("write", &file))?;
+    std::fs::write(&file, first_spec(&name)).map_err(Error::io("write", &file))?;
     let ignore = dir.join(".gitignore");
     let before = match std::fs::read_to_string(&ignore) {
         Ok(text) => text,

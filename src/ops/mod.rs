@@ -69,8 +69,8 @@ pub use audit::{AuditReply, AuditRequest, attest_audit, audit, write_vex};
 pub use backup::{BackupReply, backup_state, restore_state};
 pub use behind::run_behind;
 pub use bundles::{
-    BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, VerifyRequest, default_dir, find_archive, make,
-    verify, verify_made,
+    BundleReply, BundleRequest, DEFAULT_TENANT, Judged, VerifyProblem, VerifyRequest, bundle_name, default_dir,
+    find_archive, make, verify, verify_made,
 };
 pub use check::{PlanFormat, Planned, check, expand_graph, find_graph, init, plan, write_plan};
 pub use depends::{Step, why_depends};
@@ -98,7 +98,7 @@ pub use recheck::Recheck;
 pub use rekey::{rekey_older_state, rekey_older_store, rekey_store};
 pub use report::{ReportData, Steps, read_steps, report, report_path};
 pub use revision::{Repository, RevisionWorld};
-pub use run::{Answer, Chosen, RunContext, RunOptions, RunReply, answer, run, run_dir};
+pub use run::{Answer, Chosen, RunContext, RunOptions, RunReply, TakeBack, answer, run, run_dir};
 pub use session::{Draft, Findings, Session};
 pub use shell::{ShellReply, shell};
 pub use testing::{TestReply, TestRequest, junit, test};

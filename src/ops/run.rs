@@ -79,10 +79,21 @@ pub struct RunReply {
     pub outputs: Vec<PathBuf>,
     /// The actions that failed, in the order of the graphs and of addresses.
     pub failures: Vec<FailedAction>,
+    /// What happened outside in runs that failed, and can be taken back.
+    pub to_take_back: Vec<TakeBack>,
     /// The counts of all.
     pub counts: Counts,
     /// Milliseconds of all.
     pub duration_ms: u64,
+}
+
+/// Something that happened in a run that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeBack {
+    /// The address of what happened.
+    pub addr: String,
+    /// The address of the node that takes it back.
+    pub by: String,
 }
 
 impl RunReply {
@@ -341,10 +352,30 @@ fn run_once(
         remember(workspace, plan, &report, &outputs, key, &context.environment, context.clock.as_ref())?;
     }
     reply.failures.extend(failed_actions(&report, &planned.expansion, sources));
+    reply.to_take_back.extend(to_take_back(plan, &report));
     add(&mut reply.counts, report.counts);
     reply.duration_ms += report.duration_ms;
     reply.reports.push(report);
     Ok(())
+}
+
+/// What happened outside in a run that failed, or was cut short, and can be taken back: by the run itself, or by the one
+/// that it took up.
+fn to_take_back(plan: &Plan, report: &RunReport) -> Vec<TakeBack> {
+    // One that waits for people goes on.
+    let is_waiting = report.error_kind() == Some(crate::base::ErrorKind::Approval);
+    if is_waiting || report.error_kind().is_none() && !report.cancelled {
+        return Vec::new();
+    }
+    let mut said = BTreeSet::new();
+    let happened = report.actions.iter().filter_map(|done| {
+        let action = plan.action(plan.find(&done.addr)?);
+        let by = action.policy.rollback.clone()?;
+        let is_taken_up = done.outcome == Outcome::Cached && action.spec.class == Class::Effect;
+        let has_happened = done.outcome == Outcome::Ran || is_taken_up;
+        (has_happened && said.insert(by.clone())).then(|| TakeBack { addr: done.addr.clone(), by })
+    });
+    happened.collect()
 }
 
 /// What every request of a plan has in common.
@@ -519,7 +550,7 @@ pub(super) fn resolve_targets(plan: &Plan, targets: &[String]) -> Result<Chosen,
                     }
                 }
             }
-            for (id, action) in plan.iter() {
+            for (id, action) in plan.ordinary() {
                 actions.insert(id);
                 let free = action.spec.outputs.iter().filter(|output| !consumed.contains(&(id, output.name.as_str())));
                 outputs.extend(free.map(|output| (id, output.name.clone())));
@@ -670,6 +701,6 @@ pub(super) fn chosen_outputs(planned: &Planned, wanted: impl IntoIterator<Item =
     let outputs: BTreeSet<(ActionId, String)> =
         wanted.into_iter().map(|(index, output)| (ActionId(index as u32), output)).collect();
     // A checkpoint that fails must keep the bundle from being made, so the whole graph is run.
-    let actions = planned.plan.iter().map(|(id, _)| id).collect();
+    let actions = planned.plan.ordinary().map(|(id, _)| id).collect();
     Chosen { actions, outputs }
 }

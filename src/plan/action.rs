@@ -1,7 +1,7 @@
 //! The plan: actions, what each is keyed by and what it is not. Leaves out how keys are computed
 //! (`key`) and how a program becomes a plan (`lower`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -506,6 +506,9 @@ pub struct Policy {
     pub idempotent: bool,
     /// What tokens cost, of one that asks an API.
     pub price: Option<Price>,
+    /// The address of the node that takes it back. Only effects are, so that it is in no plan that is packed.
+    #[serde(skip)]
+    pub rollback: Option<String>,
 }
 
 /// The longest that the steps of a node may take together, from when the first of them starts.
@@ -575,6 +578,23 @@ impl Plan {
         self.actions.binary_search_by(|action| action.addr.as_str().cmp(addr)).ok().map(|index| ActionId(index as u32))
     }
 
+    /// The actions of a run of the whole graph: all but those that take others back, which are asked for by their
+    /// addresses.
+    pub fn ordinary(&self) -> impl Iterator<Item = (ActionId, &Action)> {
+        let aside: BTreeSet<&str> =
+            self.actions.iter().filter_map(|action| action.policy.rollback.as_deref()).collect();
+        self.iter().filter(move |(_, action)| aside.is_empty() || !above(&action.addr).any(|addr| aside.contains(addr)))
+    }
+
+    /// The actions that an address stands for: at it, or below it.
+    pub fn below(&self, addr: &str) -> Vec<ActionId> {
+        let below = format!("{addr}/");
+        let from = self.actions.partition_point(|action| action.addr < below);
+        let inside = self.actions[from..].iter().take_while(|action| action.addr.starts_with(&below));
+        let inside = (from..).zip(inside).map(|(index, _)| ActionId(index as u32));
+        self.find(addr).into_iter().chain(inside).collect()
+    }
+
     /// The service of a name.
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
@@ -584,6 +604,11 @@ impl Plan {
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)
     }
+}
+
+/// An address, and those it lies below.
+fn above(addr: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(addr), |addr| Some(addr.rsplit_once('/')?.0))
 }
 
 impl Action {

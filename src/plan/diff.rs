@@ -653,6 +653,7 @@ fn field_of(field: &str) -> &'static str {
         "services",
         "take",
         "idempotent",
+        "rollback",
         "from",
         "text",
         "template",

@@ -294,6 +294,9 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
     sink.put("price", false, price(a), price(b));
     let flag = |policy: &Policy| policy.idempotent.then(|| "yes".to_owned());
     sink.put("idempotent", false, flag(a), flag(b));
+    let now_at =
+        |addr: &String| context.now_at.get(addr.as_str()).map_or_else(|| addr.clone(), |addr| (*addr).to_owned());
+    sink.put("rollback", false, a.rollback.as_ref().map(now_at), b.rollback.clone());
     sink.maps("limits", true, &old.spec.limits, &new.spec.limits, ToString::to_string);
     if a.holds != b.holds {
         let pools = |needs: &[crate::plan::ResourceNeed]| -> BTreeMap<String, u64> {

@@ -74,6 +74,15 @@ pub(super) fn of_change(entry: &Entry<'_>, changes: &[Change]) -> Ways {
     if changes.iter().any(|change| change.field == "idempotent" && change.after.is_some()) {
         ways.push((Privilege::Effect, "may be done twice".to_owned()));
     }
+    if let Some(change) = changes.iter().find(|change| change.field == "rollback")
+        && let Some(before) = &change.before
+    {
+        let text = match &change.after {
+            Some(after) => format!("taken back by `{after}`, no longer by `{before}`"),
+            None => format!("no longer taken back by `{before}`"),
+        };
+        ways.push((Privilege::Effect, text));
+    }
     ways.extend(of_decision(entry.old, entry.new, changes));
     for change in changes {
         let field = change.field.as_str();

@@ -208,6 +208,9 @@ fn action(plan: &Plan, action: &Action) -> Json {
     if action.policy.idempotent {
         line["idempotent"] = json!(true);
     }
+    if let Some(rollback) = &action.policy.rollback {
+        line["rollback"] = json!(rollback);
+    }
     if let Some(price) = action.policy.price {
         line["price"] = json!({"input": price.input, "output": price.output, "tokens": price.tokens});
     }

@@ -529,6 +529,9 @@ fn policy(policy: &Policy, limits: &BTreeMap<String, u64>, fields: &mut BTreeMap
     if let Some(price) = policy.price {
         put("price", Value::List(vec![Value::Int(price.input), Value::Int(price.output), Value::Int(price.tokens)]));
     }
+    if let Some(rollback) = &policy.rollback {
+        put("rollback", Value::text(rollback));
+    }
     if let Some(automation) = policy.automation {
         put("automation", Value::text(automation.word()));
     }

@@ -205,6 +205,7 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
                 }
                 _ => None,
             },
+            rollback: ir.rollback.as_deref().map(str::to_owned),
         },
         def: Digest::from_bytes([0; 32]),
         skey: Digest::from_bytes([0; 32]),

@@ -4,6 +4,7 @@
 //! `file`.
 
 mod http;
+mod rollback;
 mod sbom;
 mod schemas;
 mod services;
@@ -19,6 +20,7 @@ use serde_json::value::RawValue;
 use crate::base::{ActionKey, Digest, ErrorKind, RelPath};
 use crate::lang::{Route, Terms};
 use crate::plan::read::http::{HttpBody, PriceLine};
+use crate::plan::read::rollback::check_rollbacks;
 use crate::plan::read::sbom::SbomBody;
 use crate::plan::read::schemas::{SchemaLine, check_schemas, read_schemas};
 use crate::plan::read::services::{ServiceLine, check_services, read_service};
@@ -165,6 +167,8 @@ struct ActionLine {
     route: Option<Route>,
     #[serde(default)]
     price: Option<PriceLine>,
+    #[serde(default)]
+    rollback: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -449,6 +453,7 @@ fn build(header: Header, parsed: Vec<(usize, ActionLine)>) -> Result<Plan, ReadE
             }
         }
     }
+    check_rollbacks(&plan).map_err(|(index, why)| at(claimed[index].0, why))?;
     if topological(&plan).len() < plan.actions.len() {
         return Err(ReadError::Untrue("its actions wait for each other in a circle".to_owned()));
     }
@@ -588,6 +593,7 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
         automation: automation.transpose()?,
         idempotent: line.idempotent,
         price: line.price.map(PriceLine::read).transpose()?,
+        rollback: line.rollback,
     };
     Ok(Action { addr: line.addr, spec, policy, def: unknown, skey: unknown, after, route: line.route })
 }

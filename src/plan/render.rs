@@ -60,6 +60,9 @@ pub fn to_text(plan: &Plan) -> String {
         for id in &action.after {
             let _ = writeln!(out, "    after {}", plan.action(*id).addr);
         }
+        if let Some(rollback) = &action.policy.rollback {
+            let _ = writeln!(out, "    rollback {rollback}");
+        }
         if let Some(route) = &action.route {
             let what = route.capability.as_ref().map_or(String::new(), |capability| format!(" {capability}"));
             let by = route.agent.as_ref().map_or(String::new(), |agent| format!(" for {agent}"));

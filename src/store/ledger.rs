@@ -188,6 +188,17 @@ impl Ledger {
         self.set(row.key, row.sequence, EffectState::Settled, None, at)
     }
 
+    /// Writes of all that happened at an address that it is no part of a run which could be taken up: it was taken back.
+    pub fn settle_at(&self, addr: &str, at: i64) -> Result<(), Error> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let (from, to) = (EffectState::Done, EffectState::Settled);
+        let written = connection.execute(
+            "UPDATE effects SET state = ?3, at = ?4 WHERE addr = ?1 AND state = ?2",
+            params![addr, from.word(), to.word(), at],
+        );
+        written.map(|_| ()).map_err(index_error(&self.path))
+    }
+
     /// Writes how a doing stands now. One that may not go there stays as it is.
     fn set(
         &self,
@@ -282,6 +293,15 @@ mod tests {
         let row = ledger.last(key()).expect("it reads").expect("a row");
         assert_eq!((row.state, row.receipt.as_deref()), (EffectState::Done, Some("[]")), "what happened stays so");
         ledger.settle(&row, 6).expect("it writes");
-        assert_eq!(ledger.intend(key(), "g/push", "r2", 7).expect("it writes").sequence(), 2);
+        let begun = ledger.intend(key(), "g/push", "r2", 7).expect("it writes");
+        assert_eq!(begun.sequence(), 2);
+        ledger.settle_at("g/push", 8).expect("it writes");
+        let state = || ledger.last(key()).expect("it reads").expect("a row").state;
+        assert_eq!(state(), EffectState::Intended, "what may have happened is not known to be taken back");
+        begun.done(&ledger, "[]", 9).expect("it writes");
+        ledger.settle_at("g/other", 10).expect("it writes");
+        assert_eq!(state(), EffectState::Done);
+        ledger.settle_at("g/push", 11).expect("it writes");
+        assert_eq!(state(), EffectState::Settled);
     }
 }

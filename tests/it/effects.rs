@@ -375,3 +375,115 @@ fn an_effect_that_is_being_done_is_not_done_by_another_run_at_the_same_time() {
     assert!(told.contains("effect `g/push` had begun when the run was cancelled"), "{told}");
     workspace.run(&["run", "g"]).expect(4).says("was cancelled before it ended").says("--refresh g/push");
 }
+
+/// A deploy to a file outside, what takes it back, and something later that fails until there is a mark.
+const DEPLOY: &str = r#"
+    param version type=string default=one
+    node build {
+        write "{{ version }}"
+        output page type=artifact.text
+    }
+    node ship class=effect capability=deploy.preview {
+        with page=(ref)build.page
+        rollback undo
+    }
+    node undo class=effect {
+        run sh -c "echo undone >> AROUND/log; rm AROUND/live"
+    }
+    node smoke {
+        after ship
+        input "now"
+        run sh -c "test -e AROUND/mark && echo fine > seen"
+        output seen
+    }
+"#;
+
+fn deployed() -> Workspace {
+    let workspace = Workspace::new().script(
+        "tools/push.sh",
+        "#!/bin/sh\ncat in/page > \"$TARGET/live\"\necho shipped >> \"$TARGET/log\"\necho receipt > log.txt\n",
+    );
+    workspace.write("now", "1");
+    let around = workspace.around().display().to_string();
+    let head = r#"partita edition=1
+tool pusher {
+    exec "tools/push.sh"
+    uses cat
+    provides deploy.preview {
+        env TARGET="AROUND"
+        output log path="log.txt"
+    }
+}
+capability deploy.preview {
+    accepts page type=artifact.text
+    returns log type=artifact.text
+    candidate pusher
+}
+"#;
+    let spec = format!("{head}graph g {{\n{DEPLOY}}}\n").replace("AROUND", &around);
+    workspace.write("partita.kdl", spec);
+    workspace
+}
+
+#[test]
+fn a_deploy_is_taken_back_by_hand_and_by_nothing_else() {
+    let workspace = deployed();
+    let is_live = || workspace.around().join("live").exists();
+    let failed = workspace.run(&["run", "g", "-p", "version=it's two"]).expect(1);
+    // The command is one that a shell takes.
+    let failed = failed.says("to take `g/ship` back: partita run g/undo -p 'version=it'\\''s two'\n");
+    assert!(!failed.stderr.contains("g/undo:"), "{}", failed.describe());
+    assert_eq!((lines(&workspace, "log"), is_live()), (vec!["shipped".to_owned()], true));
+    workspace.run(&["run", "g/undo", "-p", "version=it's two"]).ok();
+    assert_eq!((lines(&workspace, "log").len(), is_live()), (2, false));
+    // What was taken back is not taken for done by the next run.
+    mark(&workspace, "mark");
+    let (outcome, report) = run_report(&workspace, &["-p", "version=it's two"]);
+    outcome.ok();
+    assert_eq!(lines(&workspace, "log"), ["shipped", "undone", "shipped"]);
+    let addrs: Vec<&str> =
+        report["actions"].as_array().expect("a list").iter().filter_map(|action| action["addr"].as_str()).collect();
+    assert_eq!(addrs, ["g/build", "g/ship", "g/smoke"]);
+    assert!(is_live());
+}
+
+#[test]
+fn a_run_that_takes_up_a_deploy_and_fails_again_still_says_how_to_take_it_back() {
+    let workspace = deployed();
+    workspace.run(&["run", "g"]).expect(1).says("to take `g/ship` back: partita run g/undo\n");
+    let (outcome, report) = run_report(&workspace, &[]);
+    outcome.expect(1).says("to take `g/ship` back: partita run g/undo\n");
+    assert_eq!(reason(&report, "g/ship"), "effect-done");
+    assert_eq!(report["to_take_back"], serde_json::json!([{"addr": "g/ship", "by": "g/undo"}]));
+    assert_eq!(lines(&workspace, "log"), ["shipped"]);
+    mark(&workspace, "mark");
+    let (outcome, report) = run_report(&workspace, &[]);
+    assert!(!outcome.ok().stderr.contains("back:"));
+    assert_eq!(report.get("to_take_back"), None);
+    // It is told of in the plan, and by `expand`.
+    workspace.run(&["plan", "g"]).ok().prints("    rollback g/undo\n");
+    workspace.run(&["expand", "g"]).ok().prints("        rollback undo\n");
+}
+
+#[test]
+fn what_takes_back_is_read_from_a_plan_file_only_where_it_can() {
+    let workspace = deployed();
+    workspace.run(&["plan", "g", "-o", "../plan"]).ok();
+    let file = workspace.around().join("plan");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    assert_eq!(text.matches(r#""rollback":"g/undo""#).count(), 1);
+    for (other, why) in [
+        ("g/build", "there is no effect at `g/build`"),
+        ("g/nobody", "there is no effect at `g/nobody`"),
+        ("g/ship", "it would take itself back"),
+        ("g", "it would take itself back"),
+        ("", "there is no effect at ``"),
+    ] {
+        let changed = text.replace(r#""rollback":"g/undo""#, &format!(r#""rollback":"{other}""#));
+        std::fs::write(&file, changed).expect("it is written");
+        workspace.run(&["plan", "../plan"]).expect(2).says(why);
+    }
+    // Whoever removes it changes what was consented to.
+    std::fs::write(&file, text.replace(r#""rollback":"g/undo","#, "")).expect("it is written");
+    workspace.run(&["plan", "../plan"]).expect(2).says("the digest in its header");
+}

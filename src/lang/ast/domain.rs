@@ -209,8 +209,8 @@ pub struct ProviderDecl {
     pub url: Option<Name>,
     /// The model, as the provider calls it.
     pub model: Option<String>,
-    /// What it costs.
-    pub price: Option<PriceDecl>,
+    /// What its models cost.
+    pub prices: Vec<ModelPriceDecl>,
     /// Secrets it needs.
     pub secrets: Vec<NeedDecl>,
     /// How it is spoken to: of `kind=http`.
@@ -254,6 +254,32 @@ pub struct PriceDecl {
     pub output: u64,
     /// For how many tokens.
     pub tokens: u64,
+}
+
+/// `price` of a provider.
+#[derive(Clone, Debug)]
+pub struct ModelPriceDecl {
+    /// The model it is of; `None`: the provider's own.
+    pub model: Option<Name>,
+    /// The price.
+    pub price: PriceDecl,
+    /// The whole node.
+    pub span: Span,
+}
+
+impl ProviderDecl {
+    /// The price that is given for a model by its name.
+    pub fn own_price(&self, model: &str) -> Option<PriceDecl> {
+        let found = self.prices.iter().find(|priced| priced.model.as_ref().is_some_and(|name| name.value == model));
+        found.map(|priced| priced.price)
+    }
+
+    /// What tokens of a model cost; without one, of the provider's own. A model has no price of its own only where
+    /// that is the provider's, or all is free.
+    pub fn price_of(&self, model: Option<&str>) -> Option<PriceDecl> {
+        let unnamed = || self.prices.iter().find(|priced| priced.model.is_none()).map(|priced| priced.price);
+        model.or(self.model.as_deref()).and_then(|model| self.own_price(model)).or_else(unnamed)
+    }
 }
 
 /// `agent`.

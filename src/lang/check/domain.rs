@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diag::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{
-    AgentDecl, AskDecl, CapabilityDecl, HowDecl, Name, Param, ProvidesDecl, RecipeDecl, SkillDecl, TenantDecl,
-    ToolDecl, Work,
+    AgentDecl, AskDecl, CapabilityDecl, HowDecl, Name, Param, ProviderDecl, ProvidesDecl, RecipeDecl, SkillDecl,
+    TenantDecl, ToolDecl, Work,
 };
 use crate::lang::check::scope::some;
 use crate::lang::check::work::{check_argument, check_env, check_path};
@@ -31,6 +31,7 @@ pub(super) fn check_domain(program: &Program, file: FileId, constants: &Scope, d
         for name in provider.command.iter().flat_map(|command| &command.uses) {
             program.resolve(file, DeclKind::Tool, name, diagnostics);
         }
+        check_prices(provider, diagnostics);
     }
     for agent in &decls.agents {
         check_agent(program, file, agent, diagnostics);
@@ -425,7 +426,9 @@ fn check_circle(program: &Program, own: DeclId, diagnostics: &mut Diagnostics) {
 }
 
 fn check_agent(program: &Program, file: FileId, agent: &AgentDecl, diagnostics: &mut Diagnostics) {
-    program.resolve(file, DeclKind::Provider, &agent.provider, diagnostics);
+    if let Some(id) = program.resolve(file, DeclKind::Provider, &agent.provider, diagnostics) {
+        check_models(program.provider(id), agent, diagnostics);
+    }
     for name in agent.allow_tool.iter().flatten() {
         program.resolve(file, DeclKind::Tool, name, diagnostics);
     }
@@ -450,6 +453,54 @@ fn check_agent(program: &Program, file: FileId, agent: &AgentDecl, diagnostics: 
             diagnostics.push(
                 Diagnostic::new(Code::P0507, pattern.span, error)
                     .with_help("write a pattern relative to the workspace, as `\"src/**\"`"),
+            );
+        }
+    }
+}
+
+/// Each price of a provider is of another model, and what it serves by itself has one.
+fn check_prices(provider: &ProviderDecl, diagnostics: &mut Diagnostics) {
+    let mut seen: BTreeMap<Option<&str>, Span> = BTreeMap::new();
+    for priced in &provider.prices {
+        let model = priced.model.as_ref().map(|name| name.value.as_str());
+        if let Some(first) = seen.insert(model, priced.span) {
+            let of = model.map_or("the provider's own model".to_owned(), |model| format!("model `{model}`"));
+            diagnostics.push(
+                Diagnostic::new(Code::P0202, priced.span, format!("the price of {of} is given twice"))
+                    .with_secondary(first, "first given here")
+                    .with_help("keep one, or say by `model=NAME` which model it is of"),
+            );
+        }
+    }
+    let own = provider.model.as_deref();
+    if !provider.prices.is_empty() && !seen.contains_key(&None) && !own.is_some_and(|own| seen.contains_key(&Some(own)))
+    {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::P0104,
+                provider.name.span,
+                format!("provider `{}` has prices, and none for its own model", provider.name.value),
+            )
+            .with_help("add `price input=\"…\" output=\"…\"`, without `model=`: for whoever names no model"),
+        );
+    }
+}
+
+/// The models that an agent has of its own have prices where its provider has any.
+fn check_models(provider: &ProviderDecl, agent: &AgentDecl, diagnostics: &mut Diagnostics) {
+    let is_free = provider.prices.iter().all(|priced| priced.price.input == 0 && priced.price.output == 0);
+    for (model, _) in agent.models.iter().filter(|_| !is_free) {
+        let name = &model.value;
+        if provider.own_price(name).is_none() && provider.model.as_ref() != Some(name) {
+            let who = &provider.name;
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::P0104,
+                    model.span,
+                    format!("provider `{}` has no price for model `{name}`", who.value),
+                )
+                .with_secondary(who.span, "its other models cost")
+                .with_help(format!("add `price input=\"…\" output=\"…\" model={name}` to its block")),
             );
         }
     }

@@ -8,6 +8,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::{Cond, Expr, ForEach, GraphDecl, Group, Name, NodeDecl, Op, Param, ServiceDecl};
 use crate::lang::check::contradict::{Known, Test, contradictions, first_path};
 use crate::lang::check::gate::asked_of;
+use crate::lang::check::rollback::check_rollbacks;
 use crate::lang::check::scope::{no_port, some};
 use crate::lang::check::service::{check_services, check_uses, misplaced_address};
 use crate::lang::check::work::{Place, check_segment, check_work, no_output, not_a_reference};
@@ -116,6 +117,7 @@ pub(super) fn check_group(
         check_segment(&node.name, "node", diagnostics);
         check_node(&mut nodes, node, &scope, pools, diagnostics);
     }
+    check_rollbacks(program, file, group, diagnostics);
     for (index, decl) in group.uses.iter().enumerate() {
         if index % 64 == 63 && enough(diagnostics) {
             return;
@@ -224,8 +226,8 @@ fn check_node(nodes: &mut Nodes<'_>, node: &NodeDecl, outer: &Scope, pools: &[&s
             nodes.check_ref(text, None, diagnostics);
         }
     }
-    for after in &node.after {
-        scope.check_text(&after.target, diagnostics);
+    for target in node.after.iter().map(|after| &after.target).chain(&node.rollback) {
+        scope.check_text(target, diagnostics);
     }
 }
 

@@ -80,6 +80,24 @@ pub(super) fn promised<'s>(schema: &'s SchemaTy, path: &str) -> Result<Option<Pr
     })
 }
 
+/// The names that a schema describes at a path of its documents.
+pub(crate) fn names_in<'s>(schema: &'s SchemaTy, path: &str) -> Vec<&'s str> {
+    let root = &*schema.document;
+    let mut here = vec![root];
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let Some(speaking) = speaking(root, &here) else { return Vec::new() };
+        let types = here.iter().fold(0, |all, part| all | types(root, part, &mut BTreeMap::new()));
+        match step(&speaking, types, part) {
+            Step::To(next) => here = next,
+            Step::Anywhere | Step::Nowhere(..) => return Vec::new(),
+        }
+    }
+    let speaking = speaking(root, &here).unwrap_or_default();
+    let names = speaking.iter().filter_map(|part| part.get("properties")?.as_object()).flat_map(Map::keys);
+    let known: BTreeSet<&str> = names.map(String::as_str).take(KNOWN).collect();
+    known.into_iter().collect()
+}
+
 /// The diagnostic for a path that leads to nothing promised. `rest`: the path behind the parameter.
 pub(super) fn unpromised(gap: &Gap<'_>, path: &Name, rest: &str, schema: &SchemaTy) -> Diagnostic {
     let from = path.value.len() - rest.len() + gap.at;

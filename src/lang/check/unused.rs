@@ -394,6 +394,7 @@ impl<'a> Uses<'a> {
         node.for_each.iter().for_each(|each| self.expr(&each.list));
         node.when.iter().for_each(|condition| self.condition(condition));
         node.after.iter().for_each(|after| self.text(&after.target));
+        node.rollback.iter().for_each(|target| self.text(target));
         for guard in &node.guards {
             self.name(DeclKind::Gate, &guard.gate);
             guard.with.iter().for_each(|(_, value)| self.expr(value));

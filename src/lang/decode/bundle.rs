@@ -67,6 +67,7 @@ impl Decoder<'_> {
             for_each: Vec::new(),
             when: Vec::new(),
             after: Vec::new(),
+            rollback: None,
             guards: Vec::new(),
             automation: None,
             services: Vec::new(),

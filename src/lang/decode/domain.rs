@@ -5,8 +5,8 @@ use crate::base::{Digest, parse_duration_ms, parse_micro_usd, parse_size_bytes};
 use crate::diag::{Applicability, Code, Diagnostic, Span, did_you_mean};
 use crate::lang::ast::{
     AgentDecl, AskDecl, BudgetDecl, CandidateDecl, CapabilityDecl, CostDecl, CostPer, Expr, HeaderDecl, HowDecl,
-    HttpDecl, LimitsDecl, Money, Name, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind, ProvidesDecl,
-    QuotaDecl, ReturnsDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl,
+    HttpDecl, LimitsDecl, ModelPriceDecl, Money, Name, NeedDecl, OfferDecl, PriceDecl, ProviderDecl, ProviderKind,
+    ProvidesDecl, QuotaDecl, ReturnsDecl, SecretDecl, SkillDecl, SkillTrustDecl, TenantDecl, ToolDecl,
 };
 use crate::lang::decode::{Decoder, child, children, first_name, name_of, names_of_children, prop, prop_name};
 use crate::lang::{Kind, Node, Spanned, Value};
@@ -318,12 +318,18 @@ impl Decoder<'_> {
                     .with_help("an API serves many models, and none is chosen by itself: add `model=NAME`"),
             );
         }
-        let price = child(node, "price").and_then(|price| {
+        let prices = children(node, "price").filter_map(|price| {
             let (input, output) = (self.money(price, "input"), self.money(price, "output"));
             let per = self.word_of(price, "per", "a number of tokens", &["mtok", "ktok"]);
             let tokens = if per.is_some_and(|name| name.value == "ktok") { 1_000 } else { 1_000_000 };
-            Some(PriceDecl { input: input?.value, output: output?.value, tokens })
+            let (model, span) = (prop_name(price, "model"), price.span);
+            Some(ModelPriceDecl {
+                model,
+                price: PriceDecl { input: input?.value, output: output?.value, tokens },
+                span,
+            })
         });
+        let prices = prices.collect();
         let supplier = prop_name(node, "supplier").map(|name| name.value);
         let command = exec.and_then(first_name).map(|program| ToolDecl {
             name: name.clone(),
@@ -353,7 +359,7 @@ impl Decoder<'_> {
             .iter()
             .filter_map(|header| Some(NeedDecl { secret: header.secret.clone()?, env: header.name.value.clone() }));
         secrets.extend(headers);
-        Some(ProviderDecl { name, kind, command, url, model: model.map(|name| name.value), price, secrets, http })
+        Some(ProviderDecl { name, kind, command, url, model: model.map(|name| name.value), prices, secrets, http })
     }
 
     /// How an API is spoken to. Reports what does not go together.

@@ -297,6 +297,7 @@ impl<'a> Expander<'a, '_> {
             ask: None,
             own: false,
             gate: None,
+            rollback: None,
             automation: None,
             span: work.span,
         });

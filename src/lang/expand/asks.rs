@@ -546,6 +546,7 @@ impl<'a> Expander<'a, '_> {
         Some(BodyIr::Http(Box::new(HttpIr {
             url,
             vendor: vendor.to_owned(),
+            price: provider.price_of(Some(&model)),
             model,
             headers: pairs(&|header| header.text.clone()),
             schemes: pairs(&|header| header.scheme.clone()),
@@ -554,7 +555,6 @@ impl<'a> Expander<'a, '_> {
             usage: provider.http.usage.as_ref().map(|pair| [pair[0].value.clone(), pair[1].value.clone()]),
             tokens: limits.tokens,
             turns: limits.turns.unwrap_or(1).max(1),
-            price: provider.price,
             request: request.clone(),
         })))
     }

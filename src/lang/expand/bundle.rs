@@ -7,6 +7,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::lang::ast::BundleDecl;
 use crate::lang::check::{check_version, no_output};
 use crate::lang::eval::{Env, Evaluator, address_matches};
+use crate::lang::expand::rollback::no_part;
 use crate::lang::expand::{COMPARISONS, constants};
 use crate::lang::ir::{BundleIr, Expansion, IncludeIr, InstanceIr, OutputIr};
 use crate::lang::program::{DeclId, Program};
@@ -92,10 +93,15 @@ pub(super) fn includes(
         }
         let whole = !include.node.value.contains('*');
         let matched = near.into_iter().filter(|instance| {
-            address_matches(&pattern, &instance.addr)
+            address_matches(&pattern, &instance.addr) && (whole || !instance.takes_back)
                 || whole && !instance.keys.is_empty() && node_of(instance) == pattern
         });
         let matched: Vec<&InstanceIr> = matched.collect();
+        if let Some(rollback) = matched.iter().find(|instance| instance.takes_back) {
+            diagnostics.push(no_part(include.node.span, &rollback.addr, rollback.span));
+            fine = false;
+            continue;
+        }
         if matched.is_empty() {
             diagnostics.push(
                 Diagnostic::new(

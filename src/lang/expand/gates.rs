@@ -466,6 +466,7 @@ pub(super) fn bare(addr: String, body: BodyIr, span: Span) -> Box<ActionIr> {
         ask: None,
         own: false,
         gate: None,
+        rollback: None,
         automation: None,
         span,
     })

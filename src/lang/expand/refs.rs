@@ -41,7 +41,7 @@ impl Expander<'_, '_> {
             let candidates = candidates.take(COMPARISONS.saturating_sub(self.compared));
             candidates
                 .inspect(|_| self.compared += 1)
-                .filter(|(addr, _)| address_matches(&full, addr))
+                .filter(|(addr, index)| address_matches(&full, addr) && !self.instances[**index].ir.takes_back)
                 .map(|(_, index)| *index)
                 .collect()
         } else {
@@ -110,7 +110,7 @@ impl Expander<'_, '_> {
     }
 
     /// The node of a group that a path names, whether or not it has instances.
-    fn declared(&self, path: &str, placed: usize) -> Option<Span> {
+    pub(super) fn declared(&self, path: &str, placed: usize) -> Option<Span> {
         let name = path.split('/').next().unwrap_or(path);
         self.placed[placed].group.nodes.iter().find(|node| node.name.value == name).map(|node| node.name.span)
     }

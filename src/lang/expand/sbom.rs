@@ -111,6 +111,8 @@ impl Expander<'_, '_> {
             bundle: Some(name.to_owned()),
             recipe: None,
             after: Vec::new(),
+            rollback: None,
+            takes_back: false,
             guards: Vec::new(),
             closing: None,
             automation: None,

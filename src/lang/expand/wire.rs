@@ -396,6 +396,7 @@ impl Expander<'_, '_> {
             ir.after.iter_mut().for_each(|index| *index = place[*index]);
             ir.after.sort_unstable();
             ir.after.dedup();
+            ir.rollback = ir.rollback.map(|index| place[index]);
             instances.push(ir);
         }
         let terms = terms(self.program, self.home, self.tenant, graph, &actions);

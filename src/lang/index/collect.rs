@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostics, Span};
-use crate::lang::index::model::{Callee, Scope, ScopeId, Site, Symbol, SymbolId, Want};
-use crate::lang::index::roles::{Role, arg_role, is_result, namespace, prop_role, shape_in};
+use crate::lang::index::model::{Base, Callee, Gift, Given, Scope, ScopeId, Site, Symbol, SymbolId, Taken, Want};
+use crate::lang::index::roles::{CONSTRAINTS, Role, arg_role, is_result, namespace, prop_role, shape_in};
 use crate::lang::shape::{Child, Shape};
 use crate::lang::shapes::TOP;
 use crate::lang::text::Text;
@@ -17,6 +17,7 @@ pub(super) struct Collected {
     pub(super) symbols: Vec<Symbol>,
     pub(super) scopes: Vec<Scope>,
     pub(super) sites: Vec<Site>,
+    pub(super) gifts: Vec<Gift>,
 }
 
 /// What is found in one file besides.
@@ -31,10 +32,23 @@ pub(super) struct OfFile {
 pub(super) fn collect(file: usize, tree: &[Node], into: &mut Collected) -> OfFile {
     let root = into.scopes.len();
     into.scopes.push(Scope { file, ..Scope::default() });
-    let mut collector =
-        Collector { file, into, out: OfFile { root, ..OfFile::default() }, results: BTreeSet::new(), top: None };
+    let mut collector = Collector {
+        file,
+        into,
+        out: OfFile { root, ..OfFile::default() },
+        results: BTreeSet::new(),
+        top: None,
+        around: Vec::new(),
+        graph: Vec::new(),
+        ty: None,
+        taken: None,
+    };
     for node in tree {
         collector.top = None;
+        let given = node.children.iter().flatten().find(|child| child.name.value == "given");
+        let graph = given.filter(|_| node.name.value == "test").and_then(|given| given.args.first());
+        collector.graph =
+            graph.and_then(|graph| Some(callee(vec!["graph"], text_of(graph)?, graph.span))).into_iter().collect();
         collector.results = node
             .children
             .iter()
@@ -55,6 +69,14 @@ struct Collector<'a> {
     results: BTreeSet<String>,
     /// The declaration being read.
     top: Option<SymbolId>,
+    /// The blocks around, outermost first, each with what it names.
+    around: Vec<(&'static str, Vec<Callee>)>,
+    /// The graph of the test being read.
+    graph: Vec<Callee>,
+    /// The type of what the block being read is of.
+    ty: Option<String>,
+    /// What is taken where the value being read is a place for it.
+    taken: Option<Taken>,
 }
 
 impl Collector<'_> {
@@ -75,6 +97,9 @@ impl Collector<'_> {
         if let Some(symbol) = symbol {
             self.into.symbols[symbol].callees.clone_from(&callees);
         }
+        if let (Some(owner), "run" | "step", Some(tool)) = (symbol.or(owner), shape.name, starts(node)) {
+            self.into.symbols[owner].starts.push(tool.to_owned());
+        }
         let applied = if shape.name == "with" { around } else { &callees };
         self.uses(node, shape, scope, symbol.or(owner), applied);
         if let Some(children) = &node.children {
@@ -84,32 +109,67 @@ impl Collector<'_> {
             if let Some(symbol) = symbol {
                 self.into.symbols[symbol].inner = Some(inner);
             }
-            let given = if shape.name == "with" { applied } else { &[] };
             let own = |child: &Node| shape_in(shape.children, &child.name.value).is_some();
+            let base = match shape.name {
+                "with" | "given" => Some(Base::Parameters(applied.to_vec())),
+                "expect" => Some(Base::Parameters(self.graph.clone())),
+                "default" => self.ty.clone().map(Base::Type),
+                "let" => type_of(node).map(|ty| Base::Type(ty.to_owned())),
+                _ => None,
+            };
+            let given = base.map(|base| Given { base, path: Vec::new() });
+            let outer = std::mem::replace(&mut self.ty, type_of(node).map(str::to_owned));
+            self.around.push((shape.name, callees.clone()));
             for child in children {
-                if shape.open_children && !own(child) {
-                    self.entry(child, inner, symbol.or(owner), given);
+                if shape.open_children && (!own(child) || child.name.value == "-") {
+                    self.entry(child, inner, symbol.or(owner), given.as_ref());
                 } else {
                     self.node(child, shape.children, inner, symbol.or(owner), &callees);
                 }
             }
+            self.around.pop();
+            self.ty = outer;
         }
     }
 
-    /// The sites of values in a block: what they name, and of an argument its parameter. Their depth is that of
+    fn push(&mut self, scope: ScopeId, owner: Option<SymbolId>, want: Want, text: &str, (span, exact): (Span, bool)) {
+        let file = self.file;
+        self.into.sites.push(Site { file, scope, owner, want, text: text.to_owned(), span, exact });
+    }
+
+    /// Whether a block of this name is around.
+    fn is_in(&self, name: &str) -> bool {
+        self.around.iter().any(|(around, _)| *around == name)
+    }
+
+    /// The sites of values in a block: the names of what they are, and what they name. Their depth is that of
     /// blocks, which the guard bounds.
-    fn entry(&mut self, node: &Node, scope: ScopeId, owner: Option<SymbolId>, applied: &[Callee]) {
-        if !applied.is_empty() {
-            let (span, text) = (node.name.span, node.name.value.clone());
-            let exact = span.end - span.start == text.len() as u32;
-            let want = Want::Parameter(applied.to_vec());
-            self.into.sites.push(Site { file: self.file, scope, owner, want, text, span, exact });
+    fn entry(&mut self, node: &Node, scope: ScopeId, owner: Option<SymbolId>, given: Option<&Given>) {
+        let name = node.name.value.as_str();
+        let here = given.map(|given| given.step(name));
+        if let Some(here) = here.as_ref().filter(|_| name != "-") {
+            let span = node.name.span;
+            let exact = (span.end - span.start) as usize == name.len();
+            let want = match &here.base {
+                Base::Parameters(callees) if here.path.len() == 1 => Want::Parameter(callees.clone()),
+                _ => Want::Member(here.clone()),
+            };
+            self.push(scope, owner, want, name, (span, exact));
         }
+        let element = here.as_ref().map(|here| if name == "-" { here.clone() } else { here.step("-") });
         for value in &node.args {
             self.value(value, Role::Plain, scope, owner, node);
+            self.given(value, element.as_ref(), scope, owner);
         }
         for child in node.children.iter().flatten() {
-            self.entry(child, scope, owner, &[]);
+            self.entry(child, scope, owner, here.as_ref());
+        }
+    }
+
+    /// The site of a name that is given to something of a type.
+    fn given(&mut self, value: &Value, given: Option<&Given>, scope: ScopeId, owner: Option<SymbolId>) {
+        if let (Some(given), Some(text), None) = (given, text_of(value), &value.note) {
+            self.push(scope, owner, Want::Value(given.clone()), text, inside(value, text));
         }
     }
 
@@ -129,6 +189,20 @@ impl Collector<'_> {
                 (kind, &alias.value)
             }
         };
+        if let ("output", Some((around, callees)), Some(name)) = (shape.name, self.around.last(), text_of(value)) {
+            let want = match *around {
+                "provides" => Want::Served(callees.clone()),
+                "mock" => match callees.first() {
+                    Some(mocked) => {
+                        Want::Mocked(self.graph.clone(), mocked.name.clone(), callees.get(1).map(|at| at.name.clone()))
+                    }
+                    None => return None,
+                },
+                _ => return self.symbol(node, kind, value, scope, owner),
+            };
+            self.push(scope, owner, want, name, inside(value, name));
+            return None;
+        }
         self.symbol(node, kind, value, scope, owner)
     }
 
@@ -169,6 +243,9 @@ impl Collector<'_> {
             inner: None,
             callees: Vec::new(),
             members: Vec::new(),
+            constraints: constraints(node),
+            over: over(node, value.span),
+            starts: Vec::new(),
             name,
         };
         let id = self.into.symbols.len();
@@ -190,20 +267,64 @@ impl Collector<'_> {
         owner: Option<SymbolId>,
         applied: &[Callee],
     ) {
+        let prop = |name: &str| node.props.iter().find(|prop| prop.name.value == name).map(|prop| &prop.value);
         for (index, value) in node.args.iter().enumerate() {
-            self.value(value, arg_role(shape, index), scope, owner, node);
+            self.taken = match (shape.name, index) {
+                ("input", 0) => prop("from").and_then(taken),
+                _ => None,
+            };
+            let role = match (arg_role(shape, index), node.args.first().and_then(text_of), index) {
+                (Role::Variable, ..) if self.is_in("require") => Role::Metric,
+                (_, Some("nodes"), 1) if shape.name == "expect" => Role::Tested(false),
+                (_, Some("type" | "output"), 1) if shape.name == "expect" => Role::Tested(true),
+                (_, Some("tool"), 1) if shape.name == "mock" => Role::Refer(vec!["tool"]),
+                (_, Some("agent"), 1) if shape.name == "mock" => Role::Refer(vec!["agent"]),
+                (role, ..) => role,
+            };
+            self.value(value, role, scope, owner, node);
+            if shape.name == "default" || shape.name == "let" && index > 0 {
+                let ty = if shape.name == "let" { type_of(node) } else { self.ty.as_deref() };
+                let given = ty.map(|ty| Given { base: Base::Type(ty.to_owned()), path: Vec::new() });
+                let list = ty.is_some_and(|ty| ty.starts_with("list<"));
+                let given = given.map(|given| if list { given.step("-") } else { given });
+                self.given(value, given.as_ref(), scope, owner);
+            }
         }
+        self.taken = None;
         for prop in &node.props {
             let name = prop.name.value.as_str();
             let known = shape.props.iter().any(|known| known.name == name);
+            let role = match (shape.name, name) {
+                ("expect", "from" | "to") | ("mock", "at") => Role::Tested(false),
+                _ => prop_role(shape, name),
+            };
             if !known && shape.open_props.is_some() && !applied.is_empty() {
-                let want = Want::Parameter(applied.to_vec());
                 let span = prop.name.span;
-                let exact = span.end - span.start == name.len() as u32;
-                self.into.sites.push(Site { file: self.file, scope, owner, want, text: name.to_owned(), span, exact });
+                let exact = (span.end - span.start) as usize == name.len();
+                self.push(scope, owner, Want::Parameter(applied.to_vec()), name, (span, exact));
+                let given = Given { base: Base::Parameters(applied.to_vec()), path: vec![name.to_owned()] };
+                self.given(&prop.value, Some(&given), scope, owner);
+                if let Some(taken) = taken(&prop.value) {
+                    let callees = applied.to_vec();
+                    self.into.gifts.push(Gift { scope, owner, callees, name: name.to_owned(), taken });
+                }
             }
-            self.value(&prop.value, prop_role(shape, name), scope, owner, node);
+            if let ("default", Some(ty)) = (name, type_of(node)) {
+                let given = Given { base: Base::Type(ty.to_owned()), path: Vec::new() };
+                self.given(&prop.value, Some(&given), scope, owner);
+            }
+            if let ("for-each", "key", Some((list, _)), Some(text)) =
+                (shape.name, name, over(node, prop.name.span), text_of(&prop.value))
+            {
+                self.push(scope, owner, Want::Element(list), text, inside(&prop.value, text));
+            }
+            self.taken = match (shape.name, name) {
+                ("include", "to") => node.args.first().and_then(text_of).map(|nodes| Taken::Nodes(nodes.to_owned())),
+                _ => None,
+            };
+            self.value(&prop.value, role, scope, owner, node);
         }
+        self.taken = None;
     }
 
     fn value(&mut self, value: &Value, role: Role, scope: ScopeId, owner: Option<SymbolId>, node: &Node) {
@@ -216,8 +337,15 @@ impl Collector<'_> {
             let mut ignored = Diagnostics::default();
             for (path, _, span) in Text::parse(value, &mut ignored).holes() {
                 let text = path.join(".");
-                let exact = value.verbatim && (span.end - span.start) as usize == text.len();
-                self.into.sites.push(Site { file, scope, owner, want: Want::Variable, text, span, exact });
+                // Where escapes or indentation stand before it, the place is known all the same.
+                let exact = (span.end - span.start) as usize == text.len();
+                let offered = self.around.iter().rev().find(|(around, _)| *around == "provides");
+                let want = match (&self.taken, path, offered) {
+                    (Some(taken), [head, _], _) if head == "node" => Want::Key(taken.clone()),
+                    (_, _, Some((_, callees))) => Want::Offered(callees.clone()),
+                    _ => Want::Variable,
+                };
+                self.into.sites.push(Site { file, scope, owner, want, text, span, exact });
             }
         }
         match (note, role) {
@@ -229,6 +357,11 @@ impl Collector<'_> {
             (None, Role::Variable) => self.into.sites.push(site(Want::Variable)),
             (None, Role::Address) => self.into.sites.push(site(Want::Address)),
             (None, Role::Type) => self.into.sites.push(site(Want::Type)),
+            (None, Role::Metric) => self.into.sites.push(site(Want::Metric)),
+            (None, Role::Tested(output)) => {
+                let want = Want::Tested(self.graph.clone(), output);
+                self.into.sites.push(site(want));
+            }
             (None, Role::Output) => {
                 if let Some(address) = node.args.first().and_then(text_of) {
                     self.into.sites.push(site(Want::Output(address.to_owned())));
@@ -252,6 +385,12 @@ pub(super) fn callees(node: &Node, shape: &'static Shape) -> Vec<Callee> {
             found.push(Callee { kinds, name: name.to_owned(), span: value.span });
         }
     };
+    if shape.name == "mock" {
+        // What stands in for what, and where.
+        let at = node.props.iter().find(|prop| prop.name.value == "at").map(|prop| &prop.value);
+        let named = node.args.get(1).into_iter().chain(at);
+        return named.filter_map(|value| Some(callee(Vec::new(), text_of(value)?, value.span))).collect();
+    }
     if let Some(first) = node.args.first() {
         add(first, arg_role(shape, 0));
     }
@@ -259,6 +398,48 @@ pub(super) fn callees(node: &Node, shape: &'static Shape) -> Vec<Callee> {
         add(&prop.value, prop_role(shape, &prop.name.value));
     }
     found
+}
+
+fn callee(kinds: Vec<&'static str>, name: &str, span: Span) -> Callee {
+    Callee { kinds, name: name.to_owned(), span }
+}
+
+/// The tool that a node of the language starts.
+fn starts(node: &Node) -> Option<&str> {
+    let tool = node.props.iter().find(|prop| prop.name.value == "tool").map(|prop| &prop.value);
+    let first = node.args.first().filter(|_| node.name.value == "run");
+    first.or(tool).filter(|value| value.note.is_none()).and_then(text_of)
+}
+
+/// The type that a node says something is of.
+fn type_of(node: &Node) -> Option<&str> {
+    node.props.iter().find(|prop| prop.name.value == "type").and_then(|prop| text_of(&prop.value))
+}
+
+/// What a value takes, if it is a reference or a variable.
+pub(super) fn taken(value: &Value) -> Option<Taken> {
+    let text = text_of(value)?.to_owned();
+    match value.note.as_ref()?.value.as_str() {
+        "ref" => Some(Taken::Reference(text)),
+        "var" => Some(Taken::Variable(text)),
+        _ => None,
+    }
+}
+
+/// What a loop goes over, and whether the name at a place is that of an entry's value.
+fn over(node: &Node, at: Span) -> Option<(String, bool)> {
+    let list = node.props.iter().find(|prop| node.name.value == "for-each" && prop.name.value == "in")?;
+    let value = node.args.get(1).is_some_and(|value| value.span == at);
+    text_of(&list.value).map(|list| (list.to_owned(), value))
+}
+
+/// What a declaration says of its values.
+fn constraints(node: &Node) -> Vec<(&'static str, String)> {
+    let said = |word: &&'static str| {
+        let prop = node.props.iter().find(|prop| prop.name.value == *word)?;
+        Some((*word, shown(&prop.value)?))
+    };
+    CONSTRAINTS.iter().filter_map(said).collect()
 }
 
 /// The text of a value.
@@ -319,10 +500,16 @@ fn value_of(node: &Node) -> Option<String> {
             (_, false) => values.extend(held),
         }
     }
-    (!values.is_empty()).then(|| values.join(" "))
+    let there = |child: &&Node| inner == "default" && child.name.value == inner;
+    match (values.is_empty(), node.children.iter().flatten().find(there)) {
+        (false, _) => Some(values.join(" ")),
+        (true, Some(block)) if block.children.as_ref().is_none_or(Vec::is_empty) => Some("{}".to_owned()),
+        (true, Some(_)) => Some("{ … }".to_owned()),
+        (true, None) => None,
+    }
 }
 
 fn child_words(node: &Node, name: &str) -> Vec<String> {
     let children = node.children.iter().flatten().filter(|child| child.name.value == name);
-    children.flat_map(|child| &child.args).filter_map(text_of).map(str::to_owned).collect()
+    children.flat_map(|child| &child.args).filter_map(shown).collect()
 }

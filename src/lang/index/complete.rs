@@ -85,7 +85,7 @@ impl Index {
         let replace = Span::new(self.source(file), context.replace.start, context.replace.end);
         let (scope, owner) = self.scope_at(file, offset);
         let path = self.path_to(file, offset);
-        let place = Place { index: self, file, scope, owner, context: &context, path, specs };
+        let place = Place { index: self, file, offset, scope, owner, context: &context, path, specs };
         let mut items = place.items();
         items.truncate(OFFERED);
         Completions { replace, items }
@@ -139,8 +139,9 @@ impl Index {
 pub(super) struct Place<'a> {
     pub(super) index: &'a Index,
     pub(super) file: FileId,
+    pub(super) offset: usize,
     pub(super) scope: ScopeId,
-    owner: Option<SymbolId>,
+    pub(super) owner: Option<SymbolId>,
     pub(super) context: &'a Context,
     pub(super) path: Vec<&'a Node>,
     specs: &'a dyn Fn() -> Vec<String>,
@@ -162,7 +163,7 @@ impl Place<'_> {
             At::Nothing => Vec::new(),
             At::Name => self.nodes(accepts),
             At::Note => ["var", "ref", "secret"].map(|note| plain(note, CompletionKind::Word, "annotation")).into(),
-            At::Hole => self.variables(""),
+            At::Hole => self.paths(),
             At::Filter => filters(),
             At::Entry | At::Value(_) => {
                 let Some(head) = &self.context.head else { return Vec::new() };
@@ -235,6 +236,12 @@ impl Place<'_> {
         if count < shape.args.max {
             let takes = if count == 0 { shape.args.first } else { shape.args.rest };
             let role = arg_role(shape, count);
+            // In a gate, a path stands where a variable does in a condition.
+            let in_gate = self.context.parents.iter().any(|parent| parent == "require");
+            let role = if in_gate && role == Role::Variable { Role::Metric } else { role };
+            if let Some(found) = self.tested(shape).filter(|_| self.context.note.is_none()) {
+                return found;
+            }
             let words = if matches!(role, Role::Plain) { arg_choices(shape) } else { Vec::new() };
             found.extend(words.into_iter().map(|word| plain(word, CompletionKind::Word, shape.name)));
             found.extend(self.values(&role, takes, None));
@@ -267,7 +274,10 @@ impl Place<'_> {
                 let words = choices(prop);
                 found.extend(words.into_iter().map(|word| plain(word, CompletionKind::Word, prop.name)));
             }
-            let role = prop_role(shape, name);
+            let role = match (shape.name, name) {
+                ("expect", "from" | "to") | ("mock", "at") => Role::Tested(false),
+                _ => prop_role(shape, name),
+            };
             found.extend(self.values(&role, prop.takes, None));
             return found;
         }
@@ -277,9 +287,9 @@ impl Place<'_> {
     }
 
     /// Values of a place. `parameter` is what they are given to.
-    fn values(&self, role: &Role, takes: Takes, parameter: Option<&Symbol>) -> Vec<Completion> {
+    pub(super) fn values(&self, role: &Role, takes: Takes, parameter: Option<&Symbol>) -> Vec<Completion> {
         match self.context.note.as_deref() {
-            Some("var") => return self.variables(""),
+            Some("var") => return self.paths(),
             Some("ref") => return self.references(""),
             Some("secret") => return self.named(&["secret"]),
             Some(_) => return Vec::new(),
@@ -288,7 +298,10 @@ impl Place<'_> {
         match role {
             Role::Refer(kinds) => self.named(kinds),
             Role::Address => self.addresses(),
-            Role::Variable => self.variables(""),
+            Role::Variable => self.paths(),
+            Role::Metric => self.metrics(),
+            Role::Tested(false) => self.addresses_in(&self.graph(), false),
+            Role::Tested(true) => self.references_in(&self.graph(), false, ""),
             Role::Output => self.outputs(),
             Role::Op => Op::ALL.iter().map(|(op, _)| plain(*op, CompletionKind::Word, "comparison")).collect(),
             Role::Type => self.types(),
@@ -321,7 +334,7 @@ impl Place<'_> {
     /// Values of a type: its words, and variables.
     pub(super) fn of_type(&self, ty: &str, name: &str, words: &[String]) -> Vec<Completion> {
         match self.context.note.as_deref() {
-            Some("var") => return self.variables(""),
+            Some("var") => return self.paths(),
             Some(_) => return Vec::new(),
             None => {}
         }
@@ -348,7 +361,7 @@ impl Place<'_> {
         found
     }
 
-    fn symbol(&self, label: String, id: SymbolId) -> Completion {
+    pub(super) fn symbol(&self, label: String, id: SymbolId) -> Completion {
         let symbol = &self.index.symbols[id];
         let detail = match (&symbol.ty, &symbol.value) {
             (Some(ty), Some(value)) => format!("{} {ty} = {value}", symbol.kind),
@@ -366,7 +379,7 @@ impl Place<'_> {
         found.into_iter().map(|(name, id)| self.symbol(format!("{prefix}{name}"), id)).collect()
     }
 
-    fn named(&self, kinds: &[&'static str]) -> Vec<Completion> {
+    pub(super) fn named(&self, kinds: &[&'static str]) -> Vec<Completion> {
         let mut found = self.index.visible(self.scope, &|symbol| kinds.contains(&symbol.kind));
         for ((_, name), ids) in
             self.index.inner_names.iter().filter(|((kind, _), _)| kinds.contains(kind)).take(OFFERED)
@@ -379,11 +392,11 @@ impl Place<'_> {
     }
 
     /// Nodes that can be named here, those of templates by the aliases they are used under.
-    fn node_names(&self) -> Vec<(String, SymbolId)> {
+    fn node_names(&self, scopes: &[ScopeId], outwards: bool) -> Vec<(String, SymbolId)> {
         let mut found = Vec::new();
         let is_node = |symbol: &Symbol| namespace(symbol.kind) == "node";
-        for scope in self.index.address_scopes(self.scope, self.owner) {
-            let mut at = Some(scope);
+        for scope in scopes {
+            let mut at = Some(*scope);
             while let Some(scope) = at {
                 let names = self.index.scopes[scope].names.iter();
                 for ((_, name), id) in names.filter(|(_, id)| is_node(&self.index.symbols[**id])) {
@@ -395,7 +408,7 @@ impl Place<'_> {
                         found.extend(nodes.map(|((_, node), id)| (format!("{name}/{node}"), *id)));
                     }
                 }
-                at = self.index.scopes[scope].parent;
+                at = self.index.scopes[scope].parent.filter(|_| outwards);
             }
         }
         found.truncate(OFFERED);
@@ -403,12 +416,22 @@ impl Place<'_> {
     }
 
     fn addresses(&self) -> Vec<Completion> {
-        self.node_names().into_iter().map(|(name, id)| self.symbol(name, id)).collect()
+        self.addresses_in(&self.index.address_scopes(self.scope, self.owner), true)
+    }
+
+    /// Nodes that begin in some scopes, or also in what is around them.
+    pub(super) fn addresses_in(&self, scopes: &[ScopeId], outwards: bool) -> Vec<Completion> {
+        self.node_names(scopes, outwards).into_iter().map(|(name, id)| self.symbol(name, id)).collect()
     }
 
     fn references(&self, prefix: &str) -> Vec<Completion> {
+        self.references_in(&self.index.address_scopes(self.scope, self.owner), true, prefix)
+    }
+
+    /// The same with their outputs.
+    pub(super) fn references_in(&self, scopes: &[ScopeId], outwards: bool, prefix: &str) -> Vec<Completion> {
         let mut found: Vec<Completion> = Vec::new();
-        for (node, id) in self.node_names() {
+        for (node, id) in self.node_names(scopes, outwards) {
             for result in self.index.results(id) {
                 let label = format!("{prefix}{node}.{}", self.index.symbols[result].name);
                 if found.len() < OFFERED && !found.iter().rev().take(64).any(|known| known.label == label) {
@@ -421,8 +444,9 @@ impl Place<'_> {
 
     fn outputs(&self) -> Vec<Completion> {
         let address = self.context.head.as_ref().and_then(|head| head.args.first());
-        let node = address.and_then(|address| self.index.address(self.scope, self.owner, address).pop());
-        let results = node.map(|(_, node)| self.index.results(node)).unwrap_or_default();
+        let nodes = address.map(|address| self.index.nodes_at(self.scope, self.owner, address)).unwrap_or_default();
+        let mut results: Vec<SymbolId> = nodes.into_iter().flat_map(|node| self.index.results(node)).collect();
+        results.dedup();
         results.into_iter().map(|id| self.symbol(self.index.symbols[id].name.clone(), id)).collect()
     }
 

@@ -1,7 +1,8 @@
 //! What could stand in the block of `with`, where lists, maps and records are given: parameters that hold others, then
 //! elements, fields and values by their types. Leaves out what stands in the line: see `complete`.
 
-use crate::lang::index::collect::{callees, text_of};
+use crate::lang::index::SymbolId;
+use crate::lang::index::collect::callees;
 use crate::lang::index::complete::{Completion, CompletionKind, Place, filters, plain};
 use crate::lang::index::context::At;
 use crate::lang::index::model::ScopeId;
@@ -33,37 +34,59 @@ impl Slot {
 }
 
 impl Place<'_> {
-    /// What could stand here, if this is inside the block of a `with`.
+    /// What could stand here, if this is inside the block of a constant, of a `with`, or of what a test gives.
     pub(super) fn given(&self) -> Option<Vec<Completion>> {
         let mut accepts = TOP;
         let mut around: Option<&'static Shape> = None;
         let mut found = None;
         for (depth, parent) in self.context.parents.iter().enumerate() {
             let shape = shape_in(accepts, parent)?;
-            if shape.name == "with" {
-                found = Some((depth, around?));
+            if shape.name == "let" {
+                found = Some((depth, shape, shape.name));
+                break;
+            }
+            if shape.name == "with" || matches!(shape.name, "given" | "expect") && around.is_some() {
+                found = Some((depth, around?, shape.name));
                 break;
             }
             around = Some(shape);
             accepts = shape.children;
         }
-        let (depth, around) = found?;
+        let (depth, around, block) = found?;
         match self.context.at {
             At::Nothing => return Some(Vec::new()),
-            At::Hole => return Some(self.variables("")),
+            At::Hole => return Some(self.paths()),
             At::Filter => return Some(filters()),
             At::Note => return Some(vec![plain("var", CompletionKind::Word, "annotation")]),
             At::Value(_) => return Some(Vec::new()),
             At::Name | At::Entry => {}
         }
-        let parameters = self.slots(depth.checked_sub(1)?, around);
-        let mut inside = self.context.parents[depth + 1..].iter();
-        let Some(first) = inside.next() else {
-            // Single values stand in the line.
-            let compound = parameters.into_iter().filter(|slot| self.is_compound(slot));
-            return Some(if self.context.at == At::Name { self.names(compound.collect()) } else { Vec::new() });
+        if block == "let" {
+            let node = self.path.get(depth)?;
+            let slot = self.slot(self.index.symbols.iter().position(|symbol| symbol.whole == node.span)?);
+            return self.within(slot, &self.context.parents[depth + 1..]);
+        }
+        let parameters = match block {
+            "with" => self.slots(depth.checked_sub(1)?, around),
+            _ => self.graph_parameters().into_iter().map(|id| self.slot(id)).collect(),
         };
-        let mut slot = parameters.into_iter().find(|slot| slot.name == *first)?;
+        let inside = &self.context.parents[depth + 1..];
+        let Some((first, inside)) = inside.split_first() else {
+            // Single values of a `with` stand in the line.
+            let fits = |slot: &Slot| block != "with" || self.is_compound(slot);
+            let fitting = parameters.into_iter().filter(fits).collect();
+            if self.context.at == At::Name {
+                return Some(self.names(fitting));
+            }
+            let head = self.context.head.as_ref()?;
+            let slot = fitting.into_iter().find(|slot| slot.name == head.name);
+            return Some(slot.map(|slot| self.of_slot(slot)).unwrap_or_default());
+        };
+        self.within(parameters.into_iter().find(|slot| slot.name == *first)?, inside)
+    }
+
+    /// What could stand inside of what is filled in, so many steps further in.
+    fn within(&self, mut slot: Slot, inside: &[String]) -> Option<Vec<Completion>> {
         for part in inside {
             slot = self.step(&slot, part)?;
         }
@@ -74,11 +97,16 @@ impl Place<'_> {
             });
         }
         let head = self.context.head.as_ref()?;
-        let mut slot = self.step(&slot, &head.name)?;
-        if let Some(inner) = slot.list().map(str::to_owned) {
-            slot = slot.held(&inner);
-        }
-        Some(if self.is_compound(&slot) { Vec::new() } else { self.of_type(&slot.ty, &slot.name, &slot.words) })
+        Some(self.of_slot(self.step(&slot, &head.name)?))
+    }
+
+    /// What may stand in the line where something is filled in.
+    fn of_slot(&self, slot: Slot) -> Vec<Completion> {
+        let slot = match slot.list() {
+            Some(inner) => slot.held(inner),
+            None => slot,
+        };
+        if self.is_compound(&slot) { Vec::new() } else { self.of_type(&slot.ty, &slot.name, &slot.words) }
     }
 
     /// The parameters of what the node at a depth names.
@@ -86,15 +114,18 @@ impl Place<'_> {
         let Some(node) = self.path.get(depth) else { return Vec::new() };
         let callees = callees(node, around);
         let called = callees.iter().filter_map(|callee| self.index.callee(self.scope, callee));
-        let parameters = called.flat_map(|symbol| self.index.parameters(symbol)).map(|id| &self.index.symbols[id]);
-        let slot = |symbol: &crate::lang::index::Symbol| Slot {
+        called.flat_map(|symbol| self.index.parameters(symbol)).map(|id| self.slot(id)).collect()
+    }
+
+    fn slot(&self, id: SymbolId) -> Slot {
+        let symbol = &self.index.symbols[id];
+        Slot {
             name: symbol.name.clone(),
             ty: symbol.ty.clone().unwrap_or_default(),
             words: symbol.words.clone(),
             doc: symbol.doc.clone(),
             scope: symbol.scope,
-        };
-        parameters.map(slot).collect()
+        }
     }
 
     /// What a value holds under a name, or as an element.
@@ -109,22 +140,8 @@ impl Place<'_> {
     /// The fields of a record.
     fn fields(&self, slot: &Slot) -> Vec<Slot> {
         let Some(record) = self.index.lookup(slot.scope, "record", &slot.ty) else { return Vec::new() };
-        let symbol = &self.index.symbols[record];
-        let file = &self.index.files[symbol.file.0];
-        let Some(node) = file.tree.iter().find(|node| node.span == symbol.whole) else { return Vec::new() };
-        let fields = node.children.iter().flatten().filter(|child| child.name.value == "field");
-        let one = |field: &crate::lang::Node| {
-            let prop = |name: &str| field.props.iter().find(|prop| prop.name.value == name);
-            let listed = field.children.iter().flatten().filter(|child| child.name.value == "one-of");
-            Some(Slot {
-                name: text_of(field.args.first()?)?.to_owned(),
-                ty: prop("type").and_then(|prop| text_of(&prop.value)).unwrap_or_default().to_owned(),
-                words: listed.flat_map(|child| &child.args).filter_map(text_of).map(str::to_owned).collect(),
-                doc: field.doc.clone(),
-                scope: symbol.scope,
-            })
-        };
-        fields.filter_map(one).collect()
+        let members = self.index.symbols[record].members.iter().copied();
+        members.filter(|member| self.index.symbols[*member].kind == "field").map(|field| self.slot(field)).collect()
     }
 
     fn is_compound(&self, slot: &Slot) -> bool {

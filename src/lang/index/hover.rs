@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::base::format_micro_usd;
 use crate::diag::Span;
 use crate::lang::ast::Op;
-use crate::lang::index::roles::{Role, arg_role, shape_in};
+use crate::lang::index::roles::{Role, arg_role, is_parameter, shape_in};
 use crate::lang::index::{Index, Symbol, SymbolId};
 use crate::lang::shape::{Shape, Takes};
 use crate::lang::shapes::TOP;
@@ -45,8 +45,12 @@ impl Index {
         if let Some(doc) = &symbol.doc {
             let _ = write!(text, "\n{doc}\n");
         }
-        if let (Some(ty), true) = (&symbol.ty, symbol.kind != "param") {
+        if let Some(ty) = &symbol.ty {
             let _ = write!(text, "\nType: `{ty}`\n");
+        } else if let (Some(_), held) = (&symbol.over, self.held_by(id))
+            && !held.ty.is_empty()
+        {
+            let _ = write!(text, "\nType: `{}`\n", held.ty);
         }
         if symbol.kind == "for-each" {
             let list = self.list_behind(symbol);
@@ -60,8 +64,25 @@ impl Index {
             (Some(value), _) => _ = write!(text, "\nDefault: `{value}`\n"),
             (None, _) => {}
         }
+        if symbol.value.is_none() && (is_parameter(symbol.kind) || symbol.kind == "field") {
+            text.push_str("\nMust be given\n");
+        }
         if !symbol.words.is_empty() {
             let _ = write!(text, "\nOne of: `{}`\n", symbol.words.join("`, `"));
+        }
+        for (word, said) in &symbol.constraints {
+            let _ = match (*word, said.as_str()) {
+                ("min", _) => write!(text, "\nAt least: `{said}`\n"),
+                ("max", _) => write!(text, "\nAt most: `{said}`\n"),
+                ("min-length", _) => write!(text, "\nCharacters: at least {said}\n"),
+                ("max-length", _) => write!(text, "\nCharacters: at most {said}\n"),
+                ("min-items", _) => write!(text, "\nElements: at least {said}\n"),
+                ("max-items", _) => write!(text, "\nElements: at most {said}\n"),
+                ("matches", _) => write!(text, "\nMatches as a whole: `{said}`\n"),
+                ("distinct", "#true") => write!(text, "\nNo two elements are the same\n"),
+                ("schema", _) => write!(text, "\nFits the schema: `{said}`\n"),
+                _ => Ok(()),
+            };
         }
         if symbol.kind == "import" {
             let target = self.files[symbol.file.0].aliases.get(&symbol.name);
@@ -70,6 +91,9 @@ impl Index {
             }
         }
         self.list(&mut text, "Takes", &self.parameters(id));
+        if symbol.kind == "record" {
+            self.list(&mut text, "Fields", &symbol.members);
+        }
         let mut results = self.results(id);
         results.dedup();
         self.list(&mut text, "Leaves", &results);

@@ -49,6 +49,12 @@ pub struct Symbol {
     pub(super) callees: Vec<Callee>,
     /// What is declared directly in it.
     pub(super) members: Vec<SymbolId>,
+    /// What is said of its values: the word and what stands behind it, as `min` and `1`.
+    pub(super) constraints: Vec<(&'static str, String)>,
+    /// Of a loop variable: the list or map it goes over, and whether it is the value of an entry.
+    pub(super) over: Option<(String, bool)>,
+    /// Tools that it starts by itself.
+    pub(super) starts: Vec<String>,
 }
 
 impl Symbol {
@@ -91,6 +97,61 @@ pub struct Occurrence {
     pub(super) scope: Option<ScopeId>,
 }
 
+/// What may be given something that holds other values.
+#[derive(Clone, Debug)]
+pub(super) enum Base {
+    /// The parameters of what is applied; the first step names one.
+    Parameters(Vec<Callee>),
+    /// Something of a type, as written.
+    Type(String),
+}
+
+/// A place in a value: what it is in, and the steps to it: parameters, fields, entries, and `-` for elements.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) base: Base,
+    pub(super) path: Vec<String>,
+}
+
+impl Given {
+    /// What is one step further in.
+    pub(super) fn step(&self, name: &str) -> Self {
+        let mut path = self.path.clone();
+        path.push(name.to_owned());
+        Self { base: self.base.clone(), path }
+    }
+}
+
+/// What is taken at a place that is made for each instance of it.
+#[derive(Clone, Debug)]
+pub(super) enum Taken {
+    /// An output, as `node.output`.
+    Reference(String),
+    /// What a parameter is given.
+    Variable(String),
+    /// Nodes.
+    Nodes(String),
+}
+
+/// A reference or a variable that a parameter is given.
+#[derive(Clone, Debug)]
+pub(super) struct Gift {
+    pub(super) scope: ScopeId,
+    pub(super) owner: Option<SymbolId>,
+    pub(super) callees: Vec<Callee>,
+    pub(super) name: String,
+    pub(super) taken: Taken,
+}
+
+/// An address or pattern that is written somewhere: where it begins, and whether also in what is around that.
+#[derive(Clone, Debug)]
+pub(super) struct AddressSite {
+    pub(super) starts: Vec<ScopeId>,
+    pub(super) outwards: bool,
+    pub(super) text: String,
+    pub(super) span: Span,
+}
+
 /// What a site asks for.
 #[derive(Clone, Debug)]
 pub(super) enum Want {
@@ -106,6 +167,24 @@ pub(super) enum Want {
     Output(String),
     /// A parameter of what is applied.
     Parameter(Vec<Callee>),
+    /// A loop variable of what is taken, written `node.NAME`.
+    Key(Taken),
+    /// A field or an entry of what is given.
+    Member(Given),
+    /// A name that is given: of a tool, of a node, by the type of what it is given to.
+    Value(Given),
+    /// A path of a gate: a parameter, and what is in it.
+    Metric,
+    /// Nodes of the graph of a test; `true`: with an output behind them.
+    Tested(Vec<Callee>, bool),
+    /// An output of what a mock stands in for: the graph, the tool or agent, and where.
+    Mocked(Vec<Callee>, String, Option<String>),
+    /// What a capability returns.
+    Served(Vec<Callee>),
+    /// A parameter of what is served, or else a variable.
+    Offered(Vec<Callee>),
+    /// A field of the elements of a list.
+    Element(String),
     /// A result of the declaration around it.
     Result(SymbolId),
     /// Types.

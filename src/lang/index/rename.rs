@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
+use crate::base::slug;
 use crate::diag::{Edit, Span};
-use crate::lang::index::collect::text_of;
-use crate::lang::index::roles::{is_parameter, namespace};
-use crate::lang::index::{Index, Occurrence, Symbol};
-use crate::lang::{FileId, Node, Value};
+use crate::lang::index::places::Pattern;
+use crate::lang::index::roles::namespace;
+use crate::lang::index::{Index, Occurrence, Symbol, SymbolId};
+use crate::lang::{FileId, Kind, Node, Value};
 
 /// Why something was not renamed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -29,9 +30,12 @@ pub enum RenameError {
     /// One of the places is not written plainly.
     #[error("`{0}` is written with escapes at {1}: change it there by hand")]
     Escaped(String, String),
-    /// It is also written where names are not followed.
-    #[error("`{0}` is also written at {1}, where renaming does not follow it: change it there first")]
+    /// It is meant where it is not written as it is: by a pattern, by a value, in a file that is no spec.
+    #[error("what stands at {1} would no longer mean `{0}`, or mean more: change it there first")]
     Unfollowed(String, String),
+    /// One of the places stands for something else besides.
+    #[error("at {1} `{0}` stands for the {2} declared at {3} as well: change it there first")]
+    Shared(String, String, &'static str, String),
 }
 
 impl Index {
@@ -54,74 +58,120 @@ impl Index {
     /// The edits that give what stands at a place another name, everywhere, sorted.
     pub fn rename(&self, file: FileId, offset: usize, name: &str) -> Result<Vec<Edit>, RenameError> {
         let at = self.occurrence_at(file, offset).ok_or(RenameError::Nothing)?;
-        let symbol = &self.symbols[at.symbol];
-        self.movable(symbol)?;
         if !is_name(name) {
             return Err(RenameError::NoName(name.to_owned()));
         }
+        let symbol = &self.symbols[at.symbol];
+        self.movable(symbol)?;
         let all = self.occurrences_of(at.symbol);
-        if name != symbol.name {
-            self.free(at, &all, name)?;
+        let old = &symbol.name;
+        if name != old {
+            self.free(at.symbol, &all, name)?;
         }
+        let place = |span: Span| self.sources.place(span);
         if let Some(escaped) = all.iter().find(|occurrence| !occurrence.exact) {
-            return Err(RenameError::Escaped(symbol.name.clone(), self.sources.place(escaped.span)));
+            return Err(RenameError::Escaped(old.clone(), place(escaped.span)));
         }
-        if let Some(span) = self.unfollowed(symbol, &all) {
-            return Err(RenameError::Unfollowed(symbol.name.clone(), self.sources.place(span)));
+        for occurrence in &all {
+            self.alone(*occurrence)?;
         }
-        Ok(all.into_iter().map(|occurrence| Edit { span: occurrence.span, text: name.to_owned() }).collect())
+        self.followed(at.symbol, name)?;
+        let mut edits: Vec<Edit> =
+            all.into_iter().map(|occurrence| Edit { span: occurrence.span, text: name.to_owned() }).collect();
+        edits.sort_by_key(|edit| edit.span);
+        edits.dedup_by_key(|edit| edit.span);
+        Ok(edits)
     }
 
-    /// A place that means a symbol and is none of its occurrences: metrics of gates, what a loop gives its node,
-    /// what tests give and expect. A rename that leaves one would break the program.
-    fn unfollowed(&self, symbol: &Symbol, all: &[Occurrence]) -> Option<Span> {
-        let container = symbol.container.map(|id| &self.symbols[id]);
-        let name = symbol.name.as_str();
-        let space = namespace(symbol.kind);
-        let known = |span: Span| {
-            let mut spans = all.iter().map(|occurrence| occurrence.span);
-            spans.any(|known| known.source == span.source && span.start <= known.start && known.end <= span.end)
+    /// Whether a place names nothing but what is renamed.
+    fn alone(&self, occurrence: Occurrence) -> Result<(), RenameError> {
+        let Some(file) = self.files.iter().position(|file| file.source == occurrence.span.source) else {
+            return Ok(());
         };
-        let path = |text: &str| text == name || text.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-        let segment = |text: &str| text.split(['/', '.']).any(|part| part == name);
-        // Each with whether it stands in a test.
-        let mut open: Vec<(&Node, bool)> =
-            self.files.iter().flat_map(|file| file.tree.iter().map(|node| (node, node.name.value == "test"))).collect();
-        while let Some((node, test)) = open.pop() {
-            open.extend(node.children.iter().flatten().map(|child| (child, test)));
-            let values = || node.args.iter().chain(node.props.iter().map(|prop| &prop.value));
-            let meant = |value: &&Value| {
-                let Some(text) = text_of(value) else { return false };
-                let of_gate = || container.is_some_and(|gate| gate.kind == "gate" && within(node.span, gate.whole));
-                match (node.name.value.as_str(), symbol.kind) {
-                    (_, "for-each") if text.contains("{{") => text.split("{{").skip(1).any(|hole| {
-                        let hole = hole.split(['}', '|']).next().unwrap_or_default().trim();
-                        hole.strip_prefix("node.").is_some_and(path)
-                    }),
-                    ("require", "param") if of_gate() => path(text),
-                    _ => test && space == "node" && segment(text),
-                }
-            };
-            if let Some(value) = values().find(|value| meant(value) && !known(value.span)) {
-                return Some(value.span);
+        let here = self.occurrences_within(FileId(file), occurrence.span);
+        let same = here.iter().filter(|other| other.span == occurrence.span);
+        match same.into_iter().find(|other| other.symbol != occurrence.symbol) {
+            Some(other) => {
+                let other = &self.symbols[other.symbol];
+                Err(RenameError::Shared(
+                    self.symbols[occurrence.symbol].name.clone(),
+                    self.sources.place(occurrence.span),
+                    other.kind,
+                    self.sources.place(other.span),
+                ))
             }
-            let given = test && node.name.value == "given" && is_parameter(symbol.kind);
-            let to = container.filter(|_| given).zip(node.args.first().and_then(text_of));
-            if to.is_some_and(|(container, to)| to.rsplit('.').next() == Some(container.name.as_str())) {
-                let named = node.children.iter().flatten().map(|child| &child.name);
-                let named = named.chain(node.props.iter().map(|prop| &prop.name));
-                if let Some(found) = named.filter(|found| found.value == name).find(|found| !known(found.span)) {
-                    return Some(found.span);
+            None => Ok(()),
+        }
+    }
+
+    /// Whether everything that means a symbol is found by its name: patterns of addresses still stand for the same
+    /// nodes, and no file outside the specs knows it.
+    fn followed(&self, id: SymbolId, name: &str) -> Result<(), RenameError> {
+        let symbol = &self.symbols[id];
+        let unfollowed = |span: Span| Err(RenameError::Unfollowed(symbol.name.clone(), self.sources.place(span)));
+        if let ("var", Some(skill)) = (symbol.kind, symbol.container)
+            && let Some(file) = self.prompt_file(&self.symbols[skill])
+        {
+            return unfollowed(file);
+        }
+        if namespace(symbol.kind) != "node" || symbol.name == name {
+            return Ok(());
+        }
+        for site in &self.addresses {
+            let mut pattern = Pattern::new(&site.text);
+            let special = (0..pattern.segments.len()).any(|segment| !pattern.is_plain(segment));
+            if !special && !site.text.contains(&symbol.name) {
+                continue;
+            }
+            let before = self.matched(&site.starts, site.outwards, &pattern, None);
+            let own: Vec<usize> =
+                before.names.iter().filter(|(_, named)| *named == id).map(|(segment, _)| *segment).collect();
+            // Made of values, of which one may be the name.
+            if own.iter().any(|segment| pattern.made.contains(segment)) {
+                return unfollowed(site.span);
+            }
+            for segment in own.into_iter().filter(|segment| pattern.is_plain(*segment)).collect::<Vec<_>>() {
+                let key = before.keys.iter().filter(|(key, _)| *key == segment);
+                if key.into_iter().any(|(_, node)| self.may_be_key(*node, &symbol.name)) {
+                    return unfollowed(site.span);
                 }
+                name.clone_into(&mut pattern.segments[segment]);
+            }
+            if self.matched(&site.starts, site.outwards, &pattern, Some((id, name))) != before {
+                return unfollowed(site.span);
             }
         }
-        None
+        Ok(())
+    }
+
+    /// Whether a key of a node's instances may be a word: where its lists are known, if it stands in one.
+    fn may_be_key(&self, node: SymbolId, word: &str) -> bool {
+        let members = self.symbols[node].members.iter().map(|id| &self.symbols[*id]);
+        let mut loops = members.filter(|member| member.kind == "for-each");
+        loops.any(|each| {
+            let (file, whole) = match &each.over {
+                None => (each.file, each.whole),
+                Some((list, _)) => match self.whole(each.scope, list) {
+                    Some((id, _)) if self.symbols[id].kind == "let" => (self.symbols[id].file, self.symbols[id].whole),
+                    _ => return true,
+                },
+            };
+            let path = self.path_to(file, whole.start as usize + 1);
+            path.into_iter().find(|node| node.span == whole).is_none_or(|list| holds(list, word))
+        })
+    }
+
+    /// Where the file is named that holds the prompt of a skill.
+    fn prompt_file(&self, skill: &Symbol) -> Option<Span> {
+        let node = self.files[skill.file.0].tree.iter().find(|node| node.span == skill.whole)?;
+        let prompt = node.children.iter().flatten().find(|child| child.name.value == "prompt")?;
+        prompt.args.first().map(|file| file.span)
     }
 
     /// Whether a name stands for nothing else wherever it would come to stand, and nothing that bears
     /// it would come to stand for this.
-    fn free(&self, at: Occurrence, all: &[Occurrence], name: &str) -> Result<(), RenameError> {
-        let symbol = &self.symbols[at.symbol];
+    fn free(&self, id: SymbolId, all: &[Occurrence], name: &str) -> Result<(), RenameError> {
+        let symbol = &self.symbols[id];
         let space = namespace(symbol.kind);
         let taken = |other: usize| {
             let other = &self.symbols[other];
@@ -133,7 +183,7 @@ impl Index {
         let scopes: BTreeSet<_> = all.iter().filter_map(|occurrence| occurrence.scope).collect();
         for scope in scopes {
             if let Some(other) = self.lookup(scope, space, name)
-                && other != at.symbol
+                && other != id
             {
                 return taken(other);
             }
@@ -143,12 +193,12 @@ impl Index {
         }
         // Uses of an outer thing of that name, from inside the scope of this one.
         let others = self.symbols.iter().enumerate();
-        for (id, _) in others.filter(|(_, other)| other.name == name && namespace(other.kind) == space) {
-            for used in self.occurrences_of(id).iter().filter(|used| !used.definition) {
+        for (other, _) in others.filter(|(_, other)| other.name == name && namespace(other.kind) == space) {
+            for used in self.occurrences_of(other).iter().filter(|used| !used.definition) {
                 let mut scope = used.scope;
                 while let Some(inner) = scope {
                     if inner == symbol.scope {
-                        return taken(id);
+                        return taken(other);
                     }
                     scope = self.scopes[inner].parent;
                 }
@@ -158,8 +208,23 @@ impl Index {
     }
 }
 
-fn within(inner: Span, outer: Span) -> bool {
-    inner.source == outer.source && outer.start <= inner.start && inner.end <= outer.end
+/// Whether a word stands in a node as a value or as a name of one, also as an address would have it.
+fn holds(node: &Node, word: &str) -> bool {
+    let is_it = |text: &str| text == word || slug(text) == word;
+    let mut open = vec![node];
+    while let Some(node) = open.pop() {
+        let mut values = node.args.iter().chain(node.props.iter().map(|prop| &prop.value));
+        let text = |value: &Value| match &value.kind {
+            Kind::Text(text) => is_it(text) || value.note.is_some() || text.contains("{{"),
+            Kind::Int(int) => is_it(&int.to_string()),
+            _ => false,
+        };
+        if is_it(&node.name.value) || values.any(text) {
+            return true;
+        }
+        open.extend(node.children.iter().flatten());
+    }
+    false
 }
 
 /// Whether a text can stand bare as a name, also as a segment of an address.

@@ -24,6 +24,10 @@ pub(super) enum Role {
     Output,
     /// A comparison.
     Op,
+    /// A path of a gate.
+    Metric,
+    /// Nodes of the graph that a test is about; `true`: with an output behind them.
+    Tested(bool),
     /// A type.
     Type,
     /// The path of an import.
@@ -35,10 +39,14 @@ pub(super) enum Role {
 }
 
 /// Nodes whose first word is called a name and defines nothing.
-const NO_DEFINITION: &[&str] = &["exec", "file", "json", "field"];
+const NO_DEFINITION: &[&str] = &["exec", "file", "json"];
 
 /// Nodes whose first word is called a name and is one that is declared elsewhere, as one of these.
 const REFER: &[(&str, &[&str])] = &[("candidate", &["tool", "agent", "capability"]), ("needs-secret", &["secret"])];
+
+/// What may be said of the values of something, besides its type and default.
+pub(super) const CONSTRAINTS: &[&str] =
+    &["min", "max", "min-length", "max-length", "min-items", "max-items", "matches", "distinct", "schema"];
 
 /// Kinds whose names are variables inside what declares them.
 const VARIABLES: &[&str] = &["param", "let", "for-each", "var", "accepts"];
@@ -120,6 +128,7 @@ fn role_of(word: &str, shape: &Shape, first: bool) -> Role {
         return Role::Refer(kinds.to_vec());
     }
     match bare {
+        "PATH" if shape.name == "require" => Role::Metric,
         "NAME" if first && !many && defining().contains(shape.name) => Role::Define(shape.name),
         "NODE" => Role::Address,
         "VARIABLE" => Role::Variable,
@@ -138,6 +147,8 @@ fn role_of(word: &str, shape: &Shape, first: bool) -> Role {
 pub(super) fn arg_role(shape: &Shape, index: usize) -> Role {
     let mut all = words(shape);
     let Some(first) = all.next() else { return Role::Plain };
+    // Triples, of which there may be several.
+    let index = if shape.args.usage.contains(" OP VALUE…") { index % 3 } else { index };
     if index == 0 {
         return role_of(first, shape, true);
     }

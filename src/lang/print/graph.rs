@@ -117,7 +117,8 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         let literal = path.split('*').next().unwrap_or_default().trim_end_matches('/');
         let from = all.partition_point(|instance| instance.addr.as_str() < literal);
         let near = all.iter().enumerate().skip(from).take_while(|(_, instance)| instance.addr.starts_with(literal));
-        let near = near.filter(|(_, instance)| instance.bundle.is_none());
+        let near =
+            near.filter(|(_, instance)| instance.bundle.is_none() && !(instance.takes_back && path.contains('*')));
         let matched = near.filter(|(_, instance)| {
             if path.contains('*') {
                 address_matches(path, &instance.addr)
@@ -602,6 +603,10 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
         for addr in after {
             out.line(&format!("after {}", quote(self.within(addr))));
         }
+        if let Some(rollback) = instance.rollback {
+            let addr = &self.expansion.instances[rollback].addr;
+            out.line(&format!("rollback {}", quote(self.within(addr))));
+        }
         for guard in &instance.guards {
             let params = &self.program.gate(guard.gate).params;
             let mut line = format!("guard {}", quote(&self.kept.name(DeclKind::Gate, guard.gate)));
@@ -700,7 +705,9 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
 
 fn form(instance: &InstanceIr, whole: bool) -> Form {
     let consent = matches!(instance.automation.as_deref(), Some("assist" | "manual"));
-    let whole = whole || consent || instance.closing.is_some() || !instance.guards.is_empty();
+    // What is taken back, and what takes it back, is one node each.
+    let taken_back = instance.rollback.is_some() || instance.takes_back;
+    let whole = whole || consent || taken_back || instance.closing.is_some() || !instance.guards.is_empty();
     match (&instance.bundle, &instance.recipe) {
         (Some(_), _) => Form::Inventory,
         (None, None) => Form::Node,

@@ -136,19 +136,28 @@ pub(crate) fn choose(
     let router = Router { program, home: graph.file, tenant: tenant.map(|id| (id, program.tenant(id))) };
     let mut fitting: Vec<Vec<Offer>> = Vec::with_capacity(asks.len());
     let mut rejected: Vec<Vec<Rejected>> = Vec::with_capacity(asks.len());
-    let mut fine = true;
+    // What nobody serves, for one reason each time.
+    let mut unserved: Vec<Vec<&Asking>> = Vec::new();
+    let mut known: BTreeMap<Cause, usize> = BTreeMap::new();
     for ask in asks {
         let (fit, refused) = router.filter(ask);
         if fit.is_empty() {
-            router.nobody(ask, &refused, diagnostics);
-            fine = false;
+            let at = *known.entry(cause(ask, &refused)).or_insert_with(|| {
+                unserved.push(Vec::new());
+                unserved.len() - 1
+            });
+            unserved[at].push(ask);
         }
         fitting.push(fit);
         rejected.push(refused);
     }
-    if !fine {
+    for asks in &unserved {
+        router.nobody(asks, diagnostics);
+    }
+    if !unserved.is_empty() {
         return None;
     }
+    let mut fine = true;
     let budgets = router.budgets(graph, asks);
     // The cheapest for each is what any choice can be brought down to.
     let mut picked: Vec<usize> = fitting
@@ -234,6 +243,19 @@ pub(crate) fn choose(
         (offer.server, route)
     });
     Some(routes.collect())
+}
+
+/// Why nobody serves: what is asked, by which agent, and what speaks against each candidate.
+type Cause = (u8, DeclId, Option<DeclId>, Option<DeclId>, Vec<(String, String)>);
+
+fn cause(ask: &Asking, refused: &[Rejected]) -> Cause {
+    let (kind, of, skill) = match ask.sought {
+        Sought::Asked(Asked::Capability(id)) => (0, id, None),
+        Sought::Asked(Asked::Agent(id, skill)) => (1, id, skill),
+        Sought::Tool(id) => (2, id, None),
+    };
+    let why = refused.iter().map(|item| (item.candidate.clone(), item.why.clone()));
+    (kind, of, skill, ask.agent, why.collect())
 }
 
 fn refusal(offer: &Offer, code: &str, why: String) -> Rejected {
@@ -369,7 +391,8 @@ impl Router<'_> {
         let agent = program.agent(id);
         let provider =
             program.lookup(id.file, DeclKind::Provider, &agent.provider.value).map(|id| program.provider(id));
-        let (each, price) = match provider.and_then(|provider| provider.price) {
+        let model = model(agent, ask.complexity).or_else(|| provider.and_then(|provider| provider.model.clone()));
+        let (each, price) = match provider.and_then(|provider| provider.price_of(model.as_deref())) {
             None | Some(PriceDecl { input: 0, output: 0, .. }) => (Some(0), "free".to_owned()),
             Some(price) => match agent.limits.tokens {
                 Some(tokens) => {
@@ -384,7 +407,6 @@ impl Router<'_> {
                 None => (None, "no limit of tokens".to_owned()),
             },
         };
-        let model = model(agent, ask.complexity).or_else(|| provider.and_then(|provider| provider.model.clone()));
         let server = Server::Agent(id, skill);
         Offer { name, server, tier: tier(agent.tier.as_ref()), each, once: 0, price, max, model }
     }
@@ -494,8 +516,10 @@ impl Router<'_> {
         None
     }
 
-    /// Nobody may serve.
-    fn nobody(&self, ask: &Asking, refused: &[Rejected], diagnostics: &mut Diagnostics) {
+    /// Nobody may serve these, for one reason.
+    fn nobody(&self, asks: &[&Asking], diagnostics: &mut Diagnostics) {
+        let Some((ask, others)) = asks.split_first() else { return };
+        let (_, refused) = self.filter(ask);
         let (what, span) = match ask.sought {
             Sought::Tool(id) => {
                 let decl = self.program.tool(id);
@@ -519,6 +543,14 @@ impl Router<'_> {
         }
         if refused.len() > SHOWN {
             diagnostic = diagnostic.with_help(format!("and {} more", refused.len() - SHOWN));
+        }
+        // Instances of one node ask at one place.
+        let others: BTreeSet<Span> = others.iter().map(|other| other.at).filter(|at| *at != ask.at).collect();
+        for at in others.iter().take(SHOWN) {
+            diagnostic = diagnostic.with_secondary(*at, "asked for here as well");
+        }
+        if others.len() > SHOWN {
+            diagnostic = diagnostic.with_help(format!("asked for at {} more places", others.len() - SHOWN));
         }
         diagnostics.push(diagnostic);
     }

@@ -122,6 +122,7 @@ static PRICE: Shape = Shape::new("price", "What tokens cost.").props(&[
     needed("input", Name, "dollars for what it is given"),
     needed("output", Name, "dollars for what it makes"),
     prop("per", Name, "`mtok` (default): a million tokens; `ktok`: a thousand"),
+    prop("model", Name, "of which model; without it, of the provider's own"),
 ]);
 pub(super) static PROVIDER: Shape = Shape::new("provider", "How an agent is reached.")
     .args(1, 1, Name, Name, "provider NAME kind=command")
@@ -136,7 +137,7 @@ pub(super) static PROVIDER: Shape = Shape::new("provider", "How an agent is reac
         many(&USES),
         many(&PASS_ENV),
         once(&URL),
-        once(&PRICE),
+        many(&PRICE),
         many(&NEEDS_SECRET),
         many(&HEADER),
         once(&BODY),

@@ -1,7 +1,7 @@
 //! What a test asks of a run: which actions its mocks stand in for, and which outputs it looks at. Leaves out
 //! the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::RelPath;
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -98,7 +98,9 @@ impl Tester<'_> {
             expects.push(TrialExpect { what, span: expect.span });
         }
         // What the machine does is not what was recorded: nothing that reaches outside is done for a test.
-        for (index, action) in expansion.actions.iter().enumerate() {
+        let aside = expansion.instances.iter().filter(|instance| instance.takes_back);
+        let aside: BTreeSet<usize> = aside.flat_map(|instance| instance.actions.iter().copied()).collect();
+        for (index, action) in expansion.actions.iter().enumerate().filter(|(index, _)| !aside.contains(index)) {
             let reaches =
                 action.class != "pure" || matches!(action.body, BodyIr::Http(_)) || !action.services.is_empty();
             if reaches && !taken.contains_key(&index) {

@@ -220,3 +220,17 @@ fn a_delivery_goes_where_it_is_told() {
     );
     assert!(!workspace.has("out/bundles"));
 }
+
+#[test]
+fn who_names_no_bundle_is_told_which_there_are() {
+    let workspace = Workspace::new();
+    let text = "partita edition=1\ngraph g {\n    node n {\n        write x\n        output o\n    }\n}\n";
+    let bundle = |name: &str| format!("bundle {name} from=g version=\"1.0.0\" {{\n    include n\n}}\n");
+    workspace.write("partita.kdl", text);
+    workspace.run(&["deliver"]).expect(2).says("the workspace declares no bundle");
+    workspace.write("partita.kdl", format!("{text}{}", bundle("one")));
+    workspace.run(&["deliver"]).expect(2).says("there is one bundle: `partita deliver one`");
+    workspace.write("partita.kdl", format!("{text}{}{}", bundle("one"), bundle("two")));
+    workspace.run(&["bundle"]).expect(2).says("bundles: one, two; for one of them `partita bundle one`");
+    workspace.run(&["report"]).expect(2).says("which bundle is to be reported on?");
+}

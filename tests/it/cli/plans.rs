@@ -43,6 +43,20 @@ fn init_finds_a_name_for_any_folder() {
 }
 
 #[test]
+fn init_tells_what_to_try_in_one_column() {
+    for folder in ["a", "a-name-that-is-rather-long"] {
+        let workspace = Workspace::new();
+        workspace.run(&["init", folder]).ok();
+        let spec = workspace.read(&format!("{folder}/partita.kdl"));
+        let lines: Vec<&str> = spec.lines().filter(|line| line.starts_with("//     partita ")).collect();
+        let told = ["is everything", "what would", "do what", "run, bundle"];
+        let columns: Vec<_> = lines.iter().zip(told).map(|(line, told)| line.find(told)).collect();
+        assert_eq!(columns.len(), 4, "{spec}");
+        assert!(columns.iter().all(|column| column.is_some() && *column == columns[0]), "{spec}");
+    }
+}
+
+#[test]
 fn check_takes_files_and_reads_imports() {
     let workspace = Workspace::with_spec("import \"./parts.kdl\" as=parts\ngraph g { node a recipe=parts.make { } }\n")
         .file(

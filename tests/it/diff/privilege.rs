@@ -77,6 +77,20 @@ fn what_a_command_that_decides_does_is_not_weighed_but_shown() {
     assert!(found.iter().any(|(kind, text)| kind == "gate" && text.contains("of a gate changed")), "{found:#?}");
 }
 
+#[test]
+fn another_way_back_or_none_is_privileged_and_a_first_one_is_not() {
+    const SPEC: &str = "graph g {\n    node push class=effect {\n        run sh -c \"true\"\n        rollback undo\n    }\n    \
+        node undo class=effect {\n        run sh -c \"false\"\n    }\n    node other class=effect {\n        run sh -c \"false\"\n    }\n}\n";
+    let none = SPEC.replace("        rollback undo\n", "");
+    let effect = |text: &str| ("effect".to_owned(), text.to_owned());
+    assert_eq!(ways(SPEC, &none), [effect("no longer taken back by `g/undo`")]);
+    assert_eq!(
+        ways(SPEC, &SPEC.replace("rollback undo", "rollback other")),
+        [effect("taken back by `g/other`, no longer by `g/undo`")]
+    );
+    assert_eq!(ways(&none, SPEC), []);
+}
+
 const OWNED: &str = "\
 tenant house {
     budget usd=\"5.00\" per=month on-exceed=pause

@@ -443,6 +443,53 @@ fn everything_that_a_graph_may_hold_is_printed() {
 }
 
 /// A value for a parameter of the library.
+#[test]
+fn what_takes_others_back_is_printed() {
+    let spec = r#"partita edition=1
+tool pusher { exec sh; provides deploy notify }
+capability deploy { candidate pusher }
+capability notify { candidate pusher }
+gate there kind=file { param page type=artifact.file; require page.size gt 0 }
+recipe push-and-tell {
+    step tell capability=notify
+    step push capability=deploy class=effect
+}
+recipe pull-and-tell {
+    step pull tool=sh class=effect { arg "-c" "true" }
+    step tell capability=notify
+}
+template regional {
+    node push recipe=push-and-tell { rollback pull }
+    node pull recipe=pull-and-tell
+}
+graph g {
+    node ship class=effect capability=deploy {
+        for-each region { - eu; - us }
+        rollback "undo/{{ region }}"
+    }
+    node undo class=effect {
+        for-each region { - eu; - us }
+        run sh -c "true" (var)region
+    }
+    use regional as=asia
+    node page { write x; output page }
+    node last class=effect {
+        guard there page=(ref)page.page
+        after "*/*"
+        run sh -c "true"
+        rollback "asia/pull"
+    }
+}
+"#;
+    let files = with_root(&super::same::Files::new(), spec.to_owned());
+    let before = compiled(&files);
+    let said = rendered(&before, &before.diagnostics);
+    assert!(!before.diagnostics.has_errors(), "{said}");
+    let (text, plan) = printed(&before, before.program.root_graphs()[0]).expect("it expands");
+    assert_eq!(text.matches("\n        rollback ").count(), 4, "{text}");
+    the_same_again("rollbacks", &files, &text, &plan);
+}
+
 fn value_for(name: &str, ty: &str) -> String {
     match (name, ty) {
         (_, "list<string>") => "(var)words".to_owned(),

@@ -161,7 +161,12 @@ fn a_price_of_a_run_is_counted_once() {
 fn an_agent_gets_a_request_and_leaves_what_is_asked() {
     let plan = plan(
         r#"
-        provider local kind=command { exec "tools/agent.sh"; price input="1.00" output="2.00" }
+        provider local kind=command {
+            exec "tools/agent.sh"
+            price input="10.00" output="20.00"
+            price input="0.10" output="0.20" model=small
+            price input="1.00" output="2.00" model=middling
+        }
         skill review {
             prompt text="Review {{ diff }} of {{ crate }} by {{ rules.first }}" {
                 var diff type=artifact.diff
@@ -209,6 +214,39 @@ fn an_agent_gets_a_request_and_leaves_what_is_asked() {
     let route = route(&plan, "g/review");
     assert_eq!(route.at_most, 2 * 2_000, "all tokens at the dearer price, for each attempt");
     assert_eq!(route.estimate.map(|estimate| estimate.tokens), Some(72_000));
+}
+
+#[test]
+fn each_model_costs_its_own() {
+    let plan = plan(
+        r#"
+        provider hosted kind=http vendor=openai model=small {
+            url "https://api.example.org/v1"
+            price input="1.00" output="2.00"
+            price input="3.00" output="15.00" model=big
+        }
+        agent writer provider=hosted {
+            limits tokens=1000
+            model small max-complexity=3
+            model big max-complexity=10
+        }
+        graph g {
+            node easy agent=writer complexity=2 { output o }
+            node hard agent=writer complexity=9 { output o }
+            node unsaid agent=writer { output o }
+        }"#,
+    );
+    for (addr, model, at_most, input) in [
+        ("g/easy", "small", 2_000, 1_000_000),
+        ("g/hard", "big", 15_000, 3_000_000),
+        ("g/unsaid", "small", 2_000, 1_000_000),
+    ] {
+        assert_eq!((route(&plan, addr).model.as_deref(), route(&plan, addr).at_most), (Some(model), at_most), "{addr}");
+        // What is spent is counted at the same price.
+        let price = plan.action(plan.find(addr).unwrap()).policy.price;
+        assert_eq!(price.map(|price| price.input), Some(input), "{addr}");
+    }
+    assert_eq!(plan.terms.at_most, 19_000);
 }
 
 #[test]
