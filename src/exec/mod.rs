@@ -45,6 +45,7 @@ mod sandbox;
 mod sbom;
 mod sched;
 mod scrub;
+mod service_state;
 mod services;
 mod shell;
 mod stage;
