@@ -19,9 +19,11 @@ mod template;
 mod tree;
 mod units;
 mod version;
+mod ways;
 
 #[cfg(test)]
-pub(crate) use drawn::{drawn, permitted};
+pub(crate) use drawn::{drawn, listed, permitted};
+pub(crate) use ways::{Becomes, ways};
 
 pub use address::{Address, addresses, fill_addresses};
 pub use canon::{

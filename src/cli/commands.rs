@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::base::{Clock, ErrorKind, SystemClock};
 use crate::cli::args::{Cli, Command, Format, Progress, RunOptions as RunArgs};
+use crate::cli::escapes::for_stdout;
 use crate::cli::output::Output;
 use crate::cli::review;
 use crate::cli::running::{checked, context, options, params, report_json, stopped_by, summary};
@@ -343,7 +344,7 @@ fn why(workspace: &Workspace, addr: &str, run: Option<&str>, output: &Output) ->
     if fold {
         text.push_str(&format!("  tools of <std>/posix: {folded}, each with its digest by `--format json`\n"));
     }
-    output.data(&text);
+    output.bytes(&for_stdout(text.as_bytes()));
     Ok(0)
 }
 
@@ -396,10 +397,10 @@ fn log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, output: &Ou
             continue;
         }
         output.data(&format!("== {}\n", entry.addr));
-        output.bytes(&entry.stdout);
-        output.bytes(&entry.stderr);
+        output.bytes(&for_stdout(&entry.stdout));
+        output.bytes(&for_stdout(&entry.stderr));
         if let Some(failure) = entry.failure {
-            output.data(&format!("-- failed: {failure}\n"));
+            output.bytes(&for_stdout(format!("-- failed: {failure}\n").as_bytes()));
         }
     }
     Ok(0)

@@ -10,7 +10,9 @@ use crate::base::{Environment, ErrorKind};
 use crate::cli::args::{Cli, Global};
 use crate::cli::commands;
 use crate::cli::output::Output;
+use crate::cli::progress::JsonProgress;
 use crate::diag::{Level, Levels};
+use crate::event::{Event, Severity};
 use crate::ops::{Error, Locations};
 
 /// Runs a command line to its exit status. A panic is a defect of ours and ends with 70.
@@ -20,12 +22,24 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn dispatch(args: Vec<OsString>) -> u8 {
+    let events = asks_for_events(&args);
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` are answers, everything else is a usage error.
             let status = if error.use_stderr() { ErrorKind::Usage.exit_status() } else { 0 };
-            let _ = error.print();
+            if error.use_stderr() && events {
+                JsonProgress::tell(Event::Reported {
+                    severity: Severity::Error,
+                    code: Error::usage("").code(),
+                    text: error.render().to_string().trim().to_owned(),
+                    addr: None,
+                    place: None,
+                    help: None,
+                });
+            } else {
+                let _ = error.print();
+            }
             return status;
         }
     };
@@ -62,6 +76,13 @@ fn dispatch(args: Vec<OsString>) -> u8 {
         }
     };
     output.finish(status)
+}
+
+/// Whether arguments that may be none ask for events: their reader finds nothing else in the stream.
+fn asks_for_events(args: &[OsString]) -> bool {
+    let own = args.split(|arg| arg == "--").next().unwrap_or_default();
+    own.windows(2).any(|pair| pair[0] == "--progress" && pair[1] == "json")
+        || own.iter().any(|arg| arg == "--progress=json")
 }
 
 /// The levels of warnings that were asked for.

@@ -7,6 +7,7 @@ mod bundle_args;
 mod bundles;
 mod commands;
 mod entry;
+mod escapes;
 mod keys;
 mod output;
 mod packages;

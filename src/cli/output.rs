@@ -5,8 +5,11 @@ use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 
 use crate::base::Environment;
-use crate::cli::args::{Color, Format, Global, Messages};
-use crate::diag::{Diagnostics, MessageFormat, RenderOptions, SourceMap, render_all};
+use crate::cli::args::{Color, Format, Global, Messages, Progress};
+use crate::cli::escapes::for_stderr;
+use crate::cli::progress::JsonProgress;
+use crate::diag::{Diagnostics, MessageFormat, RenderOptions, Severity, SourceMap, render_all};
+use crate::event::{self, Event};
 use crate::ops::{Error, FailedAction, SpecPlace};
 
 /// How output looks.
@@ -18,6 +21,8 @@ pub(crate) struct Output {
     pub(crate) terminal: bool,
     /// Whether data is JSON.
     pub(crate) json: bool,
+    /// Whether standard error is the stream of events, of which each line is JSON.
+    pub(crate) events: bool,
     messages: MessageFormat,
     width: usize,
     /// Why data did not reach its reader.
@@ -49,7 +54,9 @@ impl Output {
         };
         let width = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(100, |size| usize::from(size.ws_col));
         let width = if width == 0 { 100 } else { width.clamp(40, 160) };
-        Self { color, terminal, json: global.format == Some(Format::Json), messages, width, lost: OnceLock::new() }
+        let json = global.format == Some(Format::Json);
+        let events = global.progress == Progress::Json;
+        Self { color, terminal, json, events, messages, width, lost: OnceLock::new() }
     }
 
     /// Writes data to standard output.
@@ -91,32 +98,62 @@ impl Output {
     }
 
     /// Writes a line of information to standard error.
-    #[expect(clippy::unused_self, reason = "all output goes through here")]
     pub(crate) fn note(&self, text: &str) {
+        if self.events {
+            return JsonProgress::tell(Event::Notice { text: text.trim().to_owned() });
+        }
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
     /// Writes diagnostics: forms made for programs to standard output, forms for people to standard
     /// error.
     pub(crate) fn diagnostics(&self, diagnostics: &Diagnostics, sources: &SourceMap) {
+        let is_for_people =
+            matches!(self.messages, MessageFormat::Human | MessageFormat::Narrated | MessageFormat::Short);
+        if self.events && is_for_people {
+            for found in diagnostics.sorted() {
+                let severity = match found.severity {
+                    Severity::Error => event::Severity::Error,
+                    Severity::Warning => event::Severity::Warning,
+                    Severity::Note => event::Severity::Note,
+                };
+                JsonProgress::tell(Event::Reported {
+                    severity,
+                    code: found.code.to_string(),
+                    text: found.message.clone(),
+                    addr: None,
+                    place: Some(sources.place(found.primary.span)),
+                    help: (!found.help.is_empty()).then(|| found.help.join("\n")),
+                });
+            }
+            return;
+        }
         let options = RenderOptions { format: self.messages, color: self.color, width: self.width };
         let text = render_all(diagnostics, sources, options);
-        match self.messages {
-            MessageFormat::Human | MessageFormat::Narrated | MessageFormat::Short => {
-                let mut stderr = std::io::stderr().lock();
-                let _ = stderr.write_all(text.as_bytes());
-            }
-            MessageFormat::Json | MessageFormat::Sarif | MessageFormat::Github => self.data(&text),
+        if is_for_people {
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        } else {
+            self.data(&text);
         }
     }
 
     /// Writes an action that failed: code, what went wrong, and where its author can mend it. `whole`
     /// says whether all lines of the text are wanted, or only the first as the rest was shown before.
     pub(crate) fn failure(&self, failed: &FailedAction, whole: bool) {
+        if self.events {
+            return JsonProgress::tell(Event::Reported {
+                severity: event::Severity::Error,
+                code: failed.code.to_string(),
+                text: failed.text.clone(),
+                addr: Some(failed.addr.clone()),
+                place: failed.place.as_ref().map(ToString::to_string),
+                help: None,
+            });
+        }
         let text = if whole { failed.text.as_str() } else { failed.text.lines().next().unwrap_or_default() };
         let mut stderr = std::io::stderr().lock();
         let (red, cyan, off) = self.paint();
-        let text = text.replace('\n', "\n  ");
+        let text = for_stderr(text).replace('\n', "\n  ");
         // What only waits for people has not failed.
         let waits = failed.code == "E0217";
         let verb = if waits { "is not approved" } else { "failed" };
@@ -164,6 +201,16 @@ impl Output {
 
     /// Writes an error for people to standard error, whatever the form of data.
     pub(crate) fn complaint(&self, code: &str, text: &str, place: Option<&SpecPlace>, help: Option<&str>) {
+        if self.events {
+            return JsonProgress::tell(Event::Reported {
+                severity: event::Severity::Error,
+                code: code.to_owned(),
+                text: text.to_owned(),
+                addr: None,
+                place: place.map(ToString::to_string),
+                help: help.map(ToOwned::to_owned),
+            });
+        }
         let mut stderr = std::io::stderr().lock();
         let (red, cyan, off) = self.paint();
         let _ = writeln!(stderr, "{red}error[{code}]{off}: {text}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::base::{Clock, SystemClock, format_duration, format_micro_usd};
+use crate::cli::escapes::for_stderr;
 use crate::cli::view::{Frame, View, paint};
 use crate::event::{Cause, Check, Difference, Envelope, Event, Outcome, Sink, Verdict};
 use crate::ops::describe;
@@ -76,7 +77,7 @@ fn line(view: &View, event: &Event, color: bool) -> Option<String> {
     let paint = |code: &str, text: &str| paint(code, text, color);
     match event {
         Event::ActionRetried { addr, attempt, failure, delay_ms } => {
-            let first = failure.lines().next().unwrap_or_default();
+            let first = for_stderr(failure.lines().next().unwrap_or_default());
             let delay = format_duration(Duration::from_millis(*delay_ms));
             Some(format!("{} {addr}: attempt {attempt} failed ({first}); again in {delay}", paint("33", "retry")))
         }
@@ -89,12 +90,12 @@ fn line(view: &View, event: &Event, color: bool) -> Option<String> {
                     Some(format!("{count} {} {addr} ({duration}{spent}): {}", paint("32", "ran"), describe(reason)))
                 }
                 Outcome::Failed => {
-                    let text = failure.as_deref().unwrap_or("no reason was given");
+                    let text = for_stderr(failure.as_deref().unwrap_or("no reason was given"));
                     let text = text.replace('\n', "\n    ");
                     Some(format!("{count} {} {addr} ({duration}{spent})\n    {text}", paint("1;31", "failed")))
                 }
                 Outcome::Skipped if failure.is_some() => {
-                    let text = failure.as_deref().unwrap_or_default().replace('\n', "\n    ");
+                    let text = for_stderr(failure.as_deref().unwrap_or_default()).replace('\n', "\n    ");
                     Some(format!("{count} {} {addr}\n    {text}", paint("33", "waits")))
                 }
                 Outcome::Skipped => Some(format!("{count} {} {addr}: {}", paint("33", "skipped"), describe(reason))),
@@ -110,7 +111,7 @@ fn line(view: &View, event: &Event, color: bool) -> Option<String> {
             Some(format!("{} service {service} is ready ({duration})", paint("36", "serve")))
         }
         Event::ServiceStopped { service, failure: Some(text) } => {
-            let first = text.lines().next().unwrap_or_default();
+            let first = for_stderr(text.lines().next().unwrap_or_default());
             Some(format!("{} service {service}: {first}", paint("1;31", "failed")))
         }
         Event::ServiceStarted { .. } | Event::ServiceStopped { failure: None, .. } => None,
@@ -119,6 +120,7 @@ fn line(view: &View, event: &Event, color: bool) -> Option<String> {
         | Event::RunEstimated { .. }
         | Event::ActionWaits { .. }
         | Event::ActionStarted { .. }
+        | Event::Reported { .. }
         | Event::RunFinished { .. } => None,
     }
 }
@@ -205,8 +207,24 @@ impl Sink for LiveProgress {
 /// Every event as JSON, one a line.
 pub(crate) struct JsonProgress;
 
+/// The run that was told of last, and the number of its last event: what a command says besides comes after it.
+static LAST: Mutex<(String, u64)> = Mutex::new((String::new(), 0));
+
+impl JsonProgress {
+    /// Tells what is of no run, or comes after one: each line of the stream is an event.
+    pub(crate) fn tell(event: Event) {
+        let (run, seq) = {
+            let last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+            (last.0.clone(), last.1 + 1)
+        };
+        let at = SystemClock::new().now().0;
+        Self.event(&Envelope { v: Envelope::VERSION, seq, at, run, event });
+    }
+}
+
 impl Sink for JsonProgress {
     fn event(&self, envelope: &Envelope) {
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = (envelope.run.clone(), envelope.seq);
         if let Ok(text) = serde_json::to_string(envelope) {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::cli::args::{Cli, IsolationArg, RunOptions as RunArgs};
 use crate::cli::commands::{Status8, with_workspace};
 use crate::cli::output::Output;
-use crate::cli::progress::PlainProgress;
+use crate::cli::progress::{JsonProgress, PlainProgress};
 use crate::cli::running::{context, options, params};
-use crate::ops::{self, Locations, RunContext, ShellReply, Visit};
+use crate::event::Event;
+use crate::ops::{self, Locations, ShellReply, Visit};
 
 pub(super) fn shell(
     cli: &Cli,
@@ -22,12 +23,16 @@ pub(super) fn shell(
     let args = RunArgs { isolation, ..RunArgs::default() };
     let options = options(cli, locations, &args, false)?;
     // A view that moves would write into the terminal that is handed over.
-    let sink = Arc::new(PlainProgress::new(output.color));
-    let context = RunContext { sink, ..context(cli, locations, output)? };
+    let mut context = context(cli, locations, output)?;
+    if !output.events {
+        context.sink = Arc::new(PlainProgress::new(output.color));
+    }
     let params = params(cli)?;
-    let is_shell = command.is_empty();
+    let (is_shell, events) = (command.is_empty(), output.events);
     let announce = move |visit: &Visit| {
-        if is_shell {
+        if is_shell && events {
+            JsonProgress::tell(Event::Notice { text: opened(visit) });
+        } else if is_shell {
             let _ = writeln!(std::io::stderr().lock(), "{}", opened(visit));
         }
     };

@@ -113,7 +113,8 @@ impl View {
             Event::ActionChecked { .. }
             | Event::ServiceStarted { .. }
             | Event::BlobQuarantined { .. }
-            | Event::Notice { .. } => {}
+            | Event::Notice { .. }
+            | Event::Reported { .. } => {}
         }
     }
 

@@ -165,6 +165,18 @@ pub struct Counts {
     pub skipped: u64,
 }
 
+/// How grave it is that something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Nothing comes of what was asked for, or of the action.
+    Error,
+    /// Look here.
+    Warning,
+    /// Information.
+    Note,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "event")]
@@ -279,6 +291,25 @@ pub enum Event {
     Notice {
         /// One line.
         text: String,
+    },
+    /// Something was found wrong: in a spec, with an action, with the command. Only in the stream of `--progress json`,
+    /// in place of what people are told; in no journal.
+    Reported {
+        /// How grave it is.
+        severity: Severity,
+        /// The code of a diagnostic or of an error.
+        code: String,
+        /// What is wrong, for people.
+        text: String,
+        /// The address of the action, where it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        addr: Option<String>,
+        /// The place in a spec, as `file:line:column`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
+        /// What to do, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
     },
     /// A run ended.
     RunFinished {

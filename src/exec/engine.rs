@@ -59,6 +59,8 @@ pub(super) struct Engine<'a> {
     fitting: Fitting,
     /// Services as they are keyed: found once, so that what runs is what was looked up.
     serving: Mutex<BTreeMap<String, Arc<Serving>>>,
+    /// When the first step of a node was started, where its steps have a time together.
+    pub(super) begun: Mutex<BTreeMap<String, Duration>>,
 }
 
 /// A service that is resolved.
@@ -181,6 +183,7 @@ impl<'a> Engine<'a> {
             consumed: plan.iter().flat_map(|(_, action)| consumed(action)).collect(),
             fitting: Fitting::default(),
             serving: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 
@@ -628,6 +631,9 @@ impl<'a> Engine<'a> {
         let args: Vec<String> = args.iter().map(|arg| addresses.fill(arg)).collect();
         let filled = action.spec.env.iter().map(|(name, value)| (name.clone(), addresses.fill(value)));
         let mut declared: BTreeMap<String, String> = filled.collect();
+        if let Some(failure) = self.overdue(action).filter(|_| surroundings.conditions.is_none()) {
+            return failed(failure.into());
+        }
         // Whatever may go wrong before the process is started comes before the ledger says that it may have been.
         let given = match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
             Ok(given) => given,
@@ -641,13 +647,9 @@ impl<'a> Engine<'a> {
             let key = effects::idempotency_key(prepared.key, effect.as_ref().map_or(1, Begun::sequence));
             declared.insert(effects::IDEMPOTENCY_KEY.to_owned(), key);
         }
-        let own = action.policy.timeout_ms.map(Duration::from_millis);
-        let left = self.deadline.map(|deadline| deadline.saturating_sub(self.ports.clock.elapsed()));
-        // The smallest bound wins.
-        let (timeout, of_run) = match (own, left) {
-            (Some(own), Some(left)) => (Some(own.min(left)), left < own),
-            (own, left) => (own.or(left), own.is_none()),
-        };
+        // What is made again to be compared takes no time from those that wait for the node.
+        let bound = self.time_for(action, surroundings.conditions.is_none());
+        let timeout = bound.as_ref().map(|bound| bound.left);
         let demand = self.wanted(action);
         let view = self.ports.runner.view(&attempt.root, &tools.bin, demand);
         let network = match (action.spec.class.network(), action.spec.services.is_empty()) {
@@ -712,11 +714,7 @@ impl<'a> Engine<'a> {
         {
             return failed(error.into());
         }
-        let bound = timeout.map(|timeout| {
-            let bound = if of_run { self.request.bound().unwrap_or(timeout) } else { timeout };
-            (bound, of_run)
-        });
-        let judged = judge(&ended, argv0, program, bound, bounds, &attempt.root).map_err(|trouble| {
+        let judged = judge(&ended, argv0, program, bound.as_ref(), bounds, &attempt.root).map_err(|trouble| {
             let seen = Seen {
                 workspace: &self.request.workspace,
                 work: &attempt.work,

@@ -19,6 +19,7 @@ use crate::exec::engine::{Engine, Resolution};
 use crate::exec::error::{Error, Trouble};
 use crate::exec::hygiene::Hygiene;
 use crate::exec::levels::Levels;
+use crate::exec::lookup::lost_reason;
 use crate::exec::ports::{Ports, Standing};
 use crate::exec::run::Request;
 use crate::exec::sched::producers;
@@ -362,8 +363,7 @@ impl Pass<'_> {
                     Err(Trouble::Lost(gone)) => {
                         // A part of what a producer left is gone: it is made anew, and this waits.
                         if let Some(producer) = gone.producer {
-                            let digest = gone.digest.hex();
-                            lost.insert(producer, Reason::BlobMissing { digest });
+                            lost.insert(producer, lost_reason(&gone));
                         }
                     }
                     Err(Trouble::Cancelled) => {

@@ -73,12 +73,15 @@ pub(super) fn attempt(engine: &Engine<'_>, action: &Action, ask: &HttpAsk, input
     let begun = ports.clock.elapsed();
     let (cas, levels, root) = (Arc::clone(&ports.cas), Arc::clone(&engine.levels), Arc::clone(inputs));
     let staged = Staged { cas, levels, root };
-    let own = action.policy.timeout_ms.map(Duration::from_millis);
-    let left = engine.deadline.map(|deadline| deadline.saturating_sub(begun));
-    let asking = Asking { action, ask, staged: &staged, ports, within: own.into_iter().chain(left).min() };
-    let Asked { result, transcript, spent } = match Given::read(&action.spec, &engine.plan.terms, &*ports.secrets) {
+    let overdue = engine.overdue(action);
+    let within = engine.time_for(action, true).map(|bound| bound.left);
+    let asking = Asking { action, ask, staged: &staged, ports, within };
+    let nothing = |trouble| Asked { result: Err(trouble), transcript: [Vec::new(), Vec::new()], spent: None };
+    let given =
+        overdue.map_or_else(|| Given::read(&action.spec, &engine.plan.terms, &*ports.secrets), |late| Err(late.into()));
+    let Asked { result, transcript, spent } = match given {
         Ok(given) => asking.ask(&given),
-        Err(trouble) => Asked { result: Err(trouble), transcript: [Vec::new(), Vec::new()], spent: None },
+        Err(trouble) => nothing(trouble),
     };
     let logs = match (engine.keep_log(&transcript[0]), engine.keep_log(&transcript[1])) {
         (Ok(out), Ok(err)) => Some([out, err]),

@@ -2,26 +2,26 @@
 //! what was printed, and what to declare. Leaves out running it, and its outputs.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use walkdir::WalkDir;
 
-use crate::base::{format_bytes, format_duration};
+use crate::base::format_bytes;
 use crate::exec::bounds::{Bounds, Breach};
 use crate::exec::capture::{tail_of, tails_of};
+use crate::exec::due::Bound;
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::{End, Ended};
 use crate::exec::process::is_for_want_of_resources;
 use crate::exec::undeclared::{self, Seen};
 
 /// Whether a process ended well.
-/// `bound`: what it was given, and whether that is the run's.
+/// `bound`: the time it was given.
 pub(super) fn judge(
     ended: &Ended,
     argv0: &str,
     program: &Path,
-    bound: Option<(Duration, bool)>,
+    bound: Option<&Bound>,
     bounds: Bounds,
     root: &Path,
 ) -> Result<(), Trouble> {
@@ -71,12 +71,8 @@ pub(super) fn judge(
             fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
         }
         End::TimedOut => {
-            let (limit, of_run) = bound.unwrap_or_default();
-            let limit = format_duration(limit);
-            let whose =
-                if of_run { "was still running at the timeout of the run," } else { "took longer than its timeout of" };
-            let comma = if of_run { "," } else { "" };
-            fail(FailureClass::Timeout, format!("`{argv0}` {whose} {limit}{comma} and was killed"))
+            let told = bound.map_or_else(|| format!("`{argv0}` took too long"), |bound| bound.struck(argv0));
+            fail(FailureClass::Timeout, told)
         }
         End::WantsTerminal => {
             let what = format!(

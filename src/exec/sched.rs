@@ -10,12 +10,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::base::Digest;
+use crate::base::{Becomes, Digest};
 use crate::event::{Outcome, Reason};
 use crate::exec::Error;
 use crate::exec::budget::{Budget, Lack, Price, Room};
 use crate::exec::pools::{CPU, Needs, Pools};
-use crate::exec::state::State;
+use crate::exec::state::{self as at, State};
 use crate::plan::{ActionId, InputSource, Plan, Schedule};
 
 /// How often other actions may overtake one that waits for resources. Then these are kept for it.
@@ -348,11 +348,16 @@ impl Scheduler {
         self.nodes.get_mut(&id).expect("every id the scheduler hands out or keeps is of the run")
     }
 
-    /// The one place where states change: checks the way, and keeps queues and counts in step.
-    fn set(&mut self, id: u32, next: State) {
+    /// The one place where states change, by the ways that there are: keeps queues and counts in step.
+    fn set<Before, After>(&mut self, id: u32, from: Before, to: After)
+    where
+        Before: Becomes<After>,
+        State: From<Before> + From<After>,
+    {
         let node = self.node(id);
         let (before, weight, queue) = (node.state, node.weight, node.queue);
-        assert!(before.may_become(next), "action {id} cannot go from {before:?} to {next:?}");
+        assert_eq!(before, from.into(), "action {id} is not where it is taken from");
+        let next = State::from(to);
         let place = (Reverse(weight), id);
         match before {
             State::Ready => {
@@ -390,6 +395,25 @@ impl Scheduler {
         self.node_mut(id).state = next;
     }
 
+    /// Ends an action. What cannot be the end of what it is doing is a mistake of who says so.
+    fn end(&mut self, id: u32, outcome: Outcome) {
+        match (self.node(id).state, outcome) {
+            (State::Resolving, Outcome::Ran) => self.set(id, at::Resolving, at::Ran),
+            (State::Resolving, Outcome::Cached) => self.set(id, at::Resolving, at::Cached),
+            (State::Resolving, Outcome::CutOff) => self.set(id, at::Resolving, at::CutOff),
+            (State::Resolving, Outcome::Failed) => self.set(id, at::Resolving, at::Failed),
+            (State::Resolving, Outcome::Skipped) => self.set(id, at::Resolving, at::Skipped),
+            (State::Running, Outcome::Ran) => self.set(id, at::Running, at::Ran),
+            (State::Running, Outcome::Failed) => self.set(id, at::Running, at::Failed),
+            (State::Running, Outcome::Skipped) => self.set(id, at::Running, at::Skipped),
+            (State::Waiting { missing }, Outcome::Skipped) => self.set(id, at::Waiting(missing), at::Skipped),
+            (State::Ready, Outcome::Skipped) => self.set(id, at::Ready, at::Skipped),
+            (State::Queued, Outcome::Skipped) => self.set(id, at::Queued, at::Skipped),
+            (State::Delayed, Outcome::Skipped) => self.set(id, at::Delayed, at::Skipped),
+            (state, outcome) => panic!("action {id} cannot end as {outcome:?} while it is {state:?}"),
+        }
+    }
+
     /// Why the run cannot go on, if it cannot.
     pub(super) fn broken(&mut self) -> Option<Error> {
         self.broken.take()
@@ -413,7 +437,7 @@ impl Scheduler {
                 break;
             }
             self.delayed.remove(&(due, id));
-            self.set(id, State::Queued);
+            self.set(id, at::Delayed, at::Queued);
         }
         let mut pause = self.budget.look(now);
         while let Some(id) = self.choose() {
@@ -436,12 +460,12 @@ impl Scheduler {
                     continue;
                 }
                 Err(lack) => {
-                    self.set(id, State::Running);
+                    self.set(id, at::Queued, at::Running);
                     return Next::Task(Task::Refuse { id: ActionId(id), lack });
                 }
             }
             self.budget.reserve(id, price);
-            self.set(id, State::Running);
+            self.set(id, at::Queued, at::Running);
             let node = self.node_mut(id);
             node.attempt += 1;
             return Next::Task(Task::Run { id: ActionId(id), attempt: node.attempt });
@@ -449,7 +473,7 @@ impl Scheduler {
         // What is resolved holds memory until it has run: no more of it than can be of use.
         let is_full = self.queued >= QUEUED && self.running > 0;
         if let Some((_, id)) = self.ready.first().copied().filter(|_| !is_full) {
-            self.set(id, State::Resolving);
+            self.set(id, at::Ready, at::Resolving);
             let again = self.node_mut(id).again.clone();
             return Next::Task(Task::Resolve { id: ActionId(id), again });
         }
@@ -494,7 +518,7 @@ impl Scheduler {
     /// A resolved action must run. Gives the resources of which too little is free for it, other than
     /// processors, which everything waits for.
     pub(super) fn queue(&mut self, id: ActionId) -> Vec<String> {
-        self.set(id.0, State::Queued);
+        self.set(id.0, at::Resolving, at::Queued);
         let Queue { needs, price, .. } = &self.queues[self.node(id.0).queue];
         let money = (self.budget.room(price) == Room::Later).then(|| "budget".to_owned());
         self.pools.short(needs).filter(|name| *name != CPU).map(str::to_owned).chain(money).collect()
@@ -502,13 +526,13 @@ impl Scheduler {
 
     /// An attempt failed and another is to be made after this moment.
     pub(super) fn delay(&mut self, id: ActionId, until: Duration) {
-        self.set(id.0, State::Delayed);
+        self.set(id.0, at::Running, at::Delayed);
         self.delayed.insert((until, id.0));
     }
 
     /// An action ended well; what waited for it alone is ready.
     pub(super) fn succeed(&mut self, id: ActionId, outcome: Outcome) {
-        self.set(id.0, State::Done(outcome));
+        self.end(id.0, outcome);
         let node = self.node_mut(id.0);
         node.again = None;
         node.attempt = 0;
@@ -520,8 +544,8 @@ impl Scheduler {
         };
         for consumer in waiting {
             match self.node(consumer).state {
-                State::Waiting { missing: 1 } => self.set(consumer, State::Ready),
-                State::Waiting { missing } => self.set(consumer, State::Waiting { missing: missing - 1 }),
+                State::Waiting { missing: 1 } => self.set(consumer, at::Waiting(1), at::Ready),
+                State::Waiting { missing } => self.set(consumer, at::Waiting(missing), at::Waiting(missing - 1)),
                 // Skipped meanwhile, as something else it needs failed.
                 _ => {}
             }
@@ -531,7 +555,7 @@ impl Scheduler {
     /// An action ended badly. What depends on it will not be tried; the reason of these is told by
     /// the reason of the first.
     pub(super) fn fail(&mut self, plan: &Plan, id: ActionId, outcome: Outcome, reason: &Reason) -> Skips {
-        self.set(id.0, State::Done(outcome));
+        self.end(id.0, outcome);
         let reason = match reason {
             Reason::Cancelled | Reason::RequireCached | Reason::BreakerOpen { .. } | Reason::BudgetSpent { .. }
                 if outcome == Outcome::Skipped =>
@@ -549,7 +573,7 @@ impl Scheduler {
             behind.extend(&node.consumers);
             for consumer in behind {
                 if matches!(self.node(consumer).state, State::Waiting { .. }) {
-                    self.set(consumer, State::Done(Outcome::Skipped));
+                    self.end(consumer, Outcome::Skipped);
                     skips.push((ActionId(consumer), reason.clone()));
                     open.push(consumer);
                 }
@@ -573,7 +597,7 @@ impl Scheduler {
                 skips.push((id, reason));
                 return Ok(skips);
             }
-            State::Done(_) => {
+            State::Done(outcome @ (Outcome::Ran | Outcome::Cached | Outcome::CutOff)) => {
                 let node = self.node_mut(producer.0);
                 node.rewinds += 1;
                 if node.rewinds > REWINDS {
@@ -581,13 +605,20 @@ impl Scheduler {
                     return Err(Error::StoreLoses { addr, digest: lost.digest });
                 }
                 node.again = Some(lost.reason);
-                self.set(producer.0, State::Ready);
+                match outcome {
+                    Outcome::Cached => self.set(producer.0, at::Cached, at::Ready),
+                    Outcome::CutOff => self.set(producer.0, at::CutOff, at::Ready),
+                    _ => self.set(producer.0, at::Ran, at::Ready),
+                }
             }
             // Someone else noticed first.
             _ => {}
         }
         self.node_mut(id.0).attempt = 0;
-        self.set(id.0, State::Waiting { missing: 1 });
+        match self.node(id.0).state {
+            State::Running => self.set(id.0, at::Running, at::Waiting(1)),
+            _ => self.set(id.0, at::Resolving, at::Waiting(1)),
+        }
         self.node_mut(producer.0).waiters.push(id.0);
         Ok(Skips::new())
     }
@@ -600,7 +631,10 @@ impl Scheduler {
         if node.rewinds > REWINDS {
             return Err(Error::StoreLoses { addr: plan.action(id).addr.clone(), digest: lost.digest });
         }
-        self.set(id.0, State::Ready);
+        match self.node(id.0).state {
+            State::Running => self.set(id.0, at::Running, at::Ready),
+            _ => self.set(id.0, at::Resolving, at::Ready),
+        }
         Ok(())
     }
 
@@ -610,7 +644,7 @@ impl Scheduler {
             self.nodes.iter().filter(|(_, node)| !matches!(node.state, State::Done(_))).map(|(id, _)| *id).collect();
         self.delayed.clear();
         for id in &left {
-            self.set(*id, State::Done(Outcome::Skipped));
+            self.end(*id, Outcome::Skipped);
         }
         left.into_iter().map(|id| (ActionId(id), Reason::Cancelled)).collect()
     }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::base::{Address, Limits, fill_addresses, format_duration};
+use crate::base::{Address, Becomes, Limits, fill_addresses, format_duration};
 use crate::event::Event;
 use crate::exec::CancelToken;
 use crate::exec::bounds::Bounds;
@@ -25,6 +25,7 @@ use crate::exec::ports::{End, Ended, Job, Network, Stream, Tap};
 use crate::exec::probe::{Lines, Probe};
 use crate::exec::report::ServiceReport;
 use crate::exec::sandbox::named_paths;
+use crate::exec::service_state::{self as at, State};
 use crate::exec::stage::{remove, stage};
 use crate::exec::tools::environment;
 use crate::plan::{Action, ActionId, ActionKind, Plan, Service};
@@ -33,36 +34,6 @@ use crate::plan::{Action, ActionId, ActionKind, Plan, Service};
 const TICK: Duration = Duration::from_millis(50);
 /// The first pause between two looks whether a service is ready, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
-
-/// Where a service stands. The only ways from one to another are in [`State::may_become`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Not started: nothing that uses it had to run so far.
-    Idle,
-    /// Started, not ready.
-    Starting,
-    /// It serves.
-    Ready,
-    /// It was told to end.
-    Stopping,
-    /// It ended as it was told to.
-    Stopped,
-    /// It did not become ready, or ended by itself.
-    Failed,
-}
-
-impl State {
-    /// Whether a service may go from this state to that one.
-    pub(super) fn may_become(self, next: Self) -> bool {
-        matches!(
-            (self, next),
-            (Self::Idle | Self::Stopped, Self::Starting)
-                | (Self::Starting, Self::Ready | Self::Failed | Self::Stopping)
-                | (Self::Ready, Self::Stopping | Self::Failed)
-                | (Self::Stopping, Self::Stopped)
-        )
-    }
-}
 
 /// A service that was started.
 struct Instance {
@@ -88,9 +59,14 @@ struct Slot {
 }
 
 impl Slot {
-    fn set(&mut self, next: State) {
-        assert!(self.state.may_become(next), "a service cannot go from {:?} to {next:?}", self.state);
-        self.state = next;
+    /// The one place where states change, by the ways that there are.
+    fn set<Before, After>(&mut self, from: Before, to: After)
+    where
+        Before: Becomes<After>,
+        State: From<Before> + From<After>,
+    {
+        assert_eq!(self.state, from.into(), "a service is not where it is taken from");
+        self.state = to.into();
     }
 }
 
@@ -230,7 +206,10 @@ impl Services {
                     slots = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 State::Idle | State::Stopped => {
-                    slot.set(State::Starting);
+                    match slot.state {
+                        State::Stopped => slot.set(at::Stopped, at::Starting),
+                        _ => slot.set(at::Idle, at::Starting),
+                    }
                     slot.starts += 1;
                     slot.ended = None;
                     let number = slot.starts;
@@ -267,10 +246,10 @@ impl Services {
                 if let Some(slot) = slots.get_mut(&service.name) {
                     // What the store lost is made again, and then the service is started after all.
                     if matches!(trouble, Trouble::Lost(_)) {
-                        slot.set(State::Stopping);
-                        slot.set(State::Stopped);
+                        slot.set(at::Starting, at::Stopping);
+                        slot.set(at::Stopping, at::Stopped);
                     } else {
-                        slot.set(State::Failed);
+                        slot.set(at::Starting, at::Failed);
                         slot.failure = Some(failure);
                     }
                 }
@@ -309,7 +288,7 @@ impl Services {
             None => {
                 let ms = clock.elapsed().saturating_sub(begun).as_millis() as u64;
                 slot.ready_ms = Some(ms);
-                slot.set(State::Ready);
+                slot.set(at::Starting, at::Ready);
                 drop(slots);
                 self.shared.wake.notify_all();
                 tell(Event::ServiceReady { service: service.name.clone(), duration_ms: ms });
@@ -322,15 +301,15 @@ impl Services {
                 let mut slots = self.shared.lock();
                 let Some(slot) = slots.get_mut(&service.name) else { return Ok(()) };
                 let Some(why) = why else {
-                    slot.set(State::Stopping);
-                    slot.set(State::Stopped);
+                    slot.set(at::Starting, at::Stopping);
+                    slot.set(at::Stopping, at::Stopped);
                     drop(slots);
                     self.shared.wake.notify_all();
                     return Err(Trouble::Cancelled);
                 };
                 let failure = failure(service, &why, &tail, log.as_deref());
                 slot.failure = Some(failure.clone());
-                slot.set(State::Failed);
+                slot.set(at::Starting, at::Failed);
                 drop(slots);
                 self.shared.wake.notify_all();
                 tell(Event::ServiceStopped { service: service.name.clone(), failure: Some(failure.text.clone()) });
@@ -431,7 +410,7 @@ impl Services {
             if let Some(slot) = slots.get_mut(&name) {
                 slot.ended = Some(how(&ended));
                 if slot.state == State::Stopping {
-                    slot.set(State::Stopped);
+                    slot.set(at::Stopping, at::Stopped);
                 }
             }
             drop(slots);
@@ -479,7 +458,7 @@ impl Services {
         let failure = failure(service, &format!("it {ended} while it was in use"), &tail, log.as_deref());
         let mut slots = self.shared.lock();
         if let Some(slot) = slots.get_mut(&service.name).filter(|slot| slot.state == State::Ready) {
-            slot.set(State::Failed);
+            slot.set(at::Ready, at::Failed);
             slot.failure = Some(failure.clone());
             drop(slots);
             tell(Event::ServiceStopped { service: service.name.clone(), failure: Some(failure.text.clone()) });
@@ -500,7 +479,7 @@ impl Services {
             let Some(slot) = slots.get_mut(name) else { continue };
             slot.open.remove(&id.0);
             if slot.open.is_empty() && slot.state == State::Ready && slot.ended.is_none() {
-                slot.set(State::Stopping);
+                slot.set(at::Ready, at::Stopping);
                 if let Some(instance) = &slot.instance {
                     instance.cancel.cancel();
                 }
@@ -516,7 +495,7 @@ impl Services {
         let mut threads = Vec::new();
         for slot in slots.values_mut() {
             if slot.state == State::Ready && slot.ended.is_none() {
-                slot.set(State::Stopping);
+                slot.set(at::Ready, at::Stopping);
             }
             if let Some(instance) = &slot.instance {
                 instance.cancel.cancel();
@@ -589,31 +568,6 @@ fn failure(service: &Service, why: &str, tail: &str, log: Option<&Path>) -> Fail
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{drawn, permitted};
-
-    #[test]
-    fn the_picture_in_the_book_is_the_table() {
-        use State::{Failed, Idle, Ready, Starting, Stopped, Stopping};
-        let states = [
-            ("Idle", Idle),
-            ("Starting", Starting),
-            ("Ready", Ready),
-            ("Stopping", Stopping),
-            ("Stopped", Stopped),
-            ("Failed", Failed),
-        ];
-        assert_eq!(drawn("A service in a run"), permitted(&states, State::may_become));
-    }
-
-    #[test]
-    fn a_service_that_failed_is_not_started_again_and_none_skips_a_state() {
-        use State::{Failed, Idle, Ready, Starting, Stopped, Stopping};
-        for next in [Idle, Starting, Ready, Stopping, Stopped] {
-            assert!(!Failed.may_become(next));
-        }
-        assert!(!Idle.may_become(Ready) && !Ready.may_become(Starting) && !Ready.may_become(Stopped));
-        assert!(Idle.may_become(Starting) && Starting.may_become(Ready) && Ready.may_become(Stopping));
-    }
 
     #[test]
     fn addresses_have_the_scheme_of_their_port() {

@@ -1,13 +1,14 @@
 //! The states of an action in a run, and the only ways from one to another. Leaves out the queues.
 
+use crate::base::ways;
 use crate::event::Outcome;
 
-/// Where an action stands.
+/// Where an action stands. Which state may follow which is told by types of the same names, below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// This many actions must succeed before its key can be computed.
     Waiting {
-        /// How many.
+        /// How many; at least one.
         missing: u32,
     },
     /// All it needs is there. It waits for a worker.
@@ -25,72 +26,75 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Whether an action may go from this state to that one.
-    #[expect(clippy::unnested_or_patterns, reason = "one way, or a group of ways with one cause, a line")]
-    pub(super) fn may_become(self, next: Self) -> bool {
-        use Outcome::{Cached, CutOff, Failed, Ran, Skipped};
-        match (self, next) {
-            // A producer is done; or it turned out that it will not be.
-            (Self::Waiting { missing: from }, Self::Waiting { missing: to }) => to + 1 == from,
-            (Self::Waiting { missing }, Self::Ready) => missing <= 1,
-            (Self::Ready, Self::Resolving)
-            | (Self::Queued, Self::Running)
-            | (Self::Delayed, Self::Queued)
-            | (Self::Running, Self::Delayed)
-            // A hit; a built-in action, done at once; inputs that cannot be had; not to be run.
-            | (Self::Resolving, Self::Queued | Self::Done(_))
-            // A blob it needs is lost: its producer runs again first; or a file was read again.
-            | (Self::Resolving | Self::Running, Self::Waiting { .. } | Self::Ready)
-            | (Self::Running, Self::Done(Ran | Failed | Skipped))
-            // The run stops, or a producer failed.
-            | (Self::Waiting { .. } | Self::Ready | Self::Queued | Self::Delayed, Self::Done(Skipped))
-            // Its result was lost from the store while others need it.
-            | (Self::Done(Ran | Cached | CutOff), Self::Ready) => true,
-            _ => false,
-        }
-    }
-
     /// Whether a worker has it.
     pub(super) fn is_active(self) -> bool {
         matches!(self, Self::Resolving | Self::Running)
     }
 }
 
+/// So many others must succeed first: the one state that is a number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting(pub(super) u32);
+
+impl From<Waiting> for State {
+    fn from(waiting: Waiting) -> Self {
+        Self::Waiting { missing: waiting.0 }
+    }
+}
+
+ways! {
+    State {
+        /// It waits for a worker who computes its key.
+        Ready = State::Ready;
+        /// A worker computes its key.
+        Resolving = State::Resolving;
+        /// It waits for a worker and for resources.
+        Queued = State::Queued;
+        /// A worker makes an attempt.
+        Running = State::Running;
+        /// It waits for the time of another attempt.
+        Delayed = State::Delayed;
+        /// It ran, and ended well.
+        Ran = State::Done(Outcome::Ran);
+        /// A result was known.
+        Cached = State::Done(Outcome::Cached);
+        /// A result was known, though something above it ran.
+        CutOff = State::Done(Outcome::CutOff);
+        /// It ended badly.
+        Failed = State::Done(Outcome::Failed);
+        /// It was not tried.
+        Skipped = State::Done(Outcome::Skipped);
+    }
+    // A producer is done; or it will not be, or the run stops.
+    Waiting => Waiting, Ready, Skipped;
+    Ready => Resolving, Skipped;
+    // To be run; or its producer is made again first; or a file is read again; or a hit, a built-in action done at once, inputs
+    // that cannot be had, and what is not to be run.
+    Resolving => Queued, Waiting, Ready, Ran, Cached, CutOff, Failed, Skipped;
+    Queued => Running, Skipped;
+    Running => Delayed, Waiting, Ready, Ran, Failed, Skipped;
+    Delayed => Queued, Skipped;
+    // Its result was lost from the store while others need it.
+    Ran => Ready;
+    Cached => Ready;
+    CutOff => Ready;
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::base::{drawn, permitted};
+    use super::WAYS;
+    use crate::base::{drawn, listed};
 
     #[test]
-    fn the_picture_in_the_book_is_the_table() {
-        let states = [
-            ("Waiting", State::Waiting { missing: 1 }),
-            // It counts down: one way of the same state.
-            ("Waiting", State::Waiting { missing: 2 }),
-            ("Ready", State::Ready),
-            ("Resolving", State::Resolving),
-            ("Queued", State::Queued),
-            ("Running", State::Running),
-            ("Delayed", State::Delayed),
-            ("Ran", State::Done(Outcome::Ran)),
-            ("Cached", State::Done(Outcome::Cached)),
-            ("CutOff", State::Done(Outcome::CutOff)),
-            ("Failed", State::Done(Outcome::Failed)),
-            ("Skipped", State::Done(Outcome::Skipped)),
-        ];
-        assert_eq!(drawn("An action in a run"), permitted(&states, State::may_become));
+    fn the_picture_in_the_book_is_what_compiles() {
+        assert_eq!(drawn("An action in a run"), listed(WAYS));
     }
 
     #[test]
     fn what_ended_badly_stays_so_and_nothing_runs_twice_at_once() {
-        for outcome in [Outcome::Failed, Outcome::Skipped] {
-            for next in [State::Ready, State::Queued, State::Running, State::Done(Outcome::Ran)] {
-                assert!(!State::Done(outcome).may_become(next));
-            }
-        }
-        assert!(!State::Running.may_become(State::Running));
-        assert!(!State::Ready.may_become(State::Running), "the key comes first");
-        assert!(!State::Waiting { missing: 2 }.may_become(State::Ready));
-        assert!(State::Waiting { missing: 2 }.may_become(State::Waiting { missing: 1 }));
+        let to = |state: &str| WAYS.iter().filter(|(_, to)| *to == state).map(|(from, _)| *from).collect::<Vec<_>>();
+        assert!(!WAYS.iter().any(|(from, _)| ["Failed", "Skipped"].contains(from)));
+        assert_eq!(to("Running"), ["Queued"]);
+        assert_eq!(to("Queued"), ["Resolving", "Delayed"], "the key comes first");
     }
 }

@@ -259,6 +259,8 @@ pub struct ActionIr {
     pub cwd: Option<RelPath>,
     /// Milliseconds.
     pub timeout_ms: Option<u64>,
+    /// Of a step: the longest all steps of its node may take together, in milliseconds.
+    pub whole_ms: Option<u64>,
     /// When to try again.
     pub retry: Option<crate::lang::ast::RetryDecl>,
     /// Shares of pools.

@@ -1,7 +1,7 @@
 //! What journals of runs are good for: a trace that opens in Perfetto, and the comparison of two
 //! runs. Leaves out writing journals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -40,6 +40,18 @@ pub(super) struct Slice {
     pub(super) failure: Option<String>,
 }
 
+/// One instance of a service, as it lay in time.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    pub(super) service: String,
+    /// Nanoseconds from the start of the run.
+    pub(super) from: i64,
+    /// When it was ready, if it came to that.
+    pub(super) ready: Option<i64>,
+    pub(super) to: i64,
+    pub(super) failure: Option<String>,
+}
+
 /// A journal as it lay in time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Course {
@@ -54,6 +66,8 @@ pub(super) struct Course {
     pub(super) slices: Vec<Slice>,
     /// What ended without an attempt, with when.
     pub(super) known: Vec<(String, i64, Ending)>,
+    /// Services in the order in which they ended; what did not end lasted to the end of the run.
+    pub(super) served: Vec<Serving>,
 }
 
 pub(super) fn course(journal: &[Envelope]) -> Course {
@@ -62,6 +76,7 @@ pub(super) fn course(journal: &[Envelope]) -> Course {
     let mut started: BTreeMap<&str, (i64, u32, usize)> = BTreeMap::new();
     // Which lines are taken; a free one of the lowest number is used next.
     let mut lines: Vec<bool> = Vec::new();
+    let mut serving: BTreeMap<&str, Serving> = BTreeMap::new();
     for envelope in journal {
         let at = envelope.at.saturating_sub(begun);
         course.length = course.length.max(at);
@@ -103,17 +118,31 @@ pub(super) fn course(journal: &[Envelope]) -> Course {
                 let (addr, end, failure) = (addr.clone(), Ok(ending), failure.clone());
                 course.slices.push(Slice { addr, from, to: at, attempt, line, end, failure });
             }
+            Event::ServiceStarted { service } => {
+                let started = Serving { service: service.clone(), from: at, ready: None, to: at, failure: None };
+                serving.insert(service, started);
+            }
+            Event::ServiceReady { service, .. } => {
+                if let Some(one) = serving.get_mut(service.as_str()) {
+                    one.ready = Some(at);
+                }
+            }
+            Event::ServiceStopped { service, failure } => {
+                if let Some(one) = serving.remove(service.as_str()) {
+                    course.served.push(Serving { to: at, failure: failure.clone(), ..one });
+                }
+            }
             Event::ActionChecked { .. }
-            | Event::ServiceStarted { .. }
-            | Event::ServiceReady { .. }
-            | Event::ServiceStopped { .. }
             | Event::RunEstimated { .. }
             | Event::ActionWaits { .. }
             | Event::BlobQuarantined { .. }
             | Event::Notice { .. }
+            | Event::Reported { .. }
             | Event::RunFinished { .. } => {}
         }
     }
+    let length = course.length;
+    course.served.extend(serving.into_values().map(|one| Serving { to: length, ..one }));
     course
 }
 
@@ -137,11 +166,40 @@ fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
             "dur": micros(slice.to.saturating_sub(slice.from).max(0)), "pid": process, "tid": slice.line + 1, "args": args,
         }));
     }
+    trace_services(&course, process, out);
     for (addr, at, end) in &course.known {
         out.push(json!({
             "ph": "i", "s": "p", "name": addr, "cat": "known", "ts": micros(*at), "pid": process, "tid": 0,
             "args": args(end),
         }));
+    }
+}
+
+/// A line for each service below those of actions: how long it started, and how long it served.
+fn trace_services(course: &Course, process: usize, out: &mut Vec<Json>) {
+    let micros = |at: i64| at as f64 / 1_000.0;
+    let below = course.slices.iter().map(|slice| slice.line + 2).max().unwrap_or(1);
+    let names: BTreeSet<&str> = course.served.iter().map(|one| one.service.as_str()).collect();
+    let lines: BTreeMap<&str, usize> = names.into_iter().zip(below..).collect();
+    for (service, line) in &lines {
+        out.push(json!({
+            "ph": "M", "name": "thread_name", "pid": process, "tid": line, "args": {"name": format!("service {service}")},
+        }));
+    }
+    for one in &course.served {
+        let line = lines[one.service.as_str()];
+        let mut slice = |what: &str, from: i64, to: i64, failure: Option<&str>| {
+            out.push(json!({
+                "ph": "X", "name": format!("{} {what}", one.service), "cat": "service", "ts": micros(from),
+                "dur": micros(to.saturating_sub(from).max(0)), "pid": process, "tid": line, "args": {"failure": failure},
+            }));
+        };
+        let failure = one.failure.as_deref();
+        let until = one.ready.unwrap_or(one.to);
+        slice("starts", one.from, until, failure.filter(|_| one.ready.is_none()));
+        if let Some(ready) = one.ready {
+            slice("serves", ready, one.to, failure);
+        }
     }
 }
 

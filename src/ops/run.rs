@@ -26,7 +26,7 @@ use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::ops::writers::writers;
 use crate::plan::{Action, ActionId, Class, InputSource, Isolation, Plan};
-use crate::store::{self, Cas, Found, Ledger, RunStatus, Spending, materialize};
+use crate::store::{self, Cas, Found, Ledger, RunEnd, Spending, materialize};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -433,7 +433,7 @@ pub(super) fn carry_out(
     }
     let history = &keep.history.inner;
     let _alive = show_alive(state, &id)?;
-    history.start_run(&id, target)?;
+    let open = history.start_run(&id, target)?;
     let journal = Arc::new(JournalSink::create(state, &id, Arc::clone(&context.clock))?);
     let ports = Ports {
         cas: keep.store.clone(),
@@ -459,23 +459,23 @@ pub(super) fn carry_out(
         Err(error) => {
             // It did not get far enough to be counted. That it ended is on record all the same; where
             // even that cannot be written, the error that comes first is the one to tell.
-            let _ = history.finish_run(&id, RunStatus::Failed, Counts::default(), 0);
+            let _ = history.finish_run(open, RunEnd::Failed, Counts::default(), 0);
             return Err(error);
         }
     };
     journal.finish()?;
     let report_file = run_dir(state, &id).join("report.json");
     write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
-    let status = if report.cancelled {
-        RunStatus::Cancelled
+    let end = if report.cancelled {
+        RunEnd::Cancelled
     } else if report.error_kind() == Some(crate::base::ErrorKind::Approval) {
-        RunStatus::Waiting
+        RunEnd::Waiting
     } else if report.error_kind().is_some() {
-        RunStatus::Failed
+        RunEnd::Failed
     } else {
-        RunStatus::Succeeded
+        RunEnd::Succeeded
     };
-    history.finish_run(&id, status, report.counts, report.duration_ms)?;
+    history.finish_run(open, end, report.counts, report.duration_ms)?;
     Ok(Carried { report, keep, leavings })
 }
 

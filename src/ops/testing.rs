@@ -1,7 +1,9 @@
 //! Tests of specs: runs `test` blocks, with mocks where they ask for a run, keeps plans anew when asked, and writes a JUnit report. Leaves out
 //! how an expectation is judged.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::base::Limits;
 use crate::diag::{Diagnostics, Severity, SourceMap};
@@ -25,6 +27,8 @@ pub struct TestRequest {
 pub struct TestReply {
     /// The tests.
     pub tests: Vec<TestOutcome>,
+    /// How long each took that was run, by its place among the tests; what is only compiled has no time of its own.
+    pub took: BTreeMap<usize, Duration>,
     /// Kept plans that were written.
     pub written: Vec<String>,
     /// What does not hold; or, if the specs have errors, those.
@@ -47,14 +51,18 @@ pub fn test(locations: &Locations, request: &TestRequest, context: &RunContext) 
     locations.levels.apply(&mut compiled.diagnostics);
     if compiled.diagnostics.has_errors() {
         let diagnostics = compiled.diagnostics.clone();
-        return Ok(TestReply { tests: Vec::new(), written: Vec::new(), diagnostics, compiled });
+        return Ok(TestReply { tests: Vec::new(), took: BTreeMap::new(), written: Vec::new(), diagnostics, compiled });
     }
     let mut run = run_tests(&world, &compiled.program, &request.filter, request.update);
+    let mut took = BTreeMap::new();
     if run.tests.iter().any(|test| test.trial.is_some()) {
         let workspace = open(locations)?;
-        for test in &mut run.tests {
+        for (at, test) in run.tests.iter_mut().enumerate() {
             let Some(trial) = test.trial.take() else { continue };
-            for failure in run_trial(&workspace, &compiled.program, &trial, context)? {
+            let begun = context.clock.elapsed();
+            let failures = run_trial(&workspace, &compiled.program, &trial, context)?;
+            took.insert(at, context.clock.elapsed().saturating_sub(begun));
+            for failure in failures {
                 run.diagnostics.push(failure.clone());
                 test.failures.push(failure);
             }
@@ -71,7 +79,7 @@ pub fn test(locations: &Locations, request: &TestRequest, context: &RunContext) 
         write_atomically(&path.under(world.dir()), text.as_bytes())?;
         written.push(path.as_str().to_owned());
     }
-    Ok(TestReply { tests: run.tests, written, diagnostics: run.diagnostics, compiled })
+    Ok(TestReply { tests: run.tests, took, written, diagnostics: run.diagnostics, compiled })
 }
 
 /// Text as XML holds it. Characters that XML forbids become the sign of replacement.
@@ -101,7 +109,7 @@ pub fn junit(reply: &TestReply) -> String {
     if reply.compiled.diagnostics.has_errors() {
         return broken(&reply.compiled.diagnostics, sources);
     }
-    cases(&reply.tests, sources)
+    cases(&reply.tests, &reply.took, sources)
 }
 
 fn broken(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
@@ -124,29 +132,39 @@ fn broken(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
     )
 }
 
-fn cases(tests: &[TestOutcome], sources: &SourceMap) -> String {
+/// How long something took, as JUnit writes it; nothing if nothing was run.
+fn time(took: impl Iterator<Item = Duration>) -> String {
+    let all = took.reduce(Duration::saturating_add);
+    all.map_or(String::new(), |took| format!(" time=\"{}.{:03}\"", took.as_secs(), took.subsec_millis()))
+}
+
+fn cases(tests: &[TestOutcome], took: &BTreeMap<usize, Duration>, sources: &SourceMap) -> String {
     let failed = |tests: &[&TestOutcome]| tests.iter().filter(|test| !test.failures.is_empty()).count();
     let all: Vec<&TestOutcome> = tests.iter().collect();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         out,
-        "<testsuites name=\"partita\" tests=\"{}\" failures=\"{}\" errors=\"0\">",
+        "<testsuites name=\"partita\" tests=\"{}\" failures=\"{}\" errors=\"0\"{}>",
         all.len(),
-        failed(&all)
+        failed(&all),
+        time(took.values().copied())
     );
     let mut files: Vec<&str> = tests.iter().map(|test| test.file.as_str()).collect();
     files.dedup();
     for file in files {
-        let of_file: Vec<&TestOutcome> = tests.iter().filter(|test| test.file == file).collect();
+        let placed = || tests.iter().enumerate().filter(|(_, test)| test.file == file);
+        let of_file: Vec<&TestOutcome> = placed().map(|(_, test)| test).collect();
         let _ = writeln!(
             out,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\">",
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\"{}>",
             xml(file),
             of_file.len(),
-            failed(&of_file)
+            failed(&of_file),
+            time(placed().filter_map(|(at, _)| took.get(&at).copied()))
         );
-        for test in of_file {
-            let open = format!("    <testcase name=\"{}\" classname=\"{}\"", xml(&test.name), xml(file));
+        for (at, test) in placed() {
+            let time = time(took.get(&at).copied().into_iter());
+            let open = format!("    <testcase name=\"{}\" classname=\"{}\"{time}", xml(&test.name), xml(file));
             if test.failures.is_empty() {
                 let _ = writeln!(out, "{open}/>");
                 continue;

@@ -492,6 +492,8 @@ pub enum ToolExec {
 pub struct Policy {
     /// The longest an attempt may take, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// The longest all steps of its node may take together.
+    pub node_timeout: Option<NodeTimeout>,
     /// When to try again.
     pub retry: Option<Retry>,
     /// What it holds while it runs.
@@ -507,6 +509,16 @@ pub struct Policy {
     /// The address of the node that takes it back. Only effects are, so that it is in no plan that is packed.
     #[serde(skip)]
     pub rollback: Option<String>,
+}
+
+/// The longest that the steps of a node may take together, from when the first of them starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeTimeout {
+    /// The address of the node.
+    pub node: String,
+    /// Milliseconds.
+    pub ms: u64,
 }
 
 /// When and how often to try again.

@@ -670,6 +670,7 @@ fn field_of(field: &str) -> &'static str {
         "gate",
         "after",
         "timeout",
+        "node_timeout",
         "retry",
         "holds",
     ];

@@ -278,6 +278,10 @@ fn policy(context: &Context<'_>, old: &Action, new: &Action, sink: &mut Sink) {
     if a.timeout_ms != b.timeout_ms {
         sink.put("timeout", false, duration(a.timeout_ms), duration(b.timeout_ms));
     }
+    let whole = |policy: &Policy| duration(policy.node_timeout.as_ref().map(|whole| whole.ms));
+    if whole(a) != whole(b) {
+        sink.put("node_timeout", false, whole(a), whole(b));
+    }
     if a.retry != b.retry {
         let describe = |retry: &Option<crate::plan::Retry>| retry.as_ref().map(crate::plan::Retry::describe);
         sink.put("retry", false, describe(&a.retry), describe(&b.retry));

@@ -187,6 +187,9 @@ fn action(plan: &Plan, action: &Action) -> Json {
         "gate": action.policy.gate.as_ref().map(gate),
         "automation": action.policy.automation.map(crate::plan::Automation::word),
     });
+    if let Some(whole) = &action.policy.node_timeout {
+        put(&mut line, "node_timeout", json!(whole));
+    }
     if !spec.secrets.is_empty() {
         put(&mut line, "secrets", json!(spec.secrets));
     }

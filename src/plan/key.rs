@@ -45,8 +45,8 @@ use crate::base::{
 };
 use crate::lang::{Route, Terms};
 use crate::plan::{
-    Action, ActionKind, ActionSpec, Class, GateSubject, Input, InputSource, Output, Plan, Policy, Predicate, Ready,
-    RenderValue, Schedule, Service, Tool, ToolExec,
+    Action, ActionKind, ActionSpec, Class, GateSubject, Input, InputSource, NodeTimeout, Output, Plan, Policy,
+    Predicate, Ready, RenderValue, Schedule, Service, Tool, ToolExec,
 };
 
 /// What an action's inputs and tools turned out to be, just before it runs.
@@ -506,6 +506,9 @@ fn policy(policy: &Policy, limits: &BTreeMap<String, u64>, fields: &mut BTreeMap
     }
     if let Some(ms) = policy.timeout_ms {
         put("timeout_ms", Value::Int(ms));
+    }
+    if let Some(NodeTimeout { node, ms }) = &policy.node_timeout {
+        put("node_timeout", Value::List(vec![Value::text(node), Value::Int(*ms)]));
     }
     if let Some(retry) = &policy.retry {
         put("retry", Value::text(retry.describe()));

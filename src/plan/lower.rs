@@ -12,9 +12,9 @@ use crate::lang::{
 use crate::plan::key::{def_digest, plan_digest, producer_identity, service_def, service_defs, static_key};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
-    GateNote, GateOp, GateSubject, GateValue, HttpAsk, Input, InputSource, Isolation, Output, OutputKind, Plan,
-    Policies, Policy, Port, Predicate, Price, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Sbom, SbomFile,
-    Schedule, Schema, Service, Tool, ToolExec, Vendor,
+    GateNote, GateOp, GateSubject, GateValue, HttpAsk, Input, InputSource, Isolation, NodeTimeout, Output, OutputKind,
+    Plan, Policies, Policy, Port, Predicate, Price, Reads, Ready, RenderValue, ResourceNeed, Retry, RetryOn, Sbom,
+    SbomFile, Schedule, Schema, Service, Tool, ToolExec, Vendor,
 };
 
 /// Lowers an expansion. It has been checked, so this cannot fail.
@@ -187,6 +187,10 @@ fn action(ir: &ActionIr, isolation: Isolation) -> Action {
         },
         policy: Policy {
             timeout_ms: ir.timeout_ms,
+            node_timeout: ir.whole_ms.and_then(|ms| {
+                let (node, _) = ir.addr.rsplit_once('/')?;
+                Some(NodeTimeout { node: node.to_owned(), ms })
+            }),
             retry: ir.retry.as_ref().map(retry),
             holds,
             gate: ir.gate.as_deref().map(note),

@@ -25,9 +25,9 @@ mod render;
 mod sbom;
 
 pub use action::{
-    Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, Output,
-    OutputKind, PackageTerms, Plan, Policies, Policy, Port, Ready, Rejected, RenderValue, ResourceNeed, Retry, RetryOn,
-    Route, Schedule, Schema, SecretTerms, Service, TenantTerms, Terms, Tool, ToolExec,
+    Action, ActionId, ActionKind, ActionSpec, Backoff, Cancel, Class, Input, InputSource, Isolation, NodeTimeout,
+    Output, OutputKind, PackageTerms, Plan, Policies, Policy, Port, Ready, Rejected, RenderValue, ResourceNeed, Retry,
+    RetryOn, Route, Schedule, Schema, SecretTerms, Service, TenantTerms, Terms, Tool, ToolExec,
 };
 pub use diff::{Change, Group, Place, Places, PlanDiff, Privileged, Propagation, Review, Root, Side, Subject, diff};
 pub use diff_html::review_html;

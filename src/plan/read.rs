@@ -26,9 +26,9 @@ use crate::plan::read::schemas::{SchemaLine, check_schemas, read_schemas};
 use crate::plan::read::services::{ServiceLine, check_services, read_service};
 use crate::plan::{
     Action, ActionId, ActionKind, ActionSpec, Approval, Approver, Automation, Backoff, Cancel, Class, Concern,
-    GateNote, GateOp, GateSubject, GateValue, Input, InputSource, Isolation, Output, OutputKind, PLAN_FORMAT, Plan,
-    Policies, Policy, Predicate, Reads, RenderValue, ResourceNeed, Retry, RetryOn, Schedule, Service, Tool, ToolExec,
-    seal, topological,
+    GateNote, GateOp, GateSubject, GateValue, Input, InputSource, Isolation, NodeTimeout, Output, OutputKind,
+    PLAN_FORMAT, Plan, Policies, Policy, Predicate, Reads, RenderValue, ResourceNeed, Retry, RetryOn, Schedule,
+    Service, Tool, ToolExec, seal, topological,
 };
 
 /// Bytes of a plan file.
@@ -152,6 +152,8 @@ struct ActionLine {
     outputs: Vec<OutputLine>,
     after: Vec<String>,
     timeout_ms: Option<u64>,
+    #[serde(default)]
+    node_timeout: Option<NodeTimeout>,
     #[serde(default, deserialize_with = "unique")]
     limits: BTreeMap<String, u64>,
     retry: Option<String>,
@@ -584,6 +586,7 @@ fn read_action(line: ActionLine, ids: &BTreeMap<String, ActionId>) -> Result<Act
     });
     let policy = Policy {
         timeout_ms: line.timeout_ms,
+        node_timeout: line.node_timeout,
         retry,
         holds,
         gate,

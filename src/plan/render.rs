@@ -93,6 +93,10 @@ pub fn to_text(plan: &Plan) -> String {
         if let Some(ms) = action.policy.timeout_ms {
             policy.push(format!("timeout {}", format_duration(std::time::Duration::from_millis(ms))));
         }
+        if let Some(whole) = &action.policy.node_timeout {
+            let most = format_duration(std::time::Duration::from_millis(whole.ms));
+            policy.push(format!("timeout of {} {most}", whole.node));
+        }
         policy.extend(action.spec.limits.iter().map(|(name, most)| format!("at most {most} {name}")));
         policy.extend(action.policy.retry.as_ref().map(|retry| format!("retry {}", retry.describe())));
         policy.extend(action.policy.holds.iter().map(|need| format!("holds {} of {}", need.amount, need.pool)));

@@ -26,7 +26,7 @@ mod why;
 
 pub use code::CODES;
 pub use database::copy_database;
-pub use history::{Brief, History, LatestRow, RunRow, RunStatus};
+pub use history::{Brief, History, LatestRow, OpenRun, RunEnd, RunRow, RunStatus};
 pub use layout::network_of;
 pub use ledger::{Begun, EffectRow, EffectState, Ledger};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};

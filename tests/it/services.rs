@@ -286,3 +286,24 @@ fn a_command_may_tell_that_a_service_is_ready() {
     workspace.run(&["run", "g"]).ok();
     assert_eq!(workspace.read("out/g/a/a.txt"), format!("127.0.0.1:{}\n", gate.wait()));
 }
+
+#[test]
+fn a_trace_has_a_line_for_each_service() {
+    let (workspace, _gate) = workspace(LOGGED);
+    workspace.run(&["run", "g", "--trace", "../trace.json"]).ok();
+    let trace: serde_json::Value = serde_json::from_str(&workspace.read("../trace.json")).expect("it is JSON");
+    let events = trace["traceEvents"].as_array().expect("a list");
+    let of = |category: &str| events.iter().filter(|event| event["cat"] == category).collect::<Vec<_>>();
+    let (served, actions) = (of("service"), of("action"));
+    let names: Vec<&str> = served.iter().filter_map(|event| event["name"].as_str()).collect();
+    assert_eq!(names, ["db starts", "db serves"]);
+    let number = |event: &serde_json::Value, name: &str| event[name].as_f64().expect("a number");
+    let end = |event: &serde_json::Value| number(event, "ts") + number(event, "dur");
+    assert!((end(served[0]) - number(served[1], "ts")).abs() < 0.01, "it serves from when it is ready: {served:?}");
+    let user = actions.iter().find(|event| event["name"] == "g/a").expect("it ran");
+    assert!(end(served[1]) + 0.01 >= end(user) && number(served[0], "ts") >= number(user, "ts") - 0.01, "{events:?}");
+    assert!(served.iter().all(|event| event["tid"] == served[0]["tid"]));
+    assert!(actions.iter().all(|event| event["tid"] != served[0]["tid"]), "its line is its own");
+    let line = events.iter().find(|event| event["name"] == "thread_name").expect("the line has a name");
+    assert_eq!((&line["args"]["name"], &line["tid"]), (&"service db".into(), &served[0]["tid"]));
+}

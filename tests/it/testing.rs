@@ -116,7 +116,9 @@ fn recorded_outputs_stand_in_for_tools_and_agents() {
     workspace.write("partita.kdl", MOCKED);
     workspace.run(&["test"]).expect(7).says("`recorded/report.json` could not be read").says("record it there");
     workspace.write("recorded/report.json", "{\"score\": 0.95}\n");
-    workspace.run(&["test"]).ok().says("1 test: 1 passed");
+    workspace.run(&["test", "--junit", "report.xml"]).ok().says("1 test: 1 passed");
+    let xml = workspace.read("report.xml");
+    assert_eq!(xml.matches(" time=\"").count(), 3, "of all, of the file, and of the test: {xml}");
     assert!(!workspace.store().exists(), "what was recorded is no result");
     workspace.write("recorded/report.json", "{\"score\": 0.5}\n");
     let slow = workspace.run(&["test"]).expect(7);
@@ -173,6 +175,7 @@ fn a_standard_parser_reads_the_junit_report() {
     if let Some(text) = judged("junit", &workspace.path("report.xml")) {
         assert_eq!(text.trim(), "2 tests, 1 failures: kept <plan> & all");
     }
+    assert!(!xml.contains(" time="), "nothing was run: {xml}");
     // Of specs with errors there is one too, not that of the run before.
     workspace.write("partita.kdl", SPEC.replace("write", "wrte"));
     workspace.run(&["test", "--junit", "report.xml"]).expect(3);

@@ -390,6 +390,7 @@ impl Run<'_> {
         !self.engine.ports.cancel.is_cancelled()
             && !self.is_late()
             && self.broken(action).is_none()
+            && self.engine.overdue(action).is_none()
             && policy.is_some_and(|retry| attempt <= retry.max && failure.class.is_retried(retry.on))
     }
 }

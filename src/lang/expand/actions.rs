@@ -225,17 +225,23 @@ impl<'a> Expander<'a, '_> {
         // where it stands.
         let around = site.instance.map_or(site.env, |instance| &self.instances[instance].env);
         let around = Arc::clone(around);
-        let timeout_ms = match (&work.timeout, outer.and_then(|outer| outer.timeout.as_ref())) {
-            (Some(text), _) => {
-                let value = evaluator.text(text, self.diagnostics)?;
-                Some(self.duration(&value, text.span)?)
-            }
-            (None, Some(text)) => {
+        let of_node = match outer.and_then(|outer| outer.timeout.as_ref()) {
+            Some(text) => {
                 let value = Evaluator::new(&around, site.placed).text(text, self.diagnostics)?;
                 Some(self.duration(&value, text.span)?)
             }
-            (None, None) => self.timeout_ms,
+            None => None,
         };
+        let timeout_ms = match &work.timeout {
+            Some(text) => {
+                let value = evaluator.text(text, self.diagnostics)?;
+                Some(self.duration(&value, text.span)?)
+            }
+            None => of_node.or(self.timeout_ms),
+        };
+        // That of a node bounds all of its steps together. With one step that says nothing else it is the step's.
+        let is_one = work.timeout.is_none() && site.recipe.is_none_or(|recipe| recipe.steps.len() == 1);
+        let whole_ms = of_node.filter(|_| !is_one);
         let quota = self.tenant.and_then(|id| self.program.tenant(id).quota.runtime_ms);
         let timeout_ms = match (timeout_ms, quota) {
             (Some(own), Some(quota)) => Some(own.min(quota)),
@@ -279,6 +285,7 @@ impl<'a> Expander<'a, '_> {
             tools: tools.into_iter().collect(),
             cwd,
             timeout_ms,
+            whole_ms,
             retry,
             holds: holds.into_iter().collect(),
             limits,

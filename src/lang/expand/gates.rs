@@ -454,6 +454,7 @@ pub(super) fn bare(addr: String, body: BodyIr, span: Span) -> Box<ActionIr> {
         tools: Vec::new(),
         cwd: None,
         timeout_ms: None,
+        whole_ms: None,
         limits: BTreeMap::new(),
         retry: None,
         holds: Vec::new(),

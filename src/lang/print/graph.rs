@@ -1,5 +1,5 @@
 //! The graph of an expansion: services, and a node for each instance. A node that applies a recipe becomes one
-//! for each of its steps, unless something holds for all of them together: gates, consent, or a pattern that
+//! for each of its steps, unless something holds for all of them together: gates, consent, a timeout, or a pattern that
 //! must not meet the steps. Then it keeps a recipe of its own. Leaves out what else the graph needs.
 
 use std::collections::BTreeSet;
@@ -85,7 +85,8 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
             recipes: Out::at(0),
         };
         let patterns = expansion.instances.iter().any(|instance| printer.asks_by_pattern(instance));
-        printer.forms = expansion.instances.iter().map(|instance| form(instance, patterns)).collect();
+        let form = |instance| form(instance, patterns || whole_ms(expansion, instance).is_some());
+        printer.forms = expansion.instances.iter().map(form).collect();
         printer
     }
 
@@ -301,6 +302,7 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
                 }
                 self.recipe(&name, instance, &own, &mut taken);
                 out.open(&format!("node {} recipe={}{automation}", quote(&name), quote(&name)));
+                Self::bounds(out, whole_ms(self.expansion, instance), None);
                 for (name, reference, _) in taken.params.iter().filter(|(.., ty)| ty.is_some()) {
                     out.line(&format!("with {}=(ref){}", quote(name), quote(reference)));
                 }
@@ -701,17 +703,22 @@ impl<'a, 'p> GraphPrinter<'a, 'p> {
     }
 }
 
-fn form(instance: &InstanceIr, patterns: bool) -> Form {
+fn form(instance: &InstanceIr, whole: bool) -> Form {
     let consent = matches!(instance.automation.as_deref(), Some("assist" | "manual"));
     // What is taken back, and what takes it back, is one node each.
     let taken_back = instance.rollback.is_some() || instance.takes_back;
-    let whole = patterns || consent || taken_back || instance.closing.is_some() || !instance.guards.is_empty();
+    let whole = whole || consent || taken_back || instance.closing.is_some() || !instance.guards.is_empty();
     match (&instance.bundle, &instance.recipe) {
         (Some(_), _) => Form::Inventory,
         (None, None) => Form::Node,
         (None, Some(_)) if whole => Form::Recipe,
         (None, Some(_)) => Form::Steps,
     }
+}
+
+/// The longest that all steps of an instance may take together.
+fn whole_ms(expansion: &Expansion, instance: &InstanceIr) -> Option<u64> {
+    instance.actions.iter().find_map(|action| expansion.actions[*action].whole_ms)
 }
 
 /// A property that is given.

@@ -38,14 +38,44 @@ fn progress_as_json_is_the_event_stream() {
     };
     let seen = events(&["run", "report", "--progress", "json"]);
     let names: Vec<&str> = seen.iter().filter_map(|event| event["event"].as_str()).collect();
-    assert_eq!((names[0], names[names.len() - 1]), ("run-started", "run-finished"));
+    let over = names.iter().position(|name| *name == "run-finished").expect("the run ends");
+    assert_eq!(names[0], "run-started");
+    assert!(names[over + 1..].iter().all(|name| *name == "notice"), "where its outputs are comes after it: {names:?}");
     assert_eq!(names.iter().filter(|name| **name == "action-finished").count(), 3);
     let numbers: Vec<u64> = seen.iter().filter_map(|event| event["seq"].as_u64()).collect();
     assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
     assert!(seen.iter().all(|event| event["v"] == 1 && event["run"] == seen[0]["run"]));
-    assert_eq!(seen[seen.len() - 1]["counts"]["ran"], 3);
+    assert_eq!(seen[over]["counts"]["ran"], 3);
     let known = events(&["run", "report", "--progress", "json"]);
     assert!(known.iter().any(|event| event["outcome"] == "cached"), "hits are events too");
+}
+
+#[test]
+fn who_asks_for_events_finds_nothing_else_in_the_stream() {
+    let schema = std::fs::read(repository("book/src/reference/events.schema.json")).expect("the schema is there");
+    let validator = jsonschema::validator_for(&serde_json::from_slice(&schema).expect("it is JSON")).expect("a schema");
+    let good = sample();
+    let fails = Workspace::with_spec("graph g { node a { run sh -c \"echo out; exit 3\"; output o } }\n");
+    let wrong = Workspace::with_spec("graph g { nope }\n");
+    let asked: [(&Workspace, &[&str], i32, &str); 9] = [
+        (&good, &["run", "report"], 0, "3 ran"),
+        (&good, &["run", "report"], 0, "3 cached"),
+        (&good, &["store", "gc"], 0, ""),
+        (&good, &["check"], 0, ""),
+        (&good, &["run", "nothing"], 2, "nothing"),
+        (&good, &["run", "--bogus"], 2, "--bogus"),
+        (&fails, &["run", "g"], 1, "E0205"),
+        (&wrong, &["check"], 3, "P0"),
+        (&wrong, &["run", "g"], 3, "P0"),
+    ];
+    for (workspace, args, status, says) in asked {
+        let outcome = workspace.run(&[args, &["--progress", "json"]].concat()).expect(status);
+        for line in outcome.stderr.lines() {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{args:?}: {line}"));
+            assert!(validator.is_valid(&event), "{args:?}: {line}");
+        }
+        outcome.says(says);
+    }
 }
 
 #[test]
@@ -118,4 +148,25 @@ fn a_terminal_has_a_live_view_and_colour_unless_told_otherwise() {
     let ci = on_a_terminal(&[("CI", "true")], "--color never");
     assert!(ci.contains("[1/2] ran g/a") && !ci.contains('\x1b'), "plain lines where it runs unattended: {ci:?}");
     assert!(coloured(&on_a_terminal(&[("NO_COLOR", "1")], "--color always")), "what is asked for wins");
+}
+
+#[test]
+fn what_actions_print_does_not_command_a_terminal() {
+    let Some(script) = tool("script") else { return };
+    let workspace = Workspace::with_spec(
+        "graph g { node a { run sh -c \"printf '\\\\033]0;title\\\\007\\\\033[31mred\\\\033[2J\\\\n'; exit 1\"; output o } }\n",
+    );
+    let on_a_terminal = |args: &str, status: i32| {
+        let command = format!("'{}' {args}", env!("CARGO_BIN_EXE_partita"));
+        let run = workspace.command(&script, &["-qec", &command, "/dev/null"]).env("TERM", "xterm");
+        let run = run.env("PARTITA_STORE", workspace.store()).env("PARTITA_STATE", workspace.state());
+        run.run().expect(status).stdout
+    };
+    for (args, status) in [("run g --progress plain", 1), ("run g", 1), ("log", 0), ("why g/a", 0)] {
+        let text = on_a_terminal(args, status);
+        assert!(text.contains("␛]0;title␇\x1b[31mred␛[2J"), "{args}: {text:?}");
+        assert!(!text.contains("\x1b]0;") && !text.contains("\x1b[2J"), "{args}: {text:?}");
+    }
+    // Whoever is no terminal gets what was printed.
+    workspace.run(&["log"]).ok().prints("\x1b]0;title\x07\x1b[31mred\x1b[2J\n");
 }

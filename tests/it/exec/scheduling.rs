@@ -9,6 +9,8 @@ use partita::event::{Event, Outcome, Reason};
 use partita::exec::Error;
 use partita::plan::{ActionKind, Cancel};
 
+use crate::support::Workspace;
+
 use super::support::{Draft, World, counts, outcome, plan, reason};
 
 /// Tells when it starts and ends, and takes a while in between.
@@ -238,4 +240,29 @@ fn the_smallest_bound_of_a_run_ends_it() {
             assert!(failure.text.contains("the timeout of the run, 100 ms"), "{}", failure.text);
         }
     }
+}
+
+#[test]
+fn the_timeout_of_a_node_bounds_all_its_steps_together() {
+    let workspace = Workspace::with_spec(
+        r#"recipe two {
+            returns b type=artifact.file
+            step first tool=sh { arg "-c" "echo > a"; output a }
+            step then tool=sh { input a from=(ref)first.a; arg "-c" "exec sleep 1000"; output b }
+        }
+        graph g { node n recipe=two { timeout "2s" } }
+        "#,
+    );
+    let outcome = workspace.run(&["run", "g"]).expect(1);
+    outcome.says("was still running when the steps of `g/n` had taken their timeout of 2.0 s together");
+    let plan = workspace.run(&["plan", "g", "--format", "json"]).ok().stdout;
+    assert_eq!(plan.matches(r#""node_timeout":{"ms":2000,"node":"g/n"}"#).count(), 2, "{plan}");
+    // What is printed of it compiles to the same plan.
+    let printed = workspace.run(&["expand", "g"]).ok().stdout;
+    let again = Workspace::with_spec(&printed);
+    let line =
+        |text: &str| text.lines().filter(|line| line.contains("g/n/then")).map(str::to_owned).collect::<Vec<_>>();
+    let second = again.run(&["plan", "g", "--format", "json"]).ok().stdout;
+    assert!(second.contains(r#""node_timeout":{"ms":2000,"node":"g/n"}"#), "{printed}\n{second}");
+    assert_eq!(line(&plan).len(), line(&second).len());
 }
