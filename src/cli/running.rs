@@ -194,14 +194,11 @@ pub(super) fn report_json(reply: &RunReply) -> serde_json::Value {
     if let [only] = reply.reports.as_slice() {
         let mut report = only.to_json();
         report["failures"] = failures.into();
-        if !reply.to_take_back.is_empty() {
-            let all = reply.to_take_back.iter().map(|happened| json!({"addr": happened.addr, "by": happened.by}));
-            report["to_take_back"] = all.collect();
-        }
+        take_back(reply, &mut report);
         return report;
     }
     let counts = reply.counts;
-    json!({
+    let mut report = json!({
         "ran": counts.ran,
         "cached": counts.cached,
         "cut_off": counts.cut_off,
@@ -210,5 +207,15 @@ pub(super) fn report_json(reply: &RunReply) -> serde_json::Value {
         "duration_ms": reply.duration_ms,
         "failures": failures,
         "runs": reply.reports.iter().map(crate::ops::RunReport::to_json).collect::<Vec<_>>(),
-    })
+    });
+    take_back(reply, &mut report);
+    report
+}
+
+/// Says in a report what happened outside and can be taken back.
+fn take_back(reply: &RunReply, report: &mut serde_json::Value) {
+    if !reply.to_take_back.is_empty() {
+        let all = reply.to_take_back.iter().map(|happened| json!({"addr": happened.addr, "by": happened.by}));
+        report["to_take_back"] = all.collect();
+    }
 }

@@ -168,6 +168,22 @@ fn real_plans_are_read_back_and_fit_their_schema() {
     }
 }
 
+#[test]
+fn a_plan_that_says_what_takes_its_effects_back_is_read_back_and_fits_its_schema() {
+    let spec = "graph g {\n    node push class=effect {\n        run sh -c \":\"\n        rollback undo\n    }\n    node undo class=effect {\n        run sh -c \":\"\n    }\n}\n";
+    let workspace = Workspace::with_spec(spec);
+    let text = workspace.run(&["plan", "g", "--format", "json"]).ok().stdout;
+    assert!(text.contains(r#""rollback":"g/undo""#), "{text}");
+    let plan = from_json_lines(&text).expect("it is read");
+    assert_eq!(partita::plan::to_json_lines(&plan), text);
+    schema_accepts(&workspace, "plan.schema.json", &text);
+    workspace.write("../before", &text);
+    workspace.write("partita.kdl", workspace.read("partita.kdl").replace("        rollback undo\n", ""));
+    let diff = workspace.run(&["diff", "../before", ".", "--format", "json"]).ok().stdout;
+    assert!(diff.contains("no longer taken back by `g/undo`"), "{diff}");
+    schema_accepts(&workspace, "diff.schema.json", &diff);
+}
+
 /// Judges each line by a published schema with another maker's validator.
 pub(super) fn schema_accepts(workspace: &Workspace, schema: &str, lines: &str) {
     const PROGRAM: &str = r"
