@@ -9,9 +9,9 @@ pub(crate) trait Becomes<Next> {}
 /// The types convert to the machine's own enum, which is what is kept. The list is there for tests too, as `WAYS`, so that
 /// the picture in the book is compared with what compiles.
 macro_rules! ways {
-    ($machine:ident { $($(#[$doc:meta])* $state:ident = $value:expr;)+ } $($from:ident => $($to:ident),+;)+) => {
+    ($machine:ident { $($state:ident = $value:expr;)+ } $($from:ident => $($to:ident),+;)+) => {
         $(
-            $(#[$doc])*
+            #[doc = concat!("`", stringify!($value), "`, as a type.")]
             #[derive(Clone, Copy, Debug)]
             pub(super) struct $state;
 

@@ -21,17 +21,11 @@ pub(super) enum State {
 
 ways! {
     State {
-        /// Nothing that uses it had to run so far.
         Idle = State::Idle;
-        /// It is not ready yet.
         Starting = State::Starting;
-        /// It serves.
         Ready = State::Ready;
-        /// It was told to end.
         Stopping = State::Stopping;
-        /// It ended as it was told to.
         Stopped = State::Stopped;
-        /// It ended otherwise.
         Failed = State::Failed;
     }
     // The first that uses it is to run; or another, after it was stopped.

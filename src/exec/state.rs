@@ -44,25 +44,15 @@ impl From<Waiting> for State {
 
 ways! {
     State {
-        /// It waits for a worker who computes its key.
         Ready = State::Ready;
-        /// A worker computes its key.
         Resolving = State::Resolving;
-        /// It waits for a worker and for resources.
         Queued = State::Queued;
-        /// A worker makes an attempt.
         Running = State::Running;
-        /// It waits for the time of another attempt.
         Delayed = State::Delayed;
-        /// It ran, and ended well.
         Ran = State::Done(Outcome::Ran);
-        /// A result was known.
         Cached = State::Done(Outcome::Cached);
-        /// A result was known, though something above it ran.
         CutOff = State::Done(Outcome::CutOff);
-        /// It ended badly.
         Failed = State::Done(Outcome::Failed);
-        /// It was not tried.
         Skipped = State::Done(Outcome::Skipped);
     }
     // A producer is done; or it will not be, or the run stops.
