@@ -124,9 +124,7 @@ pub(crate) enum Color {
     Never,
 }
 
-// A start must be short: what a command takes is put together only if it is the one that was asked for.
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
 pub(crate) enum Command {
     /// Make a workspace that runs
     Init {
@@ -332,7 +330,7 @@ pub(crate) enum Command {
     Doctor,
 }
 
-// What to mend. (No doc comment: `clap` would take it for what the command is about.)
+/// What to mend.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct FixArgs {
     /// Files to mend instead of the workspace's root file; those they import are mended too
@@ -348,7 +346,7 @@ pub(crate) struct FixArgs {
     pub(crate) kdl1: bool,
 }
 
-// How to run.
+/// How to run.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RunOptions {
     /// Where outputs appear; else `out` in the workspace

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::args::{IsolationArg, RunOptions};
 
-// `bundle`.
+/// `bundle`.
 #[derive(Debug, Args)]
 pub(crate) struct BundleArgs {
     /// The bundle; without it, it tells which there are
@@ -20,7 +20,7 @@ pub(crate) struct BundleArgs {
     pub(crate) transport: TransportArgs,
 }
 
-// Other forms in which a bundle is written, for sending it.
+/// Other forms in which a bundle is written, for sending it.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct TransportArgs {
     /// Write all its files as one as well: NAME-VERSION.bundle.zip
@@ -31,7 +31,7 @@ pub(crate) struct TransportArgs {
     pub(crate) zst: bool,
 }
 
-// Where the specs of a bundle come from.
+/// Where the specs of a bundle come from.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SourceArgs {
     /// The repository the workspace is checked out from, for the provenance: `git+https://…`; all that goes in
@@ -50,7 +50,7 @@ impl SourceArgs {
     }
 }
 
-// `deliver`.
+/// `deliver`.
 #[derive(Debug, Args)]
 pub(crate) struct DeliverArgs {
     /// The bundle; without it, it tells which there are
@@ -71,7 +71,7 @@ pub(crate) struct DeliverArgs {
     pub(crate) scan: ScanArgs,
 }
 
-// `report`.
+/// `report`.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     /// The bundle, which must have been made; without it, it tells which there are
@@ -84,7 +84,7 @@ pub(crate) struct ReportArgs {
     pub(crate) run: Option<String>,
 }
 
-// By what a bundle is judged.
+/// By what a bundle is judged.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyArgs {
     /// The policy, a KDL file; else the bundle must be signed by a key of this workspace
@@ -98,7 +98,7 @@ pub(crate) struct PolicyArgs {
     pub(crate) policy_threshold: Option<u8>,
 }
 
-// `verify`.
+/// `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// The archive, `NAME-VERSION.zip`, with its signatures beside it
@@ -116,7 +116,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) key: String,
 }
 
-// `rebuild`.
+/// `rebuild`.
 #[derive(Debug, Args)]
 pub(crate) struct RebuildArgs {
     /// The bundle's archive
@@ -213,7 +213,7 @@ pub(crate) enum SeverityArg {
     Never,
 }
 
-// How to look for vulnerabilities.
+/// How to look for vulnerabilities.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ScanArgs {
     /// An OpenVEX document that says what concerns the bundle; may be given several times
@@ -224,7 +224,7 @@ pub(crate) struct ScanArgs {
     pub(crate) fail_on: SeverityArg,
 }
 
-// `audit`.
+/// `audit`.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
     /// The bundle's archive
