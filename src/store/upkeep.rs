@@ -204,8 +204,8 @@ impl LocalStore {
         let mut kept_bytes: u64 = kept.iter().map(size_of).sum();
         let mut report = GcReport::default();
         let mut doomed = Vec::new();
-        // What these name, by their keys: somebody may ask for one at this moment.
-        let mut doomed_by_key: BTreeMap<ActionKey, Vec<(Digest, Kind)>> = BTreeMap::new();
+        // Those of them that somebody may ask for at this moment.
+        let mut readable: Vec<(i64, Claim)> = Vec::new();
         let oldest = options.max_age.map(|age| now.0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
         let mut full = false;
         let mut youngest = 0;
@@ -220,7 +220,7 @@ impl LocalStore {
             let in_use = asked.contains(&claim.key) || all_in_use;
             let mut doom = |claim: &Claim| {
                 doomed.push(row.id);
-                doomed_by_key.entry(claim.key).or_default().extend(named_by(claim));
+                readable.push((row.id, claim.clone()));
             };
             if !in_use && (!fresh || full) {
                 doom(claim);
@@ -265,21 +265,12 @@ impl LocalStore {
         for (digest, _) in &garbage {
             self.layout.discard(*digest)?;
         }
-        // What was needed meanwhile is taken back by being looked at; again notes first, then rows.
-        let leased = self.layout.leased()?;
-        if leased.contains(&Relied::Everything) {
-            self.layout.take_all_back()?;
+        let asked = self.look_again(&readable, youngest)?;
+        if !full_disk {
+            self.keep_rows(readable.iter().filter(|(id, _)| asked.contains(id)).map(|(_, claim)| claim))?;
         }
-        let mut needed: Vec<_> = leased.iter().filter_map(named_by_lease).collect();
-        // Who noted a key after the first look may have read its row before that was deleted.
-        needed.extend(leased.iter().filter_map(key_of_lease).filter_map(|key| doomed_by_key.get(&key)).flatten());
-        loop {
-            let rows = self.index.rows_after(youngest, 256)?;
-            let Some(last) = rows.last() else { break };
-            youngest = last.id;
-            needed.extend(rows.iter().filter_map(|row| row.claim.as_ref()).flat_map(named_by));
-        }
-        self.closure(&needed, &BTreeSet::new())?;
+        report.claims -= asked.len() as u64;
+        report.kept_claims += asked.len() as u64;
         let (objects, bytes) = self.layout.empty_trash()?;
         report.kept_objects += report.objects.saturating_sub(objects);
         report.kept_bytes += report.bytes.saturating_sub(bytes);
@@ -290,10 +281,46 @@ impl LocalStore {
         report.leftovers += self.layout.clear_tmp()?;
         if full_disk {
             // Deleting a row needs room for the log, which there is now.
+            doomed.retain(|id| !asked.contains(id));
             self.index.delete(&doomed)?;
         }
         keep_ballast(self.layout.root());
         Ok(report)
+    }
+
+    /// Takes back what was needed since the first look; again notes first, then rows younger than that one. Of the doomed
+    /// rows gives those that somebody asks for, who may have read them before they were deleted.
+    fn look_again(&self, doomed: &[(i64, Claim)], mut youngest: i64) -> Result<BTreeSet<i64>, Error> {
+        let leased = self.layout.leased()?;
+        let everything = leased.contains(&Relied::Everything);
+        if everything {
+            self.layout.take_all_back()?;
+        }
+        let mut needed: Vec<_> = leased.iter().filter_map(named_by_lease).collect();
+        loop {
+            let rows = self.index.rows_after(youngest, 256)?;
+            let Some(last) = rows.last() else { break };
+            youngest = last.id;
+            needed.extend(rows.iter().filter_map(|row| row.claim.as_ref()).flat_map(named_by));
+        }
+        // To be looked at is to be taken back.
+        self.closure(&needed, &BTreeSet::new())?;
+        let keys: BTreeSet<ActionKey> = leased.iter().filter_map(key_of_lease).collect();
+        let mut asked = BTreeSet::new();
+        for (id, claim) in doomed.iter().filter(|(_, claim)| everything || keys.contains(&claim.key)) {
+            if self.closure(&named_by(claim), &BTreeSet::new())?.missing.is_empty() {
+                asked.insert(*id);
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Puts rows back that somebody asked for: without them the next collection would not know what that key stands for.
+    fn keep_rows<'a>(&self, claims: impl Iterator<Item = &'a Claim>) -> Result<(), Error> {
+        for claim in claims {
+            self.committer.record(claim.clone())?;
+        }
+        self.committer.flush(false)
     }
 
     fn old_quarantine(&self, oldest: Option<i64>) -> Result<Vec<std::path::PathBuf>, Error> {
@@ -417,4 +444,71 @@ fn named_by_tree(tree: &Tree) -> impl Iterator<Item = (Digest, Kind)> + '_ {
 fn named_by(claim: &Claim) -> Vec<(Digest, Kind)> {
     let outputs = claim.outputs.iter().filter_map(|output| named_by_entry(&output.entry));
     outputs.chain(claim.logs.iter().map(|log| (*log, Kind::Blob))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::SystemClock;
+    use crate::store::{ClaimOutput, Claims, StoreOptions};
+
+    fn open(dir: &Path) -> LocalStore {
+        LocalStore::open(dir, StoreOptions::new(Arc::new(SystemClock::new()))).unwrap()
+    }
+
+    /// A store that holds one result, whose bytes and log are these.
+    fn with_result(dir: &Path) -> (LocalStore, Claim) {
+        let store = open(dir);
+        let (output, log) = (store.put_bytes(b"output").unwrap(), store.put_bytes(b"log").unwrap());
+        let claim = Claim {
+            key: ActionKey(Digest::of_blob(b"key")),
+            outputs: vec![ClaimOutput {
+                name: "o".into(),
+                entry: Entry::File { digest: output, size: 6, exec: false },
+            }],
+            logs: [log, log],
+            manifest: "[]".into(),
+            isolation: 0,
+            duration_ms: 1,
+            created: 1,
+            run: "r".into(),
+            addr: "g/n".into(),
+            overlay: String::new(),
+            signed: None,
+        };
+        store.record(claim.clone()).unwrap();
+        store.flush().unwrap();
+        (store, claim)
+    }
+
+    #[test]
+    fn what_was_asked_for_during_a_collection_outlives_the_next_one_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (writer, claim) = with_result(dir.path());
+        drop(writer);
+        let collector = open(dir.path());
+        let reader = open(dir.path());
+        // A collection that has looked at the notes; then somebody asks; then it goes on.
+        let id = collector.index.all().unwrap()[0].id;
+        assert_eq!(reader.lookup(claim.key).unwrap(), std::slice::from_ref(&claim));
+        collector.index.delete(&[id]).unwrap();
+        let named: Vec<Digest> = named_by(&claim).into_iter().map(|(digest, _)| digest).collect();
+        for digest in &named {
+            collector.layout.discard(*digest).unwrap();
+        }
+        let doomed = [(id, claim.clone())];
+        assert_eq!(collector.look_again(&doomed, id).unwrap(), BTreeSet::from([id]));
+        collector.keep_rows([&claim].into_iter()).unwrap();
+        assert_eq!(collector.layout.empty_trash().unwrap(), (0, 0));
+        // The next one knows of the key alone; the reader has not looked at what it stands for yet.
+        let all = GcOptions { max_bytes: Some(0), ..GcOptions::default() };
+        assert_eq!(collector.gc(&all).unwrap().kept_claims, 1);
+        assert!(named.iter().all(|digest| reader.contains(*digest)));
+        // And when nobody asks any more it goes.
+        drop(reader);
+        assert_eq!(collector.gc(&all).unwrap().claims, 1);
+        assert_eq!(collector.stat().unwrap().objects, 0);
+    }
 }
