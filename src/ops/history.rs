@@ -48,7 +48,7 @@ pub(super) fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<H
             "run something: `partita run GRAPH`",
         ));
     }
-    Ok(History::open(&path, Arc::clone(clock), Arc::new(|_| {}))?)
+    Ok(History::open_to_read(&path, Arc::clone(clock))?)
 }
 
 /// Why an address ended as it did, in a run or in the last one it took part in.
@@ -90,7 +90,7 @@ pub fn why(workspace: &Workspace, addr: &str, run: Option<&str>, clock: &Arc<dyn
 fn fields(workspace: &Workspace, history: &History, addr: &str, key: ActionKey, clock: &Arc<dyn Clock>) -> Vec<String> {
     let latest = history.latest(addr).ok().flatten().filter(|row| row.key == key).map(|row| row.manifest);
     let manifest = latest.or_else(|| {
-        let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock))).ok()?;
+        let store = LocalStore::open_to_read(&workspace.store, StoreOptions::new(Arc::clone(clock))).ok()?;
         store.lookup(key).ok()?.into_iter().next().map(|claim| claim.manifest)
     });
     let Some(manifest) = manifest.and_then(|text| Manifest::from_json(&text).ok()) else { return Vec::new() };
@@ -185,7 +185,7 @@ pub fn log(
             .next()
             .ok_or_else(|| Error::usage("nothing has been run in this workspace yet"))?,
     };
-    let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
+    let store = LocalStore::open_to_read(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
     let read = |hex: &str| -> Result<Vec<u8>, Error> {
         let Ok(digest) = hex.parse::<Digest>() else { return Ok(Vec::new()) };
         match store.get(digest)? {

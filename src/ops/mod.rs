@@ -92,7 +92,7 @@ pub use package_store::PackageStore;
 pub use packages::{LockReply, LockRequest, SpecErrors, Vendored, lock, vendor};
 pub use places::{FailedAction, SpecPlace};
 pub use plan_files::{SignedPlan, read_plan_file, sign_plan_file};
-pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
+pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store, open_store_to_read, open_store_to_verify};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};
 pub use recheck::Recheck;
 pub use rekey::{rekey_older_state, rekey_older_store, rekey_store};
