@@ -514,8 +514,7 @@ impl Shared {
             let _ = rustix::fs::fadvise(&**file, 0, None, Advice::DontNeed);
         }
         for (file, name) in files.iter().zip(names) {
-            rustix::fs::fdatasync(&**file)
-                .map_err(|error| io_error("sync", &root.join(name), error))?;
+            rustix::fs::fdatasync(&**file).map_err(|error| io_error("sync", &root.join(name), error))?;
         }
         Ok(())
     }

@@ -176,7 +176,11 @@ impl Layout {
 
     /// The error of who wants to write where only is read.
     pub(super) fn not_to_write(&self) -> Error {
-        io_error("write", &self.root, io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it was opened to be read only"))
+        io_error(
+            "write",
+            &self.root,
+            io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it was opened to be read only"),
+        )
     }
 
     /// The store directory, absolute.

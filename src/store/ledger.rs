@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 use crate::base::{ActionKey, Digest};
 use crate::store::Error;
-use crate::store::reading;
 use crate::store::database::{self, Schema, Trouble, index_error};
+use crate::store::reading;
 
 const SCHEMA: Schema = Schema {
     version: 1,

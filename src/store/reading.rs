@@ -218,3 +218,106 @@ fn each(path: &Path, copy: Option<&Path>) -> io::Result<Result<Vec<Option<Digest
     }
     Ok(Ok(found))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: Schema = Schema {
+        version: 2,
+        create: "CREATE TABLE a (x INTEGER, y INTEGER, z TEXT) STRICT;",
+        steps: &["ALTER TABLE a ADD COLUMN z TEXT"],
+    };
+
+    #[test]
+    fn a_copy_beside_a_writer_is_of_one_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.sqlite");
+        let mut writer = database::open(&path, &SCHEMA).ok().unwrap();
+        // Goes from the log to the file all the time.
+        writer.pragma_update(None, "wal_autocheckpoint", 2).unwrap();
+        for x in 0..200 {
+            writer.execute("INSERT INTO a VALUES (?1, 0, ?2)", (x, "z".repeat(200))).unwrap();
+        }
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let (mut last, mut read) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 1_i64.. {
+                    if done.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                    let transaction = writer.transaction().unwrap();
+                    transaction.execute("UPDATE a SET y = ?1", [round]).unwrap();
+                    transaction.commit().unwrap();
+                    // Room for a reader to find two looks alike, as real writers leave.
+                    std::thread::park_timeout(std::time::Duration::from_millis(5));
+                }
+            });
+            for _ in 0..40 {
+                match copied(&path, &SCHEMA) {
+                    Ok(connection) => {
+                        let sql = "SELECT min(y), max(y), count(*) FROM a";
+                        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+                        let (least, most, count): (i64, i64, i64) = connection.query_row(sql, [], row).unwrap();
+                        assert_eq!((least, count), (most, 200), "half of a change");
+                        assert!(least >= last, "what was there before");
+                        (last, read) = (least, read + 1);
+                    }
+                    Err(Trouble::Refused(Error::Busy { .. })) => {}
+                    Err(Trouble::Refused(error)) => panic!("{error}"),
+                    Err(Trouble::Broken | Trouble::Newer(_)) => panic!("not what was written"),
+                }
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert!(read > 0 && last > 0, "{read} {last}");
+    }
+
+    #[test]
+    fn an_older_schema_is_read_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.sqlite");
+        let first = Schema { version: 1, create: "CREATE TABLE a (x INTEGER, y INTEGER) STRICT;", steps: &[] };
+        let old = database::open(&path, &first).ok().unwrap();
+        old.execute("INSERT INTO a VALUES (7, 8)", []).unwrap();
+        let read = open_to_read(&path, &SCHEMA).ok().unwrap();
+        let row = read.query_row("SELECT x, z FROM a", [], |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(row.unwrap(), (7, None::<String>));
+        assert_eq!(user_version(&old).unwrap(), 1);
+        assert!(read.execute("INSERT INTO a VALUES (1, 2, '')", []).is_err(), "for queries alone");
+        let newer = Schema { version: 9, ..SCHEMA };
+        drop((old, read));
+        let _ = database::open(&dir.path().join("e.sqlite"), &newer).ok().unwrap();
+        assert!(matches!(open_to_read(&dir.path().join("e.sqlite"), &SCHEMA), Err(Trouble::Newer(9))));
+    }
+
+    #[test]
+    fn a_log_whose_writer_was_killed_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, left) = (dir.path().join("d.sqlite"), dir.path().join("left.sqlite"));
+        let writer = database::open(&path, &SCHEMA).ok().unwrap();
+        writer.execute("INSERT INTO a VALUES (1, 2, 'z')", []).unwrap();
+        for part in ["", "-wal"] {
+            std::fs::copy(with_suffix(&path, part), with_suffix(&left, part)).unwrap();
+        }
+        drop(writer);
+        let read = copied(&left, &SCHEMA).ok().unwrap();
+        let x: i64 = read.query_row("SELECT x FROM a", [], |row| row.get(0)).unwrap();
+        assert_eq!(x, 1, "it is in the log alone");
+    }
+
+    #[test]
+    fn what_is_missing_or_was_never_filled_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.sqlite");
+        for _ in 0..2 {
+            let read = open_to_read(&path, &SCHEMA).ok().unwrap();
+            let count: i64 = read.query_row("SELECT count(*) FROM a", [], |row| row.get(0)).unwrap();
+            assert_eq!(count, 0);
+            File::create(&path).unwrap();
+        }
+        std::fs::write(&path, "no database, but as long as the beginning of one must be".repeat(50)).unwrap();
+        assert!(matches!(open_to_read(&path, &SCHEMA), Err(Trouble::Broken)));
+    }
+}
