@@ -155,8 +155,8 @@ impl Layout {
                 return Err(Error::NotAStore { path: root });
             }
             // Nothing lies below what is no folder.
-            let nothing = |_| rustix::fs::memfd_create("no store", rustix::fs::MemfdFlags::CLOEXEC);
-            let made = nothing(()).and_then(|cas| Ok((nothing(())?, cas)));
+            let nothing = || rustix::fs::memfd_create("no store", rustix::fs::MemfdFlags::CLOEXEC);
+            let made = nothing().and_then(|cas| Ok((nothing()?, cas)));
             let (root_fd, cas) = made.map_err(|error| io_error("read", &root, error))?;
             return Ok(Self { root, root_fd, cas, lock: None, leases, session });
         };
