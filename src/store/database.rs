@@ -15,7 +15,7 @@ use crate::store::Error;
 use crate::store::layout::{flock, io_error, network_of, open_dir};
 
 /// How long a writer waits for the writer of another process.
-const BUSY: Duration = Duration::from_secs(30);
+pub(super) const BUSY: Duration = Duration::from_secs(30);
 
 /// Bytes beyond which the write-ahead log is cut back after a checkpoint.
 const LOG_BYTES: u32 = 16 * 1024 * 1024;
