@@ -68,6 +68,9 @@ const BATCH: usize = 256;
 /// How long a row may wait before the next one causes a write: what a kill may lose.
 const STEP: Duration = Duration::from_secs(1);
 
+/// Bytes of the log from which on it is brought into the file at the end of a run.
+const LONG_LOG: u64 = 1024 * 1024;
+
 /// Runs that are remembered.
 const RUNS: i64 = 1_000;
 
@@ -363,7 +366,27 @@ impl History {
                 [RUNS],
             )?;
             prune(connection)
-        })
+        })?;
+        self.cut_log(&inner.connection);
+        Ok(())
+    }
+
+    /// Brings what the log holds into the file, if it has become long: whoever opens the history next reads all of the log.
+    /// While another process reads it, that is left for another time.
+    fn cut_log(&self, connection: &Connection) {
+        let log = with_suffix(&self.path, "-wal");
+        if !std::fs::metadata(log).is_ok_and(|found| found.len() > LONG_LOG) {
+            return;
+        }
+        let cut = || {
+            connection.busy_timeout(Duration::ZERO)?;
+            let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            connection.busy_timeout(database::BUSY)?;
+            cut
+        };
+        if let Err(error) = cut() {
+            tracing::debug!(%error, "the history's log stays as long as it is");
+        }
     }
 
     /// The runs, newest first.
@@ -388,8 +411,10 @@ impl History {
         self.run(inner, |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
-                let mut seq: i64 =
-                    transaction.query_row("SELECT coalesce(max(seq), 0) FROM latest", [], |row| row.get(0))?;
+                // Rows are only ever put in behind all others: the last one has the largest number.
+                let sql = "SELECT seq FROM latest ORDER BY rowid DESC LIMIT 1";
+                let last = transaction.query_row(sql, [], |row| row.get::<_, i64>(0)).optional()?;
+                let mut seq = last.unwrap_or(0);
                 let mut insert = transaction.prepare_cached(
                     "INSERT OR REPLACE INTO latest
                      (addr, def, key, manifest, outcome_ok, run, duration_ms, at, outcome, reason, seq, tools,
