@@ -425,6 +425,7 @@ impl<'a> Engine<'a> {
                 let known = tools.into_iter().find(|(_, identity)| identity.name == name);
                 Reason::ToolChanged { name: known.map_or(name, |(known, _)| known.clone()) }
             }
+            Reason::Evicted => lookup::evicted(self.ports.claims.dropped_for(prepared.key)),
             reason => reason,
         }
     }
