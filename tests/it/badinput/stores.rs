@@ -299,8 +299,8 @@ fn whoever_finds_damage_it_is_told_as_such_and_healed() {
         let why = workspace.run(&["why", "g/a", "--format", "json"]).ok().json();
         assert_eq!(why["reason"]["code"], code);
     }
-    let notes = fs::read_dir(workspace.store().join("quarantine")).expect("it is there").filter_map(Result::ok);
-    let notes = notes.filter(|entry| entry.file_name().to_string_lossy().contains("-result-")).count();
+    let aside = walkdir::WalkDir::new(workspace.store().join("quarantine")).into_iter().filter_map(Result::ok);
+    let notes = aside.filter(|entry| entry.file_name().to_string_lossy().contains("-result-")).count();
     assert_eq!(notes, 0, "what is healed is not remembered");
 }
 
