@@ -17,15 +17,17 @@ use crate::ops::workspace::Workspace;
 ///
 /// Source: Trace Event Format, Google.
 pub fn trace(workspace: &Workspace, runs: &[String]) -> Result<String, Error> {
-    let mut events = Vec::new();
-    let mut first = None;
-    for (number, run) in runs.iter().enumerate() {
+    let mut courses = Vec::new();
+    for run in runs {
         let journal = journal(&workspace.state, run)?;
-        let course = course(&journal);
-        if !journal.is_empty() {
-            // One may have begun after another.
-            let first = *first.get_or_insert(course.begun);
-            trace_run(&course, number + 1, course.begun.saturating_sub(first), &mut events);
+        courses.push((!journal.is_empty()).then(|| course(&journal)));
+    }
+    // One may have begun after another.
+    let first = courses.iter().flatten().map(|course| course.begun).min().unwrap_or(0);
+    let mut events = Vec::new();
+    for (course, process) in courses.iter().zip(1..) {
+        if let Some(course) = course {
+            trace_run(course, process, course.begun.saturating_sub(first), &mut events);
         }
     }
     Ok(format!("{}\n", json!({"traceEvents": events, "displayTimeUnit": "ms"})))
