@@ -174,7 +174,7 @@ fn a_reader_of_another_user_reads_and_leaves_no_file() {
     // A store is for its user alone until somebody says otherwise.
     let stat = workspace.partita_as_nobody(&["store", "stat"]);
     std::fs::set_permissions(workspace.around(), std::fs::Permissions::from_mode(0o755)).expect("a mode can be set");
-    stat.run().expect(30).says("error[S0101]").says("Permission denied");
+    stat.run().expect(30).says("error[S0101]").says("Permission denied").says("let this user read the store");
     for entry in WalkDir::new(workspace.around()).into_iter().filter_map(Result::ok) {
         let mode = entry.metadata().expect("it is there").permissions().mode();
         let more = if mode & 0o111 == 0 { 0o444 } else { 0o555 };
