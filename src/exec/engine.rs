@@ -486,7 +486,12 @@ impl<'a> Engine<'a> {
                 self.set_made(id, outputs.clone(), true);
                 Ok((outputs, sizes))
             })
-            .map_err(|trouble| self.attributed(id, trouble));
+            .map_err(|trouble| self.attributed(id, trouble))
+            // What is said of outputs or by the other side may hold what was in them.
+            .map_err(|trouble| match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
+                Ok(given) => given.scrub_failure(trouble),
+                Err(_) => trouble,
+            });
         attempted
     }
 
