@@ -38,6 +38,8 @@ use crate::plan::{
 };
 use crate::store::{Begun, Claim, ClaimOutput};
 
+mod losses;
+
 /// All that is shared by the workers of a run.
 pub(super) struct Engine<'a> {
     pub(super) plan: &'a Plan,
@@ -494,39 +496,6 @@ impl<'a> Engine<'a> {
                 Err(_) => trouble,
             });
         attempted
-    }
-
-    /// Names the producer of a lost blob where only the blob is known; and looks at the workspace
-    /// again if that is where it came from.
-    pub(super) fn attributed(&self, id: ActionId, trouble: Trouble) -> Trouble {
-        let Trouble::Lost(lost) = trouble else { return trouble };
-        self.levels.distrust(lost.digest);
-        if lost.producer.is_some() {
-            return Trouble::Lost(lost);
-        }
-        for producer in producers(self.plan, id) {
-            let outputs = self.made(producer).map(|made| made.outputs).unwrap_or_default();
-            if outputs.iter().any(|output| self.holds(&output.entry, lost.digest)) {
-                return Trouble::Lost(Lost { producer: Some(producer), ..lost });
-            }
-        }
-        match self.workspace.reread_blob(lost.digest) {
-            Ok(()) => Trouble::Lost(lost),
-            Err(trouble) => trouble,
-        }
-    }
-
-    /// Whether an entry is or holds a blob. A level that cannot be read may hold anything.
-    fn holds(&self, entry: &Entry, blob: Digest) -> bool {
-        match entry {
-            Entry::File { digest, .. } => *digest == blob,
-            Entry::Symlink { .. } => false,
-            Entry::Dir { digest } if *digest == blob => true,
-            Entry::Dir { digest } => match self.levels.get(*digest) {
-                Ok(tree) => tree.entries.values().any(|below| self.holds(below, blob)),
-                Err(_) => true,
-            },
-        }
     }
 
     pub(super) fn measured(&self, outputs: Vec<ClaimOutput>) -> Result<(Vec<ClaimOutput>, Vec<u64>), Trouble> {

@@ -22,8 +22,10 @@ use crate::plan::{ActionId, InputSource, Plan, Schedule};
 const OVERTAKEN: u32 = 64;
 /// Actions that are resolved ahead of those that run.
 const QUEUED: usize = 4_096;
-/// How often the same action may be made again as the store lost its result, in one run.
+/// How often an action may be made again as the store lost the same blob of its result, in one run.
 const REWINDS: u32 = 3;
+/// How often it may be made again for whatever blobs: who loses more than that is being deleted from.
+const ALL_REWINDS: u32 = 64;
 
 type Place = (Reverse<u64>, u32);
 
@@ -40,7 +42,6 @@ struct Node {
     /// Why it is made again, if it is.
     again: Option<Reason>,
     attempt: u32,
-    rewinds: u32,
     /// Whether it was done before; then only `waiters` wait for it.
     done_before: bool,
     waiters: Vec<u32>,
@@ -132,6 +133,8 @@ pub(super) struct Scheduler {
     queued: usize,
     /// Why the run cannot go on.
     broken: Option<Error>,
+    /// How often blobs were lost, by the action whose they are: each, and all together.
+    losses: BTreeMap<u32, (BTreeMap<Digest, u32>, u32)>,
 }
 
 impl Scheduler {
@@ -168,7 +171,6 @@ impl Scheduler {
                 weight: 0,
                 again: None,
                 attempt: 0,
-                rewinds: 0,
                 done_before: false,
                 waiters: Vec::new(),
             };
@@ -206,6 +208,7 @@ impl Scheduler {
             schedule: plan.policies.schedule,
             queued: 0,
             broken: None,
+            losses: BTreeMap::new(),
         };
         scheduler.weigh(|_| 1)?;
         Ok(scheduler)
@@ -598,13 +601,8 @@ impl Scheduler {
                 return Ok(skips);
             }
             State::Done(outcome @ (Outcome::Ran | Outcome::Cached | Outcome::CutOff)) => {
-                let node = self.node_mut(producer.0);
-                node.rewinds += 1;
-                if node.rewinds > REWINDS {
-                    let addr = plan.action(producer).addr.clone();
-                    return Err(Error::StoreLoses { addr, digest: lost.digest });
-                }
-                node.again = Some(lost.reason);
+                self.count_loss(plan, producer, lost.digest)?;
+                self.node_mut(producer.0).again = Some(lost.reason);
                 match outcome {
                     Outcome::Cached => self.set(producer.0, at::Cached, at::Ready),
                     Outcome::CutOff => self.set(producer.0, at::CutOff, at::Ready),
@@ -625,15 +623,24 @@ impl Scheduler {
 
     /// An action must be resolved anew, as a file of the workspace had to be read again.
     pub(super) fn again(&mut self, plan: &Plan, id: ActionId, lost: Lost) -> Result<(), Error> {
-        let node = self.node_mut(id.0);
-        node.rewinds += 1;
-        node.attempt = 0;
-        if node.rewinds > REWINDS {
-            return Err(Error::StoreLoses { addr: plan.action(id).addr.clone(), digest: lost.digest });
-        }
+        self.count_loss(plan, id, lost.digest)?;
+        self.node_mut(id.0).attempt = 0;
         match self.node(id.0).state {
             State::Running => self.set(id.0, at::Running, at::Ready),
             _ => self.set(id.0, at::Resolving, at::Ready),
+        }
+        Ok(())
+    }
+
+    /// A blob was lost that an action made, or reads. Another may be lost next, which is no reason to give up; the same
+    /// one is made only so often.
+    fn count_loss(&mut self, plan: &Plan, id: ActionId, digest: Digest) -> Result<(), Error> {
+        let (each, all) = self.losses.entry(id.0).or_default();
+        let times = each.entry(digest).or_default();
+        *times += 1;
+        *all += 1;
+        if *times > REWINDS || *all > ALL_REWINDS {
+            return Err(Error::StoreLoses { addr: plan.action(id).addr.clone(), digest });
         }
         Ok(())
     }

@@ -236,7 +236,7 @@ impl<'a> Tools<'a> {
                 Ok(located) => Ok(located),
                 // Known from an earlier run, whose snapshot is gone with the store: it is read anew.
                 Err(lost) => {
-                    self.workspace.reread_blob(lost).map_err(|trouble| in_tool(tool, trouble))?;
+                    self.workspace.reread_blob(lost, false).map_err(|trouble| in_tool(tool, trouble))?;
                     self.take(tool, file)?.map_err(|_| {
                         unfit(format!("tool `{}`: the store loses its copy of `{file}` at once", tool.name))
                     })

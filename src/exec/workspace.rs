@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use walkdir::WalkDir;
 
@@ -15,7 +15,7 @@ use crate::exec::error::{Error, Trouble};
 use crate::exec::glob::{Kind, Listing, Names, Pattern};
 use crate::exec::levels::Levels;
 use crate::exec::ports::{FileMeta, Snapshots};
-use crate::store::{Cas, Error as StoreError};
+use crate::store::{Cas, Error as StoreError, Found};
 
 /// How often to read a file again that changes while it is read.
 const READS: u32 = 5;
@@ -58,6 +58,26 @@ pub(super) struct Workspace {
     files: Cells<Entry>,
     patterns: Cells<Option<Digest>>,
     metas: Mutex<Metas>,
+    doubt: Mutex<Doubts>,
+}
+
+/// What is doubted of snapshots that earlier runs took. Nothing at first, as to look costs as much as to look at the
+/// files; once one is lost all are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Doubt {
+    #[default]
+    Nothing,
+    /// That the store has them.
+    Missing,
+    /// That they are whole.
+    Damaged,
+}
+
+#[derive(Default)]
+struct Doubts {
+    of: Doubt,
+    /// Those that were read in this run, and are whole.
+    whole: BTreeSet<Digest>,
 }
 
 /// Metadata of what was looked at, as it was before it was read.
@@ -113,6 +133,7 @@ impl Workspace {
             files: Cells::default(),
             patterns: Cells::default(),
             metas: Mutex::default(),
+            doubt: Mutex::default(),
         })
     }
 
@@ -171,18 +192,54 @@ impl Workspace {
         self.file(path.as_str()).map_err(Trouble::from)
     }
 
-    /// Reads the files again whose snapshots are a blob that the store has lost. Everything
-    /// concluded from them is forgotten, so that whoever asks next sees them as they are now.
-    pub(super) fn reread_blob(&self, blob: Digest) -> Result<(), Trouble> {
+    /// Reads the files again whose snapshots are a blob that the store has lost, and with them all others whose snapshots
+    /// it has not: where one is lost many are. Everything concluded from them is forgotten, so that whoever asks next
+    /// sees them as they are now.
+    pub(super) fn reread_blob(&self, blob: Digest, corrupt: bool) -> Result<(), Trouble> {
+        let least = if corrupt { Doubt::Damaged } else { Doubt::Missing };
+        let doubt = {
+            let mut doubt = self.doubts();
+            doubt.whole.remove(&blob);
+            doubt.of = doubt.of.max(least);
+            doubt.of
+        };
         let known = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let holds = |cell: &Cell<Entry>| matches!(cell.get(), Some(Ok(Entry::File { digest, .. })) if *digest == blob);
-        for (path, _) in known.iter().filter(|(_, cell)| holds(cell)) {
-            self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
-            let cell = cell(&self.files, path);
-            cell.get_or_init(|| self.read(path, false)).clone().map_err(Trouble::from)?;
+        for (path, cell_of) in known {
+            let Some(Ok(Entry::File { digest, .. })) = cell_of.get() else { continue };
+            if *digest != blob && self.has(*digest, doubt).map_err(Trouble::from)? {
+                continue;
+            }
+            self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+            let cell = cell(&self.files, &path);
+            cell.get_or_init(|| self.read(&path, *digest != blob)).clone().map_err(Trouble::from)?;
         }
         self.patterns.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, Doubts> {
+        self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn doubt(&self) -> Doubt {
+        self.doubts().of
+    }
+
+    /// Whether the store has a snapshot: by a look, or where others were damaged by reading it, once.
+    fn has(&self, digest: Digest, doubt: Doubt) -> Result<bool, Shared> {
+        if doubt == Doubt::Nothing {
+            return Ok(true);
+        }
+        if doubt == Doubt::Missing || self.doubts().whole.contains(&digest) {
+            return Ok(self.cas.contains(digest));
+        }
+        let found =
+            self.cas.read(digest, &mut |_| ()).map_err(|error| Shared::Fatal(Arc::new(Error::Store(error))))?;
+        let whole = matches!(found, Found::Whole(_));
+        if whole {
+            self.doubts().whole.insert(digest);
+        }
+        Ok(whole)
     }
 
     fn file(&self, path: &str) -> Result<Entry, Shared> {
@@ -207,7 +264,10 @@ impl Workspace {
             self.note(|metas| {
                 metas.files.insert(path.to_owned(), stat);
             });
-            if trust_stat && let Some(digest) = self.snapshots.lookup(path, &stat) {
+            if trust_stat
+                && let Some(digest) = self.snapshots.lookup(path, &stat)
+                && self.has(digest, self.doubt())?
+            {
                 return Ok(Entry::File { digest, size: stat.size, exec });
             }
             let read_at = self.clock.now();

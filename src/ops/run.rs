@@ -26,7 +26,7 @@ use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
 use crate::ops::writers::writers;
 use crate::plan::{Action, ActionId, Class, InputSource, Isolation, Plan};
-use crate::store::{self, Cas, Found, Ledger, RunEnd, Spending, materialize};
+use crate::store::{self, Cas, Found, Ledger, RunEnd, Spending, look_through, materialize};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -646,7 +646,15 @@ pub(super) fn place_all(
         let one = |(entry, dest): &(&Entry, &Path)| {
             if leavings.give(entry, dest) { Ok(()) } else { place(cas, entry, dest) }
         };
-        items.iter().try_for_each(one)
+        // All are looked at before it is said that one is lost, so that all that are lost are made anew at once.
+        let mut lost = Ok(());
+        for item in items {
+            match one(item) {
+                Err(error @ Error::Lost { .. }) => lost = lost.and(Err(error)),
+                other => other?,
+            }
+        }
+        lost
     };
     let mut share = items.len().div_ceil(jobs.clamp(1, THREADS)).max(MANY);
     if items.len() > share {
@@ -680,7 +688,10 @@ fn place(cas: &dyn Cas, entry: &Entry, dest: &Path) -> Result<(), Error> {
     })?;
     match found {
         Found::Whole(()) => Ok(()),
-        Found::Missing | Found::Corrupt => Err(Error::Lost { path: dest.to_owned() }),
+        Found::Missing | Found::Corrupt => {
+            look_through(cas, entry)?;
+            Err(Error::Lost { path: dest.to_owned() })
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub use layout::network_of;
 pub use ledger::{Begun, EffectRow, EffectState, Ledger, Page};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use looking::Looking;
-pub use materialize::{materialize, materialize_below};
+pub use materialize::{look_through, materialize, materialize_below};
 pub use memory::MemoryStore;
 pub use ports::{Cas, Claim, ClaimOutput, Claims, Error, Found, Signed};
 pub use reading::copy_database;
