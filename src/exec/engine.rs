@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
 use crate::event::{Event, Reason, Spent};
 use crate::exec::attempts::{Attempt, Attempts};
-use crate::exec::bounds::Bounds;
+use crate::exec::bounds::{Bounds, Folders};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
@@ -17,7 +17,7 @@ use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::explain::Failed;
 use crate::exec::fitting::Fitting;
 use crate::exec::inputs::{self, Produced};
-use crate::exec::judge::{judge, with_help, with_tail};
+use crate::exec::judge::{held_too_much, judge, with_help, with_tail};
 use crate::exec::known::Known;
 use crate::exec::levels::{Levels, level_of};
 use crate::exec::lookup::{self, Looked};
@@ -673,7 +673,9 @@ impl<'a> Engine<'a> {
         }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let limit = |name: &str| action.spec.limits.get(name).copied();
-        let bounds = Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output") };
+        let folders = Folders::of(&attempt.root, limit("output"), limit("files"), limit("memory"));
+        let bounds =
+            Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output"), folders };
         let job = Job {
             addr: &action.addr,
             program,
@@ -730,6 +732,11 @@ impl<'a> Engine<'a> {
         let result = judged.and_then(|()| {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work, most)
                 .map_err(|trouble| with_tail(trouble, &ended))?;
+            // Whoever was quicker than the watch.
+            if let Some(breach) = folders.and_then(|folders| folders.left(&attempt.root)) {
+                let text = held_too_much(argv0, breach, bounds, ["left", ""]);
+                return Err(with_tail(Failure::new(FailureClass::Limit, text).into(), &ended));
+            }
             self.measured(collected)
         });
         let result = result.map_err(|trouble| {
