@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(held(dir.path(), ALL), Held::default());
         std::fs::create_dir_all(at("a/b")).unwrap();
         std::fs::write(at("a/b/one"), vec![1; 10_000]).unwrap();
-        std::fs::hard_link(at("a/b/one"), at("again")).unwrap();
+        rustix::fs::link(at("a/b/one"), at("again")).unwrap();
         std::fs::write(at("two"), b"abc").unwrap();
         symlink("/usr", at("link")).unwrap();
         let link = 4;
