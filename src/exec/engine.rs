@@ -140,6 +140,15 @@ pub(super) struct Attempted {
     pub(super) effect: Option<Begun>,
     /// What it spent on models.
     pub(super) spent: Option<Spent>,
+    /// Whether it may have spent more than is known.
+    pub(super) unsettled: bool,
+}
+
+impl Attempted {
+    /// An attempt of no effect that spent nothing.
+    pub(super) fn free(result: Result<(Vec<ClaimOutput>, Vec<u64>), Trouble>, took: Duration, by: Isolation) -> Self {
+        Self { result, logs: None, duration: took, isolation: by, effect: None, spent: None, unsettled: false }
+    }
 }
 
 impl<'a> Engine<'a> {
@@ -463,14 +472,7 @@ impl<'a> Engine<'a> {
                 };
                 let result = result.and_then(|outputs| self.measured(outputs));
                 // In-process and on staged inputs alone: nothing could be more isolated.
-                Attempted {
-                    result,
-                    logs: None,
-                    duration: clock.elapsed().saturating_sub(begun),
-                    isolation: Isolation::Full,
-                    effect: None,
-                    spent: None,
-                }
+                Attempted::free(result, clock.elapsed().saturating_sub(begun), Isolation::Full)
             }
         };
         attempted.result = attempted
@@ -602,14 +604,7 @@ impl<'a> Engine<'a> {
         tell: &dyn Fn(Event),
     ) -> Attempted {
         let action = self.plan.action(id);
-        let failed = |trouble: Trouble| Attempted {
-            result: Err(trouble),
-            logs: None,
-            duration: Duration::ZERO,
-            isolation: Isolation::None,
-            effect: None,
-            spent: None,
-        };
+        let failed = |trouble: Trouble| Attempted::free(Err(trouble), Duration::ZERO, Isolation::None);
         let mut attempt = match surroundings.attempts.take_as_left() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
@@ -758,7 +753,7 @@ impl<'a> Engine<'a> {
             }
             attempt.succeed();
         }
-        Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
+        Attempted { logs: Some(logs), effect, ..Attempted::free(result, duration, isolation) }
     }
 
     /// Writes into the ledger that an effect begins, if there is one.
