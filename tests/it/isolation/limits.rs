@@ -6,12 +6,16 @@ use crate::support::{Outcome, Workspace};
 
 const LEVELS: [&str; 3] = ["full", "landlock", "none"];
 
-fn act(level: &str, limits: &str, program: &str) -> (Workspace, Outcome) {
+fn workspace(limits: &str, program: &str) -> Workspace {
     let spec = format!(
         "partita edition=1\ntool python3 {{ exec python3 }}\ngraph g {{\n  node act {{\n    input act.py\n    \
          run python3 act.py\n    output out type=artifact.dir\n    limits {limits}\n    timeout \"60s\"\n  }}\n}}\n"
     );
-    let workspace = Workspace::new().file("partita.kdl", &spec).file("act.py", program);
+    Workspace::new().file("partita.kdl", &spec).file("act.py", program)
+}
+
+fn act(level: &str, limits: &str, program: &str) -> (Workspace, Outcome) {
+    let workspace = workspace(limits, program);
     let outcome = Who::Self_.run(&workspace, &["run", "g", "--isolation", level]);
     (workspace, outcome)
 }
@@ -257,6 +261,53 @@ fn memory_that_several_processes_share_counts_once() {
         let (_workspace, outcome) = act(level, "memory=\"160MiB\"", program);
         if !failed_closed(&outcome, level) {
             outcome.ok();
+        }
+    }
+}
+
+#[test]
+fn who_is_watched_gets_no_right_of_who_watches() {
+    // It looks into folders that their owner may not look into; the action does not.
+    let program = "import os\nos.mkdir('out')\nstatus = open('/proc/self/status').read().split('\\n')\n\
+                   rights = [line for line in status if line.startswith('Cap')]\n\
+                   assert len(rights) == 5 and all(int(line.split()[1], 16) == 0 for line in rights), rights\n\
+                   os.mkdir('closed')\nos.chmod('closed', 0o300)\n\
+                   try:\n  os.listdir('closed')\n  raise SystemExit('it could look into it')\nexcept PermissionError:\n  pass\n\
+                   try:\n  os.readlink('/proc/1/exe')\n  raise SystemExit('it could look at its watch')\n\
+                   except PermissionError:\n  os.chmod('closed', 0o700)\n";
+    let (_workspace, outcome) = act("full", "output=\"1MB\"", program);
+    if !failed_closed(&outcome, "full") {
+        outcome.ok();
+    }
+}
+
+#[test]
+fn ordinary_users_are_bounded_as_well() {
+    let folders = format!("{FILL}fill(os.environ['TMPDIR'], 20)\ntime.sleep(60)\n");
+    let closed = format!(
+        "{FILL}folder = os.environ['TMPDIR'] + '/closed'\nos.mkdir(folder)\nos.chmod(folder, 0o300)\nfill(folder, 20)\n\
+         time.sleep(60)\n"
+    );
+    let shared = "import mmap, time\nheld = mmap.mmap(-1, 160 << 20)\nfor at in range(0, len(held), 4096): held[at] = 1\n\
+                  time.sleep(60)\n";
+    if !Who::Nobody.is_possible() {
+        return;
+    }
+    for level in LEVELS {
+        for (program, limits, says) in [
+            (folders.as_str(), "output=\"1MB\"", "in its folders, more than its limit of 976.5 KiB"),
+            (shared, "memory=\"100MiB\"", "more memory than its limit of 100.0 MiB"),
+            (closed.as_str(), "output=\"1MB\"", "in its folders, more than its limit of 976.5 KiB"),
+        ] {
+            if level != "full" && program == closed {
+                continue;
+            }
+            let workspace = workspace(limits, program);
+            Who::Nobody.own(&workspace);
+            let outcome = Who::Nobody.run(&workspace, &["run", "g", "--isolation", level]);
+            if !failed_closed(&outcome, level) {
+                outcome.expect(1).says("error[E0218]").says(says);
+            }
         }
     }
 }
