@@ -434,6 +434,7 @@ impl<'a> Engine<'a> {
                 let known = tools.into_iter().find(|(_, identity)| identity.name == name);
                 Reason::ToolChanged { name: known.map_or(name, |(known, _)| known.clone()) }
             }
+            Reason::Evicted => lookup::evicted(self.ports.claims.dropped_for(prepared.key)),
             reason => reason,
         }
     }
@@ -487,7 +488,12 @@ impl<'a> Engine<'a> {
                 self.set_made(id, outputs.clone(), true);
                 Ok((outputs, sizes))
             })
-            .map_err(|trouble| self.attributed(id, trouble));
+            .map_err(|trouble| self.attributed(id, trouble))
+            // What is said of outputs or by the other side may hold what was in them.
+            .map_err(|trouble| match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
+                Ok(given) => given.scrub_failure(trouble),
+                Err(_) => trouble,
+            });
         attempted
     }
 

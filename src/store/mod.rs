@@ -6,6 +6,7 @@ mod codec;
 mod commit;
 #[cfg(test)]
 mod conformance;
+mod damage;
 mod database;
 mod history;
 mod index;
