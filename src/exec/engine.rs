@@ -375,13 +375,14 @@ impl<'a> Engine<'a> {
                         format!("the store has lost what effect `{}` left, which is not done again", action.addr);
                     return Err(Failure::new(FailureClass::Unknown, text).into());
                 }
-                let done = self.request.done.contains(&action.addr);
-                let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done, &|run| {
-                    self.ports.history.life(run)
-                })?;
-                let Standing::Done(outputs, run) = standing else { return Ok(None) };
+                let now = self.ports.clock.now().0;
+                let (outputs, run) = match self.asked(action, |asked| asked.look(ledger, key, now))? {
+                    Standing::Open => return Ok(None),
+                    Standing::Done(outputs, run) => (outputs, run),
+                    Standing::Said(run) => (Vec::new(), run),
+                };
                 let sizes = outputs.iter().map(|output| self.levels.check(&output.entry)).collect::<Result<_, _>>()?;
-                let claim = claim(outputs, &run, self.ports.clock.now().0, 0, 0)?;
+                let claim = claim(outputs, &run, now, 0, 0)?;
                 Ok(Some((claim, sizes, Reason::EffectDone { run })))
             }
             Class::Record if !forced => {
@@ -645,7 +646,10 @@ impl<'a> Engine<'a> {
             Err(trouble) => return failed(trouble),
         };
         if action.spec.class == Class::Effect {
-            let key = effects::idempotency_key(prepared.key, effect.as_ref().map_or(1, Begun::sequence));
+            let key = effect.as_ref().map_or_else(
+                || effects::no_doing(prepared.key, &action.addr),
+                |begun| effects::idempotency_key(begun.seed(), begun.sequence()),
+            );
             declared.insert(effects::IDEMPOTENCY_KEY.to_owned(), key);
         }
         // What is made again to be compared takes no time from those that wait for the node.
@@ -760,15 +764,6 @@ impl<'a> Engine<'a> {
             attempt.succeed();
         }
         Attempted { logs: Some(logs), effect, ..Attempted::free(result, duration, isolation) }
-    }
-
-    /// Writes into the ledger that an effect begins, if there is one.
-    fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<Begun>, Trouble> {
-        let Some(ledger) = self.request.ledger.as_ref().filter(|_| action.spec.class == Class::Effect) else {
-            return Ok(None);
-        };
-        let now = self.ports.clock.now().0;
-        Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }
 
     pub(super) fn stage(
