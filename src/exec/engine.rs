@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
+use crate::base::{ActionKey, Digest, Manifest, Tree, Value};
 use crate::event::{Event, Reason, Spent};
 use crate::exec::attempts::{Attempt, Attempts};
 use crate::exec::bounds::{Bounds, Folders};

@@ -233,8 +233,7 @@ impl Workspace {
         if doubt == Doubt::Missing || self.doubts().whole.contains(&digest) {
             return Ok(self.cas.contains(digest));
         }
-        let found =
-            self.cas.read(digest, &mut |_| ()).map_err(|error| Shared::Fatal(Arc::new(Error::Store(error))))?;
+        let found = self.cas.read(digest, &mut |_| ()).map_err(|error| Shared::Fatal(Arc::new(Error::Store(error))))?;
         let whole = matches!(found, Found::Whole(_));
         if whole {
             self.doubts().whole.insert(digest);

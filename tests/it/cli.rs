@@ -3,6 +3,7 @@
 
 mod delivery;
 mod forms;
+mod healing;
 mod help;
 mod in_place;
 mod plans;

@@ -10,7 +10,7 @@ use crate::store::look_through;
 impl Engine<'_> {
     /// Names the producer of a lost blob where only the blob is known; and looks at the workspace
     /// again if that is where it came from.
-    pub(super) fn attributed(&self, id: ActionId, trouble: Trouble) -> Trouble {
+    pub(in crate::exec) fn attributed(&self, id: ActionId, trouble: Trouble) -> Trouble {
         let Trouble::Lost(lost) = trouble else { return trouble };
         self.levels.distrust(lost.digest);
         if let Some(producer) = lost.producer {
@@ -37,6 +37,7 @@ impl Engine<'_> {
                     return error.into();
                 }
             }
+            self.levels.distrust(lost.digest);
         }
         Trouble::Lost(Lost { producer: Some(producer), ..lost })
     }

@@ -213,6 +213,19 @@ fn a_rewound_producer_runs_again_before_the_action_that_missed_it_and_only_so_of
 }
 
 #[test]
+fn what_is_lost_counts_by_blob_and_all_together() {
+    let plan = plan(vec![action("a", &[], &[])]);
+    let mut scheduler = scheduler(&plan, 1).unwrap();
+    let lost = |n: u32| Lost { digest: Digest::of_blob(&n.to_le_bytes()), reason: Reason::Evicted };
+    for n in 0..ALL_REWINDS {
+        assert_eq!(resolve(&mut scheduler), 0);
+        scheduler.again(&plan, ActionId(0), lost(n)).unwrap();
+    }
+    assert_eq!(resolve(&mut scheduler), 0);
+    assert!(matches!(scheduler.again(&plan, ActionId(0), lost(ALL_REWINDS)), Err(Error::StoreLoses { .. })));
+}
+
+#[test]
 fn a_delayed_action_comes_back_when_its_time_has_come() {
     let plan = plan(vec![action("a", &[], &[])]);
     let mut scheduler = scheduler(&plan, 1).unwrap();
