@@ -41,7 +41,8 @@ fn heals(sources: &[String], way: &str, spec: impl Fn(&str) -> String, result: &
     workspace.run(&["run", "g"]).ok();
     let before = workspace.read(result);
     lose(&workspace, way);
-    workspace.write("partita.kdl", spec("; :"));
+    let edited = format!("partita edition=1\n{}", spec("; :"));
+    workspace.write("partita.kdl", edited);
     let after = workspace.run(&["run", "g"]);
     assert_eq!(after.status, 0, "{way}, {} sources: {}", sources.len(), after.describe());
     assert_eq!(workspace.read(result), before, "{way}, {} sources", sources.len());
