@@ -38,9 +38,11 @@ pub(crate) struct View {
     running: BTreeMap<String, Running>,
     retrying: BTreeSet<String>,
     waiting: BTreeMap<String, Vec<String>>,
-    services: BTreeSet<String>,
+    /// How many services of a name are ready: runs side by side may have one each.
+    services: BTreeMap<String, usize>,
     estimate: Option<Estimate>,
-    ended: bool,
+    /// How many runs have begun and not ended.
+    open: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,21 +65,44 @@ struct Estimate {
     made: Timestamp,
 }
 
+impl Estimate {
+    /// Both together, of runs that share their workers.
+    fn beside(self, other: Self) -> Self {
+        // What has gone by of the older one's way is behind it.
+        let gone = since(self.made, other.made).as_millis() as u64;
+        Self {
+            open: self.open + other.open,
+            known: self.known + other.known,
+            work_ms: self.work_ms.saturating_add(other.work_ms),
+            least_ms: self.least_ms.saturating_sub(gone).max(other.least_ms),
+            jobs: self.jobs.max(other.jobs),
+            made: other.made,
+        }
+    }
+}
+
 impl View {
     /// Takes in an event.
     pub(crate) fn event(&mut self, envelope: &Envelope) {
         let now = envelope.timestamp();
         match &envelope.event {
-            Event::RunStarted { actions, .. } => *self = Self { total: *actions, begun: now, ..Self::default() },
+            Event::RunStarted { actions, .. } => {
+                if self.open == 0 {
+                    *self = Self { begun: now, ..Self::default() };
+                }
+                self.total += actions;
+                self.open += 1;
+            }
             Event::RunEstimated { open, known, work_ms, least_ms, jobs } => {
-                self.estimate = Some(Estimate {
+                let estimate = Estimate {
                     open: *open,
                     known: *known,
                     work_ms: *work_ms,
                     least_ms: *least_ms,
                     jobs: (*jobs).max(1),
                     made: now,
-                });
+                };
+                self.estimate = Some(self.estimate.map_or(estimate, |other| other.beside(estimate)));
             }
             Event::ActionWaits { addr, resources } => {
                 self.waiting.insert(addr.clone(), resources.clone());
@@ -104,12 +129,15 @@ impl View {
                 }
             }
             Event::ServiceReady { service, .. } => {
-                self.services.insert(service.clone());
+                *self.services.entry(service.clone()).or_default() += 1;
             }
             Event::ServiceStopped { service, .. } => {
-                self.services.remove(service);
+                if let Some(count) = self.services.get_mut(service) {
+                    *count -= 1;
+                    self.services.retain(|_, count| *count > 0);
+                }
             }
-            Event::RunFinished { .. } => self.ended = true,
+            Event::RunFinished { .. } => self.open = self.open.saturating_sub(1),
             Event::ActionChecked { .. }
             | Event::ServiceStarted { .. }
             | Event::BlobQuarantined { .. }
@@ -137,9 +165,9 @@ impl View {
         self.total
     }
 
-    /// Whether the run is over.
-    pub(crate) fn is_over(&self) -> bool {
-        self.ended
+    /// How many runs are under way, side by side.
+    pub(crate) fn open(&self) -> usize {
+        self.open
     }
 
     /// How long the rest will take, if earlier runs tell that of most of it.
@@ -236,7 +264,7 @@ impl View {
             rest.push(format!("{} to be tried again", self.retrying.len()));
         }
         if !self.services.is_empty() {
-            let names: Vec<&str> = self.services.iter().map(String::as_str).collect();
+            let names: Vec<&str> = self.services.keys().map(String::as_str).collect();
             rest.push(format!("serving {}", names.join(", ")));
         }
         rest

@@ -2,7 +2,7 @@
 //! taken up again does not do them twice; records in a cassette, so that the loss of the store does not
 //! ask again. Leaves out where these lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rustix::fs::RenameFlags;
@@ -100,11 +100,13 @@ pub(super) fn standing(
     }
 }
 
-/// Closes the effects of a run that ended well, and those that it took back: the next run does them anew.
+/// Closes the effects of a run that ended well but for those that stay `open`, and those that it took back: the next run
+/// does them anew.
 pub(super) fn settle(
     request: &Request,
     plan: &Plan,
     reports: &BTreeMap<u32, ActionReport>,
+    open: &BTreeSet<ActionKey>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let Some(ledger) = &request.ledger else { return Ok(()) };
@@ -112,7 +114,7 @@ pub(super) fn settle(
         if plan.action(ActionId(*id)).spec.class != Class::Effect {
             continue;
         }
-        if let Some(key) = report.key
+        if let Some(key) = report.key.filter(|key| !open.contains(key))
             && let Some(row) = ledger.last(key)?
         {
             ledger.settle(&row, now.0)?;

@@ -16,13 +16,14 @@ use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::explain::Failed;
 use crate::exec::fitting::Fitting;
+use crate::exec::flights::Flights;
 use crate::exec::inputs::{self, Produced};
 use crate::exec::judge::{judge, with_help, with_tail};
 use crate::exec::known::Known;
 use crate::exec::levels::{Levels, level_of};
 use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{Most, check_declared, collect};
-use crate::exec::ports::{End, Job, Network, Ports};
+use crate::exec::ports::{End, Job, Network, Ports, RunLife};
 use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
@@ -51,6 +52,8 @@ pub(super) struct Engine<'a> {
     made: Vec<RwLock<Option<Made>>>,
     empty_log: OnceLock<Digest>,
     services: Services,
+    /// Who goes ahead where keys are the same, and which of the runs side by side this is.
+    flights: (&'a Flights, usize),
     /// When the time of the run is up.
     pub(super) deadline: Option<Duration>,
     /// Outputs that actions of the plan take in.
@@ -108,6 +111,8 @@ pub(super) enum Resolution {
     Hit(Box<Hit>),
     /// It must run.
     Miss(Arc<Prepared>),
+    /// Another action goes ahead with the same key.
+    Follows,
 }
 
 /// A result that is known.
@@ -159,8 +164,8 @@ impl<'a> Engine<'a> {
         workspace: &'a Workspace,
         scratch: &'a Path,
         attempts: &'a Attempts,
-        levels: Arc<Levels>,
         services: Services,
+        flights: (&'a Flights, usize),
     ) -> Self {
         let plan = &*request.plan;
         let before = &request.before;
@@ -172,13 +177,14 @@ impl<'a> Engine<'a> {
             plan,
             request,
             ports,
-            levels,
+            levels: Arc::new(Levels::new(Arc::clone(&ports.cas))),
             workspace,
             tools: Tools::new(plan, ports, workspace, scratch, attempts),
             attempts,
             made: plan.iter().map(|(id, _)| RwLock::new(given(id))).collect(),
             empty_log: OnceLock::new(),
             services,
+            flights,
             deadline: request.bound().map(|bound| before.begun.unwrap_or_else(|| ports.clock.elapsed()) + bound),
             consumed: plan.iter().flat_map(|(_, action)| consumed(action)).collect(),
             fitting: Fitting::default(),
@@ -218,7 +224,6 @@ impl<'a> Engine<'a> {
     fn made(&self, id: ActionId) -> Option<Made> {
         self.made[id.index()].read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-
     fn set_made(&self, id: ActionId, outputs: Vec<ClaimOutput>, fresh: bool) {
         let made = Made { outputs: Arc::new(outputs), fresh };
         *self.made[id.index()].write().unwrap_or_else(PoisonError::into_inner) = Some(made);
@@ -282,6 +287,9 @@ impl<'a> Engine<'a> {
         let resolved = Resolved { inputs, tools: identities, services };
         let manifest = action_manifest(&action.spec, &resolved);
         let key = action_key(&manifest);
+        if action.spec.class != Class::Volatile && !self.flights.0.join(key, (self.flights.1, id.0)) {
+            return Ok(Resolution::Follows);
+        }
         let mut prepared = Prepared {
             key,
             manifest,
@@ -368,7 +376,7 @@ impl<'a> Engine<'a> {
                 }
                 let done = self.request.done.contains(&action.addr);
                 let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done, &|run| {
-                    self.ports.history.life(run)
+                    if self.flights.0.is_beside(run) { RunLife::Ended } else { self.ports.history.life(run) }
                 })?;
                 let Standing::Done(outputs, run) = standing else { return Ok(None) };
                 let sizes = outputs.iter().map(|output| self.levels.check(&output.entry)).collect::<Result<_, _>>()?;

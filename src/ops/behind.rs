@@ -12,19 +12,35 @@ use crate::exec::{
     ActionReport, Error as ExecError, Known, Leavings, NoSecrets, Nobody, OutputReport, Part, Request, RunReport,
 };
 use crate::ops::Error;
+use crate::ops::carry::{Asked, Carried, Whereabouts, carry_out};
 use crate::ops::check::plan;
 use crate::ops::memo::{Behind, Ended, Misplaced, Second, Section};
 use crate::ops::places::failed_actions;
 use crate::ops::ports::{Keep, notices};
-use crate::ops::run::{
-    Asked, Carried, RunContext, RunOptions, RunReply, carry_out, place_all, purse, rely_on, requested,
-};
+use crate::ops::run::{RunContext, RunOptions, RunReply, place_all, purse, rely_on, requested};
 use crate::ops::workspace::{Locations, open};
 use crate::plan::Plan;
 use crate::store::{Cas, ClaimOutput};
 
-/// Runs what is behind what changed. `None`: the request must be run as a whole.
+/// Runs what is behind what changed, and adds what is known of other graphs. `None`: the request must be run as a whole.
 pub fn run_behind(
+    behind: Behind,
+    others: RunReply,
+    locations: &Locations,
+    params: &BTreeMap<String, String>,
+    options: &RunOptions,
+    context: &RunContext,
+) -> Result<Option<RunReply>, Error> {
+    let reply = run_behind_alone(behind, locations, params, options, context)?;
+    Ok(reply.map(|mut reply| {
+        reply.counts.cached += others.counts.cached;
+        reply.outputs.extend(others.outputs);
+        reply.duration_ms += others.duration_ms;
+        reply
+    }))
+}
+
+fn run_behind_alone(
     behind: Behind,
     locations: &Locations,
     params: &BTreeMap<String, String>,
@@ -63,16 +79,15 @@ pub fn run_behind(
             ..requested(Arc::new(part), &root, &state, id, options)
         })
     };
-    let target = Asked {
+    let site = Whereabouts { store: &store, state: &state, given: &given };
+    let asked = Asked {
         target: behind.graph.target(),
-        store: &store,
-        state: &state,
         secrets: Arc::new(NoSecrets),
         approver: Arc::new(Nobody),
-        given: &given,
+        request: Box::new(request),
     };
     let (mut is_first, mut is_stuck) = (in_parts, false);
-    let next = |report: &RunReport| {
+    let next = |_: usize, report: &RunReport| {
         if !std::mem::take(&mut is_first) {
             return None;
         }
@@ -88,7 +103,7 @@ pub fn run_behind(
         Some(Part { plan: Arc::new(plan), targets, before })
     };
     // What attempts left goes at the end.
-    let Carried { report, keep, leavings } = match carry_out(target, request, next, options, context) {
+    let Carried { mut reports, keep, leavings } = match carry_out(site, vec![asked], next, options, context) {
         Ok(carried) => carried,
         // What was given is lost: it can be made again only with what it depends on itself.
         Err(Error::Exec { error: ExecError::StoreLoses { .. }, .. } | Error::Lost { .. }) => return Ok(None),
@@ -97,6 +112,7 @@ pub fn run_behind(
     if is_stuck {
         return Ok(None);
     }
+    let report = reports.swap_remove(0);
     let ended = numbered.ended(&report);
     let done: BTreeMap<u32, Known> =
         ended.into_iter().filter_map(|(number, ended)| Some((number, ended.result?))).collect();

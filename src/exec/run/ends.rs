@@ -105,8 +105,8 @@ impl Run<'_> {
         let mut shared = self.lock();
         shared.reports.insert(id.0, report);
         shared.prepared.remove(&id.0);
-        if outcome == Outcome::Failed && !self.goes_on() {
-            shared.scheduler.stop();
+        if outcome == Outcome::Failed {
+            shared.stop_for_failure();
         }
         let skips = shared.scheduler.fail(self.engine.plan, id, outcome, &reason);
         drop(shared);
@@ -118,8 +118,8 @@ impl Run<'_> {
         let request = self.engine.request;
         for (id, (outcome, reason)) in &request.before.failed {
             let mut shared = self.lock();
-            if *outcome == Outcome::Failed && !self.goes_on() {
-                shared.scheduler.stop();
+            if *outcome == Outcome::Failed {
+                shared.stop_for_failure();
             }
             let skips = shared.scheduler.fail(self.engine.plan, *id, Outcome::Skipped, reason);
             drop(shared);

@@ -45,7 +45,7 @@ fn plan(actions: Vec<Action>) -> Plan {
 
 fn scheduler(plan: &Plan, cpus: u64) -> Result<Scheduler, Error> {
     let targets: Vec<ActionId> = plan.iter().map(|(id, _)| id).collect();
-    Scheduler::new(plan, &targets, &BTreeSet::new(), Pools::new(plan, cpus, 1 << 30))
+    Scheduler::new(plan, &targets, &BTreeSet::new(), Pools::of(&[plan], cpus, 1 << 30).remove(0))
 }
 
 const NOW: Duration = Duration::ZERO;
