@@ -298,10 +298,13 @@ impl Going {
         report.unchanged = self.request.before.unchanged;
         report.counts.cached += report.unchanged;
         // One that was done before others waited for nothing but them.
-        let ended = self.ended.filter(|ended| Some(*ended) < last).unwrap_or_else(|| self.ports.clock.elapsed());
+        let now = self.ports.clock.elapsed();
+        let ended = self.ended.filter(|ended| Some(*ended) < last).unwrap_or(now);
         report.duration_ms = ended.saturating_sub(self.begun).as_millis() as u64;
         let finished = Event::RunFinished { counts: report.counts, duration_ms: report.duration_ms };
-        self.ports.sink.event(&envelope(&self.request, self.seq + 1, self.ports.clock.now(), finished));
+        let waited = now.saturating_sub(ended).as_nanos() as i64;
+        let at = Timestamp(self.ports.clock.now().0.saturating_sub(waited));
+        self.ports.sink.event(&envelope(&self.request, self.seq + 1, at, finished));
         let flushed = self.ports.cas.flush();
         if let Some(error) = self.error {
             return Err(error);
@@ -365,9 +368,6 @@ fn execute_round(goings: &[&Going], budgets: Vec<Budget>) -> Result<Vec<Round>, 
     }
     runs.iter().for_each(Run::begin_with_failures);
     let worked = crew.work(&runs, jobs.min(actions));
-    if worked.is_ok() {
-        runs.iter().for_each(Run::sweep);
-    }
     runs.iter().for_each(|run| run.engine.services().stop());
     worked?;
     let ends: Vec<Ends> = runs.into_iter().zip(&grounds).map(|(run, ground)| run.ends(ground)).collect();

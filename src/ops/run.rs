@@ -9,9 +9,7 @@ use std::time::Duration;
 use crate::base::{Clock, Entry, Environment, ErrorKind};
 use crate::diag::did_you_mean;
 use crate::event::{Counts, Outcome, Sink, Verdict};
-use crate::exec::{
-    CancelToken, Leavings, Purse, Request, RunReport, SandboxRunner, gravest,
-};
+use crate::exec::{CancelToken, Leavings, Purse, Request, RunReport, SandboxRunner, gravest};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
 use crate::ops::carry::{Asked, Carried, Whereabouts, carry_out};

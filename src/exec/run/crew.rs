@@ -73,6 +73,8 @@ enum Turn {
     Task(usize, Task),
     /// Wait until something ends, or for this long.
     Wait(Option<Duration>),
+    /// There is nothing more to do for one of the runs.
+    Close(usize),
     /// Ask again.
     Again,
     /// Nothing more.
@@ -129,9 +131,11 @@ impl All {
             let number = (self.turn + step) % count;
             let run = &mut self.runs[number];
             match run.scheduler.next(now) {
-                Next::End => {
-                    run.ended.get_or_insert(now);
+                Next::End if run.ended.is_none() => {
+                    run.ended = Some(now);
+                    return Turn::Close(number);
                 }
+                Next::End => {}
                 Next::Broken => {
                     if let Some(error) = run.scheduler.broken() {
                         self.end_with(number, error);
@@ -204,6 +208,11 @@ impl Crew {
             match all.next(clock.elapsed()) {
                 Turn::End => break,
                 Turn::Again => {}
+                Turn::Close(number) => {
+                    drop(all);
+                    runs[number].close();
+                    all = self.all();
+                }
                 Turn::Wait(left) => {
                     all.idle += 1;
                     let wait = left.map_or(TICK, |left| left.clamp(Duration::from_millis(1), TICK));

@@ -42,8 +42,8 @@ impl Run<'_> {
         }
     }
 
-    /// Ends what was not tried, when the workers are done.
-    pub(super) fn sweep(&self) {
+    /// Ends what was not tried, and the services, when there is nothing more to do.
+    pub(super) fn close(&self) {
         let mut swept = self.lock().scheduler.sweep();
         if self.is_late() && !self.engine.ports.cancel.is_cancelled() {
             for (_, reason) in &mut swept {
@@ -51,6 +51,7 @@ impl Run<'_> {
             }
         }
         self.skip(swept);
+        self.engine.services().stop();
     }
 
     /// Takes an action that a panic interrupted out of the count of those being worked on.
