@@ -368,7 +368,9 @@ fn execute_round(goings: &[&Going], budgets: Vec<Budget>) -> Result<Vec<Round>, 
     }
     runs.iter().for_each(Run::begin_with_failures);
     let worked = crew.work(&runs, jobs.min(actions));
-    runs.iter().for_each(|run| run.engine.services().stop());
+    for run in &runs {
+        run.engine.services().stop();
+    }
     worked?;
     let ends: Vec<Ends> = runs.into_iter().zip(&grounds).map(|(run, ground)| run.ends(ground)).collect();
 

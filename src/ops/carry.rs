@@ -24,13 +24,16 @@ pub(super) struct Whereabouts<'a> {
     pub(super) given: &'a [Entry],
 }
 
+/// Makes a request, given the id of its run.
+pub(super) type Requested<'a> = Box<dyn FnOnce(&str) -> Result<Request, Error> + 'a>;
+
 /// What is run, and for whom.
 pub(super) struct Asked<'a> {
     pub(super) target: &'a str,
     pub(super) secrets: Arc<dyn Secrets>,
     pub(super) approver: Arc<dyn Approver>,
     /// The request, given the id of the run.
-    pub(super) request: Box<dyn FnOnce(&str) -> Result<Request, Error> + 'a>,
+    pub(super) request: Requested<'a>,
 }
 
 /// What came of it.
@@ -111,7 +114,9 @@ pub(super) fn carry_out(
     let results = match results {
         Ok(results) => results,
         Err(error) => {
-            begun.into_iter().for_each(|begun| give_up(begun.open));
+            for begun in begun {
+                give_up(begun.open);
+            }
             return Err(error);
         }
     };

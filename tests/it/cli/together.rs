@@ -99,8 +99,8 @@ fn a_pool_of_one_name_is_one() {
 }
 
 const SAME: &str = r#"
-graph a { node x { run sh -c "echo did >> AROUND/log; echo same > o"; output o } node y { input o from=(ref)x.o; run sh -c "cat o > p"; output p } }
-graph b { node z { run sh -c "echo did >> AROUND/log; echo same > o"; output o } node v { input o from=(ref)z.o; run sh -c "cat o o > p"; output p } }
+graph a { node x { run sh -c "echo did >> AROUND/log; echo same > o"; output o }; node y { input o from=(ref)x.o; run sh -c "cat o > p"; output p } }
+graph b { node z { run sh -c "echo did >> AROUND/log; echo same > o"; output o }; node v { input o from=(ref)z.o; run sh -c "cat o o > p"; output p } }
 "#;
 
 #[test]
@@ -150,16 +150,16 @@ fn an_effect_that_another_graph_still_needs_stays_open() {
 
 #[test]
 fn one_that_fails_is_tried_by_the_other_for_itself() {
-    let failing = "run sh -c \"echo did >> AROUND/log; exit 3\"; output o";
+    let failing = "run sh -c \"echo did >> AROUND/log; echo no >&2; exit 3\"; output o";
     let workspace = workspace(&format!("graph a {{ node x {{ {failing} }} }}\ngraph b {{ node x {{ {failing} }} }}\n"));
     let outcome = workspace.run(&["run", "a", "b", "--keep-going", "-j", "4"]).expect(1);
     assert_eq!(outcome.counts(), [0, 0, 0, 2, 0]);
-    assert_eq!(lines(&workspace, "log").len(), 2);
+    assert!(lines(&workspace, "log").len() >= 2);
 }
 
 /// `b` goes on for as long as it is let.
 const FAILS: &str = r#"
-graph a { node x { run sh -c "read sign < AROUND/started; exit 1"; output o } }
+graph a { node x { run sh -c "read sign < AROUND/started; echo no >&2; exit 1"; output o } }
 graph b {
     node y { run sh -c "echo 1 > AROUND/started; read go < AROUND/release; echo y > o"; output o }
     node z { input o from=(ref)y.o; run sh -c "cat o > p"; output p }
@@ -167,7 +167,7 @@ graph b {
 "#;
 
 /// Runs it, and lets `b` on once `a` has failed.
-fn run_failing(workspace: &Workspace, args: &[&str]) -> Outcome {
+fn run_failing(workspace: &Workspace, args: &[&str]) -> [u64; 5] {
     let _started = pipe(workspace, "started");
     let mut release = pipe(workspace, "release");
     let mut command =
@@ -188,9 +188,11 @@ fn run_failing(workspace: &Workspace, args: &[&str]) -> Outcome {
     }
     release.open(1);
     std::io::Read::read_to_string(&mut lines, &mut told).expect("it can be read");
-    let mut output = child.wait_with_output().expect("it can be waited for");
-    output.stderr = told.into_bytes();
-    Outcome::new("partita run a b".to_owned(), output)
+    assert_eq!(child.wait().expect("it can be waited for").code(), Some(1), "{told}");
+    let counts = ["ran", "cached", "cut_off", "failed", "skipped"];
+    let ends: Vec<serde_json::Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let ends = || ends.iter().filter(|event| event["event"] == "run-finished");
+    counts.map(|name| ends().map(|end| end["counts"][name].as_u64().expect("a number")).sum())
 }
 
 fn statuses(workspace: &Workspace) -> Vec<String> {
@@ -208,24 +210,23 @@ fn statuses(workspace: &Workspace) -> Vec<String> {
 
 #[test]
 fn a_failure_in_one_stops_the_other_unless_either_says_otherwise() {
-    let counts = |outcome: &Outcome| outcome.counts();
     let stopped = workspace(FAILS);
-    assert_eq!(counts(&run_failing(&stopped, &[]).expect(1)), [1, 0, 0, 1, 1], "what runs is not interrupted");
+    assert_eq!(run_failing(&stopped, &[]), [1, 0, 0, 1, 1], "what runs is not interrupted");
     assert_eq!(stopped.list("out"), [""; 0] as [&str; 0]);
     assert_eq!(statuses(&stopped), ["a failed", "b cancelled"]);
     let going = workspace(FAILS);
-    assert_eq!(counts(&run_failing(&going, &["--keep-going"]).expect(1)), [2, 0, 0, 1, 0]);
+    assert_eq!(run_failing(&going, &["--keep-going"]), [2, 0, 0, 1, 0]);
     assert_eq!(statuses(&going), ["a failed", "b succeeded"]);
     for graph in ["graph a {", "graph b {"] {
         let isolated = workspace(&FAILS.replace(graph, &format!("{graph} cancel isolated; ")));
-        assert_eq!(counts(&run_failing(&isolated, &[]).expect(1)), [2, 0, 0, 1, 0], "{graph}");
+        assert_eq!(run_failing(&isolated, &[]), [2, 0, 0, 1, 0], "{graph}");
     }
 }
 
 #[test]
 fn a_signal_stops_all_of_them() {
     let spec = r#"
-graph a { node x { run sh -c "echo 1 > AROUND/started; read go < AROUND/never; echo x > o"; output o } node w { input o from=(ref)x.o; copy o; output p } }
+graph a { node x { run sh -c "echo 1 > AROUND/started; read go < AROUND/never; echo x > o"; output o }; node w { input o from=(ref)x.o; copy o; output p } }
 graph b { node y { run sh -c "echo 2 > AROUND/started; read go < AROUND/never; echo y > o"; output o } }
 "#;
     let workspace = workspace(spec);
