@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::diag::Severity;
 
 /// What the registry knows of a code.
@@ -30,7 +32,7 @@ pub struct Example {
 macro_rules! codes {
     ($($code:ident $severity:ident $title:literal;)*) => {
         /// A stable diagnostic code.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[expect(missing_docs, reason = "the title in the table is the documentation")]
         pub enum Code { $($code),* }
 

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::diag::{
     Applicability, Code, Diagnostic, Diagnostics, Edit, Fix, LevelError, Severity, SourceId, Span, warning_named,
 };
@@ -17,7 +19,7 @@ pub(crate) const ALLOW: &str = "allow";
 const EXPANDED: &[Code] = &[Code::P0503, Code::P0506, Code::P0707, Code::P0708];
 
 /// One code of an `allow`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowDecl {
     /// The code.
     pub code: Code,

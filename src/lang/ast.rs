@@ -4,6 +4,10 @@
 mod domain;
 mod test;
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
@@ -26,7 +30,7 @@ pub(crate) use test::{ExpectDecl, Expected, MockContent, MockDecl, Values};
 pub(crate) type Name = Spanned<String>;
 
 /// A value position.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Expr {
     /// A text, perhaps with holes.
     Text(Text),
@@ -58,7 +62,7 @@ impl Expr {
 }
 
 /// A name in a name position, or the variable that holds one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum NameRef {
     /// The name.
     Bare(Name),
@@ -76,7 +80,7 @@ impl NameRef {
 }
 
 /// `import "PATH" as=NAME`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImportDecl {
     /// The path as written.
     pub path: Name,
@@ -91,7 +95,7 @@ pub struct ImportDecl {
 }
 
 /// `package NAME version=…`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PackageDecl {
     /// The name.
     pub name: Name,
@@ -104,7 +108,7 @@ pub struct PackageDecl {
 }
 
 /// `grant PACKAGE POWER…`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GrantDecl {
     /// The package.
     pub package: Name,
@@ -113,7 +117,7 @@ pub struct GrantDecl {
 }
 
 /// `source NAME path=…`, or `git=…`, of a workspace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceDecl {
     /// The name in imports.
     pub name: Name,
@@ -124,7 +128,7 @@ pub struct SourceDecl {
 }
 
 /// `workspace { … }`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WorkspaceDecl {
     /// The store directory.
     pub store: Option<Name>,
@@ -143,7 +147,7 @@ pub struct WorkspaceDecl {
 }
 
 /// `let`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LetDecl {
     /// The name.
     pub name: Name,
@@ -154,7 +158,7 @@ pub struct LetDecl {
 }
 
 /// `record`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RecordDecl {
     /// The name.
     pub name: Name,
@@ -165,7 +169,7 @@ pub struct RecordDecl {
 }
 
 /// `tool`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ToolDecl {
     /// The name.
     pub name: Name,
@@ -189,7 +193,7 @@ pub struct ToolDecl {
 pub(crate) const UNNAMED: &str = "-";
 
 /// `param`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Param {
     /// The name.
     pub name: Name,
@@ -200,11 +204,11 @@ pub struct Param {
     /// Constraints.
     pub constraints: Constraints,
     /// What it is to people: a parameter or a field.
-    pub word: &'static str,
+    pub word: Cow<'static, str>,
 }
 
 /// `returns`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReturnsDecl {
     /// The name.
     pub name: Name,
@@ -213,7 +217,7 @@ pub struct ReturnsDecl {
 }
 
 /// What an action does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Body {
     /// Starts a tool.
     Exec {
@@ -238,7 +242,7 @@ pub enum Body {
 }
 
 /// A variable of a rendered template.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RenderVar {
     /// A value known at compile time.
     Value(Expr),
@@ -249,7 +253,7 @@ pub enum RenderVar {
 }
 
 /// `input`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InputDecl {
     /// Patterns of the workspace, or the one destination.
     pub paths: Vec<Text>,
@@ -264,7 +268,7 @@ pub struct InputDecl {
 }
 
 /// `output`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OutputDecl {
     /// The name.
     pub name: Text,
@@ -279,7 +283,7 @@ pub struct OutputDecl {
 }
 
 /// `retry`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RetryDecl {
     /// How many times after the first.
     pub max: u32,
@@ -292,7 +296,7 @@ pub struct RetryDecl {
 }
 
 /// `holds`, and `resources` as holds of the pools `cpu` and `memory`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HoldsDecl {
     /// The pool.
     pub pool: Name,
@@ -303,7 +307,7 @@ pub struct HoldsDecl {
 }
 
 /// What nodes and steps have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Work {
     /// What it does; `None` for a node that applies a recipe.
     pub body: Option<Body>,
@@ -330,7 +334,7 @@ pub struct Work {
     /// What it holds.
     pub holds: Vec<HoldsDecl>,
     /// What it may use at most, by name.
-    pub limits: Vec<(&'static str, u64)>,
+    pub limits: Vec<(Cow<'static, str>, u64)>,
     /// Whether an effect may be done twice, and where it says so.
     pub idempotent: Option<Span>,
     /// Which sample of a record.
@@ -344,7 +348,7 @@ pub struct Work {
 }
 
 /// `port` of a service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PortDecl {
     /// The name.
     pub name: Name,
@@ -357,7 +361,7 @@ pub struct PortDecl {
 }
 
 /// How to tell that a service is ready.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Probe {
     /// It answers a request with a good status.
     Http {
@@ -380,7 +384,7 @@ pub enum Probe {
 }
 
 /// `ready`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadyDecl {
     /// The sign.
     pub probe: Probe,
@@ -389,7 +393,7 @@ pub struct ReadyDecl {
 }
 
 /// `service`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ServiceDecl {
     /// The name.
     pub name: Name,
@@ -404,7 +408,7 @@ pub struct ServiceDecl {
 }
 
 /// `step`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepDecl {
     /// The name.
     pub name: Name,
@@ -413,7 +417,7 @@ pub struct StepDecl {
 }
 
 /// `recipe`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RecipeDecl {
     /// The name.
     pub name: Name,
@@ -436,7 +440,7 @@ pub struct RecipeDecl {
 }
 
 /// `for-each`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ForEach {
     /// The variable; of a map, that of the key.
     pub var: Name,
@@ -451,7 +455,7 @@ pub struct ForEach {
 }
 
 /// A comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Op {
     /// Equal.
     Eq,
@@ -491,7 +495,7 @@ impl Op {
 }
 
 /// A condition known at compile time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Cond {
     /// A triple.
     Triple(Name, Op, Expr),
@@ -504,7 +508,7 @@ pub enum Cond {
 }
 
 /// `node`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeDecl {
     /// The name.
     pub name: Name,
@@ -533,7 +537,7 @@ pub struct NodeDecl {
 }
 
 /// `after`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AfterDecl {
     /// The address or pattern.
     pub target: Text,
@@ -544,7 +548,7 @@ pub struct AfterDecl {
 }
 
 /// `use`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UseDecl {
     /// The template.
     pub template: Name,
@@ -561,7 +565,7 @@ pub struct UseDecl {
 }
 
 /// What graphs and templates have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
     /// The name.
     pub name: Name,
@@ -582,7 +586,7 @@ pub struct Group {
 }
 
 /// How a graph is run as a whole.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PoliciesDecl {
     /// The word of `schedule`.
     pub schedule: Option<String>,
@@ -597,7 +601,7 @@ pub struct PoliciesDecl {
 }
 
 /// `graph`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GraphDecl {
     /// Name, parameters, nodes.
     pub group: Group,
@@ -622,7 +626,7 @@ pub struct GraphDecl {
 }
 
 /// `include`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IncludeDecl {
     /// The node or pattern.
     pub node: Name,
@@ -637,7 +641,7 @@ pub struct IncludeDecl {
 }
 
 /// `bundle`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BundleDecl {
     /// The name.
     pub name: Name,
@@ -664,7 +668,7 @@ pub struct BundleDecl {
 }
 
 /// All declarations of one file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FileDecls {
     /// The workspace settings.
     pub workspace: Option<WorkspaceDecl>,

@@ -1,6 +1,8 @@
 //! Gates, groups of people and guards as written; and the table of what a predicate may ask of each
 //! kind of artifact. Leaves out whether any of it makes sense: see `check`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::diag::Span;
 use crate::lang::Spanned;
 use crate::lang::ast::{Cond, Expr, Name, Param, Work};
@@ -11,7 +13,7 @@ use crate::lang::ty::ArtifactKind;
 pub(crate) const KINDS: &[&str] = &["file", "content", "artifact", "check", "metric", "command", "agent", "approval"];
 
 /// `gate`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GateDecl {
     /// The name.
     pub name: Name,
@@ -40,7 +42,7 @@ pub struct GateDecl {
 }
 
 /// `require`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RequireDecl {
     /// What must hold.
     pub condition: Cond,
@@ -51,7 +53,7 @@ pub struct RequireDecl {
 }
 
 /// `approvers`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApproversDecl {
     /// The group.
     pub group: Name,
@@ -62,7 +64,7 @@ pub struct ApproversDecl {
 }
 
 /// `group`: people.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeopleDecl {
     /// The name.
     pub name: Name,
@@ -71,7 +73,7 @@ pub struct PeopleDecl {
 }
 
 /// `member`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MemberDecl {
     /// Who.
     pub name: Name,
@@ -82,7 +84,7 @@ pub struct MemberDecl {
 }
 
 /// `guard`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GuardDecl {
     /// The gate.
     pub gate: Name,

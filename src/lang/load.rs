@@ -2,6 +2,7 @@
 //! shapes, decoding, imports and their cycles. Leaves out the meaning of declarations.
 
 mod ahead;
+mod decoded;
 mod front;
 mod packages;
 mod prompts;

@@ -17,6 +17,10 @@ pub trait ParsedSlices: Sync {
     fn get(&self, slice: Digest) -> Option<&[u8]>;
     /// Keeps one.
     fn put(&self, slice: Digest, encoded: Vec<u8>);
+    /// What identifies the program that decodes, if whole files are kept as it decoded them, as slices are.
+    fn decoder(&self) -> Option<Digest> {
+        None
+    }
 }
 
 /// What a slice is known by.

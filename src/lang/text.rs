@@ -3,12 +3,14 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::lang::ast::Name;
 use crate::lang::{Kind, Value};
 
 /// A total function applied to the value of a hole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// Lower case.
     Lower,
@@ -26,7 +28,7 @@ pub enum Filter {
 pub(crate) const FILTERS: &[&str] = &["lower", "upper", "slug", "join", "default"];
 
 /// A part of a string.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// Text as it is.
     Literal(String),
@@ -44,7 +46,7 @@ pub enum Part {
 }
 
 /// A parsed string.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Text {
     /// Its parts in order.
     pub parts: Vec<Part>,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{
     Digest, RelPath, format_bytes, format_micro_usd, parse_duration_ms, parse_micro_usd, parse_size_bytes,
 };
@@ -15,7 +17,7 @@ use crate::lang::order::same;
 use crate::lang::program::{DeclId, DeclKind};
 
 /// A type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ty {
     /// `#true` or `#false`.
     Bool,
@@ -47,8 +49,6 @@ pub enum Ty {
     List(Box<Ty>),
     /// Named values of one type.
     Map(Box<Ty>),
-    /// Named values, each of its own type.
-    Record(Arc<RecordTy>),
     /// The name of a declaration or of a node.
     Name(NameKind),
     /// A type by a name that has not been looked up. Fits everywhere until then.
@@ -58,6 +58,10 @@ pub enum Ty {
     /// Of a declaration whose type was reported as wrong or missing: fits everywhere, so that one
     /// mistake is not reported again at every use.
     Poison,
+    /// Named values, each of its own type. Known only when all files are: never written, and last, as those
+    /// that are written are numbered.
+    #[serde(skip)]
+    Record(Arc<RecordTy>),
 }
 
 /// A record, with all types of its fields known.
@@ -80,7 +84,7 @@ impl PartialEq for RecordTy {
 impl Eq for RecordTy {}
 
 /// What a value of a name type names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NameKind {
     /// `tool`.
     Tool,
@@ -135,7 +139,7 @@ impl PartialEq for SchemaTy {
 impl Eq for SchemaTy {}
 
 /// What kind of artifact.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ArtifactKind {
     /// Any file.
     File,
@@ -145,8 +149,6 @@ pub enum ArtifactKind {
     Diff,
     /// A JSON document.
     Json,
-    /// A JSON document that fits a schema.
-    Fitting(Arc<SchemaTy>),
     /// A JSON document that fits a schema which has not been read: its path as written. Fits like any
     /// document until then, and for ever where it cannot be read, which has been reported.
     Unread(Spanned<String>),
@@ -158,6 +160,9 @@ pub enum ArtifactKind {
     Sbom,
     /// A picture.
     Image,
+    /// A JSON document that fits a schema. As a record, never written, and last.
+    #[serde(skip)]
+    Fitting(Arc<SchemaTy>),
 }
 
 const ARTIFACTS: &[(&str, ArtifactKind)] = &[
@@ -372,7 +377,7 @@ impl fmt::Display for Ty {
 }
 
 /// Constraints of a parameter besides its type.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Constraints {
     /// The least: of a duration in milliseconds, of a size in bytes, of money in micro-dollars.
     pub min: Option<i128>,
@@ -383,6 +388,7 @@ pub struct Constraints {
     /// Most characters.
     pub max_length: Option<i128>,
     /// A pattern the whole text must match.
+    #[serde(with = "pattern")]
     pub matches: Option<Regex>,
     /// Fewest elements of a list, or entries of a map.
     pub min_items: Option<i128>,
@@ -398,6 +404,22 @@ impl Constraints {
     /// Those of each value of a list or a map, whatever else they are.
     pub(crate) fn of_values(&self) -> Self {
         Self { min_items: None, max_items: None, distinct: false, ..self.clone() }
+    }
+}
+
+/// Patterns by their text.
+mod pattern {
+    use regex::Regex;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "the form that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(pattern: &Option<Regex>, to: S) -> Result<S::Ok, S::Error> {
+        pattern.as_ref().map(Regex::as_str).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Regex>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| Regex::new(&text)).transpose().map_err(D::Error::custom)
     }
 }
 

@@ -18,6 +18,7 @@ mod graph;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -59,11 +60,7 @@ impl MemoKey {
             bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
             bytes.extend_from_slice(text);
         };
-        put(env!("CARGO_PKG_VERSION").as_bytes());
-        // A program that was built anew may compile the same specs differently.
-        if let Ok(stat) = rustix::fs::stat("/proc/self/exe") {
-            put(format!("{} {} {} {}", stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime).as_bytes());
-        }
+        put(program().as_bytes());
         for part in parts {
             put(part.as_bytes());
         }
@@ -75,6 +72,15 @@ impl MemoKey {
     fn file(&self, state: &Path) -> PathBuf {
         state.join("memo").join(self.digest.hex())
     }
+}
+
+/// What identifies this program: one that was built anew may compile the same specs differently.
+pub(super) fn program() -> Digest {
+    let mut text = env!("CARGO_PKG_VERSION").to_owned();
+    if let Ok(stat) = rustix::fs::stat("/proc/self/exe") {
+        let _ = write!(text, " {} {} {} {}", stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime);
+    }
+    Digest::of_blob(text.as_bytes())
 }
 
 /// What the memo answers.

@@ -1,5 +1,5 @@
-//! Parsed slices of a workspace's specs in one file of the user's cache directory, so that a second
-//! compilation parses only what changed. The file may be deleted at any moment. What is damaged, or of
+//! Parsed slices of a workspace's specs, and files as they were decoded, in one file of the user's cache directory, so that a
+//! second compilation reads only what changed. The file may be deleted at any moment. What is damaged, or of
 //! another version, counts as not there; what cannot be written is written another time. Leaves out the
 //! encoding of a slice: see `lang`.
 //!
@@ -14,6 +14,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::base::{Digest, Environment};
 use crate::lang::ParsedSlices;
+use crate::ops::memo::program;
 
 const MAGIC: &[u8] = b"partita parsed slices 1\n";
 
@@ -25,6 +26,7 @@ pub(super) struct SliceFile {
     path: PathBuf,
     kept: OnceLock<Kept>,
     seen: Mutex<Seen>,
+    decoder: OnceLock<Digest>,
 }
 
 /// What was in the file.
@@ -58,7 +60,7 @@ impl SliceFile {
     }
 
     fn at(path: PathBuf) -> Self {
-        Self { path, kept: OnceLock::new(), seen: Mutex::default() }
+        Self { path, kept: OnceLock::new(), seen: Mutex::default(), decoder: OnceLock::new() }
     }
 
     fn kept(&self) -> &Kept {
@@ -105,6 +107,10 @@ impl ParsedSlices for SliceFile {
 
     fn put(&self, slice: Digest, encoded: Vec<u8>) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).new.insert(slice, encoded);
+    }
+
+    fn decoder(&self) -> Option<Digest> {
+        Some(*self.decoder.get_or_init(program))
     }
 }
 

@@ -4,10 +4,9 @@ Its server is up before anything is measured, as it is for somebody who works wi
 a disk cache keeps what was made.
 """
 
-import shutil
 import subprocess
 
-from measure import quietly
+from measure import quietly, set_aside
 
 
 class Bazel:
@@ -25,7 +24,7 @@ class Bazel:
 
     def clean(self):
         quietly([*self.start, "clean", "--expunge"], self.folder)
-        shutil.rmtree(self.cache, ignore_errors=True)
+        set_aside(self.cache, self.folder)
         # The server is up before a cold run begins, as it is for somebody who works with it.
         quietly([*self.start, "info"], self.folder)
 

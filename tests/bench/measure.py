@@ -19,6 +19,15 @@ def quietly(command, folder, env=None):
         raise Failed(f"{' '.join(map(str, command))} failed in {folder}\n{done.stdout[-4000:]}")
 
 
+def set_aside(path, folder):
+    """Takes a file or folder of a workspace out of the way, to be deleted when the benchmark is over: ext4 does not give
+    away what was deleted in the last minute, and who makes files meanwhile looks for others, the longer the more it was."""
+    if path.exists():
+        aside = folder.with_name(folder.name + "-aside")
+        aside.mkdir(exist_ok=True)
+        path.rename(aside / str(len(list(aside.iterdir()))))
+
+
 class Stopwatch:
     """Starts programs through a small C program, so that the peak memory is their own."""
 

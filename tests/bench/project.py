@@ -11,7 +11,7 @@ import re
 import shutil
 
 from bazel import Bazel, filegroup, genrule
-from measure import Failed, quietly
+from measure import Failed, quietly, set_aside
 from suites import Partita, Peer, rotated
 
 CRATE = "1.7.1"
@@ -121,10 +121,7 @@ def project(program, stopwatch, work, results, rounds, jobs):
         each("comment in a header", rotated(tools, 0))
         for folder in folders.values():
             for path in [folder / "out", *(folder / name for name in ["obj", "libmpfr.a", "libmpc.a", "check", "check.txt"])]:
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+                set_aside(path, folder)
         if "bazel" in tools:
             tools["bazel"].forget_outputs()
         for name in [name for name in ["partita", "bazel"] if name in tools]:

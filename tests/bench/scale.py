@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from bazel import Bazel, filegroup, genrule
-from measure import Failed
+from measure import Failed, set_aside
 from suites import Partita, Peer, rotated, sources
 
 STEP = r"""
@@ -149,8 +149,8 @@ def restored(results, suite, work, folder, names, rounds, ours, bazel, stopwatch
             bazel.forget_outputs()
             results.add(suite, "restore", "bazel", bazel.run(settle=True))
         kept, copy = work / "restore-kept", work / "restore-copy"
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.rmtree(kept, ignore_errors=True)
+        set_aside(copy, folder)
+        set_aside(kept, folder)
         (folder / "out").rename(kept)
         peer = Peer(["cp", "-r", kept, copy], stopwatch, work, [])
         for name, tool in rotated({"partita": ours, "cp -r": peer}, turn):
@@ -236,7 +236,7 @@ def large(program, stopwatch, work, results, count, rounds, jobs):
 
 
 def tasks(program, stopwatch, work, results, rounds):
-    """1,000 tasks of 30 ms, eight at once, beside what they take together; and one that only waits, whose
+    """1,000 tasks of 30 ms, eight at once, beside what they take together and ninja; and one that only waits, whose
     processor time is the orchestrator's own."""
     suite = "tasks"
     folder = work / "tasks"
@@ -244,6 +244,13 @@ def tasks(program, stopwatch, work, results, rounds):
     sources(folder, names)
     (folder / "partita.kdl").write_text(spec_of(names, 'run sh -c "sleep 0.03; : > o"'))
     many = Partita(program, stopwatch, folder, "wide", 8)
+    peer = None
+    if shutil.which("ninja"):
+        beside = work / "tasks-ninja"
+        beside.mkdir()
+        edges = "".join(f"build out/{name}: wait\n" for name in names)
+        (beside / "build.ninja").write_text(f"rule wait\n  command = sleep 0.03; : > $out\n{edges}")
+        peer = Peer(["ninja", "--quiet", "-j8"], stopwatch, beside, ["out"])
     waits = work / "waits"
     sources(waits, ["x"])
     (waits / "partita.kdl").write_text(spec_of(["x"], 'run sh -c "sleep 3; : > o"'))
@@ -251,8 +258,11 @@ def tasks(program, stopwatch, work, results, rounds):
     for _ in range(rounds):
         many.clean()
         results.add(suite, "1,000 of 30 ms", "partita", many.run(settle=True))
+        if peer:
+            peer.clean()
+            results.add(suite, "1,000 of 30 ms", "ninja", peer.run(settle=True))
         results.add(suite, "1,000 of 30 ms", "ideal", {"wall": 1000 * 0.03 / 8, "cpu": 0.0, "peak": 0.0})
         one.clean()
         results.add(suite, "3 s of waiting", "partita", one.run())
         results.add(suite, "3 s of waiting", "ideal", {"wall": 3.0, "cpu": 0.0, "peak": 0.0})
-    return ["partita"], ["ideal"]
+    return ["partita"], ["ideal", "ninja"]

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from bazel import Bazel, filegroup, genrule
-from measure import Failed
+from measure import Failed, set_aside
 
 
 class Partita:
@@ -34,7 +34,7 @@ class Partita:
 
     def clean(self):
         for path in [self.store, self.state, self.folder / "out"]:
-            shutil.rmtree(path, ignore_errors=True)
+            set_aside(path, self.folder)
         if self.seed.exists():
             shutil.copytree(self.seed, self.store, symlinks=True)
 
@@ -50,11 +50,7 @@ class Peer:
 
     def clean(self):
         for name in [*self.made, ".ninja_log", ".ninja_deps"]:
-            path = self.folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            set_aside(self.folder / name, self.folder)
 
     def run(self, settle=False):
         return self.stopwatch.run(self.command, self.folder, settle=settle)

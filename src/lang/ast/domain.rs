@@ -2,6 +2,8 @@
 //! skills, and what a tool says of its price and what it serves. Leaves out whether any of it makes
 //! sense: see `check`, and which candidate serves: see `route`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::Digest;
 use crate::diag::Span;
 use crate::lang::Spanned;
@@ -13,7 +15,7 @@ use crate::lang::ty::Ty;
 pub type Money = Spanned<u64>;
 
 /// What is asked of somebody by capability: by a node or a step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AskDecl {
     /// The capability; `None` where an agent is named and does its skill.
     pub capability: Option<Name>,
@@ -30,7 +32,7 @@ pub struct AskDecl {
 }
 
 /// `tenant`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TenantDecl {
     /// The name.
     pub name: Name,
@@ -55,7 +57,7 @@ pub struct TenantDecl {
 }
 
 /// `budget`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BudgetDecl {
     /// The most.
     pub usd: Money,
@@ -66,7 +68,7 @@ pub struct BudgetDecl {
 }
 
 /// `quota`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuotaDecl {
     /// Jobs at once.
     pub jobs: Option<u64>,
@@ -83,7 +85,7 @@ pub struct QuotaDecl {
 }
 
 /// `secret`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SecretDecl {
     /// The name.
     pub name: Name,
@@ -94,7 +96,7 @@ pub struct SecretDecl {
 }
 
 /// What a tool says besides how it is started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct OfferDecl {
     /// `primary` or `secondary`.
     pub tier: Option<Name>,
@@ -109,7 +111,7 @@ pub struct OfferDecl {
 }
 
 /// `provides`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProvidesDecl {
     /// The capability.
     pub capability: Name,
@@ -118,7 +120,7 @@ pub struct ProvidesDecl {
 }
 
 /// The block of `provides`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HowDecl {
     /// Arguments.
     pub args: Vec<Expr>,
@@ -129,7 +131,7 @@ pub struct HowDecl {
 }
 
 /// `cost`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CostDecl {
     /// How much.
     pub usd: Money,
@@ -138,7 +140,7 @@ pub struct CostDecl {
 }
 
 /// What a price is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CostPer {
     /// Once in a run, however often it is started.
     Run,
@@ -149,7 +151,7 @@ pub enum CostPer {
 }
 
 /// `needs-secret`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NeedDecl {
     /// The secret.
     pub secret: Name,
@@ -158,7 +160,7 @@ pub struct NeedDecl {
 }
 
 /// `capability`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CapabilityDecl {
     /// The name.
     pub name: Name,
@@ -177,7 +179,7 @@ pub struct CapabilityDecl {
 }
 
 /// `candidate`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CandidateDecl {
     /// A tool, an agent, or another capability.
     pub name: Name,
@@ -188,7 +190,7 @@ pub struct CandidateDecl {
 }
 
 /// How a provider is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProviderKind {
     /// A program.
     Command,
@@ -197,7 +199,7 @@ pub enum ProviderKind {
 }
 
 /// `provider`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProviderDecl {
     /// The name.
     pub name: Name,
@@ -218,7 +220,7 @@ pub struct ProviderDecl {
 }
 
 /// How an API is spoken to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HttpDecl {
     /// The vendor whose way it is.
     pub vendor: Option<Name>,
@@ -233,7 +235,7 @@ pub struct HttpDecl {
 }
 
 /// `header`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeaderDecl {
     /// The name.
     pub name: Name,
@@ -246,7 +248,7 @@ pub struct HeaderDecl {
 }
 
 /// `price`: micro-dollars for so many tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceDecl {
     /// Of what is given.
     pub input: u64,
@@ -257,7 +259,7 @@ pub struct PriceDecl {
 }
 
 /// `price` of a provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelPriceDecl {
     /// The model it is of; `None`: the provider's own.
     pub model: Option<Name>,
@@ -283,7 +285,7 @@ impl ProviderDecl {
 }
 
 /// `agent`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AgentDecl {
     /// The name.
     pub name: Name,
@@ -310,7 +312,7 @@ pub struct AgentDecl {
 }
 
 /// `limits`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitsDecl {
     /// Exchanges with the model.
     pub turns: Option<u64>,
@@ -321,7 +323,7 @@ pub struct LimitsDecl {
 }
 
 /// `skill`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SkillDecl {
     /// The name.
     pub name: Name,
@@ -340,7 +342,7 @@ pub struct SkillDecl {
 }
 
 /// `trust` of a skill.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SkillTrustDecl {
     /// `vetted`, `community` or `experimental`.
     pub level: Name,

@@ -1,5 +1,7 @@
 //! `test`: what is expected of a graph with values for its parameters. Leaves out whether it holds.
 
+use serde::{Deserialize, Serialize};
+
 use crate::diag::{Code, Span};
 use crate::lang::ast::{Expr, Name, Op};
 use crate::lang::{Spanned, ty::Ty};
@@ -8,7 +10,7 @@ use crate::lang::{Spanned, ty::Ty};
 pub(crate) type Values = Vec<(Name, Vec<Expr>)>;
 
 /// `test`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TestDecl {
     /// The name.
     pub(crate) name: Name,
@@ -23,7 +25,7 @@ pub(crate) struct TestDecl {
 }
 
 /// `expect` or `expect-plan`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ExpectDecl {
     /// What.
     pub(crate) what: Expected,
@@ -32,7 +34,7 @@ pub(crate) struct ExpectDecl {
 }
 
 /// What is expected.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Expected {
     /// So many nodes at a pattern.
     Nodes { pattern: Name, count: Option<Spanned<i128>>, min: Option<Spanned<i128>>, max: Option<Spanned<i128>> },
@@ -60,7 +62,7 @@ impl Expected {
 }
 
 /// `mock`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct MockDecl {
     /// Whether an agent is meant, and not a tool.
     pub(crate) agent: bool,
@@ -75,7 +77,7 @@ pub(crate) struct MockDecl {
 }
 
 /// What is left under a name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum MockContent {
     /// A text.
     Text(String),

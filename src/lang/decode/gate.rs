@@ -62,7 +62,7 @@ impl Decoder<'_> {
                 digest: None,
                 span: kind.span,
             });
-            Param { name, ty, default: None, constraints: Constraints::default(), word: "param" }
+            Param { name, ty, default: None, constraints: Constraints::default(), word: "param".into() }
         });
         let (missing, help) = match kind.value.as_str() {
             "agent" => {
@@ -165,7 +165,7 @@ impl Decoder<'_> {
                 ty: ty.clone(),
                 default: None,
                 constraints: Constraints::default(),
-                word: "param",
+                word: "param".into(),
             })
             .collect();
         gate.params_known = recipe.params_known && recipe.returns_known;

@@ -82,7 +82,7 @@ impl Decoder<'_> {
                 ty: Ty::Poison,
                 default: Some(Vec::new()),
                 constraints: Constraints::default(),
-                word,
+                word: word.into(),
             });
         }
         let matches = prop_name(node, "matches").and_then(|pattern| match regex::Regex::new(&pattern.value) {
@@ -119,7 +119,7 @@ impl Decoder<'_> {
             distinct: is_true(node, "distinct"),
         };
         self.can_be_met(node, &name, &ty, &mut constraints, &one_of);
-        Some(Param { name, ty, default, constraints, word })
+        Some(Param { name, ty, default, constraints, word: word.into() })
     }
 
     /// The type as written, which may be a record's; poison where it has been reported as missing or wrong.

@@ -110,10 +110,10 @@ impl Decoder<'_> {
                 "resources" => self.machine_holds(child, &mut work),
                 "limits" => {
                     for name in ["processes", "files"] {
-                        work.limits.extend(self.count(child, name).map(|most| (name, most)));
+                        work.limits.extend(self.count(child, name).map(|most| (name.into(), most)));
                     }
                     for name in ["memory", "output"] {
-                        work.limits.extend(self.size(child, name).map(|most| (name, most)));
+                        work.limits.extend(self.size(child, name).map(|most| (name.into(), most)));
                     }
                 }
                 _ => {}

@@ -272,7 +272,7 @@ impl<'a> Expander<'a, '_> {
         }
         let mut limits = BTreeMap::new();
         for work in outer.into_iter().chain([work]) {
-            limits.extend(work.limits.iter().map(|(name, most)| ((*name).to_owned(), *most)));
+            limits.extend(work.limits.iter().map(|(name, most)| (name.clone().into_owned(), *most)));
         }
         let ir = Box::new(ActionIr {
             addr: site.addr,

@@ -38,6 +38,10 @@ impl<'a> Expander<'a, '_> {
     /// Evaluates the services that actions use, wires their inputs, and has the actions wait for what
     /// these take in.
     pub(super) fn make_services(&mut self, graph: &'a GraphDecl, env: &Arc<Env>) {
+        if graph.services.is_empty() {
+            // Nothing has an address, and a name that is used has been reported.
+            return;
+        }
         self.choose_services();
         let used: BTreeSet<String> = self.actions.iter().flat_map(|action| action.ir.services.clone()).collect();
         for service in graph.services.iter().filter(|service| used.contains(&service.name.value)) {

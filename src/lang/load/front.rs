@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use crate::diag::{Applicability, Code, Diagnostic, Diagnostics, SourceId, Span};
 use crate::lang::allow::collect;
 use crate::lang::decode::decode;
+use crate::lang::load::decoded::Decoded;
 use crate::lang::names::names_declared;
 use crate::lang::package::{Ask, powers_asked};
 use crate::lang::parse::{Stack, parse_on};
@@ -42,7 +43,14 @@ impl Front {
         kept: Option<&dyn ParsedSlices>,
     ) -> Self {
         let mut diagnostics = Diagnostics::default();
-        let nodes = parse_on(stack, source, text, kept, &mut diagnostics);
+        // What a package asks for is found in its nodes.
+        let decoded = kept.filter(|_| !in_package).and_then(|kept| Decoded::of(kept, source, text));
+        if let Some(decls) = decoded.as_ref().and_then(Decoded::find) {
+            let file = ProgramFile::new(source, path.to_owned(), decls, &mut diagnostics);
+            return Self { source, file, asks: Vec::new(), diagnostics };
+        }
+        let slices = decoded.as_ref().map(|decoded| decoded as &dyn ParsedSlices).or(kept);
+        let nodes = parse_on(stack, source, text, slices, &mut diagnostics);
         let whole = Span::new(source, 0, text.len());
         let lost = diagnostics.has_error_within(whole);
         check_edition(source, &nodes, text, &mut diagnostics);
@@ -54,6 +62,9 @@ impl Front {
         let asks = if in_package { powers_asked(&nodes) } else { Vec::new() };
         let mut file = ProgramFile::new(source, path.to_owned(), decls, &mut diagnostics);
         file.lost = lost_names(&nodes, if lost { text } else { "" }, &diagnostics);
+        if let Some(decoded) = decoded.filter(|_| diagnostics.is_empty()) {
+            decoded.keep(&file.decls);
+        }
         Self { source, file, asks, diagnostics }
     }
 }

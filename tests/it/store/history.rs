@@ -163,6 +163,45 @@ fn runs_are_listed_newest_first() {
 }
 
 #[test]
+fn what_was_put_in_last_is_the_latest_of_its_definition_whatever_it_replaced() {
+    let bench = Bench::new();
+    // Each in a batch of its own: the last row, the first and one in the middle are replaced.
+    for addr in ["a", "b", "c", "c", "a", "b", "d", "a", "c"] {
+        let history = open(&bench);
+        history.record(vec![row(addr, 2)]).unwrap();
+        history.flush().unwrap();
+        assert_eq!(history.by_def(row("", 2).def).unwrap(), Some(row(addr, 2)));
+    }
+}
+
+#[test]
+fn a_long_log_is_cut_at_the_end_of_a_run_and_waits_for_no_reader() {
+    let bench = Bench::new();
+    let log = || std::fs::metadata(bench.dir.path().join("history.sqlite-wal")).unwrap().len();
+    let history = open(&bench);
+    let rows = |text: &str| -> Vec<LatestRow> {
+        (0..400).map(|n| LatestRow { manifest: text.repeat(4_000), ..row(&format!("a{n}"), 2) }).collect()
+    };
+    let run = history.start_run("r1", "app").unwrap();
+    history.record(rows("1")).unwrap();
+    history.flush().unwrap();
+    assert!(log() > 1024 * 1024, "{}", log());
+    history.finish_run(run, RunEnd::Succeeded, Counts::default(), 1).unwrap();
+    assert_eq!(log(), 0);
+    // A reader in the middle of its reading keeps it.
+    let run = history.start_run("r2", "app").unwrap();
+    history.record(rows("2")).unwrap();
+    history.flush().unwrap();
+    let reader = rusqlite::Connection::open(path(&bench)).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM latest").unwrap();
+    // It does not wait for the end of the reading: the reader ends after it.
+    history.finish_run(run, RunEnd::Succeeded, Counts::default(), 1).unwrap();
+    assert!(log() > 1024 * 1024, "{}", log());
+    drop((reader, history));
+    assert_eq!(open(&bench).latest("a399").unwrap().unwrap().manifest, "2".repeat(4_000));
+}
+
+#[test]
 fn a_damaged_or_newer_file_is_set_aside() {
     let bench = Bench::new();
     let newer = |bench: &Bench| {
