@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
 use crate::event::{Event, Reason, Spent};
-use crate::exec::attempts::{Attempt, Attempts};
+use crate::exec::attempts::Attempts;
 use crate::exec::bounds::Bounds;
 use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
@@ -28,7 +28,7 @@ use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
-use crate::exec::stage::{Order, consumed, make_parents, stage_attempt};
+use crate::exec::stage::{Order, consumed};
 use crate::exec::tools::{Tools, Toolset, environment, search_path};
 use crate::exec::undeclared::Seen;
 use crate::exec::workspace::Workspace;
@@ -45,7 +45,7 @@ pub(super) struct Engine<'a> {
     pub(super) request: &'a Request,
     pub(super) ports: &'a Ports,
     pub(super) levels: Arc<Levels>,
-    workspace: &'a Workspace,
+    pub(super) workspace: &'a Workspace,
     tools: Tools<'a>,
     attempts: &'a Attempts,
     /// Outputs of the actions that are done, by the index of the action.
@@ -87,7 +87,7 @@ pub(super) struct Prepared {
     manifest: Manifest,
     written: OnceLock<String>,
     few: OnceLock<Option<Vec<u8>>>,
-    inputs: Arc<Tree>,
+    pub(super) inputs: Arc<Tree>,
     tools: Option<Arc<Toolset>>,
     /// Why it runs.
     pub(super) reason: Reason,
@@ -224,6 +224,7 @@ impl<'a> Engine<'a> {
     fn made(&self, id: ActionId) -> Option<Made> {
         self.made[id.index()].read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
     fn set_made(&self, id: ActionId, outputs: Vec<ClaimOutput>, fresh: bool) {
         let made = Made { outputs: Arc::new(outputs), fresh };
         *self.made[id.index()].write().unwrap_or_else(PoisonError::into_inner) = Some(made);
@@ -769,32 +770,5 @@ impl<'a> Engine<'a> {
         };
         let now = self.ports.clock.now().0;
         Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
-    }
-
-    pub(super) fn stage(
-        &self,
-        action: &Action,
-        prepared: &Prepared,
-        attempt: &mut Attempt<'_>,
-        order: Order,
-    ) -> Result<(), Trouble> {
-        stage_attempt(&*self.ports.cas, &self.levels, &prepared.inputs, attempt, order).map_err(
-            |failed| match failed.trouble {
-                Trouble::Lost(lost) => {
-                    let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
-                    Trouble::Lost(Lost { producer: lost.producer.or(producer), ..lost })
-                }
-                other => other,
-            },
-        )?;
-        let folders = action.spec.outputs.iter().filter_map(|output| output.path.parent());
-        attempt.tidy(folders.chain(action.spec.cwd.clone()))?;
-        make_parents(&action.spec.outputs, &attempt.work)?;
-        if let Some(cwd) = &action.spec.cwd {
-            let dir: PathBuf = cwd.under(&attempt.work);
-            std::fs::create_dir_all(&dir)
-                .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
-        }
-        Ok(())
     }
 }
