@@ -395,6 +395,32 @@ mod tests {
     }
 
     #[test]
+    fn runs_side_by_side_are_one_view() {
+        let mut told = Told::new(2);
+        told.at(0, Event::RunStarted { target: "h".into(), plan: "q".into(), actions: 4 });
+        let estimate = |open, work_ms, least_ms| Event::RunEstimated { open, known: open, work_ms, least_ms, jobs: 2 };
+        told.at(0, estimate(2, 10_000, 10_000));
+        told.at(4, estimate(4, 30_000, 5_000));
+        // All the work by both workers; the longest way is shorter, of which four seconds have gone by.
+        assert_eq!(told.view.left(Timestamp(4 * SECOND)), Some(Duration::from_secs(20)));
+        for _ in 0..2 {
+            told.at(4, Event::ServiceReady { service: "db".into(), duration_ms: 1 });
+        }
+        told.at(4, Event::ServiceStopped { service: "db".into(), failure: None });
+        told.ends(4, "g/a", Outcome::Ran, Some(5_000));
+        told.at(5, Event::RunFinished { counts: crate::event::Counts::default(), duration_ms: 5_000 });
+        assert_eq!(told.view.open(), 1);
+        let lines = told.lines(5, 10);
+        assert!(lines[0].contains("1/6, 1 ran"), "{lines:?}");
+        assert_eq!(lines[1], "  serving db", "the other has one of its own");
+        told.at(6, Event::RunFinished { counts: crate::event::Counts::default(), duration_ms: 6_000 });
+        assert_eq!(told.view.open(), 0);
+        // What is run after that is counted from the start.
+        told.at(7, Event::RunStarted { target: "g".into(), plan: "p".into(), actions: 3 });
+        assert_eq!((told.view.done(), told.view.total()), (0, 3));
+    }
+
+    #[test]
     fn a_low_terminal_gets_what_fits() {
         let mut told = Told::new(20);
         for n in 0..9 {

@@ -170,29 +170,12 @@ graph b {
 fn run_failing(workspace: &Workspace, args: &[&str]) -> [u64; 5] {
     let _started = pipe(workspace, "started");
     let mut release = pipe(workspace, "release");
-    let mut command =
-        workspace.partita(&[&["run", "a", "b", "-j", "2", "--progress", "json"], args].concat()).command();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program starts");
-    let stderr = child.stderr.take().expect("it is piped");
-    let mut told = String::new();
-    let mut lines = std::io::BufReader::new(stderr);
-    loop {
-        let mut line = String::new();
-        let count = std::io::BufRead::read_line(&mut lines, &mut line).expect("it can be read");
-        assert!(count > 0, "`a` never failed:\n{told}");
-        told.push_str(&line);
-        if line.contains("\"action-finished\"") && line.contains("\"a/x\"") {
-            break;
-        }
-    }
+    let mut run = Watched::new(workspace, &[&["run", "a", "b", "-j", "2"], args].concat());
+    run.until("action-finished", "a/x");
     release.open(1);
-    std::io::Read::read_to_string(&mut lines, &mut told).expect("it can be read");
-    assert_eq!(child.wait().expect("it can be waited for").code(), Some(1), "{told}");
-    let counts = ["ran", "cached", "cut_off", "failed", "skipped"];
-    let ends: Vec<serde_json::Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let ends = || ends.iter().filter(|event| event["event"] == "run-finished");
-    counts.map(|name| ends().map(|end| end["counts"][name].as_u64().expect("a number")).sum())
+    let (status, counts) = run.end();
+    assert_eq!(status, Some(1));
+    counts
 }
 
 fn statuses(workspace: &Workspace) -> Vec<String> {
@@ -295,4 +278,99 @@ fn events_tell_all_of_them_as_one_stream() {
     // All that is to be done counts as one.
     let plain = Workspace::with_spec(&SAME.replace(">> AROUND/log", "> log")).run(&["run", "a", "b"]).ok();
     plain.says("/4] ran ");
+}
+
+/// Starts a run and reads its events until one is of a name and an address.
+struct Watched {
+    child: Child,
+    lines: std::io::BufReader<std::process::ChildStderr>,
+    told: String,
+}
+
+impl Watched {
+    fn new(workspace: &Workspace, args: &[&str]) -> Self {
+        let mut child = start(workspace, &[args, &["--progress", "json"]].concat());
+        let lines = std::io::BufReader::new(child.stderr.take().expect("it is piped"));
+        Self { child, lines, told: String::new() }
+    }
+
+    #[track_caller]
+    fn until(&mut self, event: &str, addr: &str) {
+        loop {
+            let mut line = String::new();
+            let count = std::io::BufRead::read_line(&mut self.lines, &mut line).expect("it can be read");
+            assert!(count > 0, "there was no `{event}` of `{addr}`:\n{}", self.told);
+            self.told.push_str(&line);
+            if line.contains(&format!("\"{event}\"")) && line.contains(&format!("\"{addr}\"")) {
+                return;
+            }
+        }
+    }
+
+    /// The exit status, and the counts of all graphs.
+    fn end(mut self) -> (Option<i32>, [u64; 5]) {
+        std::io::Read::read_to_string(&mut self.lines, &mut self.told).expect("it can be read");
+        let status = self.child.wait().expect("it can be waited for").code();
+        let events: Vec<serde_json::Value> =
+            self.told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let ends = || events.iter().filter(|event| event["event"] == "run-finished");
+        let counts = ["ran", "cached", "cut_off", "failed", "skipped"];
+        (status, counts.map(|name| ends().map(|end| end["counts"][name].as_u64().expect("a number")).sum()))
+    }
+}
+
+#[test]
+fn what_follows_an_action_of_a_graph_that_stops_goes_ahead_by_itself() {
+    let same = "run sh -c \"echo same > o\"; output o; holds one amount=1";
+    let spec = format!(
+        "graph a {{\n    resource one capacity=1\n    \
+         node fails {{ run sh -c \"read go < AROUND/fail; echo no >&2; exit 1\"; output o; holds one amount=1 }}\n    \
+         node same {{ {same} }}\n}}\n\
+         graph b {{\n    cancel isolated\n    resource one capacity=1\n    \
+         node first {{ run sh -c \"read go < AROUND/first; echo 1 > o\"; output o }}\n    \
+         node same {{ {same}; after first }}\n}}\n"
+    );
+    let workspace = workspace(&spec);
+    let (mut fail, mut first) = (pipe(&workspace, "fail"), pipe(&workspace, "first"));
+    let mut run = Watched::new(&workspace, &["run", "a", "b", "-j", "4"]);
+    // It is known that it has to run, and cannot yet.
+    run.until("action-waits", "a/same");
+    first.open(1);
+    run.until("action-finished", "b/first");
+    fail.open(1);
+    assert_eq!(run.end(), (Some(1), [2, 0, 0, 1, 1]));
+}
+
+#[test]
+fn the_time_of_one_graph_is_not_that_of_another() {
+    let workspace = workspace(
+        r#"
+graph a {
+    deadline "500ms"
+    node x { run sh -c "read go < AROUND/never; echo x > o"; output o }
+}
+graph b {
+    node y { run sh -c "read go < AROUND/release; echo y > o"; output o }
+    node z { input o from=(ref)y.o; run sh -c "cat o > p"; output p }
+}
+"#,
+    );
+    let (_never, mut release) = (pipe(&workspace, "never"), pipe(&workspace, "release"));
+    let mut run = Watched::new(&workspace, &["run", "a", "b", "-j", "2", "--keep-going"]);
+    run.until("action-finished", "a/x");
+    release.open(1);
+    assert_eq!(run.end(), (Some(1), [2, 0, 0, 1, 0]));
+}
+
+#[test]
+fn what_is_wrong_before_anything_is_begun_begins_nothing() {
+    let workspace = workspace(
+        "graph a { node x { write x; output o } }\ngraph b { node y { run no-such-tool-anywhere; output o } }\n",
+    );
+    workspace.run(&["run", "a", "no-such-graph"]).expect(2);
+    workspace.run(&["run", "a", "b/no-such-node"]).expect(2);
+    assert_eq!(statuses(&workspace), [""; 0]);
+    // A lane of its own is none of that.
+    let missing = workspace.run(&["run", "a", "b", "--keep-going"]);
+    assert_eq!((missing.status != 0, workspace.has("out/a/x/o")), (true, true), "{}", missing.describe());
 }
