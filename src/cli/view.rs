@@ -38,9 +38,10 @@ pub(crate) struct View {
     running: BTreeMap<String, Running>,
     retrying: BTreeSet<String>,
     waiting: BTreeMap<String, Vec<String>>,
-    /// How many services of a name are ready: runs side by side may have one each.
-    services: BTreeMap<String, usize>,
-    estimate: Option<Estimate>,
+    /// Services that are ready, by run and name: runs side by side may have one each.
+    services: BTreeSet<(String, String)>,
+    /// By run.
+    estimates: BTreeMap<String, Estimate>,
     /// How many runs have begun and not ended.
     open: usize,
 }
@@ -68,15 +69,16 @@ struct Estimate {
 impl Estimate {
     /// Both together, of runs that share their workers.
     fn beside(self, other: Self) -> Self {
+        let made = self.made.max(other.made);
         // What has gone by of the older one's way is behind it.
-        let gone = since(self.made, other.made).as_millis() as u64;
+        let least = |one: Self| one.least_ms.saturating_sub(since(one.made, made).as_millis() as u64);
         Self {
             open: self.open + other.open,
             known: self.known + other.known,
             work_ms: self.work_ms.saturating_add(other.work_ms),
-            least_ms: self.least_ms.saturating_sub(gone).max(other.least_ms),
+            least_ms: least(self).max(least(other)),
             jobs: self.jobs.max(other.jobs),
-            made: other.made,
+            made,
         }
     }
 }
@@ -102,7 +104,7 @@ impl View {
                     jobs: (*jobs).max(1),
                     made: now,
                 };
-                self.estimate = Some(self.estimate.map_or(estimate, |other| other.beside(estimate)));
+                self.estimates.insert(envelope.run.clone(), estimate);
             }
             Event::ActionWaits { addr, resources } => {
                 self.waiting.insert(addr.clone(), resources.clone());
@@ -124,18 +126,15 @@ impl View {
                     *self.count(before) -= 1;
                 }
                 *self.count(*outcome) += 1;
-                if let Some(estimate) = &mut self.estimate {
+                if let Some(estimate) = self.estimates.get_mut(&envelope.run) {
                     estimate.work_ms = estimate.work_ms.saturating_sub(usual_ms.unwrap_or(0));
                 }
             }
             Event::ServiceReady { service, .. } => {
-                *self.services.entry(service.clone()).or_default() += 1;
+                self.services.insert((envelope.run.clone(), service.clone()));
             }
             Event::ServiceStopped { service, .. } => {
-                if let Some(count) = self.services.get_mut(service) {
-                    *count -= 1;
-                    self.services.retain(|_, count| *count > 0);
-                }
+                self.services.remove(&(envelope.run.clone(), service.clone()));
             }
             Event::RunFinished { .. } => self.open = self.open.saturating_sub(1),
             Event::ActionChecked { .. }
@@ -172,7 +171,7 @@ impl View {
 
     /// How long the rest will take, if earlier runs tell that of most of it.
     pub(crate) fn left(&self, now: Timestamp) -> Option<Duration> {
-        let estimate = self.estimate?;
+        let estimate = self.estimates.values().copied().reduce(Estimate::beside)?;
         if estimate.known * 2 < estimate.open {
             return None;
         }
@@ -264,8 +263,8 @@ impl View {
             rest.push(format!("{} to be tried again", self.retrying.len()));
         }
         if !self.services.is_empty() {
-            let names: Vec<&str> = self.services.keys().map(String::as_str).collect();
-            rest.push(format!("serving {}", names.join(", ")));
+            let names: BTreeSet<&str> = self.services.iter().map(|(_, name)| name.as_str()).collect();
+            rest.push(format!("serving {}", names.into_iter().collect::<Vec<_>>().join(", ")));
         }
         rest
     }
@@ -332,8 +331,12 @@ mod tests {
         }
 
         fn at(&mut self, seconds: i64, event: Event) {
+            self.of("r", seconds, event);
+        }
+
+        fn of(&mut self, run: &str, seconds: i64, event: Event) {
             self.seq += 1;
-            self.view.event(&Envelope { v: 1, seq: self.seq, at: seconds * SECOND, run: "r".into(), event });
+            self.view.event(&Envelope { v: 1, seq: self.seq, at: seconds * SECOND, run: run.into(), event });
         }
 
         fn starts(&mut self, seconds: i64, addr: &str, usual_ms: Option<u64>) {
@@ -397,14 +400,14 @@ mod tests {
     #[test]
     fn runs_side_by_side_are_one_view() {
         let mut told = Told::new(2);
-        told.at(0, Event::RunStarted { target: "h".into(), plan: "q".into(), actions: 4 });
+        told.of("s", 0, Event::RunStarted { target: "h".into(), plan: "q".into(), actions: 4 });
         let estimate = |open, work_ms, least_ms| Event::RunEstimated { open, known: open, work_ms, least_ms, jobs: 2 };
         told.at(0, estimate(2, 10_000, 10_000));
-        told.at(4, estimate(4, 30_000, 5_000));
+        told.of("s", 4, estimate(4, 30_000, 5_000));
         // All the work by both workers; the longest way is shorter, of which four seconds have gone by.
         assert_eq!(told.view.left(Timestamp(4 * SECOND)), Some(Duration::from_secs(20)));
-        for _ in 0..2 {
-            told.at(4, Event::ServiceReady { service: "db".into(), duration_ms: 1 });
+        for run in ["r", "s"] {
+            told.of(run, 4, Event::ServiceReady { service: "db".into(), duration_ms: 1 });
         }
         told.at(4, Event::ServiceStopped { service: "db".into(), failure: None });
         told.ends(4, "g/a", Outcome::Ran, Some(5_000));
@@ -413,7 +416,7 @@ mod tests {
         let lines = told.lines(5, 10);
         assert!(lines[0].contains("1/6, 1 ran"), "{lines:?}");
         assert_eq!(lines[1], "  serving db", "the other has one of its own");
-        told.at(6, Event::RunFinished { counts: crate::event::Counts::default(), duration_ms: 6_000 });
+        told.of("s", 6, Event::RunFinished { counts: crate::event::Counts::default(), duration_ms: 6_000 });
         assert_eq!(told.view.open(), 0);
         // What is run after that is counted from the start.
         told.at(7, Event::RunStarted { target: "g".into(), plan: "p".into(), actions: 3 });

@@ -68,8 +68,7 @@ fn what_one_run_holds_of_a_pool_another_has_not() {
     let mut second = Scheduler::new(&second, &targets, &given, pools.remove(1)).unwrap();
     let mut first = Scheduler::new(&first, &targets, &given, pools.remove(0)).unwrap();
     for scheduler in [&mut first, &mut second] {
-        for _ in 0..2 {
-            let id = resolve(scheduler);
+        for id in [resolve(scheduler), resolve(scheduler)] {
             scheduler.queue(ActionId(id));
         }
     }

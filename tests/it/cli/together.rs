@@ -365,7 +365,7 @@ graph b {
 #[test]
 fn what_is_wrong_before_anything_is_begun_begins_nothing() {
     let workspace = workspace(
-        "graph a { node x { write x; output o } }\ngraph b { node y { run no-such-tool-anywhere; output o } }\n",
+        "tool none { exec no-such-tool-anywhere }\ngraph a { node x { write x; output o } }\ngraph b { node y { run none; output o } }\n",
     );
     workspace.run(&["run", "a", "no-such-graph"]).expect(2);
     workspace.run(&["run", "a", "b/no-such-node"]).expect(2);
