@@ -23,7 +23,7 @@ use crate::exec::known::Known;
 use crate::exec::levels::{Levels, level_of};
 use crate::exec::lookup::{self, Looked};
 use crate::exec::outputs::{Most, check_declared, collect};
-use crate::exec::ports::{End, Job, Network, Ports, RunLife};
+use crate::exec::ports::{End, Job, Network, Ports};
 use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
@@ -288,7 +288,8 @@ impl<'a> Engine<'a> {
         let resolved = Resolved { inputs, tools: identities, services };
         let manifest = action_manifest(&action.spec, &resolved);
         let key = action_key(&manifest);
-        if action.spec.class != Class::Volatile && !self.flights.0.join(key, (self.flights.1, id.0)) {
+        let is_shared = !matches!(action.spec.class, Class::Volatile | Class::Effect);
+        if is_shared && !self.flights.0.join(key, (self.flights.1, id.0)) {
             return Ok(Resolution::Follows);
         }
         let mut prepared = Prepared {
@@ -375,13 +376,14 @@ impl<'a> Engine<'a> {
                         format!("the store has lost what effect `{}` left, which is not done again", action.addr);
                     return Err(Failure::new(FailureClass::Unknown, text).into());
                 }
-                let done = self.request.done.contains(&action.addr);
-                let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done, &|run| {
-                    if self.flights.0.is_beside(run) { RunLife::Ended } else { self.ports.history.life(run) }
-                })?;
-                let Standing::Done(outputs, run) = standing else { return Ok(None) };
+                let now = self.ports.clock.now().0;
+                let (outputs, run) = match self.asked(action, |asked| asked.look(ledger, key, now))? {
+                    Standing::Open => return Ok(None),
+                    Standing::Done(outputs, run) => (outputs, run),
+                    Standing::Said(run) => (Vec::new(), run),
+                };
                 let sizes = outputs.iter().map(|output| self.levels.check(&output.entry)).collect::<Result<_, _>>()?;
-                let claim = claim(outputs, &run, self.ports.clock.now().0, 0, 0)?;
+                let claim = claim(outputs, &run, now, 0, 0)?;
                 Ok(Some((claim, sizes, Reason::EffectDone { run })))
             }
             Class::Record if !forced => {
@@ -434,6 +436,7 @@ impl<'a> Engine<'a> {
                 let known = tools.into_iter().find(|(_, identity)| identity.name == name);
                 Reason::ToolChanged { name: known.map_or(name, |(known, _)| known.clone()) }
             }
+            Reason::Evicted => lookup::evicted(self.ports.claims.dropped_for(prepared.key)),
             reason => reason,
         }
     }
@@ -494,7 +497,12 @@ impl<'a> Engine<'a> {
                 self.set_made(id, outputs.clone(), true);
                 Ok((outputs, sizes))
             })
-            .map_err(|trouble| self.attributed(id, trouble));
+            .map_err(|trouble| self.attributed(id, trouble))
+            // What is said of outputs or by the other side may hold what was in them.
+            .map_err(|trouble| match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
+                Ok(given) => given.scrub_failure(trouble),
+                Err(_) => trouble,
+            });
         attempted
     }
 
@@ -653,7 +661,10 @@ impl<'a> Engine<'a> {
             Err(trouble) => return failed(trouble),
         };
         if action.spec.class == Class::Effect {
-            let key = effects::idempotency_key(prepared.key, effect.as_ref().map_or(1, Begun::sequence));
+            let key = effect.as_ref().map_or_else(
+                || effects::no_doing(prepared.key, &action.addr),
+                |begun| effects::idempotency_key(begun.seed(), begun.sequence()),
+            );
             declared.insert(effects::IDEMPOTENCY_KEY.to_owned(), key);
         }
         // What is made again to be compared takes no time from those that wait for the node.
@@ -761,14 +772,5 @@ impl<'a> Engine<'a> {
             attempt.succeed();
         }
         Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
-    }
-
-    /// Writes into the ledger that an effect begins, if there is one.
-    fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<Begun>, Trouble> {
-        let Some(ledger) = self.request.ledger.as_ref().filter(|_| action.spec.class == Class::Effect) else {
-            return Ok(None);
-        };
-        let now = self.ports.clock.now().0;
-        Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
     }
 }

@@ -14,11 +14,7 @@ pub(super) type Place = (usize, u32);
 /// The key is taken before the look for a result, and held until the result is on record: so nobody looks just before
 /// it is, and makes it again.
 #[derive(Debug, Default)]
-pub(super) struct Flights {
-    /// The ids of the runs.
-    runs: BTreeSet<String>,
-    inner: Mutex<Inner>,
-}
+pub(super) struct Flights(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -35,18 +31,8 @@ struct Flight {
 }
 
 impl Flights {
-    /// For runs with these ids.
-    pub(super) fn new(runs: BTreeSet<String>) -> Self {
-        Self { runs, inner: Mutex::default() }
-    }
-
-    /// Whether a run is one of those that go on side by side. Who goes ahead with a key knows that none of them is at it.
-    pub(super) fn is_beside(&self, run: &str) -> bool {
-        self.runs.contains(run)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this action goes ahead with the key. If not, it follows another that does.
@@ -94,7 +80,7 @@ mod tests {
 
     #[test]
     fn one_goes_ahead_and_the_next_when_it_has_ended() {
-        let flights = Flights::new(["r".to_owned()].into());
+        let flights = Flights::default();
         let key = ActionKey(Digest::of_blob(b"key"));
         assert!(flights.join(key, (0, 1)) && flights.join(key, (0, 1)));
         assert!(!flights.join(key, (1, 7)) && !flights.join(key, (0, 2)));
@@ -105,6 +91,5 @@ mod tests {
         assert!(!flights.is_following((1, 7)));
         assert!(flights.join(key, (1, 7)));
         assert_eq!(flights.led_by(0), []);
-        assert!(flights.is_beside("r") && !flights.is_beside("s"));
     }
 }

@@ -175,6 +175,10 @@ impl Claims for ReadOnly {
         Ok(())
     }
 
+    fn dropped_for(&self, key: ActionKey) -> Option<Digest> {
+        self.0.dropped_for(key)
+    }
+
     fn hold(&self, _key: ActionKey, _why: &str) -> Result<(), StoreError> {
         Ok(())
     }
@@ -362,10 +366,6 @@ impl Pass<'_> {
                         forecast.key = Some(prepared.key);
                     }
                     // It has the result of another, unless that fails.
-                    Ok(Resolution::Follows) if action.spec.class == Class::Effect => {
-                        forecast.prospect = Prospect::Effect;
-                        forecast.reason = Some(Reason::Effect);
-                    }
                     Ok(Resolution::Follows) => {}
                     Err(Trouble::Fail(failure)) => {
                         forecast.prospect = Prospect::Fail;

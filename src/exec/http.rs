@@ -110,14 +110,6 @@ impl Asking<'_> {
             transcript[1].extend_from_slice(line.as_bytes());
         }
         let transcript = transcript.map(|log| given.scrub(log));
-        let result = result.map_err(|trouble| match trouble {
-            // What an API says about a request may hold what was in it.
-            Trouble::Fail(failure) => {
-                let text = String::from_utf8_lossy(&given.scrub(failure.text.into_bytes())).into_owned();
-                Trouble::Fail(Failure { text, ..Failure::new(failure.class, String::new()) })
-            }
-            other => other,
-        });
         Asked { result, transcript, spent: asked.then_some(spent) }
     }
 

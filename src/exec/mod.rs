@@ -28,6 +28,7 @@ mod judge;
 mod junit;
 mod known;
 mod levels;
+mod listeners;
 mod lookup;
 mod outputs;
 mod parallel;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::base::{ActionKey, Digest, Entry, Timestamp};
+use crate::base::{Digest, Entry, Timestamp};
 use crate::event::{Envelope, Event};
 use crate::exec::attempts::{Attempts, give};
 use crate::exec::budget::{Allowance, Budget};
@@ -30,7 +30,7 @@ use crate::exec::sched::Scheduler;
 use crate::exec::services::Services;
 use crate::exec::stage::remove;
 use crate::exec::workspace::Workspace;
-use crate::plan::{ActionId, ActionKind, Cancel, Class, Isolation, Plan, ToolIdentity};
+use crate::plan::{ActionId, ActionKind, Cancel, Isolation, Plan, ToolIdentity};
 use crate::store::Ledger;
 
 mod crew;
@@ -354,7 +354,7 @@ fn execute_round(goings: &[&Going], budgets: Vec<Budget>) -> Result<Vec<Round>, 
     for (going, ids) in goings.iter().zip(looked_at) {
         grounds.push(Ground::new(going, ids)?);
     }
-    let crew = Crew::new(goings.iter().map(|going| going.request.run.clone()).collect(), all);
+    let crew = Crew::new(all);
     let actions = grounds.iter().map(|ground| ground.ids.len()).sum();
     let runs = goings.iter().zip(&grounds).enumerate();
     let runs: Vec<Run<'_>> =
@@ -380,34 +380,17 @@ fn execute_round(goings: &[&Going], budgets: Vec<Budget>) -> Result<Vec<Round>, 
         drop(hygiene);
         resume_unwind(panic);
     }
-    settle(goings, &mut all);
+    for (going, shared) in goings.iter().zip(&mut all) {
+        let counts = count(&shared.reports);
+        if counts.failed == 0 && counts.skipped == 0 && shared.error.is_none() {
+            let (request, now) = (&going.request, going.ports.clock.now());
+            shared.error = effects::settle(request, &request.plan, &shared.reports, now).err();
+        }
+    }
     let parts = goings.iter().zip(grounds).zip(all.into_iter().zip(ends));
     let rounds = parts.map(|((going, ground), (shared, ends))| Round::of(going, ground, shared, ends)).collect();
     drop(hygiene);
     Ok(rounds)
-}
-
-/// Closes the effects of runs that ended well. What one of the others has taken over is not closed before that ends
-/// well, too.
-fn settle(goings: &[&Going], all: &mut [Shared]) {
-    let is_well = |shared: &Shared| {
-        let counts = count(&shared.reports);
-        counts.failed == 0 && counts.skipped == 0 && shared.error.is_none()
-    };
-    let bad = goings.iter().zip(all.iter()).filter(|(_, shared)| !is_well(shared));
-    let open: BTreeSet<ActionKey> = bad
-        .flat_map(|(going, shared)| {
-            let plan = &going.request.plan;
-            let effects =
-                shared.reports.iter().filter(|(id, _)| plan.action(ActionId(**id)).spec.class == Class::Effect);
-            effects.filter_map(|(_, report)| report.key)
-        })
-        .collect();
-    for (going, shared) in goings.iter().zip(all).filter(|(_, shared)| is_well(shared)) {
-        let request = &going.request;
-        let settled = effects::settle(request, &request.plan, &shared.reports, &open, going.ports.clock.now());
-        shared.error = settled.err();
-    }
 }
 
 impl Ground {

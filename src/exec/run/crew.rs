@@ -1,7 +1,7 @@
 //! The workers of runs that go on side by side, and what they share under one lock: the runs take turns, so that none
 //! waits for the end of another. A run by itself is a crew's only one. Leaves out what workers do (`work`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -154,12 +154,12 @@ impl All {
 }
 
 impl Crew {
-    /// The crew of runs with these ids.
-    pub(super) fn new(ids: BTreeSet<String>, runs: Vec<Shared>) -> Self {
+    /// The crew of these runs.
+    pub(super) fn new(runs: Vec<Shared>) -> Self {
         Self {
             all: Mutex::new(All { runs, panic: None, idle: 0, turn: 0 }),
             wake: Condvar::new(),
-            flights: Flights::new(ids),
+            flights: Flights::default(),
         }
     }
 

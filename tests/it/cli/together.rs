@@ -119,33 +119,15 @@ fn an_action_of_both_is_executed_once() {
 }
 
 #[test]
-fn an_effect_of_both_is_done_once_and_anew_by_the_next_command() {
+fn an_effect_is_one_for_each_address() {
     let effect = "run sh -c \"echo $PARTITA_IDEMPOTENCY_KEY >> AROUND/log; echo id > receipt\"; output receipt";
     let spec = format!(
         "graph a {{ node push class=effect {{ {effect} }} }}\ngraph b {{ node push class=effect {{ {effect} }} }}\n"
     );
     let workspace = workspace(&spec);
-    workspace.run(&["run", "a", "b", "-j", "4"]).ok();
-    assert_eq!(lines(&workspace, "log").len(), 1);
-    workspace.run(&["run", "a", "b", "-j", "4"]).ok();
+    assert_eq!(workspace.run(&["run", "a", "b", "-j", "4"]).ok().counts(), [2, 0, 0, 0, 0]);
     let log = lines(&workspace, "log");
     assert!(log.len() == 2 && log[0] != log[1], "{log:?}");
-}
-
-#[test]
-fn an_effect_that_another_graph_still_needs_stays_open() {
-    let effect = "run sh -c \"echo did >> AROUND/log; echo id > receipt\"; output receipt";
-    let spec = format!(
-        "graph a {{ node push class=effect {{ {effect} }} }}\ngraph b {{\n    node push class=effect {{ {effect} }}\n    \
-         node later {{ input receipt from=(ref)push.receipt; run sh -c \"test -e AROUND/mark && cat receipt > o\"; output o }}\n}}\n"
-    );
-    let workspace = workspace(&spec);
-    workspace.run(&["run", "a", "b"]).expect(1);
-    std::fs::write(workspace.around().join("mark"), "").expect("it is written");
-    workspace.run(&["run", "a", "b"]).ok();
-    assert_eq!(lines(&workspace, "log"), ["did"], "what was taken up is not done again");
-    workspace.run(&["run", "a", "b"]).ok();
-    assert_eq!(lines(&workspace, "log").len(), 2);
 }
 
 #[test]

@@ -72,6 +72,17 @@ fn a_failure_does_not_tell_the_secret() {
 }
 
 #[test]
+fn what_is_said_of_outputs_does_not_tell_the_secret() {
+    for script in ["ln -s /x/$TOKEN_OF_MINE o", "mkdir o; mkfifo \"o/$TOKEN_OF_MINE\""] {
+        let mut world = World::new();
+        world.secrets = one(Ok("s3cret-value"));
+        let report = world.execute(world.request(given(script))).unwrap();
+        let failure = failure(&report, "g/a");
+        assert!(failure.contains("[secret token]") && !failure.contains("s3cret"), "{script}: {failure}");
+    }
+}
+
+#[test]
 fn a_secret_that_cannot_be_read_fails_the_action_before_it_starts() {
     let mut world = World::new();
     world.secrets = one(Err("variable `TOKEN` is not set"));
