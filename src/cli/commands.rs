@@ -227,7 +227,7 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
     }
     let context = context(cli, &locations, output)?;
     if let ops::Answer::Behind(behind, others) = known
-        && let Some(reply) = ops::run_behind(*behind, others, &locations, &params, &options, &context)?
+        && let Some(reply) = ops::run_behind(behind, others, &locations, &params, &options, &context)?
     {
         finish_run(cli, &locations, args, &reply, output)?;
         print_outputs(&reply, &locations, output);

@@ -139,12 +139,7 @@ impl RunReport {
         self.seen.absent.extend(later.seen.absent);
         self.seen.patterns.extend(later.seen.patterns);
         self.seen.programs.extend(later.seen.programs);
-        let more = later.counts;
-        self.counts.ran += more.ran;
-        self.counts.cached += more.cached;
-        self.counts.cut_off += more.cut_off;
-        self.counts.failed += more.failed;
-        self.counts.skipped += more.skipped;
+        self.counts = self.counts.plus(later.counts);
         self.cancelled |= later.cancelled;
         self
     }

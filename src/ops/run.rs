@@ -129,8 +129,8 @@ impl RunReply {
 pub enum Answer {
     /// All of it.
     Known(RunReply),
-    /// All but what is behind some sources and outputs of one graph; and what it has for the others.
-    Behind(Box<Behind>, RunReply),
+    /// All but what is behind some sources and outputs of these graphs; and what it has for the others.
+    Behind(Vec<Behind>, RunReply),
     /// Nothing: it has to be run.
     Nothing,
 }
@@ -208,15 +208,15 @@ fn answer_now(
                 known.counts.cached += found.actions;
                 known.outputs.extend(found.outputs);
             }
-            Recalled::Behind(found) => behind.push(found),
+            Recalled::Behind(found) => behind.push(*found),
             Recalled::Nothing => is_missing = true,
         }
     }
     known.duration_ms = clock.elapsed().saturating_sub(begun).as_millis() as u64;
-    match (is_missing, behind.pop()) {
-        (false, None) => Some(Answer::Known(known)),
-        (false, Some(only)) if behind.is_empty() => Some(Answer::Behind(only, known)),
-        _ => None,
+    match (is_missing, behind.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some(Answer::Known(known)),
+        (false, false) => Some(Answer::Behind(behind, known)),
     }
 }
 
@@ -329,7 +329,7 @@ pub(super) fn run_all(
         reply.outputs.extend(had.outputs);
         reply.failures.extend(had.failures);
         reply.to_take_back.extend(had.to_take_back);
-        add(&mut reply.counts, had.report.counts);
+        reply.counts = reply.counts.plus(had.report.counts);
         reply.reports.push(had.report);
     }
     Ok(())
@@ -480,14 +480,6 @@ pub(super) fn runner(level: Option<Isolation>, environment: &Environment) -> San
 /// Where the journal and the report of a run lie.
 pub fn run_dir(state: &Path, run: &str) -> PathBuf {
     state.join("runs").join(run)
-}
-
-fn add(total: &mut Counts, more: Counts) {
-    total.ran += more.ran;
-    total.cached += more.cached;
-    total.cut_off += more.cut_off;
-    total.failed += more.failed;
-    total.skipped += more.skipped;
 }
 
 /// What targets stand for.

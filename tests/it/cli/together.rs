@@ -239,6 +239,11 @@ fn what_changes_nothing_is_answered_from_memory_for_each_graph() {
     let before = journals();
     assert_eq!(remembering(&workspace, &["run", "a", "b"]).ok().counts(), [0, 2, 0, 0, 0]);
     assert_eq!(journals(), before);
+    // Outputs that are gone are put back, whatever else there is to do.
+    workspace.remove("out/a");
+    workspace.write("other.txt", "once more\n");
+    assert_eq!(remembering(&workspace, &["run", "a", "b"]).ok().counts(), [1, 1, 0, 0, 0]);
+    assert_eq!(workspace.read("out/a/x/o") + &workspace.read("out/b/y/o"), "changed\nonce more\n");
 }
 
 #[test]
