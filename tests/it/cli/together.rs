@@ -308,24 +308,28 @@ impl Watched {
 
 #[test]
 fn what_follows_an_action_of_a_graph_that_stops_goes_ahead_by_itself() {
+    // Nothing is left to who is the first to be at the resource.
     let same = "run sh -c \"echo same > o\"; output o; holds one amount=1";
     let spec = format!(
         "graph a {{\n    resource one capacity=1\n    \
          node fails {{ run sh -c \"read go < AROUND/fail; echo no >&2; exit 1\"; output o; holds one amount=1 }}\n    \
-         node same {{ {same} }}\n}}\n\
+         node sign {{ run sh -c \"read go < AROUND/sign; echo 1 > o\"; output o }}\n    \
+         node same {{ {same}; after sign }}\n}}\n\
          graph b {{\n    cancel isolated\n    resource one capacity=1\n    \
          node first {{ run sh -c \"read go < AROUND/first; echo 1 > o\"; output o }}\n    \
          node same {{ {same}; after first }}\n}}\n"
     );
     let workspace = workspace(&spec);
-    let (mut fail, mut first) = (pipe(&workspace, "fail"), pipe(&workspace, "first"));
+    let [mut fail, mut sign, mut first] = ["fail", "sign", "first"].map(|name| pipe(&workspace, name));
     let mut run = Watched::new(&workspace, &["run", "a", "b", "-j", "4"]);
+    run.until("action-started", "a/fails");
+    sign.open(1);
     // It is known that it has to run, and cannot yet.
     run.until("action-waits", "a/same");
     first.open(1);
     run.until("action-finished", "b/first");
     fail.open(1);
-    assert_eq!(run.end(), (Some(1), [2, 0, 0, 1, 1]));
+    assert_eq!(run.end(), (Some(1), [3, 0, 0, 1, 1]));
 }
 
 #[test]
