@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
 use crate::event::{Event, Reason, Spent};
 use crate::exec::attempts::Attempts;
-use crate::exec::bounds::Bounds;
+use crate::exec::bounds::{Bounds, Folders};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
@@ -18,7 +18,7 @@ use crate::exec::explain::Failed;
 use crate::exec::fitting::Fitting;
 use crate::exec::flights::Flights;
 use crate::exec::inputs::{self, Produced};
-use crate::exec::judge::{judge, with_help, with_tail};
+use crate::exec::judge::{held_too_much, judge, with_help, with_tail};
 use crate::exec::known::Known;
 use crate::exec::levels::{Levels, level_of};
 use crate::exec::lookup::{self, Looked};
@@ -145,6 +145,15 @@ pub(super) struct Attempted {
     pub(super) effect: Option<Begun>,
     /// What it spent on models.
     pub(super) spent: Option<Spent>,
+    /// Whether it may have spent more than is known.
+    pub(super) unsettled: bool,
+}
+
+impl Attempted {
+    /// An attempt of no effect that spent nothing.
+    pub(super) fn free(result: Result<(Vec<ClaimOutput>, Vec<u64>), Trouble>, took: Duration, by: Isolation) -> Self {
+        Self { result, logs: None, duration: took, isolation: by, effect: None, spent: None, unsettled: false }
+    }
 }
 
 impl<'a> Engine<'a> {
@@ -475,14 +484,7 @@ impl<'a> Engine<'a> {
                 };
                 let result = result.and_then(|outputs| self.measured(outputs));
                 // In-process and on staged inputs alone: nothing could be more isolated.
-                Attempted {
-                    result,
-                    logs: None,
-                    duration: clock.elapsed().saturating_sub(begun),
-                    isolation: Isolation::Full,
-                    effect: None,
-                    spent: None,
-                }
+                Attempted::free(result, clock.elapsed().saturating_sub(begun), Isolation::Full)
             }
         };
         attempted.result = attempted
@@ -619,14 +621,7 @@ impl<'a> Engine<'a> {
         tell: &dyn Fn(Event),
     ) -> Attempted {
         let action = self.plan.action(id);
-        let failed = |trouble: Trouble| Attempted {
-            result: Err(trouble),
-            logs: None,
-            duration: Duration::ZERO,
-            isolation: Isolation::None,
-            effect: None,
-            spent: None,
-        };
+        let failed = |trouble: Trouble| Attempted::free(Err(trouble), Duration::ZERO, Isolation::None);
         let mut attempt = match surroundings.attempts.take_as_left() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
@@ -693,7 +688,9 @@ impl<'a> Engine<'a> {
         }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let limit = |name: &str| action.spec.limits.get(name).copied();
-        let bounds = Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output") };
+        let folders = Folders::of(&attempt.root, limit("output"), limit("files"), limit("memory"));
+        let bounds =
+            Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output"), folders };
         let job = Job {
             addr: &action.addr,
             program,
@@ -750,6 +747,11 @@ impl<'a> Engine<'a> {
         let result = judged.and_then(|()| {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work, most)
                 .map_err(|trouble| with_tail(trouble, &ended))?;
+            // Whoever was quicker than the watch.
+            if let Some(breach) = folders.and_then(|folders| folders.left(&attempt.root)) {
+                let text = held_too_much(argv0, breach, bounds, ["left", ""]);
+                return Err(with_tail(Failure::new(FailureClass::Limit, text).into(), &ended));
+            }
             self.measured(collected)
         });
         let result = result.map_err(|trouble| {
@@ -771,6 +773,6 @@ impl<'a> Engine<'a> {
             }
             attempt.succeed();
         }
-        Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
+        Attempted { logs: Some(logs), effect, ..Attempted::free(result, duration, isolation) }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use partita::event::Outcome;
 use partita::exec::Secrets;
-use partita::plan::{Plan, SecretTerms};
+use partita::plan::{OutputKind, Plan, SecretTerms};
 
 use super::support::{Draft, World, failure, outcome, plan};
 
@@ -73,10 +73,12 @@ fn a_failure_does_not_tell_the_secret() {
 
 #[test]
 fn what_is_said_of_outputs_does_not_tell_the_secret() {
-    for script in ["ln -s /x/$TOKEN_OF_MINE o", "mkdir o; mkfifo \"o/$TOKEN_OF_MINE\""] {
+    for script in ["mkdir o; ln -s /x/$TOKEN_OF_MINE o/l", "mkdir o; mkfifo \"o/$TOKEN_OF_MINE\""] {
         let mut world = World::new();
         world.secrets = one(Ok("s3cret-value"));
-        let report = world.execute(world.request(given(script))).unwrap();
+        let mut plan = given(script);
+        plan.actions[0].spec.outputs[0].kind = OutputKind::Dir;
+        let report = world.execute(world.request(plan)).unwrap();
         let failure = failure(&report, "g/a");
         assert!(failure.contains("[secret token]") && !failure.contains("s3cret"), "{script}: {failure}");
     }
