@@ -2,6 +2,7 @@
 //! action ends (`ends`).
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use crate::base::{Timestamp, format_duration, format_micro_usd};
 use crate::event::{Check, Event, Outcome, Reason, Spent, Verdict};
