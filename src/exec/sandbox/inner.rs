@@ -21,6 +21,7 @@ use crate::exec::sandbox::fence::Fence;
 use crate::exec::sandbox::seccomp::Filter;
 use crate::exec::sandbox::template::{Broken, MACHINE_PROC, SCRATCH, step};
 use crate::exec::sandbox::wire::{Frame, Parcel, Reader, receive, send};
+use crate::exec::signals::unblocked;
 
 /// Where the attempt's folder is in the sandbox.
 pub(super) const BUILD: &str = "/build";
@@ -315,7 +316,7 @@ fn start(task: &Task, given: &mut Given<'_>) -> std::io::Result<Pid> {
     let mut command = task.command();
     let stream = |fd: Option<OwnedFd>| fd.map_or_else(Stdio::null, Stdio::from);
     command.stdin(stream(given.stdin.take())).stdout(stream(given.stdout.take())).stderr(stream(given.stderr.take()));
-    let child = command.spawn()?;
+    let child = unblocked(|| command.spawn())?;
     Ok(Pid::from_child(&child))
 }
 
