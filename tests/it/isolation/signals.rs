@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use walkdir::WalkDir;
+
 use crate::isolation::{Who, failed_closed, program};
 use crate::support::Workspace;
 
@@ -54,9 +56,11 @@ fn a_service_is_asked_to_end_before_it_is_killed() {
             continue;
         }
         outcome.ok();
-        let runs = fs::read_dir(workspace.state().join("runs")).expect("there are runs");
-        let logs = runs.map(|run| run.expect("it can be listed").path().join("services/web.log"));
-        let log: String = logs.filter_map(|log| fs::read_to_string(log).ok()).collect();
+        let files = WalkDir::new(workspace.state().join("runs")).sort_by_file_name().into_iter().filter_map(Result::ok);
+        let log: String = files
+            .filter(|file| file.path().ends_with("services/web.log"))
+            .map(|file| fs::read_to_string(file.path()).expect("it can be read"))
+            .collect();
         assert!(log.contains("ended in good order"), "{level}: {log}");
     }
 }
