@@ -289,6 +289,10 @@ pub(crate) enum Command {
         /// Only this address
         #[arg(long, value_name = "ADDR")]
         addr: Option<String>,
+        /// The bytes that actions printed and nothing else: standard output to standard output, standard error to standard
+        /// error; a terminal gets them with all that commands it
+        #[arg(long)]
+        raw: bool,
     },
     /// Make a bundle from results that are known
     Bundle(BundleArgs),

@@ -15,7 +15,7 @@ use crate::cli::running::{checked, context, options, params, report_json, stoppe
 use crate::cli::specs::counted;
 use crate::cli::upkeep::{doctor, state, store};
 use crate::cli::{audit, bundles, keys, packages, shell, specs, transport};
-use crate::ops::{self, Error, Locations, Places, PlanFormat, RunReply, Workspace};
+use crate::ops::{self, Error, Locations, Places, PlanFormat, RunReply, Stream, Workspace};
 
 /// An exit status, or the error that decides it.
 pub(super) type Status8 = Result<u8, Error>;
@@ -87,13 +87,16 @@ pub(super) fn run(cli: &Cli, locations: Locations, output: &Output) -> Status8 {
             with_workspace(&locations, output, |workspace| review::diff_runs(workspace, before, after, output))
         }
         Command::Runs => with_workspace(&locations, output, |workspace| runs(workspace, output)),
-        Command::Log { run, addr: None } if cli.global.format == Some(Format::Html) => {
+        Command::Log { run, addr, raw: true } => {
+            with_workspace(&locations, output, |workspace| raw_log(workspace, run.as_deref(), addr.as_deref(), output))
+        }
+        Command::Log { run, addr: None, .. } if cli.global.format == Some(Format::Html) => {
             with_workspace(&locations, output, |workspace| {
                 output.data(&ops::timeline(workspace, run.as_deref(), &params(cli)?, &clock())?);
                 Ok(0)
             })
         }
-        Command::Log { run, addr } => {
+        Command::Log { run, addr, .. } => {
             with_workspace(&locations, output, |workspace| log(workspace, run.as_deref(), addr.as_deref(), output))
         }
         Command::Bundle(args) => bundles::bundle(cli, locations, args, output),
@@ -378,6 +381,22 @@ fn runs(workspace: &Workspace, output: &Output) -> Status8 {
             ));
         }
     }
+    Ok(0)
+}
+
+/// What actions printed, each stream to its own, as it was.
+fn raw_log(workspace: &Workspace, run: Option<&str>, addr: Option<&str>, output: &Output) -> Status8 {
+    if output.json || output.events {
+        let other = if output.json { "--format json" } else { "--progress json" };
+        return Err(Error::usage_help(
+            format!("`--raw` gives bytes as they are, `{other}` a form"),
+            "ask for one of them",
+        ));
+    }
+    ops::raw_log(workspace, run, addr, &clock(), &mut |stream, bytes| match stream {
+        Stream::Stdout => output.bytes(bytes),
+        Stream::Stderr => output.error_bytes(bytes),
+    })?;
     Ok(0)
 }
 

@@ -2,7 +2,7 @@
 //! commands.
 
 use std::ffi::OsString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
 use clap::Parser;
 
@@ -10,7 +10,7 @@ use crate::base::{Environment, ErrorKind};
 use crate::cli::args::{Cli, Global};
 use crate::cli::commands;
 use crate::cli::output::Output;
-use crate::cli::progress::JsonProgress;
+use crate::cli::progress::{JsonProgress, LogLines};
 use crate::diag::{Level, Levels};
 use crate::event::{Event, Severity};
 use crate::ops::{Error, Locations};
@@ -23,6 +23,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn dispatch(args: Vec<OsString>) -> u8 {
     let events = asks_for_events(&args);
+    if events {
+        std::panic::set_hook(Box::new(|info| JsonProgress::aside(defect(info))));
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -44,11 +47,10 @@ fn dispatch(args: Vec<OsString>) -> u8 {
         }
     };
     let environment = Environment::of_process();
-    if let Some(filter) = environment.get(Environment::LOG).and_then(|value| value.to_str()) {
-        let filter = tracing_subscriber::EnvFilter::new(filter);
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    }
     let output = Output::new(&cli.global, &environment);
+    if let Some(filter) = environment.get(Environment::LOG).and_then(|value| value.to_str()) {
+        log(filter, &output);
+    }
     let is_ci = environment.get(Environment::CI).is_some();
     let result = current_dir().and_then(|current| {
         let locations = Locations {
@@ -78,6 +80,34 @@ fn dispatch(args: Vec<OsString>) -> u8 {
     output.finish(status)
 }
 
+/// Starts the developer's log.
+fn log(filter: &str, output: &Output) {
+    let filter = match tracing_subscriber::EnvFilter::builder().parse(filter) {
+        Ok(filter) => filter,
+        Err(error) => return output.note(&format!("note: `{}` is no filter: {error}", Environment::LOG.name)),
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    if output.events {
+        log.without_time().with_ansi(false).with_writer(|| LogLines).init();
+    } else {
+        log.with_writer(std::io::stderr).init();
+    }
+}
+
+/// What a panic says, as an event.
+fn defect(info: &PanicHookInfo<'_>) -> Event {
+    let why = info.payload_as_str().unwrap_or("it says no more");
+    let place = info.location().map_or(String::new(), |place| format!(", at {place}"));
+    Event::Reported {
+        severity: Severity::Error,
+        code: Error::Internal(String::new()).code(),
+        text: format!("a defect of Partita: {why}{place}"),
+        addr: None,
+        place: None,
+        help: None,
+    }
+}
+
 /// Whether arguments that may be none ask for events: their reader finds nothing else in the stream.
 fn asks_for_events(args: &[OsString]) -> bool {
     let own = args.split(|arg| arg == "--").next().unwrap_or_default();
@@ -99,4 +129,28 @@ fn levels(global: &Global) -> Result<Levels, Error> {
 #[expect(clippy::disallowed_methods, reason = "the one place that asks where the process was started")]
 fn current_dir() -> Result<std::path::PathBuf, Error> {
     std::env::current_dir().map_err(Error::io("find the current directory", "."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_event_where_events_are_asked_for() {
+        let told: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let sink = Arc::clone(&told);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| sink.lock().unwrap().push(defect(info))));
+        let caught = catch_unwind(|| panic!("seven is {}", 8));
+        std::panic::set_hook(before);
+        assert!(caught.is_err());
+        let told = told.lock().unwrap();
+        // Other tests of this process may panic on purpose meanwhile.
+        let is_ours = |event: &&Event| matches!(event, Event::Reported { text, .. } if text.contains("seven is 8"));
+        let Some(Event::Reported { code, text, .. }) = told.iter().find(is_ours) else { panic!("{told:?}") };
+        assert_eq!(code, "internal");
+        assert!(text.contains("entry.rs:"), "{text}");
+    }
 }

@@ -84,6 +84,16 @@ impl Output {
         }
     }
 
+    /// Writes data as it is to standard error, where it belongs to that.
+    pub(crate) fn error_bytes(&self, bytes: &[u8]) {
+        let mut stderr = std::io::stderr().lock();
+        if let Err(error) = stderr.write_all(bytes).and_then(|()| stderr.flush())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            let _ = self.lost.set(error);
+        }
+    }
+
     /// Says so if data did not reach its reader. Returns the exit status, which is that of the command
     /// if something else went wrong before.
     pub(crate) fn finish(mut self, status: u8) -> u8 {

@@ -222,9 +222,38 @@ impl JsonProgress {
     }
 }
 
+impl JsonProgress {
+    /// Tells what may come at any time, from any thread: it takes no number of a run's.
+    pub(crate) fn aside(event: Event) {
+        let run = LAST.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
+        let at = SystemClock::new().now().0;
+        Self.event(&Envelope { v: Envelope::VERSION, seq: 0, at, run, event });
+    }
+}
+
+/// The lines of the developer's log as events.
+pub(crate) struct LogLines;
+
+impl Write for LogLines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // A line of the log is one write.
+        let text = String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if !text.is_empty() {
+            JsonProgress::aside(Event::Notice { text });
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Sink for JsonProgress {
     fn event(&self, envelope: &Envelope) {
-        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = (envelope.run.clone(), envelope.seq);
+        if envelope.seq > 0 {
+            *LAST.lock().unwrap_or_else(PoisonError::into_inner) = (envelope.run.clone(), envelope.seq);
+        }
         if let Ok(text) = serde_json::to_string(envelope) {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }

@@ -13,7 +13,13 @@ use crate::ops::{self, Error, GcOptions, Holder, Locations, Rekeying, Workspace}
 
 pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Output) -> Status8 {
     let dir = ops::store_dir(locations)?;
-    let store = ops::open_store(&dir, clock())?;
+    let store = match command {
+        StoreCommand::Stat | StoreCommand::Why { .. } | StoreCommand::Gc { dry_run: true, .. } => {
+            ops::open_store_to_read(&dir, clock())?
+        }
+        StoreCommand::Verify => ops::open_store_to_verify(&dir, clock())?,
+        StoreCommand::Rekey { .. } | StoreCommand::Gc { .. } => ops::open_store(&dir, clock())?,
+    };
     match command {
         StoreCommand::Stat => {
             let stat = store.stat()?;
@@ -38,13 +44,14 @@ pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Outp
         StoreCommand::Verify => {
             let report = store.verify()?;
             let sound = report.is_sound();
+            let mended = !store.only_reads();
             if output.json {
                 let object = json!({
                     "sound": sound, "objects": report.objects, "bytes": report.bytes, "claims": report.claims,
                     "corrupt": report.corrupt.iter().map(crate::base::Digest::hex).collect::<Vec<_>>(), "strays": report.strays,
                     "claims_dropped": report.claims_dropped,
                     "missing": report.missing.iter().map(crate::base::Digest::hex).collect::<Vec<_>>(),
-                    "orphans_removed": report.orphans_removed,
+                    "orphans_removed": report.orphans_removed, "mended": mended,
                 });
                 output.data(&format!("{object}\n"));
             } else {
@@ -55,20 +62,25 @@ pub(super) fn store(locations: &Locations, command: &StoreCommand, output: &Outp
                     report.claims,
                     if sound { "all sound" } else { "NOT sound" }
                 ));
+                let now = if mended { "now in quarantine" } else { "left where it is" };
                 for digest in &report.corrupt {
-                    output.data(&format!("  corrupt, now in quarantine: b3:{digest}\n"));
+                    output.data(&format!("  corrupt, {now}: b3:{digest}\n"));
                 }
                 for name in &report.strays {
-                    output.data(&format!("  not ours, now in quarantine: {name}\n"));
+                    output.data(&format!("  not ours, {now}: {name}\n"));
                 }
                 for digest in &report.missing {
                     output.data(&format!("  missing: b3:{digest}\n"));
                 }
                 if report.claims_dropped > 0 {
                     output.data(&format!(
-                        "  {} results dropped; they are made anew when needed\n",
-                        report.claims_dropped
+                        "  {} results {}; they are made anew when needed\n",
+                        report.claims_dropped,
+                        if mended { "dropped" } else { "lack something of theirs" }
                     ));
+                }
+                if !mended && !sound {
+                    output.note("nothing was mended: this store cannot be written here");
                 }
             }
             Ok(if sound { 0 } else { ErrorKind::CheckFailed.exit_status() })

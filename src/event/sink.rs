@@ -14,7 +14,7 @@ use crate::event::Event;
 pub struct Envelope {
     /// The version of the written form.
     pub v: u32,
-    /// From 1, per run.
+    /// From 1, per run; 0 for what is told meanwhile and stands in no journal: what the store found, the developer's log.
     pub seq: u64,
     /// When, in nanoseconds since the epoch.
     pub at: i64,

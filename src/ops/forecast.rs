@@ -17,13 +17,13 @@ use crate::ops::approve::OnRecord;
 use crate::ops::check::{no_target, plan};
 use crate::ops::history::describe;
 use crate::ops::inventory::Inventories;
-use crate::ops::ports::{Keep, notices};
-use crate::ops::run::{RunContext, RunOptions, forced, ledger, resolve_targets, runner};
+use crate::ops::ports::Keep;
+use crate::ops::run::{RunContext, RunOptions, forced, resolve_targets, runner};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::Workspace;
 use crate::ops::writers::writers;
-use crate::plan::{ActionId, Plan};
-use crate::store::Cas;
+use crate::plan::{ActionId, Class, Plan};
+use crate::store::{Ledger, Looking};
 
 /// The version of the JSON form of a forecast.
 pub const FORECAST_FORMAT: u32 = 1;
@@ -63,7 +63,9 @@ pub(super) fn look(
     unasked: &BTreeSet<String>,
 ) -> Result<Forecast, Error> {
     let sink: Arc<dyn crate::event::Sink> = Arc::new(NullSink);
-    let keep = Keep::open(&workspace.store, &workspace.state, &context.clock, &notices(&sink, &context.clock, ""))?;
+    let keep = Keep::open_to_read(&workspace.store, &workspace.state, &context.clock)?;
+    let has_effects = plan.actions.iter().any(|action| action.spec.class == Class::Effect);
+    let ledger = has_effects.then(|| Ledger::open_to_read(&workspace.state.join("ledger.sqlite"))).transpose()?;
     let request = Request {
         target: targets.join(" "),
         targets: actions.to_vec(),
@@ -71,12 +73,12 @@ pub(super) fn look(
         jobs: NonZeroUsize::new(options.jobs),
         isolation: options.isolation,
         forced: forced(plan, &options.refresh)?,
-        ledger: ledger(workspace, plan)?,
+        ledger: ledger.map(Arc::new),
         cassette: Some(workspace.state.join("cassette")),
         ..Request::new(Arc::clone(plan), &workspace.root, "forecast")
     };
     let ports = Ports {
-        cas: keep.store.clone(),
+        cas: Arc::new(Looking::over(Arc::clone(&keep.store))?),
         claims: keep.store.clone(),
         history: keep.history.clone(),
         snapshots: keep.snapshots.clone(),
@@ -90,10 +92,7 @@ pub(super) fn look(
         inventory: Arc::new(Inventories),
         writers: writers(&workspace.state, &context.environment)?,
     };
-    let found = look_ahead(&request, &ports, unasked).map_err(|error| Error::Exec { error, place: None })?;
-    keep.snapshots.inner.save()?;
-    keep.store.flush()?;
-    Ok(found)
+    look_ahead(&request, &ports, unasked).map_err(|error| Error::Exec { error, place: None })
 }
 
 /// A forecast as one JSON document.

@@ -48,7 +48,7 @@ pub(super) fn history(workspace: &Workspace, clock: &Arc<dyn Clock>) -> Result<H
             "run something: `partita run GRAPH`",
         ));
     }
-    Ok(History::open(&path, Arc::clone(clock), Arc::new(|_| {}))?)
+    Ok(History::open_to_read(&path, Arc::clone(clock))?)
 }
 
 /// Why an address ended as it did, in a run or in the last one it took part in.
@@ -90,7 +90,7 @@ pub fn why(workspace: &Workspace, addr: &str, run: Option<&str>, clock: &Arc<dyn
 fn fields(workspace: &Workspace, history: &History, addr: &str, key: ActionKey, clock: &Arc<dyn Clock>) -> Vec<String> {
     let latest = history.latest(addr).ok().flatten().filter(|row| row.key == key).map(|row| row.manifest);
     let manifest = latest.or_else(|| {
-        let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock))).ok()?;
+        let store = LocalStore::open_to_read(&workspace.store, StoreOptions::new(Arc::clone(clock))).ok()?;
         store.lookup(key).ok()?.into_iter().next().map(|claim| claim.manifest)
     });
     let Some(manifest) = manifest.and_then(|text| Manifest::from_json(&text).ok()) else { return Vec::new() };
@@ -176,16 +176,8 @@ pub fn log(
     addr: Option<&str>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<LogEntry>, Error> {
-    let history = history(workspace, clock)?;
-    let row = match run {
-        Some(run) => find_run(&history, run)?,
-        None => history
-            .runs()?
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::usage("nothing has been run in this workspace yet"))?,
-    };
-    let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
+    let row = one_run(workspace, run, clock)?;
+    let store = LocalStore::open_to_read(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
     let read = |hex: &str| -> Result<Vec<u8>, Error> {
         let Ok(digest) = hex.parse::<Digest>() else { return Ok(Vec::new()) };
         match store.get(digest)? {
@@ -197,7 +189,7 @@ pub fn log(
     let mut took_part = false;
     for envelope in journal(&workspace.state, &row.id)? {
         let Event::ActionFinished { addr: at, logs, failure, .. } = envelope.event else { continue };
-        if addr.is_some_and(|addr| at != addr && !at.starts_with(&format!("{addr}/"))) {
+        if !is_of(&at, addr) {
             continue;
         }
         took_part = true;
@@ -213,13 +205,74 @@ pub fn log(
         return Err(if took_part {
             Error::usage(format!("`{addr}` printed nothing in run {}", row.id))
         } else {
-            Error::usage_help(
-                format!("`{addr}` took no part in run {}", row.id),
-                "addresses are as in `partita plan GRAPH`; `partita runs` lists the runs",
-            )
+            took_no_part(addr, &row.id)
         });
     }
     Ok(entries)
+}
+
+/// Where an action printed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The bytes that the actions of a run printed, in the order they ended, and nothing else; in pieces, so that there may be
+/// any number.
+pub fn raw_log(
+    workspace: &Workspace,
+    run: Option<&str>,
+    addr: Option<&str>,
+    clock: &Arc<dyn Clock>,
+    sink: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<(), Error> {
+    let row = one_run(workspace, run, clock)?;
+    let store = LocalStore::open_to_read(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
+    let mut took_part = false;
+    for envelope in journal(&workspace.state, &row.id)? {
+        let Event::ActionFinished { addr: at, logs, .. } = envelope.event else { continue };
+        if !is_of(&at, addr) {
+            continue;
+        }
+        took_part = true;
+        for (hex, stream) in logs.iter().flatten().zip([Stream::Stdout, Stream::Stderr]) {
+            let Ok(digest) = hex.parse::<Digest>() else { continue };
+            let Found::Whole(_) = store.read(digest, &mut |bytes| sink(stream, bytes))? else {
+                let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
+                return Err(Error::Lost { path: Path::new(&at).join(name) });
+            };
+        }
+    }
+    match addr {
+        Some(addr) if !took_part => Err(took_no_part(addr, &row.id)),
+        _ => Ok(()),
+    }
+}
+
+/// The run that was asked for, or the last one.
+fn one_run(workspace: &Workspace, run: Option<&str>, clock: &Arc<dyn Clock>) -> Result<RunRow, Error> {
+    let history = history(workspace, clock)?;
+    match run {
+        Some(run) => find_run(&history, run),
+        None => {
+            history.runs()?.into_iter().next().ok_or_else(|| Error::usage("nothing has been run in this workspace yet"))
+        }
+    }
+}
+
+/// Whether an address is the one that was asked for, or lies below it.
+fn is_of(at: &str, addr: Option<&str>) -> bool {
+    addr.is_none_or(|addr| at.strip_prefix(addr).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+fn took_no_part(addr: &str, run: &str) -> Error {
+    Error::usage_help(
+        format!("`{addr}` took no part in run {run}"),
+        "addresses are as in `partita plan GRAPH`; `partita runs` lists the runs",
+    )
 }
 
 /// A reason as a sentence.

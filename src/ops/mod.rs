@@ -81,7 +81,7 @@ pub use explain::{error_codes, error_page, explain};
 pub use fix::{FixReply, FixRequest, FixedFile, fix_files, unified};
 pub use forecast::{FORECAST_FORMAT, forecast, forecast_json, forecast_text};
 pub use format::{Formatted, format_files, format_text};
-pub use history::{LogEntry, Why, describe, log, runs, why};
+pub use history::{LogEntry, Stream, Why, describe, log, raw_log, runs, why};
 pub use journals::{Divergence, Ending, RunsDiff, diff_runs, trace};
 pub use keys::{
     DEFAULT_KEY, OpenKey, add as add_key, generate as generate_key, key_dir, make_key_dir, open_signer, public_key,
@@ -92,7 +92,7 @@ pub use package_store::PackageStore;
 pub use packages::{LockReply, LockRequest, SpecErrors, Vendored, lock, vendor};
 pub use places::{FailedAction, SpecPlace};
 pub use plan_files::{SignedPlan, read_plan_file, sign_plan_file};
-pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store};
+pub use ports::{Keep, WorkspaceHistory, WorkspaceSnapshots, open_store, open_store_to_read, open_store_to_verify};
 pub use rebuild::{RebuildReply, diff_bundles, rebuild};
 pub use recheck::Recheck;
 pub use rekey::{rekey_older_state, rekey_older_store, rekey_store};

@@ -76,6 +76,22 @@ impl Keep {
     }
 }
 
+impl Keep {
+    /// Opens store and state to look at them, without making or changing anything. What is keyed by an older schema
+    /// stays so, and counts as unknown.
+    pub fn open_to_read(store: &Path, state: &Path, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
+        let store = Arc::new(LocalStore::open_to_read(store, StoreOptions::new(Arc::clone(clock)))?);
+        let history = History::open_to_read(&state.join("history.sqlite"), Arc::clone(clock))?;
+        let snapshots = StatCache::load(&state.join("files.cache"));
+        Ok(Self {
+            store,
+            history: Arc::new(WorkspaceHistory::new(history, state)),
+            snapshots: Arc::new(WorkspaceSnapshots { inner: snapshots }),
+            state: state.to_path_buf(),
+        })
+    }
+}
+
 /// The history as the executor sees it. What cannot be read counts as not there: history explains,
 /// it never decides.
 pub struct WorkspaceHistory {
@@ -208,6 +224,19 @@ impl Snapshots for WorkspaceSnapshots {
 
     fn insert(&self, path: &str, meta: FileMeta, digest: Digest, read_at: Timestamp) {
         self.inner.insert(Path::new(path), &stat(&meta), read_at, digest);
+    }
+}
+
+/// Opens a store by itself to read it. A missing one is empty.
+pub fn open_store_to_read(dir: &Path, clock: Arc<dyn Clock>) -> Result<LocalStore, Error> {
+    Ok(LocalStore::open_to_read(dir, StoreOptions::new(clock))?)
+}
+
+/// Opens a store to look for what is wrong with it and to mend that; where nothing may be written, to look alone.
+pub fn open_store_to_verify(dir: &Path, clock: Arc<dyn Clock>) -> Result<LocalStore, Error> {
+    match LocalStore::open(dir, StoreOptions::new(Arc::clone(&clock))) {
+        Err(error) if error.is_for_want_of_permission() => open_store_to_read(dir, clock),
+        other => Ok(other?),
     }
 }
 

@@ -67,7 +67,7 @@ pub fn report(
         Some(run) => Some(run.to_owned()),
         None => find_run(workspace, &inspected, clock)?,
     };
-    let store = LocalStore::open(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
+    let store = LocalStore::open_to_read(&workspace.store, StoreOptions::new(Arc::clone(clock)))?;
     let steps = run.map(|run| read_steps(&workspace.state, &run, Some(&store))).transpose()?;
     let data = ReportData {
         inspected: &inspected,

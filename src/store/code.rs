@@ -10,8 +10,8 @@ pub const CODES: &[(&str, &str, &str)] = &[
     ),
     (
         "S0102",
-        "its index cannot be read or written",
-        "Delete the store: nothing but time is lost, as results are made anew.",
+        "its index, or a history, cannot be read or written",
+        "What is damaged is set aside by the next run. Or delete the store: nothing but time is lost, as results are made anew.",
     ),
     (
         "S0103",

@@ -178,21 +178,23 @@ impl Committer {
         durability: Durability,
     ) -> Result<Self, Error> {
         let root = layout.root().to_owned();
-        let shared = Arc::new(Shared {
-            layout,
-            index,
-            clock,
-            durability,
-            state: Mutex::default(),
-            work: Condvar::new(),
-            done: Condvar::new(),
-        });
+        let shared = Self::shared(layout, index, clock, durability);
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store-commit".into())
             .spawn(move || theirs.run())
             .map_err(|error| io_error("start the thread that commits to", &root, error))?;
         Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// One that commits nothing, for who only reads.
+    pub(super) fn idle(layout: Arc<Layout>, index: Arc<Index>, clock: Arc<dyn Clock>) -> Self {
+        Self { shared: Self::shared(layout, index, clock, Durability::None), thread: None }
+    }
+
+    fn shared(layout: Arc<Layout>, index: Arc<Index>, clock: Arc<dyn Clock>, durability: Durability) -> Arc<Shared> {
+        let (work, done) = (Condvar::new(), Condvar::new());
+        Arc::new(Shared { layout, index, clock, durability, state: Mutex::default(), work, done })
     }
 
     /// A blob that has no final name yet.
@@ -207,6 +209,7 @@ impl Committer {
 
     /// Hands over a blob. If the same one is waiting already, this one is dropped.
     pub(super) fn add_blob(&self, blob: Unnamed) -> Result<(), Error> {
+        self.sound()?;
         let mut state = self.shared.lock();
         while state.is_crowded() && state.poisoned.is_none() {
             self.shared.work.notify_one();
@@ -215,7 +218,7 @@ impl Committer {
         let sound = state.sound();
         if sound.is_err() || state.blobs.contains_key(&blob.digest) {
             if let Content::File(_, name) = &blob.content {
-                self.shared.layout.session().discard(name);
+                let _ = self.shared.layout.session().map(|session| session.discard(name));
             }
             return sound;
         }
@@ -227,6 +230,7 @@ impl Committer {
     /// Hands over a claim.
     pub(super) fn record(&self, claim: Claim) -> Result<(), Error> {
         let sealed = Box::new(codec::seal(&claim));
+        self.sound()?;
         let mut state = self.shared.lock();
         state.sound()?;
         let overlay = state.claims.entry(claim.key).or_default();
@@ -239,6 +243,7 @@ impl Committer {
 
     /// Drops the claims of a key.
     pub(super) fn forget(&self, key: ActionKey) -> Result<(), Error> {
+        self.sound()?;
         let mut state = self.shared.lock();
         state.sound()?;
         let overlay = state.claims.entry(key).or_default();
@@ -260,13 +265,16 @@ impl Committer {
     /// Notes that a claim of this key was served. Written with the next rows, or when flushed.
     pub(super) fn used(&self, key: ActionKey) {
         let mut state = self.shared.lock();
-        if state.poisoned.is_none() {
+        if state.poisoned.is_none() && !self.shared.layout.only_read() {
             state.used.insert(key);
         }
     }
 
-    /// An error if an earlier write failed.
+    /// An error if an earlier write failed, or nothing is to be written.
     pub(super) fn sound(&self) -> Result<(), Error> {
+        if self.shared.layout.only_read() {
+            return Err(self.shared.layout.not_to_write());
+        }
         self.shared.lock().sound()
     }
 
@@ -484,7 +492,7 @@ impl Shared {
             Content::File(file, name) => return Ok((Arc::clone(file), name.clone())),
             Content::Held(bytes) => bytes,
         };
-        let session = self.layout.session();
+        let session = self.layout.session()?;
         let (mut file, name) = session.new_file()?;
         if let Err(error) = file.write_all(bytes) {
             session.discard(&name);
@@ -500,13 +508,13 @@ impl Shared {
     }
 
     fn sync_each(&self, files: &[Arc<File>], names: &[String]) -> Result<(), Error> {
+        let root = &self.layout.session()?.path_of("");
         for file in files {
             // Starts the writes without waiting for them. Advice may be refused; the wait below is not.
             let _ = rustix::fs::fadvise(&**file, 0, None, Advice::DontNeed);
         }
         for (file, name) in files.iter().zip(names) {
-            rustix::fs::fdatasync(&**file)
-                .map_err(|error| io_error("sync", &self.layout.session().path_of(name), error))?;
+            rustix::fs::fdatasync(&**file).map_err(|error| io_error("sync", &root.join(name), error))?;
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat};
+use rustix::io::Errno;
 
 use crate::store::Error;
 use crate::store::layout::{flock, io_error, network_of, open_dir};
@@ -51,17 +52,34 @@ pub(super) fn is_broken(error: &rusqlite::Error) -> bool {
         )
 }
 
-/// Wraps an error of SQLite.
+/// Wraps an error of SQLite: where the file system is behind it, as one of that, which says more.
 pub(super) fn index_error(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
     let path = path.to_owned();
-    move |source| Error::Index { path: path.clone(), source }
+    move |source| match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => io_error("write", &path, Errno::NOSPC),
+        Some(ErrorCode::DatabaseBusy) => Error::Busy { path: path.clone() },
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            // The file, or the log beside it, or both of them by way of the folder.
+            let log = with_suffix(&path, "-wal");
+            let refused = [path.as_path(), log.as_path(), folder_of(&path)].into_iter().find_map(|at| {
+                let refused = accessat(CWD, at, Access::WRITE_OK, AtFlags::EACCESS).err()?;
+                (refused != Errno::NOENT).then(|| io_error("write", at, refused))
+            });
+            refused.unwrap_or_else(|| Error::Index { path: path.clone(), source })
+        }
+        _ => Error::Index { path: path.clone(), source },
+    }
+}
+
+/// The folder of a file.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// As [`open`], while nobody else opens one in the same folder: who makes a file anew gives it its journal mode, for
 /// which SQLite waits for nobody.
 pub(super) fn open_alone(path: &Path, schema: &Schema) -> Result<Connection, Trouble> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let guard = open_dir(folder).map_err(Trouble::Refused)?;
+    let guard = open_dir(folder_of(path)).map_err(Trouble::Refused)?;
     // Network file systems may not lock folders. There what can happen is that one of two first runs has to be repeated.
     let _ = flock(&guard, FlockOperation::LockExclusive);
     open(path, schema)
@@ -73,7 +91,7 @@ pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, Trouble> 
     open_as(path, schema, network_of(path).is_some())
 }
 
-fn open_as(path: &Path, schema: &Schema, on_network: bool) -> Result<Connection, Trouble> {
+pub(super) fn open_as(path: &Path, schema: &Schema, on_network: bool) -> Result<Connection, Trouble> {
     let mode = if on_network { "DELETE" } else { "WAL" };
     let attempt = || -> rusqlite::Result<Result<Connection, i64>> {
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
@@ -125,15 +143,6 @@ pub(super) fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connecti
     Ok(connection)
 }
 
-/// Copies a database whole into a new file, while others read and write it.
-pub fn copy_database(from: &Path, to: &Path) -> Result<(), Error> {
-    let copy = || {
-        let connection = connect(from, OpenFlags::empty())?;
-        connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])
-    };
-    copy().map(|_| ()).map_err(index_error(from))
-}
-
 /// Renames a database and its logs to `<to>`, `<to>-wal`, `<to>-shm`. Only while no one has it open.
 pub(super) fn set_aside(path: &Path, to: &Path) -> Result<(), Error> {
     for suffix in ["", "-wal", "-shm"] {
@@ -155,7 +164,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 

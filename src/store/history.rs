@@ -20,6 +20,7 @@ use crate::base::{ActionKey, Clock, Digest, Timestamp};
 use crate::event::{Counts, Event, Outcome, Reason};
 use crate::store::database::{self, Schema, Trouble, index_error, is_broken, with_suffix};
 use crate::store::layout::{flock, io_error};
+use crate::store::reading;
 use crate::store::shared::{join, keep, prune};
 use crate::store::{Error, Notify};
 
@@ -203,8 +204,10 @@ pub struct History {
 
 struct Inner {
     connection: Connection,
-    /// Held shared while the file is open, exclusively to set it aside.
-    lock: File,
+    /// Held shared while the file is open, exclusively to set it aside. `None` where only is read and there is none.
+    lock: Option<File>,
+    /// Whether nothing is to be written.
+    only_read: bool,
     waiting: Vec<LatestRow>,
     written_at: Duration,
 }
@@ -216,8 +219,22 @@ impl History {
         let lock = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path);
         let lock = lock.map_err(|error| io_error("open", &lock_path, error))?;
         let connection = open_sound(path, &lock, &clock, &notify)?;
-        let inner = Inner { connection, lock, waiting: Vec::new(), written_at: clock.elapsed() };
+        let written_at = clock.elapsed();
+        let inner = Inner { connection, lock: Some(lock), only_read: false, waiting: Vec::new(), written_at };
         Ok(Self { path: path.to_owned(), clock, notify, inner: Mutex::new(inner) })
+    }
+
+    /// Opens the history at `path` to read it, without making or changing anything. A missing one is empty.
+    pub fn open_to_read(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let lock = File::open(with_suffix(path, ".lock")).ok();
+        let lock = lock.filter(|lock| flock(lock, FlockOperation::LockShared).is_ok());
+        let connection = reading::open_to_read(path, &SCHEMA).map_err(|trouble| match trouble {
+            Trouble::Broken => Error::Damaged { path: path.to_owned() },
+            Trouble::Newer(_) => Error::NewerHistory { path: path.to_owned() },
+            Trouble::Refused(error) => error,
+        })?;
+        let inner = Inner { connection, lock, only_read: true, waiting: Vec::new(), written_at: clock.elapsed() };
+        Ok(Self { path: path.to_owned(), clock, notify: Arc::new(|_| {}), inner: Mutex::new(inner) })
     }
 
     /// The latest row of an address.
@@ -437,8 +454,11 @@ impl History {
         match work(&mut inner.connection) {
             Ok(value) => Ok(value),
             Err(error) if is_broken(&error) => {
+                let Some(lock) = inner.lock.as_ref().filter(|_| !inner.only_read) else {
+                    return Err(Error::Damaged { path: self.path.clone() });
+                };
                 inner.connection = in_memory(&self.path)?;
-                inner.connection = replace(&self.path, &inner.lock, "damaged", &self.clock, &self.notify)?;
+                inner.connection = replace(&self.path, lock, "damaged", &self.clock, &self.notify)?;
                 Ok(T::default())
             }
             Err(error) => Err(index_error(&self.path)(error)),

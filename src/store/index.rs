@@ -10,7 +10,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use crate::base::{ActionKey, Digest};
 use crate::store::codec::{self, SealedClaim};
 use crate::store::database::{self, Schema, Trouble, index_error, is_broken};
-use crate::store::layout::Layout;
+use crate::store::layout::{Layout, io_error};
+use crate::store::reading;
 use crate::store::rekey::Moved;
 use crate::store::{Claim, Error};
 
@@ -69,6 +70,8 @@ pub(super) struct Index {
     /// `None` once the file was found damaged: then nothing is known and nothing is written.
     reader: Mutex<Option<Connection>>,
     broken: AtomicBool,
+    /// Whether nothing is to be written: then who asks a damaged file is told so, as it is not set aside.
+    only_read: bool,
 }
 
 impl Index {
@@ -100,11 +103,7 @@ impl Index {
         }
         let reader = match opened {
             Ok(connection) => Some(connection),
-            Err(Trouble::Newer(found)) => {
-                let known = crate::store::layout::FORMAT;
-                let found = format!("{known} with an index of schema {found}");
-                return Err(Error::Newer { path: layout.root().to_owned(), found, known });
-            }
+            Err(Trouble::Newer(found)) => return Err(newer(layout, found)),
             Err(Trouble::Refused(error)) => return Err(error),
             Err(Trouble::Broken) => {
                 notice(format!(
@@ -115,7 +114,21 @@ impl Index {
             }
         };
         let broken = AtomicBool::new(reader.is_none());
-        Ok(Self { path, reader: Mutex::new(reader), broken })
+        Ok(Self { path, reader: Mutex::new(reader), broken, only_read: false })
+    }
+
+    /// Opens the index for reading, and changes nothing about it.
+    pub(super) fn open_to_read(layout: &Layout) -> Result<Self, Error> {
+        let path = layout.root().join("index.sqlite");
+        let suspect = layout.root().join("index.suspect").exists();
+        let reader = match if suspect { Err(Trouble::Broken) } else { reading::open_to_read(&path, &SCHEMA) } {
+            Ok(connection) => Some(connection),
+            Err(Trouble::Broken) => None,
+            Err(Trouble::Newer(found)) => return Err(newer(layout, found)),
+            Err(Trouble::Refused(error)) => return Err(error),
+        };
+        let broken = AtomicBool::new(reader.is_none());
+        Ok(Self { path, reader: Mutex::new(reader), broken, only_read: true })
     }
 
     /// The rows of a key, newest first.
@@ -286,7 +299,7 @@ impl Index {
 
     /// Notes that the file is damaged, for this process and for the next one to open the store.
     fn set_broken(&self) {
-        if !self.broken.swap(true, Ordering::Relaxed) {
+        if !self.broken.swap(true, Ordering::Relaxed) && !self.only_read {
             // Without the mark the next process finds out by itself.
             let _ = std::fs::write(self.path.with_file_name("index.suspect"), "");
         }
@@ -304,13 +317,23 @@ impl Index {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<Vec<T>>) -> Result<Vec<T>, Error> {
-        if self.broken.load(Ordering::Relaxed) {
-            return Ok(Vec::new());
-        }
         let guard = self.reader.lock().expect("no holder of the reader's lock panics");
-        let Some(connection) = guard.as_ref() else { return Ok(Vec::new()) };
-        Ok(self.judge(work(connection))?.unwrap_or_default())
+        let found = match guard.as_ref() {
+            Some(connection) if !self.broken.load(Ordering::Relaxed) => self.judge(work(connection))?,
+            _ => None,
+        };
+        if found.is_none() && self.only_read {
+            return Err(Error::Damaged { path: self.path.clone() });
+        }
+        Ok(found.unwrap_or_default())
     }
+}
+
+/// The error of an index that a newer version made.
+fn newer(layout: &Layout, found: i64) -> Error {
+    let known = crate::store::layout::FORMAT;
+    let found = format!("{known} with an index of schema {found}");
+    Error::Newer { path: layout.root().to_owned(), found, known }
 }
 
 /// Of the columns id, key, created, last_used, seal and body.
@@ -329,6 +352,10 @@ pub(super) struct Writer(Connection);
 impl Writer {
     /// `None` if the index is damaged.
     pub(super) fn open(index: &Index) -> Result<Option<Self>, Error> {
+        if index.only_read {
+            let why = std::io::ErrorKind::ReadOnlyFilesystem;
+            return Err(io_error("write", &index.path, why));
+        }
         if index.broken.load(Ordering::Relaxed) {
             return Ok(None);
         }

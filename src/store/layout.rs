@@ -99,9 +99,11 @@ pub(super) struct Layout {
     root: PathBuf,
     root_fd: OwnedFd,
     cas: OwnedFd,
-    lock: File,
+    /// `None` where only is read and there is none.
+    lock: Option<File>,
     leases: Leases,
-    session: Session,
+    /// `None` where only is read.
+    session: Option<Session>,
 }
 
 impl Layout {
@@ -135,9 +137,50 @@ impl Layout {
         flock(&lock, FlockOperation::LockShared).map_err(|error| io_error("lock the store", &lock_path, error))?;
         let cas = open_dir(&root.join("cas"))?;
         let session = Session::create(&root.join("tmp"))?;
+        let (lock, session) = (Some(lock), Some(session));
         let layout = Self { root, root_fd, cas, lock, leases: Leases::default(), session };
         layout.sweep_sessions()?;
         Ok(layout)
+    }
+
+    /// Opens the directory to read what is there, without making or changing anything. One that is missing or empty is
+    /// an empty store.
+    pub(super) fn open_to_read(dir: &Path) -> Result<Self, Error> {
+        let root = std::path::absolute(dir).map_err(|error| io_error("find the store directory", dir, error))?;
+        let (leases, session) = (Leases::default(), None);
+        let is_there = root.try_exists().map_err(|error| io_error("read the store directory", &root, error))?;
+        let format = if is_there { read_format(&root)? } else { None };
+        let Some(found) = format else {
+            if is_there && list(&root)?.iter().any(is_foreign) {
+                return Err(Error::NotAStore { path: root });
+            }
+            // Nothing lies below what is no folder.
+            let nothing = || rustix::fs::memfd_create("no store", rustix::fs::MemfdFlags::CLOEXEC);
+            let made = nothing().and_then(|cas| Ok((nothing()?, cas)));
+            let (root_fd, cas) = made.map_err(|error| io_error("read", &root, error))?;
+            return Ok(Self { root, root_fd, cas, lock: None, leases, session });
+        };
+        check_format(&root, &found)?;
+        let root_fd = open_dir(&root)?;
+        let cas = open_dir(&root.join("cas"))?;
+        // While it is held nobody sets the index aside. A medium that cannot be locked cannot be written either.
+        let lock = File::open(root.join("lock")).ok();
+        let lock = lock.filter(|lock| flock(lock, FlockOperation::LockShared).is_ok());
+        Ok(Self { root, root_fd, cas, lock, leases, session })
+    }
+
+    /// Whether it was opened to be read only.
+    pub(super) fn only_read(&self) -> bool {
+        self.session.is_none()
+    }
+
+    /// The error of who wants to write where only is read.
+    pub(super) fn not_to_write(&self) -> Error {
+        io_error(
+            "write",
+            &self.root,
+            io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it was opened to be read only"),
+        )
     }
 
     /// The store directory, absolute.
@@ -160,9 +203,9 @@ impl Layout {
         &self.leases
     }
 
-    /// This store's own folder for what is unfinished.
-    pub(super) fn session(&self) -> &Session {
-        &self.session
+    /// This store's own folder for what is unfinished; there is one where something may be written.
+    pub(super) fn session(&self) -> Result<&Session, Error> {
+        self.session.as_ref().ok_or_else(|| self.not_to_write())
     }
 
     /// The path of an object, for messages and path-based calls.
@@ -175,6 +218,10 @@ impl Layout {
     pub(super) fn object_size(&self, digest: Digest) -> Option<u64> {
         let stat = || rustix::fs::statat(&self.cas, ObjectName::of(digest).as_c_str(), AtFlags::SYMLINK_NOFOLLOW);
         let stat = match stat() {
+            Err(Errno::NOENT) if self.only_read() => {
+                let fd = self.open_aside(digest, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC).ok()?;
+                rustix::fs::fstat(fd).ok()?
+            }
             Err(Errno::NOENT) if self.take_back(digest) => stat().ok()?,
             other => other.ok()?,
         };
@@ -185,7 +232,7 @@ impl Layout {
     /// Gives an unfinished file its final name. `size` is what it holds.
     pub(super) fn publish(&self, name: &str, digest: Digest, size: u64) -> Result<(), Error> {
         let object = ObjectName::of(digest);
-        let from = &self.session.fd;
+        let from = &self.session()?.fd;
         let to = object.as_c_str();
         let no_replace = rustix::fs::RenameFlags::NOREPLACE;
         let mut done = rustix::fs::renameat_with(from, name, &self.cas, to, no_replace);
@@ -218,8 +265,9 @@ impl Layout {
             return Ok(false);
         }
         let folder = self.root.join("quarantine");
-        let number = self.session.number();
-        let to = folder.join(format!("{digest}-{stamp}-{number}-{}", self.session.name()));
+        let session = self.session()?;
+        let number = session.number();
+        let to = folder.join(format!("{digest}-{stamp}-{number}-{}", session.name()));
         let path = self.object_path(digest);
         make_dir(&folder)?;
         match rustix::fs::renameat(&self.cas, object.as_c_str(), rustix::fs::CWD, &to) {
@@ -241,22 +289,27 @@ impl Layout {
     /// Runs `work` while no other store is open on this directory; `None` if one is.
     pub(super) fn while_alone<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
         let path = self.root.join("lock");
-        let result = match flock(&self.lock, FlockOperation::NonBlockingLockExclusive) {
+        let lock = self.lock.as_ref().ok_or_else(|| self.not_to_write())?;
+        let result = match flock(lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => work().map(Some),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => return Err(io_error("lock the store", &path, error)),
         };
         // A conversion that fails may have dropped the shared lock (flock(2)).
-        flock(&self.lock, FlockOperation::LockShared).map_err(|error| io_error("lock the store", &path, error))?;
+        flock(lock, FlockOperation::LockShared).map_err(|error| io_error("lock the store", &path, error))?;
         result
     }
 
     /// Removes the folders of stores whose process is gone. Returns how many.
     pub(super) fn sweep_sessions(&self) -> Result<u64, Error> {
+        if self.only_read() {
+            return Ok(0);
+        }
         let tmp = self.root.join("tmp");
         let mut removed = 0;
         for entry in list(&tmp)? {
-            if !entry.file_name().to_string_lossy().starts_with("s-") || entry.path() == self.session.path {
+            let own = self.session.as_ref().is_some_and(|session| entry.path() == session.path);
+            if !entry.file_name().to_string_lossy().starts_with("s-") || own {
                 continue;
             }
             // Gone meanwhile, or alive: not ours to judge.
@@ -478,14 +531,18 @@ fn check_format(root: &Path, found: &str) -> Result<(), Error> {
     Err(Error::Newer { path: root.to_owned(), found: shown, known: FORMAT })
 }
 
+/// Whether an entry is one of no store.
+fn is_foreign(entry: &walkdir::DirEntry) -> bool {
+    !KNOWN.iter().any(|known| entry.file_name() == *known)
+}
+
 fn initialise(root: &Path, root_fd: &OwnedFd) -> Result<(), Error> {
     let guard = open_dir(root)?;
     flock(&guard, FlockOperation::LockExclusive).map_err(|error| io_error("lock the store directory", root, error))?;
     if let Some(found) = read_format(root)? {
         return check_format(root, &found);
     }
-    let foreign = |entry: &walkdir::DirEntry| !KNOWN.iter().any(|known| entry.file_name() == *known);
-    if list(root)?.iter().any(foreign) {
+    if list(root)?.iter().any(is_foreign) {
         return Err(Error::NotAStore { path: root.to_owned() });
     }
     let tag = root.join("CACHEDIR.TAG");
@@ -527,11 +584,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Layout::open(dir.path()).unwrap();
         let second = Layout::open(dir.path()).unwrap();
-        assert!(first.session.path.exists(), "opening a second store leaves the first alone");
-        let (_, name) = first.session.new_file().unwrap();
-        let left = first.session.path.clone();
+        assert!(first.session().unwrap().path.exists(), "opening a second store leaves the first alone");
+        let (_, name) = first.session().unwrap().new_file().unwrap();
+        let left = first.session().unwrap().path.clone();
         // A killed process drops its locks, but removes nothing.
-        let Layout { session, .. } = first;
+        let Layout { session: Some(session), .. } = first else { panic!("it is written") };
         let copy = session.path.with_file_name("s-dead");
         std::fs::rename(&left, &copy).unwrap();
         drop(session);

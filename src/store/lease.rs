@@ -10,10 +10,11 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FlockOperation, RenameFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::base::{ActionKey, Digest};
@@ -91,6 +92,9 @@ struct Noted {
 impl Layout {
     /// Notes that this store relies on objects. What can be written only later is relied on only then.
     pub(super) fn lease(&self, relied: &[Relied]) -> Result<(), Error> {
+        if self.only_read() {
+            return Ok(());
+        }
         let mut noted = self.leases().0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh: Vec<Relied> = relied.iter().filter(|one| !noted.all.contains(&one.digest())).copied().collect();
         if fresh.is_empty() {
@@ -105,6 +109,9 @@ impl Layout {
     /// Notes that this store relies on everything there is, or does not any more: while it is not known yet of what
     /// it will ask.
     pub(super) fn lease_everything(&self, all: bool) -> Result<(), Error> {
+        if self.only_read() {
+            return Ok(());
+        }
         let mut noted = self.leases().0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut record = Relied::Everything.record();
         record[0] = if all { ALL } else { NOT_ALL };
@@ -112,7 +119,7 @@ impl Layout {
     }
 
     fn write_lease(&self, noted: &mut Noted, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.session().path_of(NOTE);
+        let path = self.session()?.path_of(NOTE);
         let failed = |error| io_error("note what is in use in", &path, error);
         if noted.file.is_none() {
             noted.file = Some(File::options().create(true).append(true).open(&path).map_err(failed)?);
@@ -129,8 +136,8 @@ impl Layout {
         self.sweep_sessions()?;
         let mut all = BTreeSet::new();
         for entry in list(&self.root().join("tmp"))? {
-            let own = entry.file_name().to_string_lossy() == self.session().name();
-            if own || !entry.file_type().is_dir() {
+            let own = self.session().is_ok_and(|session| entry.file_name().to_string_lossy() == session.name());
+            if own || !entry.file_type().is_dir() || self.only_read() && is_dead(entry.path()) {
                 continue;
             }
             let path = entry.path().join(NOTE);
@@ -152,6 +159,10 @@ impl Layout {
 
     /// Runs `work` while no other process collects garbage; `None` if one does.
     pub(super) fn while_collecting<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
+        if self.only_read() {
+            // To look is in nobody's way.
+            return work().map(Some);
+        }
         // The folder of objects is locked by no one else.
         let guard = open_dir(&self.root().join("cas"))?;
         match flock(&guard, FlockOperation::NonBlockingLockExclusive) {
@@ -176,9 +187,9 @@ impl Layout {
         let made = |error: Errno| {
             // The folder goes with every collection, and so is mostly not there.
             if error == Errno::NOENT && !self.trash().exists() {
-                return rustix::fs::mkdirat(self.root_fd(), "trash", rustix::fs::Mode::RWXU).or_else(|error| {
+                return rustix::fs::mkdirat(self.root_fd(), "trash", Mode::RWXU).or_else(|error| {
                     if error == Errno::NOSPC && release_ballast(self.root()) {
-                        rustix::fs::mkdirat(self.root_fd(), "trash", rustix::fs::Mode::RWXU)
+                        rustix::fs::mkdirat(self.root_fd(), "trash", Mode::RWXU)
                     } else {
                         Err(error)
                     }
@@ -191,6 +202,11 @@ impl Layout {
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(io_error("set aside", &self.object_path(digest), error)),
         }
+    }
+
+    /// Opens an object that a collection has moved aside, where it is.
+    pub(super) fn open_aside(&self, digest: Digest, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        rustix::fs::openat(self.root_fd(), Self::trashed(digest), flags, Mode::empty())
     }
 
     /// Puts an object back that a collection has moved aside, if it has and it is not deleted yet. Whether it is in its
@@ -240,6 +256,11 @@ impl Layout {
     }
 }
 
+/// Whether the folder in `tmp/` is one of a store whose process is gone. One that cannot be asked about lives.
+fn is_dead(folder: &Path) -> bool {
+    open_dir(folder).is_ok_and(|fd| flock(&fd, FlockOperation::NonBlockingLockShared).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +270,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (Layout::open(dir.path()).unwrap(), Layout::open(dir.path()).unwrap());
         let digest = Digest::of_blob(b"needed");
-        let (mut file, name) = one.session().new_file().unwrap();
+        let (mut file, name) = one.session().unwrap().new_file().unwrap();
         file.write_all(b"needed").unwrap();
         one.publish(&name, digest, 6).unwrap();
         assert!(one.discard(digest).unwrap() && !one.discard(digest).unwrap());

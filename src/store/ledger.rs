@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use crate::base::{ActionKey, Digest};
 use crate::store::Error;
 use crate::store::database::{self, Schema, Trouble, index_error};
+use crate::store::reading;
 
 const SCHEMA: Schema = Schema {
     version: 1,
@@ -132,6 +133,15 @@ impl Ledger {
         // What is begun outside cannot be taken back, so the row of it must not be lost.
         connection.pragma_update(None, "synchronous", "FULL").map_err(index_error(path))?;
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    /// Opens the ledger at `path` to read it, without making or changing anything. A missing one is empty.
+    pub fn open_to_read(path: &Path) -> Result<Self, Error> {
+        match reading::open_to_read(path, &SCHEMA) {
+            Ok(connection) => Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) }),
+            Err(Trouble::Refused(error)) => Err(error),
+            Err(Trouble::Newer(_) | Trouble::Broken) => Err(Error::Ledger { path: path.to_owned() }),
+        }
     }
 
     /// The last doing of an effect.

@@ -94,6 +94,24 @@ impl LocalStore {
         Ok(Self { committer, index, reader, layout, options })
     }
 
+    /// Opens the store in `dir` to read it: nothing is made, changed or removed, so that it may lie where nothing can be
+    /// written. A missing one is empty; what is wrong stays where it is; what would write is refused.
+    ///
+    /// # Errors
+    /// As of [`LocalStore::open`].
+    pub fn open_to_read(dir: &Path, options: StoreOptions) -> Result<Self, Error> {
+        let layout = Arc::new(Layout::open_to_read(dir)?);
+        let index = Arc::new(Index::open_to_read(&layout)?);
+        let committer = Committer::idle(Arc::clone(&layout), Arc::clone(&index), Arc::clone(&options.clock));
+        let reader = Reader::new(Arc::clone(&layout), options.clone());
+        Ok(Self { committer, index, reader, layout, options })
+    }
+
+    /// Whether it was opened to be read only.
+    pub fn only_reads(&self) -> bool {
+        self.layout.only_read()
+    }
+
     /// The store directory, absolute.
     pub fn dir(&self) -> &Path {
         self.layout.root()
@@ -169,7 +187,7 @@ impl LocalStore {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => {
-                    self.layout.session().discard(&name);
+                    self.discard(&name);
                     return Err(io_error("read", path, error));
                 }
             };
@@ -182,7 +200,7 @@ impl LocalStore {
         let digest = hasher.finish();
         self.layout.lease(&[Relied::Blob(digest)])?;
         if self.is_kept(digest, size)? {
-            self.layout.session().discard(&name);
+            self.discard(&name);
         } else {
             self.committer.add_blob(Unnamed { digest, size, content: Content::File(Arc::new(file), name) })?;
         }
@@ -190,7 +208,7 @@ impl LocalStore {
     }
 
     fn new_file(&self) -> Result<(File, String), Error> {
-        self.layout.session().new_file().inspect_err(|error| {
+        self.layout.session()?.new_file().inspect_err(|error| {
             // Too many open files is a passing state; a disk that is full or failing is not.
             if let Error::Io { source, .. } = error
                 && is_of_the_disk(source)
@@ -201,10 +219,17 @@ impl LocalStore {
     }
 
     fn write_failed(&self, name: &str, error: io::Error) -> Error {
-        let error = io_error("write", &self.layout.session().path_of(name), error);
+        let path = self.layout.session().map_or_else(|_| PathBuf::from(name), |session| session.path_of(name));
+        let error = io_error("write", &path, error);
         self.committer.poison(&error);
-        self.layout.session().discard(name);
+        self.discard(name);
         error
+    }
+
+    fn discard(&self, name: &str) {
+        if let Ok(session) = self.layout.session() {
+            session.discard(name);
+        }
     }
 }
 
@@ -277,7 +302,7 @@ impl Cas for LocalStore {
     }
 
     fn scratch(&self) -> Result<PathBuf, Error> {
-        self.layout.session().new_dir()
+        self.layout.session()?.new_dir()
     }
 
     fn rely_on(&self, keys: &[ActionKey], entries: &[&Entry]) -> Result<(), Error> {
@@ -333,7 +358,7 @@ impl Claims for LocalStore {
 
 /// Opens a regular file and says how long it is. Never follows a symlink and never waits for the
 /// other end of a pipe.
-fn open_regular(path: &Path) -> Result<(File, u64), Error> {
+pub(super) fn open_regular(path: &Path) -> Result<(File, u64), Error> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| io_error("open", path, error))?;
     let file = File::from(fd);

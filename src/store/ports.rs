@@ -184,6 +184,18 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// What was asked is in a database that is damaged.
+    #[error("`{}` is damaged: the next run sets it aside and begins a new one", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A newer version wrote the history, which only it can tell.
+    #[error("the history `{}` was written by a newer version of partita, which alone can read it", path.display())]
+    NewerHistory {
+        /// The database.
+        path: PathBuf,
+    },
     /// Made by a newer version.
     #[error("the store `{}` has format {found}; this version knows {known}: use a newer partita or another `--store`", path.display())]
     Newer {
@@ -203,9 +215,9 @@ pub enum Error {
         kind: &'static str,
     },
     /// Something that needs the store for itself found another process using it.
-    #[error("the store `{}` is in use by another process: try again when it has finished", path.display())]
+    #[error("`{}` is in use by another process: try again when it has finished", path.display())]
     Busy {
-        /// The directory.
+        /// The store, or a database.
         path: PathBuf,
     },
     /// The ledger of effects cannot be read.
@@ -261,9 +273,9 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Io { .. } => "S0101",
-            Self::Index { .. } => "S0102",
+            Self::Index { .. } | Self::Damaged { .. } => "S0102",
             Self::NotAStore { .. } => "S0103",
-            Self::Newer { .. } => "S0104",
+            Self::Newer { .. } | Self::NewerHistory { .. } => "S0104",
             Self::Network { .. } => "S0105",
             Self::Busy { .. } => "S0106",
             Self::Poisoned(_) => "S0107",
@@ -278,9 +290,12 @@ impl Error {
             Self::Io { .. } | Self::Index { .. } | Self::Poisoned(_) | Self::Network { .. } | Self::Busy { .. } => {
                 ErrorKind::Engine
             }
-            Self::NotAStore { .. } | Self::Newer { .. } | Self::Ledger { .. } | Self::Spending { .. } => {
-                ErrorKind::StoreFormat
-            }
+            Self::NotAStore { .. }
+            | Self::Newer { .. }
+            | Self::NewerHistory { .. }
+            | Self::Damaged { .. }
+            | Self::Ledger { .. }
+            | Self::Spending { .. } => ErrorKind::StoreFormat,
         }
     }
 }

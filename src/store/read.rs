@@ -182,8 +182,7 @@ impl Reader {
         exec: bool,
     ) -> Result<Found<()>, Error> {
         if let Some(bytes) = held(committer, digest) {
-            create(path, exec)?.write_all(&bytes).map_err(|error| abandon(path, error))?;
-            return Ok(Found::Whole(()));
+            return write_new(path, exec, &bytes).map(Found::Whole);
         }
         let mut target = None;
         let found = self.with(committer, digest, |source| {
@@ -260,6 +259,9 @@ impl Reader {
 
     fn quarantine<T>(&self, digest: Digest, named: Option<(u64, u64)>) -> Result<Found<T>, Error> {
         self.trusted.lock().expect("no holder of the lock panics").remove(&digest);
+        if self.layout.only_read() {
+            return Ok(Found::Corrupt);
+        }
         let stamp = self.options.clock.now().millis().to_string();
         if self.layout.quarantine(digest, named, &stamp)? {
             (self.options.notify)(Event::BlobQuarantined { digest: digest.hex() });
@@ -277,6 +279,7 @@ impl Reader {
         let name = ObjectName::of(digest);
         let open = || rustix::fs::openat(self.layout.cas(), name.as_c_str(), flags, Mode::empty());
         let opened = match open() {
+            Err(Errno::NOENT) if self.layout.only_read() => self.layout.open_aside(digest, flags).or_else(|_| open()),
             Err(Errno::NOENT) if self.layout.take_back(digest) => open(),
             other => other,
         };
@@ -331,25 +334,35 @@ fn is_right(digest: Digest, bytes: &[u8]) -> bool {
 }
 
 fn hash_right(digest: Digest, file: &File) -> io::Result<bool> {
-    let mut buffer = vec![0; CHUNK];
     for mut hasher in [Hasher::of_blob(), Hasher::derive(Domain::Tree)] {
-        let mut at = 0;
-        loop {
-            match file.read_at(&mut buffer, at) {
-                Ok(0) => break,
-                Ok(count) => {
-                    hasher.update(&buffer[..count]);
-                    at += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        each_chunk(file, &mut |bytes| _ = hasher.update(bytes))?;
         if hasher.finish() == digest {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Reads a file from its start, without moving its position. Returns how long it is.
+pub(super) fn each_chunk(file: &File, sink: &mut dyn FnMut(&[u8])) -> io::Result<u64> {
+    let mut buffer = vec![0; CHUNK];
+    let mut at = 0;
+    loop {
+        match file.read_at(&mut buffer, at) {
+            Ok(0) => return Ok(at),
+            Ok(count) => {
+                sink(&buffer[..count]);
+                at += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes a file that must not be there.
+pub(super) fn write_new(path: &Path, exec: bool, bytes: &[u8]) -> Result<(), Error> {
+    create(path, exec)?.write_all(bytes).map_err(|error| abandon(path, error))
 }
 
 fn create(path: &Path, exec: bool) -> Result<File, Error> {

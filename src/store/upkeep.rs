@@ -124,7 +124,8 @@ impl LocalStore {
     }
 
     /// Hashes every object and follows every claim. What is wrong is moved to quarantine or
-    /// dropped, so that a second check finds nothing. Other processes may go on meanwhile.
+    /// dropped, so that a second check finds nothing; unless the store was opened to be read only. Other processes may
+    /// go on meanwhile.
     pub fn verify(&self) -> Result<VerifyReport, Error> {
         self.committer.flush(false)?;
         let mut report = VerifyReport { orphans_removed: self.layout.sweep_sessions()?, ..VerifyReport::default() };
@@ -141,7 +142,9 @@ impl LocalStore {
             }
         }
         for stray in inventory.strays {
-            self.set_stray_aside(&stray)?;
+            if !self.only_reads() {
+                self.set_stray_aside(&stray)?;
+            }
             report.strays.push(stray);
         }
 
@@ -162,7 +165,7 @@ impl LocalStore {
                 dropped.push(row.id);
             }
         }
-        if !dropped.is_empty() {
+        if !dropped.is_empty() && !self.only_reads() {
             self.index.delete(&dropped)?;
         }
         report.claims_dropped = dropped.len() as u64;

@@ -34,6 +34,7 @@ mod memo;
 mod mistakes;
 mod mutations;
 mod packages;
+mod reading;
 mod reference;
 mod rekey;
 mod repro;

@@ -57,7 +57,29 @@ fn who_asks_for_events_finds_nothing_else_in_the_stream() {
     let good = sample();
     let fails = Workspace::with_spec("graph g { node a { run sh -c \"echo out; exit 3\"; output o } }\n");
     let wrong = Workspace::with_spec("graph g { nope }\n");
-    let asked: [(&Workspace, &[&str], i32, &str); 9] = [
+    let bundles = Workspace::with_spec(
+        "graph g { node a { run sh -c \"echo x > o\"; output o } }\n\
+         graph f { node a { run sh -c \"exit 3\"; output o } }\n\
+         bundle good from=g version=\"1\" { include a output=o to=o }\nbundle bad from=f version=\"1\" { include a output=o to=o }\n",
+    );
+    std::fs::create_dir(bundles.path("thesis")).expect("a folder can be made");
+    bundles.write("thesis/chapter.tex", "years of work");
+    let asked: [(&Workspace, &[&str], i32, &str); 24] = [
+        (&bundles, &["deliver", "good"], 0, "verified"),
+        (&bundles, &["deliver", "good"], 0, "delivered in"),
+        (&bundles, &["deliver", "bad"], 1, "E0205"),
+        (&bundles, &["deliver", "none"], 2, "none"),
+        (&bundles, &["deliver", "good", "--osv-db", "nowhere"], 2, "nowhere"),
+        (&bundles, &["deliver", "good", "--store", "thesis"], 31, "S0103"),
+        (&bundles, &["bundle", "bad"], 7, "not known"),
+        (&bundles, &["verify", "nothing.zip"], 2, "nothing.zip"),
+        (&bundles, &["report", "good"], 0, "report"),
+        (&bundles, &["run", "g", "--trace", "no/such/folder/t.json"], 30, "t.json"),
+        (&bundles, &["log", "--raw"], 2, "--raw"),
+        (&bundles, &["runs"], 0, ""),
+        (&bundles, &["doctor"], 0, ""),
+        (&bundles, &["forecast", "g"], 0, ""),
+        (&bundles, &["store", "verify"], 0, ""),
         (&good, &["run", "report"], 0, "3 ran"),
         (&good, &["run", "report"], 0, "3 cached"),
         (&good, &["store", "gc"], 0, ""),
@@ -75,6 +97,19 @@ fn who_asks_for_events_finds_nothing_else_in_the_stream() {
             assert!(validator.is_valid(&event), "{args:?}: {line}");
         }
         outcome.says(says);
+    }
+    // The developer's log as well, also where its filter is none.
+    for (filter, says) in [("trace", "\"notice\""), ("partita=%", "PARTITA_LOG")] {
+        let run = bundles.partita(&["deliver", "good", "--progress", "json"]).env("PARTITA_LOG", filter);
+        let outcome = run.run().ok().says(says);
+        for line in outcome.stderr.lines() {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{filter}: {line}"));
+            assert!(validator.is_valid(&event), "{filter}: {line}");
+        }
+        let told: Vec<Value> = outcome.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let of_run = |event: &&Value| event["run"] != "" && event["seq"] != 0;
+        let own: Vec<u64> = told.iter().filter(of_run).filter_map(|event| event["seq"].as_u64()).collect();
+        assert!(own.windows(2).all(|pair| pair[0] < pair[1]), "what is told meanwhile takes no number: {own:?}");
     }
 }
 
@@ -167,6 +202,36 @@ fn what_actions_print_does_not_command_a_terminal() {
         assert!(text.contains("␛]0;title␇\x1b[31mred␛[2J"), "{args}: {text:?}");
         assert!(!text.contains("\x1b]0;") && !text.contains("\x1b[2J"), "{args}: {text:?}");
     }
-    // Whoever is no terminal gets what was printed.
+    // Whoever is no terminal gets what was printed, and so does who asks for it.
     workspace.run(&["log"]).ok().prints("\x1b]0;title\x07\x1b[31mred\x1b[2J\n");
+    assert_eq!(on_a_terminal("log --raw", 0), "\x1b]0;title\x07\x1b[31mred\x1b[2J\r\n");
+}
+
+#[test]
+fn a_raw_log_is_what_was_printed_and_nothing_else() {
+    let workspace = Workspace::with_spec(
+        "graph g {\n node a { run sh -c #\"printf 'a\\0\\377\\033[2J'; printf 'e\\r' >&2; echo x > o\"#; output o }\n \
+         node b { input o from=(ref)a.o; run sh -c \"printf b; exit 3\"; output p }\n \
+         node c { run sh -c \"echo x > q\"; output q }\n}\n",
+    );
+    workspace.run(&["run", "g", "--keep-going", "-j", "1"]).expect(1);
+    let bytes = |args: &[&str]| {
+        let output = workspace.partita(args).command().output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        (output.stdout, output.stderr)
+    };
+    let (all, errors) = bytes(&["log", "--raw"]);
+    assert_eq!((all.as_slice(), errors.as_slice()), (b"a\0\xff\x1b[2Jb".as_slice(), b"e\r".as_slice()));
+    assert_eq!(
+        bytes(&["log", "--raw", "--addr", "g/b"]),
+        (b"b".to_vec(), Vec::new()),
+        "no heading, no word of its end"
+    );
+    assert_eq!(bytes(&["log", "--raw", "--addr", "g/c"]), (Vec::new(), Vec::new()), "who printed nothing");
+    workspace.run(&["log", "--raw", "--addr", "g/nope"]).expect(2).says("took no part");
+    workspace.run(&["log", "--raw", "--format", "json"]).expect(2).prints("ask for one of them");
+    // Bytes that are lost are not made up.
+    workspace.drop_store();
+    let lost = workspace.run(&["log", "--raw", "--addr", "g/b"]).expect(30).says("`g/b/stdout` was lost");
+    assert_eq!(lost.stdout, "");
 }

@@ -332,10 +332,15 @@ impl Invocation {
 
     /// Starts after a command of a shell, which becomes the program.
     pub(crate) fn after(self, command: &str) -> Self {
-        let inner = self.command;
         let script = format!("{command}; exec \"$0\" \"$@\"");
-        let mut outer = Self::bare(Path::new("/bin/sh"));
-        outer.command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
+        self.inside(Path::new("/bin/sh"), &["-c", &script])
+    }
+
+    /// Starts by way of a program that becomes it, as its last arguments say.
+    pub(crate) fn inside(self, program: &Path, args: &[&str]) -> Self {
+        let inner = self.command;
+        let mut outer = Self::bare(program);
+        outer.command.args(args).arg(inner.get_program()).args(inner.get_args());
         for (name, value) in inner.get_envs() {
             if let Some(value) = value {
                 outer.command.env(name, value);
