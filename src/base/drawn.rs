@@ -16,13 +16,6 @@ pub(crate) fn drawn(heading: &str) -> BTreeSet<(String, String)> {
     ways.filter(|(from, to)| from != "[*]" && to != "[*]").collect()
 }
 
-/// The ways that a table permits among states with names.
-pub(crate) fn permitted<S: Copy>(states: &[(&str, S)], may: impl Fn(S, S) -> bool) -> BTreeSet<(String, String)> {
-    let pairs = states.iter().flat_map(|from| states.iter().map(move |to| (from, to)));
-    let ways = pairs.filter(|(from, to)| may(from.1, to.1));
-    ways.map(|(from, to)| (from.0.to_owned(), to.0.to_owned())).collect()
-}
-
 /// The ways of a list, as pairs of names.
 pub(crate) fn listed(ways: &[(&str, &str)]) -> BTreeSet<(String, String)> {
     ways.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect()

@@ -22,7 +22,7 @@ mod version;
 mod ways;
 
 #[cfg(test)]
-pub(crate) use drawn::{drawn, listed, permitted};
+pub(crate) use drawn::{drawn, listed};
 pub(crate) use ways::{Becomes, ways};
 
 pub use address::{Address, addresses, fill_addresses};

@@ -1,5 +1,7 @@
 //! Keeps what a process prints, bounded: the head and the tail of it. Leaves out how it is read.
 
+use std::ops::Range;
+
 /// The first and the last bytes of a stream, and how many lay between.
 #[derive(Debug)]
 pub(super) struct Capture {
@@ -36,12 +38,31 @@ impl Capture {
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.trim();
         if self.dropped > 0 {
-            let marker = format!("\n[partita: {} bytes left out]\n", self.dropped);
+            let marker = format!("{LEFT}{}{OUT}", self.dropped);
             self.head.extend_from_slice(marker.as_bytes());
         }
         self.head.append(&mut self.tail);
         self.head
     }
+}
+
+/// What stands before and behind the number of bytes that were dropped.
+const LEFT: &str = "\n[partita: ";
+const OUT: &str = " bytes left out]\n";
+
+/// Where bytes of a log were dropped, or where a process printed what says so.
+pub(super) fn cuts(log: &[u8]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let marks = log.windows(LEFT.len()).enumerate().filter(|(_, window)| *window == LEFT.as_bytes());
+    for (at, _) in marks {
+        let digits = log[at + LEFT.len()..].iter().take(20).take_while(|byte| byte.is_ascii_digit()).count();
+        let end = at + LEFT.len() + digits;
+        let apart = found.last().is_none_or(|last| last.end <= at);
+        if apart && digits > 0 && log[end..].starts_with(OUT.as_bytes()) {
+            found.push(at..end + OUT.len());
+        }
+    }
+    found
 }
 
 /// Bytes of the end of a log that a failure quotes.

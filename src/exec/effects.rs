@@ -11,22 +11,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{ActionKey, Digest, Domain, Entry, Timestamp};
 use crate::exec::Request;
+use crate::exec::engine::{Engine, Prepared};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::levels::Levels;
 use crate::exec::outputs::{Most, collect};
 use crate::exec::ports::RunLife;
 use crate::exec::report::ActionReport;
 use crate::plan::{Action, ActionId, Class, Plan};
-use crate::store::{Cas, Claim, ClaimOutput, EffectRow, EffectState, Found, materialize};
+use crate::store::{Begun, Cas, Claim, ClaimOutput, EffectRow, EffectState, Found, Ledger, materialize};
 
 /// The variable that tells a process which doing of an effect it is: the same for all attempts of it.
 pub(super) const IDEMPOTENCY_KEY: &str = "PARTITA_IDEMPOTENCY_KEY";
 
-/// The idempotency key of a doing.
-pub(super) fn idempotency_key(key: ActionKey, sequence: u64) -> String {
-    let mut bytes = key.0.as_bytes().to_vec();
+/// The idempotency key of a doing, from what tells it from all others.
+pub(super) fn idempotency_key(seed: &[u8], sequence: u64) -> String {
+    let mut bytes = seed.to_vec();
     bytes.extend_from_slice(&sequence.to_le_bytes());
     Digest::derive(Domain::Effect, &bytes).hex()
+}
+
+/// The idempotency key of what is in no ledger: no doing that is has it, as they are counted from 1.
+pub(super) fn no_doing(key: ActionKey, addr: &str) -> String {
+    let seed = [key.0.as_bytes().as_slice(), addr.as_bytes()].concat();
+    idempotency_key(&seed, 0)
+}
+
+/// What a run asks of an effect.
+pub(super) struct Asked<'a> {
+    pub(super) action: &'a Action,
+    /// The run that asks.
+    pub(super) run: &'a str,
+    /// It is to be done whatever is known.
+    pub(super) again: bool,
+    /// The user says that it happened.
+    pub(super) done: bool,
+    /// What has become of a run.
+    pub(super) life: &'a dyn Fn(&str) -> RunLife,
 }
 
 /// What the ledger says before an effect begins.
@@ -35,68 +55,124 @@ pub(super) enum Standing {
     Open,
     /// It was done by a run that did not end well, which this one takes up.
     Done(Vec<ClaimOutput>, String),
+    /// It was begun by a run of which nobody knows how it ended, and the user says that it happened.
+    Said(String),
 }
 
-/// Judges the last doing of an effect. `again`: it was asked for whatever is known. `done`: the user
-/// says that it happened. `life` tells what has become of a run.
-pub(super) fn standing(
-    action: &Action,
-    row: Option<EffectRow>,
-    run: &str,
-    again: bool,
-    done: bool,
-    life: &dyn Fn(&str) -> RunLife,
-) -> Result<Standing, Trouble> {
-    let Some(row) = row else { return Ok(Standing::Open) };
-    let is_begun = row.state == EffectState::Intended && row.run != run;
-    // Done at the same time by two, it would be done twice even where the other side can tell doings apart.
-    if is_begun && life(&row.run) == RunLife::Alive {
-        let text = format!(
-            "effect `{}` is being done by run {}, which is under way\nhelp: wait until that run has ended, or stop it",
-            action.addr, row.run
-        );
-        return Err(Failure::new(FailureClass::Unknown, text).into());
+impl Asked<'_> {
+    /// Looks up how the effect stands, and makes what this run takes up a part of it.
+    pub(super) fn look(&self, ledger: &Ledger, key: ActionKey, now: i64) -> Result<Standing, Trouble> {
+        ledger.look(key, &self.action.addr, |page| {
+            let standing = self.standing(page.row())?;
+            match &standing {
+                Standing::Open => {}
+                Standing::Done(..) => page.take_up(self.run, now)?,
+                Standing::Said(_) => page.happened(self.run, &receipt(&[]), now)?,
+            }
+            Ok(standing)
+        })
     }
-    if again {
-        return Ok(Standing::Open);
+
+    /// Writes that the effect begins, unless another run was quicker.
+    pub(super) fn begin(&self, ledger: &Ledger, key: ActionKey, now: i64) -> Result<Begun, Trouble> {
+        ledger.look(key, &self.action.addr, |page| match self.standing(page.row())? {
+            Standing::Open => Ok(page.begin(self.run, now)?),
+            Standing::Done(_, run) | Standing::Said(run) => {
+                let text = format!(
+                    "effect `{}` was begun by run {run} when this one was on its way to it\nhelp: run it again, which takes \
+                     up what is there",
+                    self.action.addr
+                );
+                Err(Failure::new(FailureClass::Unknown, text).into())
+            }
+        })
     }
-    let ask = |why: String| {
-        let addr = &action.addr;
-        let again = format!("if it did not, or doing it twice does no harm, say `--refresh {addr}`");
-        // Nobody has the outputs of one that is only said to have happened.
-        let help = if action.spec.outputs.is_empty() {
-            format!("if it happened, say `--done {addr}`; {again}")
-        } else {
-            format!("look whether it happened; {again}; if it did, give what needs its outputs in another way")
-        };
-        Failure::new(FailureClass::Unknown, format!("{why}\nhelp: {help}"))
-    };
-    match row.state {
-        EffectState::Failed | EffectState::Settled => Ok(Standing::Open),
-        EffectState::Done => match row.receipt.as_deref().map(parse) {
-            Some(Some(outputs)) => Ok(Standing::Done(outputs, row.run)),
-            _ => Err(ask(format!("the ledger does not say what effect `{}` left", action.addr)).into()),
-        },
-        EffectState::Intended if action.policy.idempotent || row.run == run => Ok(Standing::Open),
-        EffectState::Intended if done && action.spec.outputs.is_empty() => Ok(Standing::Done(Vec::new(), row.run)),
-        EffectState::Intended if done => Err(Failure::new(
-            FailureClass::Unknown,
-            format!(
-                "effect `{0}` leaves outputs, which nobody has: it cannot be taken as done\nhelp: if doing it twice does no \
-                 harm, say `--refresh {0}`",
-                action.addr
-            ),
-        )
-        .into()),
-        EffectState::Intended => {
-            let fate = match life(&row.run) {
-                RunLife::Cancelled => "was cancelled before it ended",
-                RunLife::Ended => "saw it end in a way that says nothing of it",
-                RunLife::Gone | RunLife::Alive => "did not live to say how it ended",
-            };
-            let text = format!("effect `{}` was begun in run {}, which {fate}: it may have happened", action.addr, row.run);
-            Err(ask(text).into())
+
+    /// Judges the last doing.
+    fn standing(&self, row: Option<&EffectRow>) -> Result<Standing, Failure> {
+        let (action, addr) = (self.action, &self.action.addr);
+        let unknown = |text: String| Failure::new(FailureClass::Unknown, text);
+        let Some(row) = row else { return Ok(Standing::Open) };
+        let (is_own, holder) = (row.held_by == self.run, &row.held_by);
+        // Done at the same time by two, it would be done twice even where the other side can tell doings apart; and what a
+        // run has done that is under way is a part of that one.
+        if !is_own && (self.life)(holder) == RunLife::Alive {
+            let help = "help: wait until that run has ended, or stop it";
+            match row.state {
+                EffectState::Failed | EffectState::Settled => {}
+                EffectState::Intended => {
+                    let text = format!("effect `{addr}` is being done by run {holder}, which is under way\n{help}");
+                    return Err(unknown(text));
+                }
+                EffectState::Done => {
+                    let text = format!("effect `{addr}` is a part of run {holder}, which is under way\n{help}");
+                    return Err(unknown(text));
+                }
+            }
         }
+        // Whoever asks for it to be done again means what other runs did.
+        if self.again && !is_own {
+            return Ok(Standing::Open);
+        }
+        let ask = |why: String| {
+            let again = format!("if it did not, or doing it twice does no harm, say `--refresh {addr}`");
+            // Nobody has the outputs of one that is only said to have happened.
+            let help = if action.spec.outputs.is_empty() {
+                format!("if it happened, say `--done {addr}`; {again}")
+            } else {
+                format!("look whether it happened; {again}; if it did, give what needs its outputs in another way")
+            };
+            unknown(format!("{why}\nhelp: {help}"))
+        };
+        match row.state {
+            EffectState::Failed | EffectState::Settled => Ok(Standing::Open),
+            EffectState::Done if is_own => {
+                Err(unknown(format!("effect `{addr}` was done by this run, which does it once\nhelp: run it again")))
+            }
+            EffectState::Done => match row.receipt.as_deref().map(parse) {
+                Some(Some(outputs)) => Ok(Standing::Done(outputs, row.run.clone())),
+                _ => Err(ask(format!("the ledger does not say what effect `{addr}` left"))),
+            },
+            EffectState::Intended if action.policy.idempotent => Ok(Standing::Open),
+            EffectState::Intended if is_own => {
+                Err(ask(format!("effect `{addr}` was begun by this run before, and nobody knows how that ended")))
+            }
+            EffectState::Intended if self.done && action.spec.outputs.is_empty() => Ok(Standing::Said(row.run.clone())),
+            EffectState::Intended if self.done => Err(unknown(format!(
+                "effect `{addr}` leaves outputs, which nobody has: it cannot be taken as done\nhelp: if doing it twice does \
+                 no harm, say `--refresh {addr}`"
+            ))),
+            EffectState::Intended => {
+                let fate = match (self.life)(&row.run) {
+                    RunLife::Cancelled => "was cancelled before it ended",
+                    RunLife::Ended => "saw it end in a way that says nothing of it",
+                    RunLife::Gone | RunLife::Alive => "did not live to say how it ended",
+                };
+                Err(ask(format!("effect `{addr}` was begun in run {}, which {fate}: it may have happened", row.run)))
+            }
+        }
+    }
+}
+
+impl Engine<'_> {
+    /// What this run asks of an effect.
+    pub(super) fn asked<T>(&self, action: &Action, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
+        ask(&Asked {
+            action,
+            run: &self.request.run,
+            again: self.request.is_forced(&action.addr),
+            done: self.request.done.contains(&action.addr),
+            life: &|run| self.ports.history.life(run),
+        })
+    }
+
+    /// Writes into the ledger that an effect begins, if there is one.
+    pub(super) fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<Begun>, Trouble> {
+        let Some(ledger) = self.request.ledger.as_ref().filter(|_| action.spec.class == Class::Effect) else {
+            return Ok(None);
+        };
+        let now = self.ports.clock.now().0;
+        self.asked(action, |asked| asked.begin(ledger, prepared.key, now)).map(Some)
     }
 }
 
@@ -109,13 +185,11 @@ pub(super) fn settle(
 ) -> Result<(), Error> {
     let Some(ledger) = &request.ledger else { return Ok(()) };
     for (id, report) in reports {
-        if plan.action(ActionId(*id)).spec.class != Class::Effect {
-            continue;
-        }
-        if let Some(key) = report.key
-            && let Some(row) = ledger.last(key)?
+        let action = plan.action(ActionId(*id));
+        if action.spec.class == Class::Effect
+            && let Some(key) = report.key
         {
-            ledger.settle(&row, now.0)?;
+            ledger.settle(key, &action.addr, &request.run, now.0)?;
         }
     }
     // A run that was not asked to take anything back did not.

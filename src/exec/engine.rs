@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
 use crate::event::{Event, Reason, Spent};
 use crate::exec::attempts::{Attempt, Attempts};
-use crate::exec::bounds::Bounds;
+use crate::exec::bounds::{Bounds, Folders};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
@@ -17,7 +17,7 @@ use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::explain::Failed;
 use crate::exec::fitting::Fitting;
 use crate::exec::inputs::{self, Produced};
-use crate::exec::judge::{judge, with_help, with_tail};
+use crate::exec::judge::{held_too_much, judge, with_help, with_tail};
 use crate::exec::known::Known;
 use crate::exec::levels::{Levels, level_of};
 use crate::exec::lookup::{self, Looked};
@@ -140,6 +140,15 @@ pub(super) struct Attempted {
     pub(super) effect: Option<Begun>,
     /// What it spent on models.
     pub(super) spent: Option<Spent>,
+    /// Whether it may have spent more than is known.
+    pub(super) unsettled: bool,
+}
+
+impl Attempted {
+    /// An attempt of no effect that spent nothing.
+    pub(super) fn free(result: Result<(Vec<ClaimOutput>, Vec<u64>), Trouble>, took: Duration, by: Isolation) -> Self {
+        Self { result, logs: None, duration: took, isolation: by, effect: None, spent: None, unsettled: false }
+    }
 }
 
 impl<'a> Engine<'a> {
@@ -366,13 +375,14 @@ impl<'a> Engine<'a> {
                         format!("the store has lost what effect `{}` left, which is not done again", action.addr);
                     return Err(Failure::new(FailureClass::Unknown, text).into());
                 }
-                let done = self.request.done.contains(&action.addr);
-                let standing = effects::standing(action, ledger.last(key)?, &self.request.run, forced, done, &|run| {
-                    self.ports.history.life(run)
-                })?;
-                let Standing::Done(outputs, run) = standing else { return Ok(None) };
+                let now = self.ports.clock.now().0;
+                let (outputs, run) = match self.asked(action, |asked| asked.look(ledger, key, now))? {
+                    Standing::Open => return Ok(None),
+                    Standing::Done(outputs, run) => (outputs, run),
+                    Standing::Said(run) => (Vec::new(), run),
+                };
                 let sizes = outputs.iter().map(|output| self.levels.check(&output.entry)).collect::<Result<_, _>>()?;
-                let claim = claim(outputs, &run, self.ports.clock.now().0, 0, 0)?;
+                let claim = claim(outputs, &run, now, 0, 0)?;
                 Ok(Some((claim, sizes, Reason::EffectDone { run })))
             }
             Class::Record if !forced => {
@@ -425,6 +435,7 @@ impl<'a> Engine<'a> {
                 let known = tools.into_iter().find(|(_, identity)| identity.name == name);
                 Reason::ToolChanged { name: known.map_or(name, |(known, _)| known.clone()) }
             }
+            Reason::Evicted => lookup::evicted(self.ports.claims.dropped_for(prepared.key)),
             reason => reason,
         }
     }
@@ -463,14 +474,7 @@ impl<'a> Engine<'a> {
                 };
                 let result = result.and_then(|outputs| self.measured(outputs));
                 // In-process and on staged inputs alone: nothing could be more isolated.
-                Attempted {
-                    result,
-                    logs: None,
-                    duration: clock.elapsed().saturating_sub(begun),
-                    isolation: Isolation::Full,
-                    effect: None,
-                    spent: None,
-                }
+                Attempted::free(result, clock.elapsed().saturating_sub(begun), Isolation::Full)
             }
         };
         attempted.result = attempted
@@ -485,7 +489,12 @@ impl<'a> Engine<'a> {
                 self.set_made(id, outputs.clone(), true);
                 Ok((outputs, sizes))
             })
-            .map_err(|trouble| self.attributed(id, trouble));
+            .map_err(|trouble| self.attributed(id, trouble))
+            // What is said of outputs or by the other side may hold what was in them.
+            .map_err(|trouble| match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
+                Ok(given) => given.scrub_failure(trouble),
+                Err(_) => trouble,
+            });
         attempted
     }
 
@@ -602,14 +611,7 @@ impl<'a> Engine<'a> {
         tell: &dyn Fn(Event),
     ) -> Attempted {
         let action = self.plan.action(id);
-        let failed = |trouble: Trouble| Attempted {
-            result: Err(trouble),
-            logs: None,
-            duration: Duration::ZERO,
-            isolation: Isolation::None,
-            effect: None,
-            spent: None,
-        };
+        let failed = |trouble: Trouble| Attempted::free(Err(trouble), Duration::ZERO, Isolation::None);
         let mut attempt = match surroundings.attempts.take_as_left() {
             Ok(attempt) => attempt,
             Err(error) => return failed(error.into()),
@@ -644,7 +646,10 @@ impl<'a> Engine<'a> {
             Err(trouble) => return failed(trouble),
         };
         if action.spec.class == Class::Effect {
-            let key = effects::idempotency_key(prepared.key, effect.as_ref().map_or(1, Begun::sequence));
+            let key = effect.as_ref().map_or_else(
+                || effects::no_doing(prepared.key, &action.addr),
+                |begun| effects::idempotency_key(begun.seed(), begun.sequence()),
+            );
             declared.insert(effects::IDEMPOTENCY_KEY.to_owned(), key);
         }
         // What is made again to be compared takes no time from those that wait for the node.
@@ -673,7 +678,9 @@ impl<'a> Engine<'a> {
         }
         let cwd = action.spec.cwd.as_ref().map_or_else(|| attempt.work.clone(), |cwd| cwd.under(&attempt.work));
         let limit = |name: &str| action.spec.limits.get(name).copied();
-        let bounds = Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output") };
+        let folders = Folders::of(&attempt.root, limit("output"), limit("files"), limit("memory"));
+        let bounds =
+            Bounds { processes: limit("processes"), memory: limit("memory"), file_bytes: limit("output"), folders };
         let job = Job {
             addr: &action.addr,
             program,
@@ -730,6 +737,11 @@ impl<'a> Engine<'a> {
         let result = judged.and_then(|()| {
             let collected = collect(&*self.ports.cas, &self.levels, &action.spec.outputs, &attempt.work, most)
                 .map_err(|trouble| with_tail(trouble, &ended))?;
+            // Whoever was quicker than the watch.
+            if let Some(breach) = folders.and_then(|folders| folders.left(&attempt.root)) {
+                let text = held_too_much(argv0, breach, bounds, ["left", ""]);
+                return Err(with_tail(Failure::new(FailureClass::Limit, text).into(), &ended));
+            }
             self.measured(collected)
         });
         let result = result.map_err(|trouble| {
@@ -752,16 +764,7 @@ impl<'a> Engine<'a> {
             }
             attempt.succeed();
         }
-        Attempted { result, logs: Some(logs), duration, isolation, effect, spent: None }
-    }
-
-    /// Writes into the ledger that an effect begins, if there is one.
-    fn intend(&self, action: &Action, prepared: &Prepared) -> Result<Option<Begun>, Trouble> {
-        let Some(ledger) = self.request.ledger.as_ref().filter(|_| action.spec.class == Class::Effect) else {
-            return Ok(None);
-        };
-        let now = self.ports.clock.now().0;
-        Ok(Some(ledger.intend(prepared.key, &action.addr, &self.request.run, now)?))
+        Attempted { logs: Some(logs), effect, ..Attempted::free(result, duration, isolation) }
     }
 
     pub(super) fn stage(

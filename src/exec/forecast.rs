@@ -175,6 +175,10 @@ impl Claims for ReadOnly {
         Ok(())
     }
 
+    fn dropped_for(&self, key: ActionKey) -> Option<Digest> {
+        self.0.dropped_for(key)
+    }
+
     fn hold(&self, _key: ActionKey, _why: &str) -> Result<(), StoreError> {
         Ok(())
     }

@@ -140,6 +140,11 @@ impl Levels {
         })
     }
 
+    /// Whether a blob that is not there was set aside as damaged since a moment.
+    pub(super) fn was_damaged_since(&self, digest: Digest, since: i64) -> bool {
+        self.cas.was_damaged_since(digest, since)
+    }
+
     /// The size in bytes of what is in an output that the store was just given.
     pub(super) fn measure(&self, entry: &Entry) -> Result<u64, Trouble> {
         self.sum(entry, &|_| Ok(()))

@@ -43,7 +43,9 @@ pub(super) fn choose(
             Some(reason) => reason,
             None => match sizes(&claim.outputs, levels) {
                 Ok(sizes) => return Ok(Looked::Hit(Box::new(claim.clone()), sizes)),
-                Err(Trouble::Lost(gone)) => {
+                Err(Trouble::Lost(mut gone)) => {
+                    // Who found it damaged has set it aside.
+                    gone.corrupt |= levels.was_damaged_since(gone.digest, claim.created);
                     lost = lost.or(Some(gone));
                     lost_reason(&gone)
                 }
@@ -59,6 +61,11 @@ pub(super) fn choose(
 pub(super) fn lost_reason(lost: &Lost) -> Reason {
     let digest = lost.digest.hex();
     if lost.corrupt { Reason::BlobCorrupt { digest } } else { Reason::BlobMissing { digest } }
+}
+
+/// The reason to make anew what is not in the store any more: a check may have dropped it as a blob of it was damaged.
+pub(super) fn evicted(damaged: Option<Digest>) -> Reason {
+    damaged.map_or(Reason::Evicted, |blob| Reason::BlobCorrupt { digest: blob.hex() })
 }
 
 /// Why a claim does not stand, short of its blobs.

@@ -5,6 +5,7 @@
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 
 use crate::base::{Clock, Limits};
 use crate::exec::CancelToken;
-use crate::exec::bounds::{self, Bounds, Breach};
+use crate::exec::bounds::{self, Bounds, Breach, Watch};
 use crate::exec::capture::Capture;
 use crate::exec::guard::{Lifeline, guard};
 use crate::exec::ports::{End, Ended, Job, Runner, Stream, Tap};
@@ -113,6 +114,8 @@ pub(super) enum Cause {
 pub(super) struct Running<'a> {
     isolation: Isolation,
     bounds: Bounds,
+    /// The folders of the attempt.
+    root: PathBuf,
     tap: Option<Tap<'a>>,
     /// Dropped last: until then the guardian waits.
     _lifeline: Option<Lifeline>,
@@ -145,6 +148,7 @@ impl<'a> Running<'a> {
         Ok(Self {
             isolation,
             bounds: job.bounds,
+            root: job.root.to_path_buf(),
             tap: job.tap,
             _lifeline: lifeline,
             child,
@@ -167,6 +171,7 @@ impl<'a> Running<'a> {
         let mut cause = None;
         let mut killed = false;
         let mut next = begun;
+        let mut watch = Watch::new(self.bounds, &self.root, false, clock);
         let mut deadline = timeout.map(|timeout| begun + timeout);
         let mut buffer = vec![0; CHUNK];
         let ended = loop {
@@ -181,7 +186,7 @@ impl<'a> Running<'a> {
             if cause.is_none() && now >= next {
                 next = now + look;
                 let group = self.tree.group();
-                if let Some(breach) = self.bounds.breach(|_, of| of == group) {
+                if let Some(breach) = watch.breach(|_, of| of == group) {
                     cause = Some(Cause::Exceeded(breach));
                     self.tree.signal(Signal::KILL);
                     killed = true;

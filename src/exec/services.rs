@@ -21,6 +21,7 @@ use crate::exec::bounds::Bounds;
 use crate::exec::capture::{Capture, tail_of};
 use crate::exec::engine::{Engine, Serving};
 use crate::exec::error::{Error, Failure, FailureClass, Trouble};
+use crate::exec::listeners::taken_by_others;
 use crate::exec::ports::{End, Ended, Job, Network, Stream, Tap};
 use crate::exec::probe::{Lines, Probe};
 use crate::exec::report::ServiceReport;
@@ -28,7 +29,7 @@ use crate::exec::sandbox::named_paths;
 use crate::exec::service_state::{self as at, State};
 use crate::exec::stage::{remove, stage};
 use crate::exec::tools::environment;
-use crate::plan::{Action, ActionId, ActionKind, Plan, Service};
+use crate::plan::{Action, ActionId, ActionKind, Isolation, Plan, Service};
 
 /// How soon someone who waits for a service notices that the run was cancelled.
 const TICK: Duration = Duration::from_millis(50);
@@ -261,9 +262,16 @@ impl Services {
         tell(Event::ServiceStarted { service: service.name.clone() });
         let deadline = begun + Duration::from_millis(service.within_ms);
         let mut pause = PAUSES.0;
+        let mut seen = false;
         let failed = loop {
-            let last = match probe.look(engine, &serving) {
-                Ok(()) => break None,
+            let last = match if seen { Ok(()) } else { probe.look(engine, &serving) } {
+                Ok(()) => {
+                    seen = true;
+                    match self.taken_by_others(engine, service) {
+                        None => break None,
+                        Some(port) => format!("a process that is none of its own listens at its port {port}"),
+                    }
+                }
                 Err(last) => last,
             };
             let slots = self.shared.lock();
@@ -316,6 +324,17 @@ impl Services {
                 Err(failure.into())
             }
         }
+    }
+
+    /// The port of an instance at which others listen. At `none` a service may be what another one serves, as a container is.
+    fn taken_by_others(&self, engine: &Engine<'_>, service: &Service) -> Option<u16> {
+        if engine.ports.runner.isolation() == Isolation::None {
+            return None;
+        }
+        let slots = self.shared.lock();
+        let ports = slots.get(&service.name)?.instance.as_ref()?.ports.values().copied().collect();
+        drop(slots);
+        taken_by_others(&ports)
     }
 
     /// Starts the process of a service. Gives what tells whether it is ready.

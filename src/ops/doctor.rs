@@ -137,7 +137,11 @@ fn directory(what: &'static str, dir: &Path) -> Finding {
     let network = network_of(existing);
     let shown = dir.display();
     match tempfile::tempfile_in(existing) {
-        Err(error) => Finding { what, health: Health::Bad, seen: format!("{shown}: cannot be written: {error}") },
+        Err(error) => Finding {
+            what,
+            health: Health::Bad,
+            seen: format!("{shown}: cannot be written, so nothing runs with it: {error}"),
+        },
         Ok(_) if network.is_some() && what == "store" => Finding {
             what,
             health: Health::Bad,

@@ -292,7 +292,15 @@ fn store_help(error: &store::Error) -> Option<String> {
         let name = name.to_string_lossy();
         name.starts_with("history.sqlite") || name.starts_with("ledger.sqlite")
     }));
-    let text = if of_state && error.is_for_want_of_permission() {
+    let reads = matches!(error, store::Error::Io { what, .. }
+        if ["read", "list", "open the folder"].iter().any(|verb| what.starts_with(verb)));
+    let text = if reads && error.is_for_want_of_permission() {
+        if of_state {
+            "let this user read it, or name another state directory: `--state DIR`"
+        } else {
+            "let this user read the store, or name another: `--store DIR`"
+        }
+    } else if of_state && error.is_for_want_of_permission() {
         "let this user write there, or name another state directory: `--state DIR`"
     } else if of_state && error.is_for_want_of_room() {
         "make room where the state directory is, or name another one: `--state DIR`"

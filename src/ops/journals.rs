@@ -17,10 +17,18 @@ use crate::ops::workspace::Workspace;
 ///
 /// Source: Trace Event Format, Google.
 pub fn trace(workspace: &Workspace, runs: &[String]) -> Result<String, Error> {
-    let mut events = Vec::new();
-    for (number, run) in runs.iter().enumerate() {
+    let mut courses = Vec::new();
+    for run in runs {
         let journal = journal(&workspace.state, run)?;
-        trace_run(&journal, number + 1, &mut events);
+        courses.push((!journal.is_empty()).then(|| course(&journal)));
+    }
+    // One may have begun after another.
+    let first = courses.iter().flatten().map(|course| course.begun).min().unwrap_or(0);
+    let mut events = Vec::new();
+    for (course, process) in courses.iter().zip(1..) {
+        if let Some(course) = course {
+            trace_run(course, process, course.begun.saturating_sub(first), &mut events);
+        }
     }
     Ok(format!("{}\n", json!({"traceEvents": events, "displayTimeUnit": "ms"})))
 }
@@ -146,38 +154,38 @@ pub(super) fn course(journal: &[Envelope]) -> Course {
     course
 }
 
-fn trace_run(journal: &[Envelope], process: usize, out: &mut Vec<Json>) {
-    let course = course(journal);
+/// `begun`: nanoseconds from the start of the first run to that of this one.
+fn trace_run(course: &Course, process: usize, begun: i64, out: &mut Vec<Json>) {
     let micros = |at: i64| at as f64 / 1_000.0;
+    let moment = |at: i64| micros(begun.saturating_add(at));
     let args = |end: &Ending| json!({"outcome": end.outcome, "reason": end.reason, "key": end.key});
-    if !journal.is_empty() {
-        out.push(json!({
-            "ph": "M", "name": "process_name", "pid": process, "tid": 0,
-            "args": {"name": format!("run of {}", course.target)},
-        }));
-    }
+    out.push(json!({
+        "ph": "M", "name": "process_name", "pid": process, "tid": 0,
+        "args": {"name": format!("run of {}", course.target)},
+    }));
     for slice in &course.slices {
         let args = match &slice.end {
             Ok(end) => args(end),
             Err(failure) => json!({"attempt": slice.attempt, "failure": failure}),
         };
         out.push(json!({
-            "ph": "X", "name": slice.addr, "cat": "action", "ts": micros(slice.from),
+            "ph": "X", "name": slice.addr, "cat": "action", "ts": moment(slice.from),
             "dur": micros(slice.to.saturating_sub(slice.from).max(0)), "pid": process, "tid": slice.line + 1, "args": args,
         }));
     }
-    trace_services(&course, process, out);
+    trace_services(course, process, begun, out);
     for (addr, at, end) in &course.known {
         out.push(json!({
-            "ph": "i", "s": "p", "name": addr, "cat": "known", "ts": micros(*at), "pid": process, "tid": 0,
+            "ph": "i", "s": "p", "name": addr, "cat": "known", "ts": moment(*at), "pid": process, "tid": 0,
             "args": args(end),
         }));
     }
 }
 
 /// A line for each service below those of actions: how long it started, and how long it served.
-fn trace_services(course: &Course, process: usize, out: &mut Vec<Json>) {
+fn trace_services(course: &Course, process: usize, begun: i64, out: &mut Vec<Json>) {
     let micros = |at: i64| at as f64 / 1_000.0;
+    let moment = |at: i64| micros(begun.saturating_add(at));
     let below = course.slices.iter().map(|slice| slice.line + 2).max().unwrap_or(1);
     let names: BTreeSet<&str> = course.served.iter().map(|one| one.service.as_str()).collect();
     let lines: BTreeMap<&str, usize> = names.into_iter().zip(below..).collect();
@@ -190,7 +198,7 @@ fn trace_services(course: &Course, process: usize, out: &mut Vec<Json>) {
         let line = lines[one.service.as_str()];
         let mut slice = |what: &str, from: i64, to: i64, failure: Option<&str>| {
             out.push(json!({
-                "ph": "X", "name": format!("{} {what}", one.service), "cat": "service", "ts": micros(from),
+                "ph": "X", "name": format!("{} {what}", one.service), "cat": "service", "ts": moment(from),
                 "dur": micros(to.saturating_sub(from).max(0)), "pid": process, "tid": line, "args": {"failure": failure},
             }));
         };

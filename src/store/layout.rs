@@ -8,7 +8,7 @@
 //! cas/ab/<64 digits>      objects; a final name implies complete bytes
 //! tmp/s-<random>/         one folder per open store, locked while it lives; in it `lease`, what it relies on
 //! trash/                  what a collection is about to delete; only while one is under way
-//! quarantine/             what turned out not to hold the bytes its name says
+//! quarantine/             what turned out not to hold the bytes its name says, and which results were dropped for it
 //! ballast                 room that is given up when the disk is full, so that a collection can start
 //! index.sqlite            claims
 //! ```
@@ -19,6 +19,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
@@ -27,6 +28,7 @@ use walkdir::WalkDir;
 
 use crate::base::Digest;
 use crate::store::Error;
+use crate::store::damage::Damage;
 use crate::store::lease::Leases;
 
 /// The number of the layout that this version reads and writes.
@@ -102,6 +104,8 @@ pub(super) struct Layout {
     /// `None` where only is read and there is none.
     lock: Option<File>,
     leases: Leases,
+    /// `None` until it is asked for.
+    damage: Mutex<Option<Damage>>,
     /// `None` where only is read.
     session: Option<Session>,
 }
@@ -138,7 +142,8 @@ impl Layout {
         let cas = open_dir(&root.join("cas"))?;
         let session = Session::create(&root.join("tmp"))?;
         let (lock, session) = (Some(lock), Some(session));
-        let layout = Self { root, root_fd, cas, lock, leases: Leases::default(), session };
+        let (leases, damage) = (Leases::default(), Mutex::default());
+        let layout = Self { root, root_fd, cas, lock, leases, damage, session };
         layout.sweep_sessions()?;
         Ok(layout)
     }
@@ -147,7 +152,7 @@ impl Layout {
     /// an empty store.
     pub(super) fn open_to_read(dir: &Path) -> Result<Self, Error> {
         let root = std::path::absolute(dir).map_err(|error| io_error("find the store directory", dir, error))?;
-        let (leases, session) = (Leases::default(), None);
+        let (leases, damage, session) = (Leases::default(), Mutex::default(), None);
         let is_there = root.try_exists().map_err(|error| io_error("read the store directory", &root, error))?;
         let format = if is_there { read_format(&root)? } else { None };
         let Some(found) = format else {
@@ -158,7 +163,7 @@ impl Layout {
             let nothing = || rustix::fs::memfd_create("no store", rustix::fs::MemfdFlags::CLOEXEC);
             let made = nothing().and_then(|cas| Ok((nothing()?, cas)));
             let (root_fd, cas) = made.map_err(|error| io_error("read", &root, error))?;
-            return Ok(Self { root, root_fd, cas, lock: None, leases, session });
+            return Ok(Self { root, root_fd, cas, lock: None, leases, damage, session });
         };
         check_format(&root, &found)?;
         let root_fd = open_dir(&root)?;
@@ -166,7 +171,7 @@ impl Layout {
         // While it is held nobody sets the index aside. A medium that cannot be locked cannot be written either.
         let lock = File::open(root.join("lock")).ok();
         let lock = lock.filter(|lock| flock(lock, FlockOperation::LockShared).is_ok());
-        Ok(Self { root, root_fd, cas, lock, leases, session })
+        Ok(Self { root, root_fd, cas, lock, leases, damage, session })
     }
 
     /// Whether it was opened to be read only.
@@ -201,6 +206,11 @@ impl Layout {
     /// What this store relies on.
     pub(super) fn leases(&self) -> &Leases {
         &self.leases
+    }
+
+    /// What is known of its damage.
+    pub(super) fn known_damage(&self) -> &Mutex<Option<Damage>> {
+        &self.damage
     }
 
     /// This store's own folder for what is unfinished; there is one where something may be written.
@@ -256,7 +266,7 @@ impl Layout {
 
     /// Moves what lies under an object's name out of the way. `false` if nothing lay there, or if
     /// it is no longer the file with this device and inode.
-    pub(super) fn quarantine(&self, digest: Digest, seen: Option<(u64, u64)>, stamp: &str) -> Result<bool, Error> {
+    pub(super) fn quarantine(&self, digest: Digest, seen: Option<(u64, u64)>, millis: i64) -> Result<bool, Error> {
         let object = ObjectName::of(digest);
         if let (Some(seen), Ok(stat)) =
             (seen, rustix::fs::statat(&self.cas, object.as_c_str(), AtFlags::SYMLINK_NOFOLLOW))
@@ -267,11 +277,14 @@ impl Layout {
         let folder = self.root.join("quarantine");
         let session = self.session()?;
         let number = session.number();
-        let to = folder.join(format!("{digest}-{stamp}-{number}-{}", session.name()));
+        let to = folder.join(format!("{digest}-{millis}-{number}-{}", session.name()));
         let path = self.object_path(digest);
         make_dir(&folder)?;
         match rustix::fs::renameat(&self.cas, object.as_c_str(), rustix::fs::CWD, &to) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.damaged(digest, millis);
+                Ok(true)
+            }
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(io_error("move to quarantine", &path, error)),
         }

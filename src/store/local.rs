@@ -315,6 +315,10 @@ impl Cas for LocalStore {
         self.layout.lease(&all)
     }
 
+    fn was_damaged_since(&self, digest: Digest, since: i64) -> bool {
+        self.layout.was_damaged_since(digest, since)
+    }
+
     fn rely_on_everything(&self, all: bool) -> Result<(), Error> {
         self.layout.lease_everything(all)
     }
@@ -335,7 +339,12 @@ impl Claims for LocalStore {
     }
 
     fn record(&self, claim: Claim) -> Result<(), Error> {
+        self.layout.healed(claim.key);
         self.committer.record(claim)
+    }
+
+    fn dropped_for(&self, key: ActionKey) -> Option<Digest> {
+        self.layout.dropped_for(key)
     }
 
     fn forget(&self, key: ActionKey) -> Result<(), Error> {

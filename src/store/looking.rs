@@ -106,6 +106,10 @@ impl Cas for Looking {
         }
     }
 
+    fn was_damaged_since(&self, digest: Digest, since: i64) -> bool {
+        self.below.was_damaged_since(digest, since)
+    }
+
     fn scratch(&self) -> Result<PathBuf, Error> {
         let path = self.folder.path().join(format!("x{}", self.next.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir(&path).map_err(|error| io_error("create", &path, error))?;

@@ -6,6 +6,7 @@ mod codec;
 mod commit;
 #[cfg(test)]
 mod conformance;
+mod damage;
 mod database;
 mod history;
 mod index;
@@ -29,7 +30,7 @@ mod why;
 pub use code::CODES;
 pub use history::{Brief, History, LatestRow, OpenRun, RunEnd, RunRow, RunStatus};
 pub use layout::network_of;
-pub use ledger::{Begun, EffectRow, EffectState, Ledger};
+pub use ledger::{Begun, EffectRow, EffectState, Ledger, Page};
 pub use local::{Durability, LocalStore, Notify, StoreOptions};
 pub use looking::Looking;
 pub use materialize::{materialize, materialize_below};

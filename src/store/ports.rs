@@ -71,6 +71,11 @@ pub trait Cas: Send + Sync {
         Ok(())
     }
 
+    /// Whether a blob that is not there was set aside as damaged, at a moment in nanoseconds since the epoch or after it.
+    fn was_damaged_since(&self, _digest: Digest, _since: i64) -> bool {
+        false
+    }
+
     /// Notes that everything there is is relied on, or takes that back.
     fn rely_on_everything(&self, _all: bool) -> Result<(), Error> {
         Ok(())
@@ -143,6 +148,11 @@ pub trait Claims: Send + Sync {
 
     /// Drops all claims under a key, because blobs of them turned out to be lost.
     fn forget(&self, key: ActionKey) -> Result<(), Error>;
+
+    /// The damaged blob for which the results under a key were dropped, if they were, and none was recorded since.
+    fn dropped_for(&self, _key: ActionKey) -> Option<Digest> {
+        None
+    }
 
     /// Holds what is and will be recorded under a key back from being published, because it does not come out
     /// the same each time. `why` is for people. Durable when it returns.

@@ -262,8 +262,8 @@ impl Reader {
         if self.layout.only_read() {
             return Ok(Found::Corrupt);
         }
-        let stamp = self.options.clock.now().millis().to_string();
-        if self.layout.quarantine(digest, named, &stamp)? {
+        let millis = self.options.clock.now().millis();
+        if self.layout.quarantine(digest, named, millis)? {
             (self.options.notify)(Event::BlobQuarantined { digest: digest.hex() });
         }
         Ok(Found::Corrupt)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::{ActionKey, Digest, Entry, Tree};
 use crate::event::Event;
+use crate::store::damage::is_note;
 use crate::store::layout::{io_error, keep_ballast, list, remove_tree};
 use crate::store::lease::Relied;
 use crate::store::local::is_for_want_of_room;
@@ -116,7 +117,8 @@ impl LocalStore {
             claims: self.index.count()?,
             ..StoreStat::default()
         };
-        for entry in list(&self.layout.root().join("quarantine"))? {
+        let is_note = |entry: &walkdir::DirEntry| is_note(&entry.file_name().to_string_lossy());
+        for entry in list(&self.layout.root().join("quarantine"))?.into_iter().filter(|entry| !is_note(entry)) {
             stat.quarantined += 1;
             stat.quarantined_bytes += entry.metadata().map_or(0, |meta| meta.len());
         }
@@ -161,6 +163,7 @@ impl LocalStore {
             if closure.missing.is_empty() {
                 whole.extend(closure.reached);
             } else {
+                self.note_damage(&claim, &closure.missing);
                 missing.extend(closure.missing);
                 dropped.push(row.id);
             }
@@ -233,6 +236,9 @@ impl LocalStore {
             let more: u64 = closure.reached.difference(&kept).map(size_of).sum();
             if !closure.missing.is_empty() {
                 doom(claim);
+                if !options.dry_run {
+                    self.note_damage(claim, &closure.missing);
+                }
             } else if !in_use && options.max_bytes.is_some_and(|most| kept_bytes + more > most) {
                 // Strictly by last use: a smaller one that was used less recently does not stay.
                 full = true;
@@ -324,6 +330,18 @@ impl LocalStore {
             self.committer.record(claim.clone())?;
         }
         self.committer.flush(false)
+    }
+
+    /// Takes note of a result that is dropped for want of something that was damaged. Where that cannot be noted, only
+    /// the explanation is lost.
+    fn note_damage(&self, claim: &Claim, missing: &[Digest]) {
+        let damaged = missing.iter().find(|blob| self.layout.was_damaged_since(**blob, claim.created));
+        if let Some(blob) = damaged.filter(|_| !self.only_reads()) {
+            let now = self.options.clock.now().millis();
+            if let Err(error) = self.layout.drop_for_damage(claim.key, *blob, now) {
+                tracing::warn!(%error, "why a result was dropped was not noted");
+            }
+        }
     }
 
     fn old_quarantine(&self, oldest: Option<i64>) -> Result<Vec<std::path::PathBuf>, Error> {

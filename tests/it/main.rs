@@ -17,6 +17,7 @@ mod bundle;
 mod cli;
 mod determinism;
 mod diff;
+mod doings;
 mod effects;
 mod examples;
 mod exec;

@@ -174,7 +174,7 @@ fn a_reader_of_another_user_reads_and_leaves_no_file() {
     // A store is for its user alone until somebody says otherwise.
     let stat = workspace.partita_as_nobody(&["store", "stat"]);
     std::fs::set_permissions(workspace.around(), std::fs::Permissions::from_mode(0o755)).expect("a mode can be set");
-    stat.run().expect(30).says("error[S0101]").says("Permission denied");
+    stat.run().expect(30).says("error[S0101]").says("Permission denied").says("let this user read the store");
     for entry in WalkDir::new(workspace.around()).into_iter().filter_map(Result::ok) {
         let mode = entry.metadata().expect("it is there").permissions().mode();
         let more = if mode & 0o111 == 0 { 0o444 } else { 0o555 };
@@ -262,4 +262,47 @@ fn a_check_where_nothing_can_be_mended_tells_and_leaves() {
         assert!(before == everything(&workspace));
     }
     workspace.run(&["store", "verify"]).expect(7).prints(&format!("corrupt, now in quarantine: b3:{hex}"));
+}
+
+#[test]
+fn what_is_damaged_is_told_and_stays_until_a_run_mends_it() {
+    let workspace = workspace();
+    bring(&workspace, "file");
+    std::fs::write(workspace.store().join("index.sqlite"), "not a database".repeat(100)).expect("it can be damaged");
+    let before = everything(&workspace);
+    workspace.run(&["store", "stat"]).expect(31).says("error[S0102]").says("index.sqlite` is damaged");
+    workspace.run(&["log"]).ok().prints("one");
+    std::fs::write(workspace.state().join("history.sqlite"), "not a database".repeat(100)).expect("it can be damaged");
+    for args in [&["runs"][..], &["log"], &["why", "g/a"]] {
+        workspace.run(args).expect(31).says("error[S0102]").says("history.sqlite` is damaged").says("next run");
+    }
+    let after = everything(&workspace);
+    let changed: Vec<_> =
+        after.iter().filter(|(path, what)| before.get(*path) != Some(*what)).map(|(path, _)| path).collect();
+    let [only] = changed[..] else { panic!("{changed:?}") };
+    assert!(only.ends_with("history.sqlite"), "{only}");
+    assert_eq!(workspace.run(&["run", "g"]).ok().counts()[3..], [0, 0]);
+    workspace.run(&["runs"]).ok().prints("succeeded");
+    workspace.run(&["store", "stat"]).ok().prints("results      2");
+}
+
+#[test]
+fn a_full_disk_keeps_nobody_from_reading() {
+    let workspace = workspace();
+    if !may_mount(&workspace) || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    bring(&workspace, "file");
+    let script = r#"mkdir "$1/disk" && mount -t tmpfs -o size=4m tmpfs "$1/disk" && cp -r "$1/store" "$1/state" "$1/disk/" || exit 99
+        dd if=/dev/zero of="$1/disk/fill" bs=4k 2> /dev/null
+        for verb in runs log "store stat" "store verify" "forecast g" "why g/a"; do
+            "$2" $verb --store "$1/disk/store" --state "$1/disk/state" || echo "$verb: $?"
+        done"#;
+    let around = workspace.around().display().to_string();
+    let unshare = tool("unshare").expect("it was there a moment ago");
+    let args = ["--mount", "/bin/sh", "-c", script, "sh", &around, env!("CARGO_BIN_EXE_partita")];
+    let outcome = workspace.command(&unshare, &args).run().ok();
+    let outcome =
+        outcome.prints("succeeded").prints("one").prints("results      2").prints("all sound").prints("2 hit");
+    assert!(outcome.stderr.is_empty(), "{}", outcome.describe());
 }

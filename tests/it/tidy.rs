@@ -39,11 +39,12 @@ const AWAITED: &[(&str, &str)] = &[];
 /// Where each third-party crate may be named. Every dependency of Cargo.toml has a row, and every
 /// row is a dependency. `*` stands for every module.
 const HOMES: &[(&str, &[&str])] = &[
+    ("aho_corasick", &["exec"]),
     ("blake3", &["base", "bundle", "exec"]),
     ("clap", &["cli"]),
     ("crc32fast", &["bundle"]),
     ("crossbeam_channel", &["lsp"]),
-    ("data_encoding", &["base", "bundle", "ops"]),
+    ("data_encoding", &["base", "bundle", "exec", "ops"]),
     ("ed25519_dalek", &["bundle"]),
     ("flate2", &["exec"]),
     ("gen_lsp_types", &["lsp"]),

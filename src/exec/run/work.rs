@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::{Timestamp, format_micro_usd};
+use crate::base::{Timestamp, format_duration, format_micro_usd};
 use crate::event::{Check, Event, Outcome, Reason, Spent, Verdict};
 use crate::exec::budget::Lack;
 use crate::exec::engine::{Attempted, Hit, Prepared, Resolution};
@@ -332,11 +332,11 @@ impl Run<'_> {
         let usual_ms = self.usual_ms(id);
         self.emit(Event::ActionStarted { addr: action.addr.clone(), attempt, reason, usual_ms });
         let tell = |event| self.emit(event);
-        let Attempted { result, logs, duration, spent, .. } = self.engine.attempt(id, &prepared, &tell);
+        let Attempted { result, logs, duration, spent, unsettled, .. } = self.engine.attempt(id, &prepared, &tell);
         if let Some(spent) = spent {
             self.lock().spent.entry(id.0).and_modify(|all| *all = all.plus(spent)).or_insert(spent);
         }
-        self.lock().scheduler.settle(id, actual(action, &result, spent));
+        self.lock().scheduler.settle(id, actual(action, &result, spent).filter(|_| !unsettled));
         let duration_ms = duration.as_millis() as u64;
         match &result {
             Ok(_) => self.count(action, None),
@@ -368,7 +368,7 @@ impl Run<'_> {
                 };
                 self.succeed(id, report);
             }
-            Err(Trouble::Fail(failure)) if self.is_retried(action, &failure, attempt) => {
+            Err(Trouble::Fail(failure)) if self.is_retried(action, &prepared, &failure, attempt) => {
                 let Some(retry) = &action.policy.retry else { return };
                 let wait = delay(retry, prepared.key, attempt);
                 self.emit(Event::ActionRetried {
@@ -381,16 +381,39 @@ impl Run<'_> {
                 let until = self.engine.ports.clock.elapsed() + wait;
                 shared.scheduler.delay(id, until);
             }
-            Err(trouble) => self.trouble(id, Some(&prepared), trouble, Some((attempt, duration_ms, logs))),
+            Err(mut trouble) => {
+                if let Trouble::Fail(failure) = &mut trouble
+                    && let Some(note) = self.too_late(action, &prepared, failure, attempt)
+                {
+                    failure.text.push_str(&note);
+                }
+                self.trouble(id, Some(&prepared), trouble, Some((attempt, duration_ms, logs)));
+            }
         }
     }
 
-    fn is_retried(&self, action: &Action, failure: &Failure, attempt: u32) -> bool {
+    /// Why another attempt, which there would be, is not waited for.
+    fn too_late(&self, action: &Action, prepared: &Prepared, failure: &Failure, attempt: u32) -> Option<String> {
+        let retry = action.policy.retry.as_ref()?;
+        let is_due = attempt <= retry.max && failure.class.is_retried(retry.on);
+        if !is_due || self.engine.overdue(action).is_some() {
+            return None;
+        }
+        let (node, limit) = self.engine.time_up_after(action, delay(retry, prepared.key, attempt))?;
+        let limit = format_duration(limit);
+        Some(format!(
+            "\nit is not tried again, as the steps of `{node}` would have taken their timeout of {limit} by then"
+        ))
+    }
+
+    fn is_retried(&self, action: &Action, prepared: &Prepared, failure: &Failure, attempt: u32) -> bool {
         let policy = action.policy.retry.as_ref();
+        let wait = policy.map_or(Duration::ZERO, |retry| delay(retry, prepared.key, attempt));
         !self.engine.ports.cancel.is_cancelled()
             && !self.is_late()
             && self.broken(action).is_none()
-            && self.engine.overdue(action).is_none()
+            // Whoever would find the time of its node used up does not wait for that.
+            && self.engine.time_up_after(action, wait).is_none()
             && policy.is_some_and(|retry| attempt <= retry.max && failure.class.is_retried(retry.on))
     }
 }

@@ -17,8 +17,10 @@ use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::wait as wait_any;
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, pidfd_open};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use crate::exec::bounds::{self, Bounds, Breach};
+use crate::base::SystemClock;
+use crate::exec::bounds::{self, Bounds, Breach, Folders, Watch};
 use crate::exec::sandbox::fence::Fence;
 use crate::exec::sandbox::seccomp::Filter;
 use crate::exec::sandbox::template::{Broken, MACHINE_PROC, SCRATCH, step};
@@ -92,8 +94,16 @@ impl Task {
         let ports: Vec<[u8; 2]> = self.ports.iter().flatten().map(|port| port.to_le_bytes()).collect();
         parcel.number(u64::from(self.ports.is_some())).list(ports.iter().map(<[u8; 2]>::as_slice));
         parcel.number(self.input as u64).number(u64::from(self.is_watched));
-        for most in [self.bounds.processes, self.bounds.memory, self.bounds.file_bytes] {
+        let Bounds { processes, memory, file_bytes, folders } = self.bounds;
+        for most in [processes, memory, file_bytes] {
             parcel.number(most.unwrap_or(u64::MAX));
+        }
+        parcel.number(u64::from(folders.is_some()));
+        if let Some(Folders { bytes, files, given_bytes, given_files, are_memory }) = folders {
+            for most in [bytes, files, Some(given_bytes), Some(given_files)] {
+                parcel.number(most.unwrap_or(u64::MAX));
+            }
+            parcel.number(u64::from(are_memory));
         }
         parcel
     }
@@ -120,7 +130,13 @@ impl Task {
         };
         let is_watched = reader.number()? == 1;
         let mut bound = || Ok::<_, Error>(Some(reader.number()?).filter(|most| *most < u64::MAX));
-        let bounds = Bounds { processes: bound()?, memory: bound()?, file_bytes: bound()? };
+        let mut bounds = Bounds { processes: bound()?, memory: bound()?, file_bytes: bound()?, folders: None };
+        if bound()? == Some(1) {
+            let (bytes, files) = (bound()?, bound()?);
+            let (given_bytes, given_files) = (bound()?.unwrap_or(0), bound()?.unwrap_or(0));
+            let are_memory = bound()? == Some(1);
+            bounds.folders = Some(Folders { bytes, files, given_bytes, given_files, are_memory });
+        }
         let program = has_program.then(|| program.into());
         Ok(Self {
             attempt,
@@ -253,7 +269,13 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
         (_, ports) => fence(ports, Path::new(BUILD)),
     };
     step(what, made.and_then(Fence::apply))?;
-    give_up()?;
+    if task.bounds.folders.is_some() {
+        // The action may close its folders to itself, and so to its user; this process still has to see what they hold.
+        // What it starts does not get that: nothing gives capabilities to a program any more.
+        keep(CapabilitySet::DAC_READ_SEARCH)?;
+    } else {
+        give_up()?;
+    }
     let filter = if task.ports.is_some() { given.streams } else { given.filter };
     if !task.is_watched {
         step("refuse system calls", filter.apply())?;
@@ -279,9 +301,12 @@ pub(super) fn fence(ports: Option<&[u16]>, folder: &Path) -> Result<Fence, Error
 
 /// Gives up every capability.
 pub(super) fn give_up() -> Result<(), Broken> {
-    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    keep(CapabilitySet::empty())
+}
+
+/// Gives up every capability but these, and those for whatever it starts.
+fn keep(kept: CapabilitySet) -> Result<(), Broken> {
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     step("give up capabilities", set_capabilities(None, sets))
 }
 
@@ -360,6 +385,8 @@ fn wait(program: Pid, job: BorrowedFd<'_>, bounds: &Bounds, mut watcher: Option<
     let Ok(process) = pidfd_open(program, PidfdFlags::empty()) else { return Ended::Unwanted };
     let look =
         if bounds.are_watched() { Timespec { tv_sec: 0, tv_nsec: bounds::LOOK.subsec_nanos().into() } } else { LOOK };
+    let clock = SystemClock::new();
+    let mut watch = Watch::new(*bounds, Path::new(BUILD), true, &clock);
     let mut is_more = false;
     loop {
         let news = watcher.as_ref().map_or(process.as_fd(), Watcher::fd);
@@ -392,7 +419,7 @@ fn wait(program: Pid, job: BorrowedFd<'_>, bounds: &Bounds, mut watcher: Option<
             return Ended::Status(status);
         }
         // All but this one, which is the first of the namespace.
-        if let Some(breach) = bounds.breach(|pid, _| pid != 1) {
+        if let Some(breach) = watch.breach(|pid, _| pid != 1) {
             return Ended::Breach(breach);
         }
     }

@@ -25,7 +25,7 @@ use rustix::process::{WaitOptions, WaitStatus, wait, waitpid};
 
 use crate::base::Clock;
 use crate::exec::CancelToken;
-use crate::exec::bounds::{self, Bounds};
+use crate::exec::bounds::{self, Bounds, Watch};
 use crate::exec::ports::Missed;
 use crate::exec::reaper::Tree;
 use crate::exec::sandbox::seccomp::Filter;
@@ -197,12 +197,13 @@ pub(super) fn watch(
         if let Some(tree) = &tree {
             let begun = terms.clock.elapsed();
             let mut next = begun;
+            let mut watch = Watch::new(terms.bounds, terms.root, false, terms.clock);
             while end.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let now = terms.clock.elapsed();
                 let mut is_over = terms.cancel.is_cancelled() || now.saturating_sub(begun) >= terms.within;
                 if now >= next {
                     next = now + bounds::LOOK;
-                    is_over |= terms.bounds.breach(|_, of| of == tree.group()).is_some();
+                    is_over |= watch.breach(|_, of| of == tree.group()).is_some();
                 }
                 if is_over {
                     // What is in another group ends when this one has.

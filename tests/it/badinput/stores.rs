@@ -176,7 +176,7 @@ fn a_store_on_a_disk_too_small_for_its_index() {
         "$2" store verify
     "#;
     let Some(outcome) = on_a_small_disk(&workspace, "64k", script) else { return };
-    let outcome = outcome.ok().says("error[S010").says("full").says("help: make room");
+    let outcome = outcome.ok().says("error[S0101]").says("No space left on device").says("help: make room");
     outcome.prints("first 30\nsecond 0\n").prints("all sound");
 }
 
@@ -228,6 +228,80 @@ fn damage_in_a_store_is_mended_within_the_run() {
     fs::write(workspace.state().join("history.sqlite"), "not a database").expect("a file can be written");
     workspace.run(&["run", "g"]).ok();
     workspace.run(&["why", "g/a"]).ok();
+}
+
+/// One bit is flipped in each object of the outputs at a time: of a file, of a file in a folder, of the folder.
+#[test]
+fn whoever_finds_damage_it_is_told_as_such_and_healed() {
+    let spec = "graph g {\n node a { run sh -c \"echo made > a.txt\"; output a.txt }\n \
+                node d { run sh -c \"mkdir d; echo one > d/x; echo two > d/y\"; output d type=artifact.dir }\n}\n";
+    let workspace = Workspace::with_spec(spec);
+    let first = workspace.run(&["run", "g", "--format", "json"]).ok().json();
+    let folder = first["actions"].as_array().into_iter().flatten().find(|action| action["addr"] == "g/d");
+    let folder = folder.expect("it took part")["outputs"][0]["digest"].as_str().expect("a digest").to_owned();
+    let of = |bytes: &[u8]| partita::base::Digest::of_blob(bytes).hex();
+    let objects = [(of(b"made\n"), "g/a"), (of(b"two\n"), "g/d"), (folder, "g/d")];
+    let finders: [(&str, &[&str], i32); 4] = [
+        ("the outputs are put in their places", &[], 0),
+        ("the outputs are there already, and the memory of them is gone", &[], 0),
+        ("a check", &["store", "verify"], 7),
+        ("a check and a collection after it", &["store", "verify"], 7),
+    ];
+    for (hex, addr) in &objects {
+        for (how, finder, status) in finders {
+            let object = workspace.store().join("cas").join(&hex[..2]).join(hex);
+            let mut bytes = fs::read(&object).expect("it is there");
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 4;
+            fs::remove_file(&object).expect("an object can be removed");
+            fs::write(&object, bytes).expect("a file can be written");
+            if !how.contains("there already") {
+                workspace.remove("out");
+            }
+            if !finder.is_empty() {
+                workspace.run(finder).expect(status).prints(&format!("corrupt, now in quarantine: b3:{hex}"));
+                workspace.run(finder).ok().prints("all sound");
+            }
+            if how.contains("collection") {
+                workspace.run(&["store", "gc", "--max-age", "30d"]).ok();
+                let foretold = workspace.run(&["forecast", "g"]).ok();
+                assert!(
+                    foretold.stdout.contains(&format!("was corrupt in the store: b3:{hex}")),
+                    "{}",
+                    foretold.describe()
+                );
+            }
+            let healed = workspace.run(&["run", "g", "--progress", "plain"]).ok();
+            assert_eq!(workspace.read("out/g/a/a.txt"), "made\n", "{how}");
+            assert_eq!(workspace.read("out/g/d/d/y"), "two\n", "{how}");
+            // Who finds the outputs as they should be need not read the store for them, but for levels of folders.
+            let is_unread = how.contains("there already") && healed.counts() == [0, 2, 0, 0, 0];
+            if is_unread {
+                workspace.remove("out");
+                workspace.run(&["run", "g"]).ok().says("was corrupt in the store");
+            } else {
+                assert_eq!(healed.counts(), [1, 1, 0, 0, 0], "{how} {addr}: {}", healed.describe());
+            }
+            let why = workspace.run(&["why", addr, "--format", "json"]).ok().json();
+            assert_eq!(why["reason"], serde_json::json!({"code": "blob-corrupt", "digest": hex}), "{how} {addr}");
+            workspace.run(&["store", "verify"]).ok().prints("all sound");
+        }
+    }
+    // What is lost without damage is told as lost, also of what was damaged before.
+    for (args, code) in [(&["store", "gc", "--max-age", "0s"][..], "evicted"), (&["store", "stat"], "blob-missing")] {
+        workspace.run(args).ok();
+        if code == "blob-missing" {
+            let (hex, _) = &objects[0];
+            fs::remove_file(workspace.store().join("cas").join(&hex[..2]).join(hex)).expect("an object can be removed");
+        }
+        workspace.remove("out");
+        workspace.run(&["run", "g"]).ok();
+        let why = workspace.run(&["why", "g/a", "--format", "json"]).ok().json();
+        assert_eq!(why["reason"]["code"], code);
+    }
+    let aside = walkdir::WalkDir::new(workspace.store().join("quarantine")).into_iter().filter_map(Result::ok);
+    let notes = aside.filter(|entry| entry.file_name().to_string_lossy().contains("-result-")).count();
+    assert_eq!(notes, 0, "what is healed is not remembered");
 }
 
 /// The object of a store that holds certain bytes.

@@ -72,6 +72,79 @@ fn a_trace_holds_every_attempt_and_no_two_at_once_on_a_line() {
     assert_eq!(again.matches("\"ph\":\"i\"").count(), 4, "{again}");
 }
 
+/// The first cells of the rows of the table that begins with a heading.
+fn cells(page: &str, heading: &str) -> std::collections::BTreeSet<String> {
+    let table = page.split(heading).nth(1).unwrap_or_else(|| panic!("there is no table `{heading}`"));
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.filter_map(|row| Some(row.split('|').nth(1)?.trim().trim_matches('`').to_owned())).collect()
+}
+
+#[test]
+fn the_page_of_traces_tells_all_that_is_in_one_and_nothing_else() {
+    let page = std::fs::read_to_string(crate::support::repository("book/src/reference/trace.md")).expect("it is there");
+    let workspace = Workspace::with_spec(
+        "graph g {\n service s {\n  run sh -c \"exec sleep 1000\"\n  port main scheme=none\n  ready sh -c : within=\"60s\"\n }\n \
+         node a { uses s; run sh -c \"echo x > o\"; output o }\n \
+         node b { run sh -c \"exit 1\"; output p; retry max=1 backoff=\"1ms\" on=any }\n \
+         node c { input p from=(ref)b.p; copy p; output q }\n}\ngraph h { node a { write x; output o } }\n",
+    );
+    let mut kinds = Vec::new();
+    let [mut fields, mut args, mut file] = [const { std::collections::BTreeSet::new() }; 3];
+    for refresh in [&[][..], &["--refresh", "g/a"]] {
+        let run = ["run", "g", "h", "--keep-going", "--trace", "../trace.json"];
+        workspace.run(&[&run[..], refresh].concat()).expect(1);
+        let trace: serde_json::Value = serde_json::from_str(&workspace.read("../trace.json")).expect("it is JSON");
+        let keys = |value: &serde_json::Value| -> Vec<String> {
+            value.as_object().into_iter().flat_map(|object| object.keys().cloned()).collect()
+        };
+        file.extend(keys(&trace));
+        assert_eq!(trace["displayTimeUnit"], "ms");
+        let mut begun = std::collections::BTreeMap::new();
+        for event in trace["traceEvents"].as_array().expect("a list") {
+            fields.extend(keys(event));
+            args.extend(keys(&event["args"]));
+            kinds.push((
+                event["ph"].as_str().expect("a kind").to_owned(),
+                event["cat"].as_str().unwrap_or("").to_owned(),
+            ));
+            if let Some(ts) = event["ts"].as_f64() {
+                let first = begun.entry(event["pid"].as_u64().expect("a number")).or_insert(ts);
+                *first = first.min(ts);
+            }
+        }
+        // The second graph lies where it lay beside the first.
+        let report = workspace.run(&["runs", "--format", "json"]).ok().json_lines();
+        let journals: Vec<String> =
+            report[..2].iter().rev().filter_map(|run| Some(run["run"].as_str()?.to_owned())).collect();
+        let started = journals.iter().map(|run| {
+            let text =
+                std::fs::read_to_string(partita::event::journal_path(&workspace.state(), run)).expect("it is there");
+            let first: serde_json::Value =
+                serde_json::from_str(text.lines().next().expect("it has lines")).expect("JSON");
+            first["at"].as_i64().expect("a time")
+        });
+        let started: Vec<i64> = started.collect();
+        let apart = (started[1] - started[0]).unsigned_abs() as f64 / 1_000.0;
+        assert_eq!(begun.keys().collect::<Vec<_>>(), [&1, &2], "a process for each graph");
+        let last = begun.values().copied().fold(0.0, f64::max);
+        assert!(begun.values().all(|at| *at >= 0.0) && last >= apart, "{begun:?} {apart}");
+    }
+    assert_eq!(cells(&page, "| of the file | is |"), file);
+    assert_eq!(cells(&page, "| field | of | is |"), fields);
+    assert_eq!(cells(&page, "| of `args` | of | is |"), args);
+    kinds.sort();
+    kinds.dedup();
+    let told = page.split("| `ph` | `cat` | `name` | is |").nth(1).expect("there is a table").lines().skip(2);
+    let told = told.take_while(|line| line.starts_with('|')).filter_map(|row| {
+        let cell = |number: usize| Some(row.split('|').nth(number)?.trim().trim_matches('`').to_owned());
+        Some((cell(1)?, cell(2)?))
+    });
+    let mut told: Vec<(String, String)> = told.collect();
+    told.sort();
+    told.dedup();
+    assert_eq!(told, kinds);
+}
+
 #[test]
 fn a_picture_is_one_file_and_holds_every_box() {
     let workspace = workspace();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use partita::event::Outcome;
 use partita::exec::Secrets;
-use partita::plan::{Plan, SecretTerms};
+use partita::plan::{OutputKind, Plan, SecretTerms};
 
 use super::support::{Draft, World, failure, outcome, plan};
 
@@ -69,6 +69,19 @@ fn a_failure_does_not_tell_the_secret() {
     let report = world.execute(world.request(given("echo no $TOKEN_OF_MINE >&2; exit 3"))).unwrap();
     let failure = failure(&report, "g/a");
     assert!(failure.contains("no [secret token]") && !failure.contains("s3cret"), "{}", failure);
+}
+
+#[test]
+fn what_is_said_of_outputs_does_not_tell_the_secret() {
+    for script in ["mkdir o; ln -s /x/$TOKEN_OF_MINE o/l", "mkdir o; mkfifo \"o/$TOKEN_OF_MINE\""] {
+        let mut world = World::new();
+        world.secrets = one(Ok("s3cret-value"));
+        let mut plan = given(script);
+        plan.actions[0].spec.outputs[0].kind = OutputKind::Dir;
+        let report = world.execute(world.request(plan)).unwrap();
+        let failure = failure(&report, "g/a");
+        assert!(failure.contains("[secret token]") && !failure.contains("s3cret"), "{script}: {failure}");
+    }
 }
 
 #[test]
