@@ -216,6 +216,8 @@ pub enum End {
     Cancelled,
     /// It could not be started.
     NotStarted(std::io::Error),
+    /// It was started, or may have been, and how it ended cannot be found out.
+    Unknown(std::io::Error),
 }
 
 /// What became of an attempt. All its processes are dead.

@@ -56,10 +56,11 @@ impl Runner for ProcessRunner {
 
     fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended {
         let begun = clock.elapsed();
-        match start(job).and_then(|(child, lifeline)| Running::new(child, lifeline, job, Isolation::None)) {
+        let started = start(job).map_err(End::NotStarted);
+        match started.and_then(|(child, lifeline)| Running::new(child, lifeline, job, Isolation::None)) {
             Ok(running) => running.finish(self.grace, job.timeout, begun, clock, cancel),
-            Err(error) => Ended {
-                end: End::NotStarted(error),
+            Err(end) => Ended {
+                end,
                 stdout: Vec::new(),
                 stderr: Vec::new(),
                 duration: clock.elapsed().saturating_sub(begun),
@@ -132,15 +133,16 @@ impl<'a> Running<'a> {
         lifeline: Option<Lifeline>,
         job: &Job<'a>,
         isolation: Isolation,
-    ) -> std::io::Result<Self> {
+    ) -> Result<Self, End> {
         let pid = Pid::from_child(&child);
         let tree = Tree::new(job.root, pid);
         let process = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(process) => process,
             Err(error) => {
                 tree.signal(Signal::KILL);
-                child.wait()?;
-                return Err(error.into());
+                // It is dead, and may have done something.
+                let _ = child.wait();
+                return Err(End::Unknown(error.into()));
             }
         };
         let stdout = Pipe::new(child.stdout.take());
@@ -239,7 +241,7 @@ impl<'a> Running<'a> {
         Ended {
             end: match status {
                 Ok(status) => end_of(cause, Some(status)),
-                Err(error) => End::NotStarted(error),
+                Err(error) => End::Unknown(error),
             },
             stdout: self.stdout.capture.finish(),
             stderr: self.stderr.capture.finish(),

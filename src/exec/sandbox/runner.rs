@@ -161,7 +161,7 @@ impl SandboxRunner {
         })
     }
 
-    fn confined<'a>(&self, job: &Job<'a>, group: Option<&Group>) -> std::io::Result<Running<'a>> {
+    fn confined<'a>(&self, job: &Job<'a>, group: Option<&Group>) -> Result<Running<'a>, End> {
         let shown = self.readable(job);
         let task = task_outside(job);
         let parcel = confinement(&task, &job.network, shown.iter().map(PathBuf::as_path));
@@ -175,7 +175,8 @@ impl SandboxRunner {
         let around: Around<'_> = (None, Some(&take_in));
         let child = start_confined(&self.helper, &parcel, job.root, job.cwd, around, |command| {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        })?;
+        })
+        .map_err(End::NotStarted)?;
         Running::new(child, None, job, Isolation::Landlock)
     }
 
@@ -306,7 +307,7 @@ impl Runner for SandboxRunner {
                         ended.end = end_by(ended.end, group.as_ref());
                         ended
                     }
-                    Err(error) => failed(error),
+                    Err(end) => Ended { end, ..failed(std::io::ErrorKind::Other.into()) },
                 }
             }
             Isolation::Full => match self.begin(job, false) {
@@ -429,6 +430,7 @@ impl<'a> Sandboxed<'a> {
             (None, Some(Frame::Exceeded(breach))) => End::Exceeded(breach),
             // Its first process was killed by somebody, and all of it with that.
             (None, None) if self.process.is_some() => End::Signalled(Signal::KILL.as_raw()),
+            (None, None) => End::Unknown(trouble(None)),
             (None, other) => End::NotStarted(trouble(other)),
         };
         let end = end_by(end, self.group.as_ref());
