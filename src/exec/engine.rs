@@ -756,7 +756,8 @@ impl<'a> Engine<'a> {
         });
         let result = result.map_err(|trouble| {
             let attempts = surroundings.attempts;
-            let failed = Failed { action, prepared, job: &job, declared: &declared, tools, attempts, duration };
+            let failed =
+                Failed { action, prepared, job: &job, declared: &declared, tools, attempts, duration, isolation };
             // What is made again to be compared is not to be explained.
             if surroundings.conditions.is_some() { trouble } else { self.explained(trouble, &failed) }
         });

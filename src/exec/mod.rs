@@ -52,6 +52,7 @@ mod scrub;
 mod service_state;
 mod services;
 mod shell;
+mod signals;
 mod stage;
 mod state;
 mod tools;
