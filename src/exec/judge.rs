@@ -90,6 +90,9 @@ pub(super) fn judge(
             let what = format!("cannot start `{}`: {error}", program.display());
             fail(FailureClass::Start { resources }, what)
         }
+        End::Unknown(error) => {
+            fail(FailureClass::Unknown, format!("`{argv0}` was started, and how it ended is not known: {error}"))
+        }
     }
 }
 
