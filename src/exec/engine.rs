@@ -13,7 +13,7 @@ use crate::exec::bounds::{Bounds, Folders};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
 use crate::exec::effects::{self, Standing};
-use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
+use crate::exec::error::{Error, Failure, FailureClass, Trouble};
 use crate::exec::explain::Failed;
 use crate::exec::fitting::Fitting;
 use crate::exec::flights::Flights;
