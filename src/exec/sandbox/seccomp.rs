@@ -118,7 +118,7 @@ const OF_A_PROCESS_OUTSIDE: &[(i64, u32)] = &[
     (libc::SYS_ioprio_set, 1),
 ];
 /// Of these the first argument says whether the number is that of a process, a group or a user; this is a process.
-const OF_WHOM_OUTSIDE: &[(i64, u32)] = &[(libc::SYS_setpriority, libc::PRIO_PROCESS), (libc::SYS_ioprio_set, 1)];
+const OF_WHOM_OUTSIDE: &[(i64, u32)] = &[(libc::SYS_setpriority, 0), (libc::SYS_ioprio_set, 1)];
 
 /// What a device or a file is not told.
 const CONTROLS: &[u32] = &[
