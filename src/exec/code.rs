@@ -107,7 +107,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
     ),
     (
         "E0214",
-        "it is an effect that may have happened, and nobody knows",
+        "it may have happened, and nobody knows: an effect, or a process of which it cannot be found out how it ended",
         "Look outside whether it did. If so, `--done ADDRESS`; if not, or if it leaves outputs, `--refresh ADDRESS`.",
     ),
     ("E0215", "it was never recorded, under `--replay-only`", "Run without `--replay-only` to record it."),

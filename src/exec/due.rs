@@ -29,6 +29,18 @@ enum Whose {
 }
 
 impl Bound {
+    /// What is said of someone at an address who was asked and does not answer within it.
+    pub(super) fn unanswered(&self, url: &str) -> String {
+        let limit = format_duration(self.limit);
+        match &self.whose {
+            Whose::Action => format!("{url} did not answer within the timeout of {limit}"),
+            Whose::Node(node) => {
+                format!("{url} had not answered when the steps of `{node}` had taken their timeout of {limit} together")
+            }
+            Whose::Run => format!("{url} had not answered at the timeout of the run, {limit}"),
+        }
+    }
+
     /// What is said of a program that is ended by it.
     pub(super) fn struck(&self, argv0: &str) -> String {
         let limit = format_duration(self.limit);
@@ -66,16 +78,19 @@ impl Engine<'_> {
         own.into_iter().chain(node).chain(run).min_by_key(|bound| bound.left)
     }
 
-    /// What is said of a step that is not started, as the steps of its node have taken their time.
-    pub(super) fn overdue(&self, action: &Action) -> Option<Failure> {
+    /// Whose time will be up when a step may start that waits so long before, and what that time is.
+    pub(super) fn time_up_after<'p>(&self, action: &'p Action, wait: Duration) -> Option<(&'p str, Duration)> {
         let whole = action.policy.node_timeout.as_ref()?;
         let begun = *self.begun.lock().unwrap_or_else(PoisonError::into_inner).get(&whole.node)?;
         let limit = Duration::from_millis(whole.ms);
-        (self.ports.clock.elapsed() >= begun + limit).then(|| {
-            let limit = format_duration(limit);
-            let text =
-                format!("it was not started, as the steps of `{}` have taken their timeout of {limit}", whole.node);
-            Failure::new(FailureClass::Timeout, text)
-        })
+        (self.ports.clock.elapsed() + wait >= begun + limit).then_some((whole.node.as_str(), limit))
+    }
+
+    /// What is said of a step that is not started, as the steps of its node have taken their time.
+    pub(super) fn overdue(&self, action: &Action) -> Option<Failure> {
+        let (node, limit) = self.time_up_after(action, Duration::ZERO)?;
+        let limit = format_duration(limit);
+        let text = format!("it was not started, as the steps of `{node}` have taken their timeout of {limit}");
+        Some(Failure::new(FailureClass::Timeout, text))
     }
 }

@@ -2,15 +2,17 @@
 //! counts what it cost. An answer that is not what was asked for is sent back with the reason, as long as there
 //! are turns. Leaves out who is asked and with which prompt.
 
+use std::cell::Cell;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde_json::{Value as Json, json};
 
-use crate::base::{Entry, Environment as Surroundings, Tree, format_micro_usd};
+use crate::base::{Entry, Environment as Surroundings, Tree, format_duration, format_micro_usd};
 use crate::event::Spent;
 use crate::exec::builtin::{Staged, content};
+use crate::exec::due::Bound;
 use crate::exec::engine::{Attempted, Engine};
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::Ports;
@@ -39,7 +41,9 @@ struct Asking<'a> {
     staged: &'a Staged,
     ports: &'a Ports,
     /// How long all of it may take.
-    within: Option<Duration>,
+    bound: Option<Bound>,
+    /// Whether something was asked of which nobody knows what it cost, as no answer came.
+    unsettled: Cell<bool>,
 }
 
 /// What came of it.
@@ -48,6 +52,7 @@ struct Asked {
     /// What was sent and came back, one JSON object a line; and what it cost.
     transcript: [Vec<u8>; 2],
     spent: Option<Spent>,
+    unsettled: bool,
 }
 
 /// A message of the conversation.
@@ -74,12 +79,15 @@ pub(super) fn attempt(engine: &Engine<'_>, action: &Action, ask: &HttpAsk, input
     let (cas, levels, root) = (Arc::clone(&ports.cas), Arc::clone(&engine.levels), Arc::clone(inputs));
     let staged = Staged { cas, levels, root };
     let overdue = engine.overdue(action);
-    let within = engine.time_for(action, true).map(|bound| bound.left);
-    let asking = Asking { action, ask, staged: &staged, ports, within };
-    let nothing = |trouble| Asked { result: Err(trouble), transcript: [Vec::new(), Vec::new()], spent: None };
+    let bound = engine.time_for(action, true);
+    let asking = Asking { action, ask, staged: &staged, ports, bound, unsettled: Cell::new(false) };
+    let nothing = |trouble| {
+        let transcript = [Vec::new(), Vec::new()];
+        Asked { result: Err(trouble), transcript, spent: None, unsettled: false }
+    };
     let given =
         overdue.map_or_else(|| Given::read(&action.spec, &engine.plan.terms, &*ports.secrets), |late| Err(late.into()));
-    let Asked { result, transcript, spent } = match given {
+    let Asked { result, transcript, spent, unsettled } = match given {
         Ok(given) => asking.ask(&given),
         Err(trouble) => nothing(trouble),
     };
@@ -90,7 +98,7 @@ pub(super) fn attempt(engine: &Engine<'_>, action: &Action, ask: &HttpAsk, input
     let result = result.and_then(|outputs| engine.measured(outputs));
     let duration = ports.clock.elapsed().saturating_sub(begun);
     // Nothing foreign is executed here.
-    Attempted { result, logs, duration, isolation: Isolation::Full, effect: None, spent }
+    Attempted { logs, spent, unsettled, ..Attempted::free(result, duration, Isolation::Full) }
 }
 
 impl Asking<'_> {
@@ -110,7 +118,7 @@ impl Asking<'_> {
             transcript[1].extend_from_slice(line.as_bytes());
         }
         let transcript = transcript.map(|log| given.scrub(log));
-        Asked { result, transcript, spent: asked.then_some(spent) }
+        Asked { result, transcript, spent: asked.then_some(spent), unsettled: self.unsettled.get() }
     }
 
     fn converse(
@@ -150,12 +158,12 @@ impl Asking<'_> {
                 None => None,
             };
             let body = self.body(&system, &messages, most)?;
-            let left =
-                self.within.map(|within| within.saturating_sub(self.ports.clock.elapsed().saturating_sub(begun)));
+            let taken = self.ports.clock.elapsed().saturating_sub(begun);
+            let left = self.bound.as_ref().map(|bound| bound.left.saturating_sub(taken));
             if left.is_some_and(|left| left.is_zero()) {
-                return Err(Failure::new(FailureClass::Timeout, "the time for asking is up").into());
+                return Err(self.late());
             }
-            let (status, answer) = self.post(given, &body, left.unwrap_or(PATIENCE).min(PATIENCE))?;
+            let (status, answer) = self.post(given, &body, left)?;
             let line = json!({"turn": turn, "sent": body, "status": status, "answer": parsed(&answer)});
             transcript[0].extend_from_slice(format!("{line}\n").as_bytes());
             let reply = self.read(status, &answer)?;
@@ -234,9 +242,18 @@ impl Asking<'_> {
         })
     }
 
-    /// Sends it. Blocks until the answer is there, the time is up, or the run is cancelled; in the last case the
-    /// exchange is left to its own timeout, as it cannot be interrupted.
-    fn post(&self, given: &Given, body: &Json, timeout: Duration) -> Result<(u16, Vec<u8>), Trouble> {
+    /// That no answer came while there was time.
+    fn late(&self) -> Trouble {
+        let patience = || format!("{} did not answer within {}", self.ask.url, format_duration(PATIENCE));
+        let bound = self.bound.as_ref().filter(|bound| bound.left <= PATIENCE);
+        let text = bound.map_or_else(patience, |bound| bound.unanswered(&self.ask.url));
+        Failure::new(FailureClass::Timeout, text).into()
+    }
+
+    /// Sends it. Blocks until the answer is there, the time that is left is up, or the run is cancelled; in the last case
+    /// the exchange is left to its own timeout, as it cannot be interrupted.
+    fn post(&self, given: &Given, body: &Json, left: Option<Duration>) -> Result<(u16, Vec<u8>), Trouble> {
+        let timeout = left.unwrap_or(PATIENCE).min(PATIENCE);
         let ask = self.ask;
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
@@ -276,16 +293,17 @@ impl Asking<'_> {
         loop {
             match heard.recv_timeout(TICK) {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(ureq::Error::Timeout(_))) => {
-                    let text = format!("{} did not answer in time", ask.url);
-                    return Err(Failure::new(FailureClass::Timeout, text).into());
-                }
                 Ok(Err(error)) => {
+                    self.unsettled.set(was_asked(&error));
+                    if matches!(error, ureq::Error::Timeout(_)) {
+                        return Err(self.late());
+                    }
                     let transient =
                         matches!(error, ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::HostNotFound);
                     return Err(failed(transient, format!("cannot ask {}: {error}", ask.url)));
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) if self.ports.cancel.is_cancelled() => {
+                    self.unsettled.set(true);
                     return Err(Trouble::Cancelled);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -362,6 +380,17 @@ impl Asking<'_> {
             output: output.unwrap_or_else(|| by_length(text.len())),
             text,
         })
+    }
+}
+
+/// Whether a request may have reached whom it was for.
+fn was_asked(error: &ureq::Error) -> bool {
+    use ureq::{Error, Timeout};
+    match error {
+        Error::Io(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
+        Error::Timeout(at) => !matches!(at, Timeout::Resolve | Timeout::Connect),
+        Error::Protocol(_) | Error::BodyExceedsLimit(_) => true,
+        _ => false,
     }
 }
 

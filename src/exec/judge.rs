@@ -67,6 +67,9 @@ pub(super) fn judge(
             let what = format!("`{argv0}` had more processes and threads than its limit of {most} and was killed");
             fail(FailureClass::Limit, what)
         }
+        End::Exceeded(breach @ (Breach::Bytes(_) | Breach::Files(_))) => {
+            fail(FailureClass::Limit, held_too_much(argv0, *breach, bounds, ["had", ", and was killed"]))
+        }
         End::Signalled(signal) => {
             fail(FailureClass::Signal(*signal), format!("`{argv0}` was ended by signal {signal}"))
         }
@@ -87,7 +90,25 @@ pub(super) fn judge(
             let what = format!("cannot start `{}`: {error}", program.display());
             fail(FailureClass::Start { resources }, what)
         }
+        End::Unknown(error) => {
+            fail(FailureClass::Unknown, format!("`{argv0}` was started, and how it ended is not known: {error}"))
+        }
     }
+}
+
+/// What is said of a program whose folders hold too much; `done`: what it did with that, and what became of it.
+pub(super) fn held_too_much(argv0: &str, breach: Breach, bounds: Bounds, [had, end]: [&str; 2]) -> String {
+    let folders = bounds.folders.unwrap_or_default();
+    let (held, most, limit) = match breach {
+        Breach::Bytes(held) => (format_bytes(held), folders.bytes.map(format_bytes), "output"),
+        Breach::Files(held) => (format!("{held} files"), folders.files.map(|most| most.to_string()), "files"),
+        Breach::Processes | Breach::Memory => return format!("`{argv0}` used too much{end}"),
+    };
+    format!(
+        "`{argv0}` {had} {held} in its folders, more than its limit of {}{end}\nhelp: `limits {limit}=` bounds all that it \
+         holds beyond its inputs: outputs, `TMPDIR`, `HOME`, and files that are deleted but still open",
+        most.unwrap_or_default()
+    )
 }
 
 /// Whether below a folder lies a file that was refused more than a bound: it has one byte more than that, where the

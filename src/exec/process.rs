@@ -5,6 +5,7 @@
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -14,11 +15,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 
 use crate::base::{Clock, Limits};
 use crate::exec::CancelToken;
-use crate::exec::bounds::{self, Bounds, Breach};
+use crate::exec::bounds::{self, Bounds, Breach, Watch};
 use crate::exec::capture::Capture;
 use crate::exec::guard::{Lifeline, guard};
 use crate::exec::ports::{End, Ended, Job, Runner, Stream, Tap};
 use crate::exec::reaper::Tree;
+use crate::exec::signals::unblocked;
 use crate::plan::Isolation;
 
 /// Held shared while a process is started, alone while an executable file is written. A child that
@@ -54,10 +56,11 @@ impl Runner for ProcessRunner {
 
     fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended {
         let begun = clock.elapsed();
-        match start(job).and_then(|(child, lifeline)| Running::new(child, lifeline, job, Isolation::None)) {
+        let started = start(job).map_err(End::NotStarted);
+        match started.and_then(|(child, lifeline)| Running::new(child, lifeline, job, Isolation::None)) {
             Ok(running) => running.finish(self.grace, job.timeout, begun, clock, cancel),
-            Err(error) => Ended {
-                end: End::NotStarted(error),
+            Err(end) => Ended {
+                end,
                 stdout: Vec::new(),
                 stderr: Vec::new(),
                 duration: clock.elapsed().saturating_sub(begun),
@@ -85,7 +88,7 @@ fn start(job: &Job<'_>) -> std::io::Result<(Child, Option<Lifeline>)> {
     // The price of a guardian is `fork`.
     let lifeline = if job.guarded { Some(guard(&mut command)?) } else { None };
     let _shared = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    Ok((command.spawn()?, lifeline))
+    Ok((unblocked(|| command.spawn())?, lifeline))
 }
 
 /// Whether a process could not be started for want of something that may be there the next time.
@@ -112,6 +115,8 @@ pub(super) enum Cause {
 pub(super) struct Running<'a> {
     isolation: Isolation,
     bounds: Bounds,
+    /// The folders of the attempt.
+    root: PathBuf,
     tap: Option<Tap<'a>>,
     /// Dropped last: until then the guardian waits.
     _lifeline: Option<Lifeline>,
@@ -128,15 +133,16 @@ impl<'a> Running<'a> {
         lifeline: Option<Lifeline>,
         job: &Job<'a>,
         isolation: Isolation,
-    ) -> std::io::Result<Self> {
+    ) -> Result<Self, End> {
         let pid = Pid::from_child(&child);
         let tree = Tree::new(job.root, pid);
         let process = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(process) => process,
             Err(error) => {
                 tree.signal(Signal::KILL);
-                child.wait()?;
-                return Err(error.into());
+                // It is dead, and may have done something.
+                let _ = child.wait();
+                return Err(End::Unknown(error.into()));
             }
         };
         let stdout = Pipe::new(child.stdout.take());
@@ -144,6 +150,7 @@ impl<'a> Running<'a> {
         Ok(Self {
             isolation,
             bounds: job.bounds,
+            root: job.root.to_path_buf(),
             tap: job.tap,
             _lifeline: lifeline,
             child,
@@ -166,6 +173,7 @@ impl<'a> Running<'a> {
         let mut cause = None;
         let mut killed = false;
         let mut next = begun;
+        let mut watch = Watch::new(self.bounds, &self.root, false, clock);
         let mut deadline = timeout.map(|timeout| begun + timeout);
         let mut buffer = vec![0; CHUNK];
         let ended = loop {
@@ -180,7 +188,7 @@ impl<'a> Running<'a> {
             if cause.is_none() && now >= next {
                 next = now + look;
                 let group = self.tree.group();
-                if let Some(breach) = self.bounds.breach(|_, of| of == group) {
+                if let Some(breach) = watch.breach(|_, of| of == group) {
                     cause = Some(Cause::Exceeded(breach));
                     self.tree.signal(Signal::KILL);
                     killed = true;
@@ -233,7 +241,7 @@ impl<'a> Running<'a> {
         Ended {
             end: match status {
                 Ok(status) => end_of(cause, Some(status)),
-                Err(error) => End::NotStarted(error),
+                Err(error) => End::Unknown(error),
             },
             stdout: self.stdout.capture.finish(),
             stderr: self.stderr.capture.finish(),

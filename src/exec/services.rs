@@ -572,6 +572,7 @@ fn how(ended: &Ended) -> String {
         End::WantsTerminal => "asked the terminal for input and was killed".to_owned(),
         End::Exceeded(_) => "used too much and was killed".to_owned(),
         End::NotStarted(error) => format!("could not be started ({error})"),
+        End::Unknown(error) => format!("ended in a way that is not known ({error})"),
     }
 }
 

@@ -346,6 +346,7 @@ impl<'a> Tools<'a> {
             End::WantsTerminal => return refuse(format!("{asked} asks the terminal for input")),
             End::Cancelled => return refuse(format!("the run was stopped during {asked}")),
             End::NotStarted(error) => return refuse(format!("{asked} cannot be started: {error}")),
+            End::Unknown(error) => return refuse(format!("how {asked} ended is not known: {error}")),
         }
         let said = if ended.stdout.trim_ascii().is_empty() { &ended.stderr } else { &ended.stdout };
         let text = String::from_utf8_lossy(&said[..said.len().min(FINGERPRINT_BYTES)]).trim().to_owned();

@@ -20,7 +20,7 @@ use crate::ops::run::{RunContext, RunOptions, RunReply, find_actions, runner};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::Workspace;
 use crate::ops::writers::writers;
-use crate::plan::{ActionId, ActionKind, Class, InputSource, Plan, Service};
+use crate::plan::{ActionId, ActionKind, Class, Plan, Service};
 use crate::store::Cas as _;
 
 /// How a visit ended, or why it did not begin.
@@ -89,7 +89,7 @@ pub fn shell(
     let id = the_one(&planned.plan, addr)?;
     let action = planned.plan.action(id);
     if let Some(effect) = effect_above(&planned.plan, id) {
-        let text = format!("`{addr}` takes in what effect `{effect}` leaves, and a visit would do that again");
+        let text = format!("`{addr}` comes after effect `{effect}`, and a visit would do that");
         return Err(Error::usage_help(text, "look into the actions before it"));
     }
     let is_quiet = Arc::new(AtomicBool::new(false));
@@ -177,16 +177,13 @@ fn the_one(plan: &Plan, addr: &str) -> Result<ActionId, Error> {
     }
 }
 
-/// An effect that the action depends on.
+/// An effect that would be done before the action: one that it takes something in from, or comes after, directly or
+/// through others.
 fn effect_above(plan: &Plan, id: ActionId) -> Option<&str> {
     let above = |id: ActionId| -> Vec<ActionId> {
-        let spec = &plan.action(id).spec;
-        let own = spec.inputs.iter().filter_map(|input| match &input.source {
-            InputSource::Output { action, .. } => Some(*action),
-            InputSource::Workspace { .. } => None,
-        });
-        let services = spec.services.iter().filter_map(|name| plan.service(name));
-        own.chain(services.flat_map(Service::producers)).collect()
+        let action = plan.action(id);
+        let services = action.spec.services.iter().filter_map(|name| plan.service(name));
+        action.dependencies().into_iter().chain(services.flat_map(Service::producers)).collect()
     };
     let mut open = above(id);
     let mut seen = BTreeSet::new();

@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod delivery;
 mod gates;
+mod patience;
 mod release;
 
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 //! at the same time, runs that are taken up. Leaves out what one effect does from run to run: see `effects`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 
@@ -148,4 +149,24 @@ fn what_a_run_has_done_is_taken_up_when_it_is_over_and_by_one_run_at_a_time() {
     workspace.run(&["run", "g"]).ok().says("1 ran, 1 cached");
     assert_eq!(lines(&workspace, "log").len(), 1);
     workspace.run(&["run", "g"]).ok().says("2 ran");
+}
+
+#[test]
+fn who_is_started_with_ends_of_children_ignored_hears_of_them_all_the_same() {
+    let workspace = workspace(
+        "graph g {\n node pay class=effect { run sh -c \"echo paid >> AROUND/log\"; }\n \
+         node fails { run sh -c \"exit 7\"; output x; }\n}\ngraph h { node a { run sh -c \"echo a > x\"; output x; }; }\n",
+    );
+    let program = env!("CARGO_BIN_EXE_partita");
+    let run = |args: &[&str]| {
+        let args = [&["--ignore-signal=CHLD", program][..], args].concat();
+        workspace.command(Path::new("/usr/bin/env"), &args).run()
+    };
+    // Each kind of start: of processes alone, and with the helper, as far as this machine has it.
+    run(&["run", "h"]).ok().says("1 ran");
+    run(&["run", "h", "--refresh", "h/a", "--isolation", "none"]).ok().says("1 ran");
+    run(&["run", "g", "--keep-going", "--isolation", "none"]).expect(1).says("exited with status 7").says("1 ran");
+    // It was seen to happen, and so is not done again by the run that takes it up.
+    run(&["run", "g/pay", "--isolation", "none"]).ok().says("1 cached");
+    assert_eq!(lines(&workspace, "log").len(), 1);
 }

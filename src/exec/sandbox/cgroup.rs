@@ -332,7 +332,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let group = Group { path: dir.path().join("g"), kills: false };
         std::fs::create_dir(&group.path).unwrap();
-        let bounds = Bounds { processes: Some(4), memory: Some(1 << 20), file_bytes: None };
+        let bounds = Bounds { processes: Some(4), memory: Some(1 << 20), ..Bounds::default() };
         group.bound(&bounds).unwrap();
         let read = |file: &str| std::fs::read_to_string(group.path.join(file)).unwrap();
         assert_eq!((read("memory.max").as_str(), read("memory.swap.max").as_str()), ("1048576", "0"));

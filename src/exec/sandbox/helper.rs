@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sched::CloneFlags;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags, Resource, WaitOptions, pidfd_open, waitpid};
@@ -25,6 +25,7 @@ use crate::exec::sandbox::seccomp::{Filter, Sockets};
 use crate::exec::sandbox::template::{Broken, SCRATCH, build, leave, step};
 use crate::exec::sandbox::warden;
 use crate::exec::sandbox::wire::{Frame, Reader, pair, receive};
+use crate::exec::signals::{heed_all, stop_ignoring};
 
 /// What the helper sees as its own name, so that nobody starts it by accident.
 pub(super) const NAME: &str = "partita:sandbox";
@@ -51,15 +52,31 @@ pub(super) fn is_at_hand() -> bool {
     STARTED.load(Ordering::Relaxed)
 }
 
+/// Whoever started this program may have it ignore that children end: then the kernel keeps no word of how, and to wait
+/// for one is an error.
+fn hear_of_ends() {
+    // SAFETY: no handler is installed but the default, and there are no other threads yet.
+    #[expect(
+        unsafe_code,
+        reason = "what becomes of a signal has no safe call, as handlers run in the midst of anything"
+    )]
+    let set = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    // It can only fail for a number that is no signal.
+    let _ = set;
+}
+
 /// To be called first of all by a program that runs actions in a sandbox, with its arguments: if it was
 /// started as the helper, it does the helper's work and returns the status to end with.
 pub fn enter(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
+    hear_of_ends();
     let mut args = args.into_iter();
     if args.next().is_none_or(|name| name != NAME) {
         STARTED.store(true, Ordering::Relaxed);
         return None;
     }
     let work = args.next().unwrap_or_default();
+    // What whoever called ignored is neither to reach actions nor to keep their ends from being heard of.
+    stop_ignoring();
     let Ok(control) = take_stdin() else { return Some(70) };
     let done = if work == MAKE {
         make(&control)
@@ -278,6 +295,7 @@ fn confine(control: &OwnedFd) -> Result<(), Broken> {
     if task.program.is_none() {
         return step("answer", Frame::Ready.send(control, &[]));
     }
+    heed_all();
     let error = task.command().exec();
     let _ = Frame::NotStarted(error.raw_os_error().unwrap_or(0)).send(control, &[]);
     Ok(())

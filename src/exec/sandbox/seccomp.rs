@@ -70,9 +70,9 @@ const REFUSED: &[i64] = &[
     FILE_SETATTR,
 ];
 
-/// Calls that the helper needs itself, to make sandboxes: they are refused to each action in turn, all others once and
+/// Calls that the helper needs itself, to make sandboxes and to watch what an action misses: they are refused to each action in turn, all others once and
 /// for all. (The kernel takes 0.15 ms for the whole filter, a third of that for these.)
-const LATER: &[i64] = &[libc::SYS_mount, libc::SYS_setns, libc::SYS_clone];
+const LATER: &[i64] = &[libc::SYS_mount, libc::SYS_setns, libc::SYS_clone, libc::SYS_ptrace];
 
 /// Calls that an action is told do not exist, so that it falls back to those that can be judged.
 const ABSENT: &[i64] = &[
@@ -513,7 +513,7 @@ mod tests {
     fn the_helper_may_make_sandboxes() {
         let lasting = Filter::lasting();
         let spaces = [NEW_SPACES.into(), 0, 0, 0, 0, 0];
-        for (call, args) in [(libc::SYS_mount, [0; 6]), (libc::SYS_setns, [0; 6]), (libc::SYS_clone, spaces)] {
+        for (call, args) in [(libc::SYS_mount, [0; 6]), (libc::SYS_ptrace, [0; 6]), (libc::SYS_clone, spaces)] {
             assert_eq!(judge(&lasting, NATIVE, call, args), ALLOW);
             assert_eq!(judge(&Filter::rest(Sockets::Any), NATIVE, call, args), REFUSE);
         }

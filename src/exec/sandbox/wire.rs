@@ -18,6 +18,7 @@ use rustix::net::{
 };
 
 use crate::exec::bounds::Breach;
+use crate::exec::ports::Missed;
 
 /// Bytes of a message; the kernel takes about six times as many.
 const CHUNK: usize = 32 * 1024;
@@ -164,12 +165,15 @@ pub(super) enum Frame {
     Broken(String, i32),
     /// The action used too much of something, and was killed.
     Exceeded(Breach),
+    /// The action looked for something and was not given it.
+    Missed(Missed),
 }
 
 impl Frame {
     const BYTES: usize = 5 + 4096;
 
     pub(super) fn send(&self, to: impl AsFd, fds: &[BorrowedFd<'_>]) -> Result<()> {
+        let count;
         let (kind, number, text) = match self {
             Self::Made => (b'M', 0, ""),
             Self::Ready => (b'R', 0, ""),
@@ -177,8 +181,21 @@ impl Frame {
             Self::Signalled(signal) => (b'S', *signal, ""),
             Self::NotStarted(error) => (b'N', *error, ""),
             Self::Broken(what, error) => (b'X', *error, what.as_str()),
-            Self::Exceeded(Breach::Processes) => (b'L', 0, ""),
-            Self::Exceeded(Breach::Memory) => (b'L', 1, ""),
+            Self::Missed(missed) => (
+                b'P',
+                i32::from(missed.writes),
+                missed.path.to_str().filter(|text| text.len() <= Self::BYTES - 5).unwrap_or_default(),
+            ),
+            Self::Exceeded(breach) => {
+                let (number, held) = match breach {
+                    Breach::Processes => (0, 0),
+                    Breach::Memory => (1, 0),
+                    Breach::Bytes(held) => (2, *held),
+                    Breach::Files(held) => (3, *held),
+                };
+                count = held.to_string();
+                (b'L', number, count.as_str())
+            }
         };
         let mut bytes = vec![kind];
         bytes.extend_from_slice(&number.to_le_bytes());
@@ -203,7 +220,17 @@ impl Frame {
             b'S' => Self::Signalled(number),
             b'N' => Self::NotStarted(number),
             b'X' => Self::Broken(text, number),
-            b'L' => Self::Exceeded(if number == 0 { Breach::Processes } else { Breach::Memory }),
+            b'P' => Self::Missed(Missed { path: text.into(), writes: number != 0 }),
+            b'L' => {
+                let held = text.parse().map_err(|_| malformed())?;
+                Self::Exceeded(match number {
+                    0 => Breach::Processes,
+                    1 => Breach::Memory,
+                    2 => Breach::Bytes(held),
+                    3 => Breach::Files(held),
+                    _ => return Err(malformed()),
+                })
+            }
             _ => return Err(malformed()),
         };
         Ok(Some((frame, fds.into_iter().next())))
@@ -236,10 +263,17 @@ mod tests {
     fn frames_come_with_files_and_end_with_the_other_side() {
         let (a, b) = pair().unwrap();
         Frame::Broken("mount it".to_owned(), 1).send(&a, &[b.as_fd()]).unwrap();
+        let breaches = [Breach::Processes, Breach::Memory, Breach::Bytes(1 << 40), Breach::Files(3)];
+        for breach in breaches {
+            Frame::Exceeded(breach).send(&a, &[]).unwrap();
+        }
         drop(a);
         let (frame, fd) = Frame::receive(&b).unwrap().unwrap();
         assert_eq!(frame, Frame::Broken("mount it".to_owned(), 1));
         assert!(fd.is_some());
+        for breach in breaches {
+            assert_eq!(Frame::receive(&b).unwrap().unwrap().0, Frame::Exceeded(breach));
+        }
         assert!(Frame::receive(&b).unwrap().is_none());
     }
 }

@@ -22,6 +22,18 @@ impl Asked {
     }
 }
 
+/// What an API does about a request.
+pub(crate) enum Answer {
+    /// It answers with a status and a body.
+    Whole(u16, String),
+    /// It begins to answer, and never ends.
+    Part,
+    /// It says nothing, and never closes the connection.
+    Nothing,
+    /// It closes the connection.
+    Gone,
+}
+
 /// An API that lives until its value does not.
 pub(crate) struct Api {
     port: u16,
@@ -31,11 +43,20 @@ pub(crate) struct Api {
 impl Api {
     /// Answers each request, numbered from 1, with a status and a body.
     pub(crate) fn start(answer: impl Fn(usize, &Asked) -> (u16, String) + Send + 'static) -> Self {
+        Self::moody(move |number, asked| {
+            let (status, body) = answer(number, asked);
+            Answer::Whole(status, body)
+        })
+    }
+
+    /// Does as it likes about each request, numbered from 1.
+    pub(crate) fn moody(answer: impl Fn(usize, &Asked) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
         let port = listener.local_addr().expect("it has an address").port();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&asked);
         std::thread::spawn(move || {
+            let mut held = Vec::new();
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { continue };
                 let Some(request) = read(&stream) else { continue };
@@ -44,10 +65,22 @@ impl Api {
                     kept.push(request.clone());
                     kept.len()
                 };
-                let (status, body) = answer(number, &request);
-                let head =
-                    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                let _ = (&stream).write_all(head.as_bytes()).and_then(|()| (&stream).write_all(body.as_bytes()));
+                let head = |status: u16, length: usize| {
+                    format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+                };
+                // Whoever asked may be gone.
+                match answer(number, &request) {
+                    Answer::Whole(status, body) => {
+                        let answer = head(status, body.len()) + &body;
+                        let _ = (&stream).write_all(answer.as_bytes());
+                    }
+                    Answer::Part => {
+                        let _ = (&stream).write_all((head(200, 1000) + "{\"content\": [").as_bytes());
+                        held.push(stream);
+                    }
+                    Answer::Nothing => held.push(stream),
+                    Answer::Gone => {}
+                }
             }
         });
         Self { port, asked }

@@ -1,12 +1,14 @@
 //! Processes: what they get, how they are ended, and that none outlives its action.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use partita::base::Limits;
+use partita::base::{Clock, Limits};
 use partita::event::{Event, Outcome, Reason};
-use partita::exec::FailureClass;
-use partita::plan::{Backoff, Class, Retry, RetryOn};
+use partita::exec::{CancelToken, End, Ended, FailureClass, Job, ProcessRunner, Runner};
+use partita::plan::{Backoff, Class, Isolation, Retry, RetryOn};
+use partita::store::Ledger;
 
 use super::support::{Draft, World, counts, failure, outcome, plan, reason};
 
@@ -277,7 +279,7 @@ fn cancelling_kills_what_runs_clears_up_and_skips_the_rest() {
 
 #[test]
 fn a_cancelled_run_ends_soon_even_if_it_waits_for_a_retry() {
-    struct CancelOnRetry(partita::exec::CancelToken);
+    struct CancelOnRetry(CancelToken);
     impl partita::event::Sink for CancelOnRetry {
         fn event(&self, envelope: &partita::event::Envelope) {
             if matches!(envelope.event, Event::ActionRetried { .. }) {
@@ -286,9 +288,44 @@ fn a_cancelled_run_ends_soon_even_if_it_waits_for_a_retry() {
         }
     }
     let mut world = World::new();
-    world.extra_sink = Some(std::sync::Arc::new(CancelOnRetry(world.cancel.clone())));
+    world.extra_sink = Some(Arc::new(CancelOnRetry(world.cancel.clone())));
     let hour = Retry { max: 1, on: RetryOn::Any, backoff: Backoff::Fixed(3_600_000) };
     let report = world.run(&plan([Draft::sh("g/a", "exit 1").retry(hour)]));
     assert_eq!(report.counts, counts(0, 0, 0, 0, 1));
     assert!(report.duration_ms < Duration::from_mins(1).as_millis() as u64);
+}
+
+/// Starts processes, and loses sight of how they end.
+struct Blind(ProcessRunner);
+
+impl Runner for Blind {
+    fn isolation(&self) -> Isolation {
+        self.0.isolation()
+    }
+
+    fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended {
+        Ended { end: End::Unknown(std::io::Error::other("there is no word of it")), ..self.0.run(job, clock, cancel) }
+    }
+}
+
+#[test]
+fn what_ended_in_a_way_that_is_not_known_may_have_happened() {
+    let mut world = World::new();
+    let (side, ledger) = (world.side("log"), world.side("ledger.sqlite"));
+    let script = format!("echo x >> {}", side.display());
+    let plan = plan([Draft::sh("g/push", &script).class(Class::Effect)]);
+    let sighted = std::mem::replace(&mut world.runner, Arc::new(Blind(ProcessRunner::default())));
+    let run = |world: &World| {
+        let mut request = world.request(plan.build());
+        request.ledger = Some(Arc::new(Ledger::open(&ledger).unwrap()));
+        let report = world.execute(request).unwrap();
+        assert_eq!(report.action("g/push").unwrap().failure.as_ref().unwrap().class, FailureClass::Unknown);
+        failure(&report, "g/push")
+    };
+    let told = run(&world);
+    assert!(told.contains("how it ended is not known: there is no word of it"), "{told}");
+    world.runner = sighted;
+    let told = run(&world);
+    assert!(told.contains("it may have happened"), "{told}");
+    assert_eq!(std::fs::read_to_string(&side).unwrap(), "x\n");
 }

@@ -34,6 +34,19 @@ graph g {
         run sh -c "echo pushed >> made.txt; cp made.txt out.txt"
         output out.txt
     }
+    node told class=effect {
+        run sh -c "exit 9"
+    }
+    node later {
+        after told
+        run sh -c "echo x > z"
+        output z
+    }
+    node latest {
+        after later
+        run sh -c "echo x > z"
+        output z
+    }
     node after {
         input out.txt from=(ref)"pushed.out.txt"
         run sh -c "true"
@@ -132,5 +145,9 @@ fn what_cannot_be_visited_is_said() {
     workspace.run(&["shell", "g"]).expect(2).says("`g` is several actions").says("`g/first`");
     workspace.run(&["shell", "g/secnd"]).expect(2).says("did you mean `g/second`");
     workspace.run(&["shell", "g/after"]).expect(2).says("effect `g/pushed`");
+    // Nor does a visit do what an action only comes after, though it takes nothing in from there.
+    for addr in ["g/later", "g/latest"] {
+        workspace.run(&["shell", addr, "--", "sh", "-c", "exit 0"]).expect(2).says("comes after effect `g/told`");
+    }
     workspace.run(&["shell", "g/second", "--", "gcc"]).expect(2).says("`gcc` is not among the tools of `g/second`");
 }
