@@ -1,7 +1,6 @@
 //! A failure that says nothing of why: the action is run once more and watched, and what it looked for and was not given
-//! is told. Only what is quick and harmless to repeat: a pure action without services and secrets, of which nobody demands
-//! that it runs in namespaces. Nothing of that
-//! attempt is kept. Leaves out watching, which is the runner's, and judging what was seen (`undeclared`).
+//! is told. It runs under the isolation and within the bounds of the first attempt. Only what is quick and harmless to repeat:
+//! a pure action without services, secrets and costs. Nothing of that attempt is kept. Leaves out watching, which is the runner's, and judging what was seen (`undeclared`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +10,7 @@ use crate::exec::attempts::Attempts;
 use crate::exec::engine::{Engine, Prepared};
 use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::judge::add_help;
-use crate::exec::ports::{Job, View};
+use crate::exec::ports::Job;
 use crate::exec::stage::Order;
 use crate::exec::tools::{Toolset, environment, search_path};
 use crate::exec::undeclared::{Seen, help_by};
@@ -32,6 +31,7 @@ pub(super) struct Failed<'a> {
     pub(super) tools: &'a Toolset,
     pub(super) attempts: &'a Attempts,
     pub(super) duration: Duration,
+    pub(super) isolation: Isolation,
 }
 
 impl Engine<'_> {
@@ -49,24 +49,22 @@ impl Engine<'_> {
         let Failed { action, prepared, job, tools, .. } = failed;
         let mut attempt = failed.attempts.take_as_left().ok()?;
         self.stage(action, prepared, &mut attempt, Order::Sorted).ok()?;
-        // It is watched outside of namespaces, so its folders are where they are.
-        let (home, tmp) = (attempt.root.join("home"), attempt.root.join("tmp"));
-        let view = View { home, tmp, path: tools.bin.clone() };
+        let view = self.ports.runner.view(&attempt.root, &tools.bin, job.isolation);
         let env = environment(failed.declared, &view, tools, false, &self.ports.environment);
         let inside = job.cwd.strip_prefix(job.root).ok()?;
         let cwd = attempt.root.join(inside);
         let again = Job { env: &env, root: &attempt.root, cwd: &cwd, timeout: Some(WATCHED), ..(*job).clone() };
-        let missed = self.ports.runner.watch(&again, &self.ports.cancel)?;
+        let missed = self.ports.runner.watch(&again, &*self.ports.clock, &self.ports.cancel)?;
         let seen = Seen {
             workspace: &self.request.workspace,
             work: &attempt.work,
-            shown_work: &attempt.work,
+            shown_work: &view.home.with_file_name("work"),
             cwd: cwd.strip_prefix(&attempt.work).unwrap_or(Path::new("")),
-            isolation: job.isolation,
+            isolation: failed.isolation,
             path: &search_path(&self.ports.environment),
             tools: &tools.paths,
         };
-        Some(help_by(&action.addr, &missed, &seen, &tools.bin))
+        Some(help_by(&action.addr, &missed, &seen, &view.path))
     }
 }
 
@@ -79,6 +77,6 @@ fn is_puzzling(failure: &Failure, failed: &Failed<'_>) -> bool {
         && spec.services.is_empty()
         && spec.secrets.is_empty()
         && failed.duration <= QUICK
-        // It is watched outside of namespaces, which is less than such an action may be given.
-        && failed.job.isolation != Isolation::Full
+        // What is paid for is paid for as often as it is started.
+        && failed.action.route.as_ref().is_none_or(|route| route.at_most == 0 && route.once == 0)
 }

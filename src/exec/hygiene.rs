@@ -1,5 +1,5 @@
 //! What this process must be like while it starts others: a fixed umask, the foster parent of
-//! orphans, and no files handed on by accident. Leaves out the processes themselves.
+//! orphans, and neither files nor ignored signals handed on by accident. Leaves out the processes themselves.
 
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
@@ -10,9 +10,16 @@ use walkdir::WalkDir;
 
 use crate::exec::Error;
 use crate::exec::sandbox::set_busy;
+use crate::exec::signals::Unheard;
 
-/// How many runs are under way in this process, and the umask it had before the first.
-static RUNS: Mutex<(usize, u32)> = Mutex::new((0, 0));
+/// How many runs are under way in this process, the umask it had before the first, and the signals it ignored.
+static RUNS: Mutex<Runs> = Mutex::new(Runs { count: 0, umask: 0, unheard: None });
+
+struct Runs {
+    count: usize,
+    umask: u32,
+    unheard: Option<Unheard>,
+}
 
 /// Holds while a run is under way. The umask is of the whole process, so it is set by the first of
 /// several runs and given back by the last; setting it in each child would need `fork` in place of
@@ -24,16 +31,17 @@ impl Hygiene {
     /// Prepares the process.
     pub(super) fn enter() -> Result<Self, Error> {
         let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
-        if runs.0 == 0 {
+        if runs.count == 0 {
             // Every process that descends from us and loses its parent becomes our child, whatever
             // session it moved to; so none can hide.
             rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
                 .map_err(|error| Error::System { what: "become the parent of orphans", source: error.into() })?;
             close_on_exec();
             set_busy(true);
-            runs.1 = rustix::process::umask(Mode::from_raw_mode(0o022)).as_raw_mode();
+            runs.unheard = Some(Unheard::new());
+            runs.umask = rustix::process::umask(Mode::from_raw_mode(0o022)).as_raw_mode();
         }
-        runs.0 += 1;
+        runs.count += 1;
         Ok(Self(()))
     }
 }
@@ -41,10 +49,11 @@ impl Hygiene {
 impl Drop for Hygiene {
     fn drop(&mut self) {
         let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.0 -= 1;
-        if runs.0 == 0 {
+        runs.count -= 1;
+        if runs.count == 0 {
             set_busy(false);
-            rustix::process::umask(Mode::from_raw_mode(runs.1));
+            runs.unheard = None;
+            rustix::process::umask(Mode::from_raw_mode(runs.umask));
         }
     }
 }

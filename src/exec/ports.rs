@@ -240,7 +240,7 @@ pub struct Ended {
 /// Something that a process looked for and was not given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missed {
-    /// Where, from the root of the machine.
+    /// Where, from the root that it sees.
     pub path: PathBuf,
     /// Whether it was to be written or made.
     pub writes: bool,
@@ -276,10 +276,10 @@ pub trait Runner: Send + Sync {
     /// Runs an attempt to its end. Blocks.
     fn run(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Ended;
 
-    /// Runs an attempt for no other end than to see what it looks for and is not given: outside of namespaces, under
-    /// Landlock if the job demands any isolation and there is Landlock. For no longer than its timeout. `None` where
-    /// that cannot be seen.
-    fn watch(&self, _job: &Job<'_>, _cancel: &CancelToken) -> Option<Vec<Missed>> {
+    /// Runs an attempt for no other end than to see what it looks for and is not given: under the isolation that `run`
+    /// gives it, and within the same bounds. For no longer than its timeout. Paths are as the attempt sees them. `None`
+    /// where that cannot be seen.
+    fn watch(&self, _job: &Job<'_>, _clock: &dyn Clock, _cancel: &CancelToken) -> Option<Vec<Missed>> {
         None
     }
 }

@@ -20,6 +20,7 @@ use crate::exec::capture::Capture;
 use crate::exec::guard::{Lifeline, guard};
 use crate::exec::ports::{End, Ended, Job, Runner, Stream, Tap};
 use crate::exec::reaper::Tree;
+use crate::exec::signals::unblocked;
 use crate::plan::Isolation;
 
 /// Held shared while a process is started, alone while an executable file is written. A child that
@@ -87,7 +88,7 @@ fn start(job: &Job<'_>) -> std::io::Result<(Child, Option<Lifeline>)> {
     // The price of a guardian is `fork`.
     let lifeline = if job.guarded { Some(guard(&mut command)?) } else { None };
     let _shared = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    Ok((command.spawn()?, lifeline))
+    Ok((unblocked(|| command.spawn())?, lifeline))
 }
 
 /// Whether a process could not be started for want of something that may be there the next time.

@@ -144,7 +144,7 @@ pub(super) fn help_by(addr: &str, missed: &[Missed], seen: &Seen<'_>, bin: &Path
         let finding = if one.path.parent() == Some(bin) {
             let name = one.path.file_name().and_then(|name| name.to_str());
             name.filter(|name| is_program(name, seen)).map(|name| Finding::Tool(name.to_owned()))
-        } else if let Ok(inside) = one.path.strip_prefix(seen.work) {
+        } else if let Ok(inside) = one.path.strip_prefix(seen.shown_work) {
             normal(inside).and_then(|inside| inside_of(&inside, seen))
         } else if is_of_the_run(&one.path, seen) {
             None
@@ -162,7 +162,8 @@ pub(super) fn help_by(addr: &str, missed: &[Missed], seen: &Seen<'_>, bin: &Path
 
 /// Whether a path is in what is made for the run: homes, tools, other attempts.
 fn is_of_the_run(path: &Path, seen: &Seen<'_>) -> bool {
-    seen.work.ancestors().nth(2).is_some_and(|scratch| path.starts_with(scratch))
+    let is_below = |folder: Option<&Path>| folder.is_some_and(|folder| path.starts_with(folder));
+    is_below(seen.work.ancestors().nth(2)) || is_below(seen.shown_work.parent())
 }
 
 /// What may be a path or a name in a line: between blanks, quotes, brackets, and colons that end a word.

@@ -8,6 +8,7 @@ mod levels;
 mod limits;
 mod network;
 mod shell;
+mod signals;
 mod survivors;
 mod undeclared;
 

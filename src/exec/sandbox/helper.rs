@@ -25,6 +25,7 @@ use crate::exec::sandbox::seccomp::{Filter, Sockets};
 use crate::exec::sandbox::template::{Broken, SCRATCH, build, leave, step};
 use crate::exec::sandbox::warden;
 use crate::exec::sandbox::wire::{Frame, Reader, pair, receive};
+use crate::exec::signals::{heed_all, stop_ignoring};
 
 /// What the helper sees as its own name, so that nobody starts it by accident.
 pub(super) const NAME: &str = "partita:sandbox";
@@ -74,6 +75,8 @@ pub fn enter(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
         return None;
     }
     let work = args.next().unwrap_or_default();
+    // What whoever called ignored is neither to reach actions nor to keep their ends from being heard of.
+    stop_ignoring();
     let Ok(control) = take_stdin() else { return Some(70) };
     let done = if work == MAKE {
         make(&control)
@@ -292,6 +295,7 @@ fn confine(control: &OwnedFd) -> Result<(), Broken> {
     if task.program.is_none() {
         return step("answer", Frame::Ready.send(control, &[]));
     }
+    heed_all();
     let error = task.command().exec();
     let _ = Frame::NotStarted(error.raw_os_error().unwrap_or(0)).send(control, &[]);
     Ok(())

@@ -12,9 +12,11 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
-use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, pidfd_open, waitpid};
+use rustix::process::wait as wait_any;
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, pidfd_open};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::base::SystemClock;
@@ -22,7 +24,9 @@ use crate::exec::bounds::{self, Bounds, Breach, Folders, Watch};
 use crate::exec::sandbox::fence::Fence;
 use crate::exec::sandbox::seccomp::Filter;
 use crate::exec::sandbox::template::{Broken, MACHINE_PROC, SCRATCH, step};
+use crate::exec::sandbox::trace::{Watcher, all};
 use crate::exec::sandbox::wire::{Frame, Parcel, Reader, receive, send};
+use crate::exec::signals::unblocked;
 
 /// Where the attempt's folder is in the sandbox.
 pub(super) const BUILD: &str = "/build";
@@ -37,6 +41,7 @@ const FEWEST: u64 = 512;
 const SLACK: u64 = 256 << 20;
 /// How often to look after orphans while the program runs.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// What to start, and where.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub(super) struct Task {
     pub(super) input: Input,
     /// What it may use at most.
     pub(super) bounds: Bounds,
+    /// Whether what it looks for and is not given is told.
+    pub(super) is_watched: bool,
 }
 
 /// What standard input is.
@@ -86,7 +93,7 @@ impl Task {
         parcel.bytes(self.cwd.as_os_str().as_encoded_bytes());
         let ports: Vec<[u8; 2]> = self.ports.iter().flatten().map(|port| port.to_le_bytes()).collect();
         parcel.number(u64::from(self.ports.is_some())).list(ports.iter().map(<[u8; 2]>::as_slice));
-        parcel.number(self.input as u64);
+        parcel.number(self.input as u64).number(u64::from(self.is_watched));
         let Bounds { processes, memory, file_bytes, folders } = self.bounds;
         for most in [processes, memory, file_bytes] {
             parcel.number(most.unwrap_or(u64::MAX));
@@ -121,6 +128,7 @@ impl Task {
             1 => Input::Stream,
             _ => Input::Terminal,
         };
+        let is_watched = reader.number()? == 1;
         let mut bound = || Ok::<_, Error>(Some(reader.number()?).filter(|most| *most < u64::MAX));
         let mut bounds = Bounds { processes: bound()?, memory: bound()?, file_bytes: bound()?, folders: None };
         if bound()? == Some(1) {
@@ -130,7 +138,18 @@ impl Task {
             bounds.folders = Some(Folders { bytes, files, given_bytes, given_files, are_memory });
         }
         let program = has_program.then(|| program.into());
-        Ok(Self { attempt, program, argv0, args, env, cwd, ports: has_ports.then_some(ports), input, bounds })
+        Ok(Self {
+            attempt,
+            program,
+            argv0,
+            args,
+            env,
+            cwd,
+            ports: has_ports.then_some(ports),
+            input,
+            bounds,
+            is_watched,
+        })
     }
 
     /// The command that starts it.
@@ -174,8 +193,8 @@ pub(super) fn run(mut given: Given<'_>) -> isize {
             let _ = Frame::Exited(0).send(job, &[]);
         }
         Ok(Some(task)) => match start(&task, &mut given) {
-            Ok(pid) => {
-                let ended = wait(pid, job, &task.bounds);
+            Ok((pid, watcher)) => {
+                let ended = wait(pid, job, &task.bounds, watcher);
                 end_all();
                 let (status, breach) = match ended {
                     Ended::Status(status) => (Some(status), None),
@@ -258,7 +277,9 @@ fn prepare(given: &mut Given<'_>) -> Result<Option<Task>, Broken> {
         give_up()?;
     }
     let filter = if task.ports.is_some() { given.streams } else { given.filter };
-    step("refuse system calls", filter.apply())?;
+    if !task.is_watched {
+        step("refuse system calls", filter.apply())?;
+    }
     Ok(task.program.is_some().then_some(task))
 }
 
@@ -336,12 +357,18 @@ fn start_loopback() -> std::io::Result<()> {
     }
 }
 
-fn start(task: &Task, given: &mut Given<'_>) -> std::io::Result<Pid> {
+/// Starts the program, and whoever watches it if it is to be watched.
+fn start(task: &Task, given: &mut Given<'_>) -> std::io::Result<(Pid, Option<Watcher>)> {
     let mut command = task.command();
     let stream = |fd: Option<OwnedFd>| fd.map_or_else(Stdio::null, Stdio::from);
     command.stdin(stream(given.stdin.take())).stdout(stream(given.stdout.take())).stderr(stream(given.stderr.take()));
-    let child = command.spawn()?;
-    Ok(Pid::from_child(&child))
+    if task.is_watched {
+        let filter = if task.ports.is_some() { given.streams } else { given.filter };
+        let (child, watcher) = Watcher::start(&mut command, filter.clone(), |command| unblocked(|| command.spawn()))?;
+        return Ok((Pid::from_child(&child), Some(watcher)));
+    }
+    let child = unblocked(|| command.spawn())?;
+    Ok((Pid::from_child(&child), None))
 }
 
 /// How waiting ended.
@@ -354,15 +381,17 @@ enum Ended {
 }
 
 /// Waits for the program, and meanwhile for every orphan; and looks after what all of them use.
-fn wait(program: Pid, job: BorrowedFd<'_>, bounds: &Bounds) -> Ended {
+fn wait(program: Pid, job: BorrowedFd<'_>, bounds: &Bounds, mut watcher: Option<Watcher>) -> Ended {
     let Ok(process) = pidfd_open(program, PidfdFlags::empty()) else { return Ended::Unwanted };
     let look =
         if bounds.are_watched() { Timespec { tv_sec: 0, tv_nsec: bounds::LOOK.subsec_nanos().into() } } else { LOOK };
     let clock = SystemClock::new();
     let mut watch = Watch::new(*bounds, Path::new(BUILD), true, &clock);
+    let mut is_more = false;
     loop {
-        let mut fds = [PollFd::new(&process, PollFlags::IN), PollFd::from_borrowed_fd(job, PollFlags::IN)];
-        let woken = poll(&mut fds, Some(&look));
+        let news = watcher.as_ref().map_or(process.as_fd(), Watcher::fd);
+        let mut fds = [PollFd::from_borrowed_fd(news, PollFlags::IN), PollFd::from_borrowed_fd(job, PollFlags::IN)];
+        let woken = poll(&mut fds, Some(if is_more { &NOW } else { &look }));
         if woken.is_ok() && !fds[1].revents().is_empty() {
             let mut message = [0; 8];
             match receive(job, &mut message) {
@@ -378,7 +407,15 @@ fn wait(program: Pid, job: BorrowedFd<'_>, bounds: &Bounds) -> Ended {
                 }
             }
         }
-        if let Some(status) = reap(program) {
+        let status;
+        (status, is_more) = match &mut watcher {
+            None => (reap(program), false),
+            Some(watcher) => watcher.take(program, |missed| {
+                // A runner that is gone needs no answer.
+                let _ = Frame::Missed(missed).send(job, &[]);
+            }),
+        };
+        if let Some(status) = status {
             return Ended::Status(status);
         }
         // All but this one, which is the first of the namespace.
@@ -391,7 +428,7 @@ fn wait(program: Pid, job: BorrowedFd<'_>, bounds: &Bounds) -> Ended {
 /// Takes every process that has ended. Returns the status of the program if it is among them.
 fn reap(program: Pid) -> Option<ExitStatus> {
     let mut ended = None;
-    while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+    while let Ok(Some((pid, status))) = wait_any(WaitOptions::NOHANG) {
         if pid == program {
             ended = Some(ExitStatus::from_raw(status.as_raw()));
         }
@@ -410,7 +447,12 @@ fn signal_all(signal: Signal) {
 /// Ends every other process of the namespace.
 fn end_all() {
     signal_all(Signal::KILL);
-    while waitpid(None, WaitOptions::empty()).is_ok() {}
+    loop {
+        match wait_any(all(WaitOptions::empty())) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Whether the network namespace is as it was: no socket in it, nor one that lingers.

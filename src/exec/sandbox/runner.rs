@@ -26,7 +26,7 @@ use crate::exec::sandbox::launch::{
 };
 use crate::exec::sandbox::probe::Levels;
 use crate::exec::sandbox::root::{BIN, Root, Wanted};
-use crate::exec::sandbox::trace;
+use crate::exec::sandbox::trace::{self, Terms};
 use crate::exec::sandbox::warden::see_to;
 use crate::exec::sandbox::wire::{Frame, send};
 use crate::plan::Isolation;
@@ -132,14 +132,14 @@ impl SandboxRunner {
         makers.retain(|(_, known)| !Arc::ptr_eq(known, maker));
     }
 
-    fn begin<'a>(&self, job: &Job<'a>) -> std::io::Result<Sandboxed<'a>> {
+    fn begin<'a>(&self, job: &Job<'a>, is_watched: bool) -> std::io::Result<Sandboxed<'a>> {
         let maker = self.maker(job)?;
-        match Sandboxed::begin(maker, job) {
+        match Sandboxed::begin(maker, job, is_watched) {
             // The helper has ended, for whatever reason: another one may do.
             Err((error, maker)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                 self.forget(&maker);
                 drop(maker);
-                Sandboxed::begin(self.maker(job)?, job).map_err(|(error, _)| error)
+                Sandboxed::begin(self.maker(job)?, job, is_watched).map_err(|(error, _)| error)
             }
             other => other.map_err(|(error, _)| error),
         }
@@ -178,6 +178,47 @@ impl SandboxRunner {
         })
         .map_err(End::NotStarted)?;
         Running::new(child, None, job, Isolation::Landlock)
+    }
+
+    fn watch_inside(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> std::io::Result<Vec<Missed>> {
+        let begun = clock.elapsed();
+        let sandboxed = self.begin(job, true)?;
+        let timeout = job.timeout.unwrap_or(WATCHED);
+        match sandboxed.finish(self.plain.grace, Some(timeout), begun, clock, cancel) {
+            (Ended { end: End::NotStarted(error), .. }, _) => Err(error),
+            (_, missed) => Ok(missed),
+        }
+    }
+
+    fn watch_outside(
+        &self,
+        job: &Job<'_>,
+        level: Isolation,
+        clock: &dyn Clock,
+        cancel: &CancelToken,
+    ) -> std::io::Result<Vec<Missed>> {
+        see_to(&self.helper, job.root.parent().unwrap_or(job.root));
+        let task = task_outside(job);
+        let (parcel, group) = if level == Isolation::None {
+            (no_confinement(&task), None)
+        } else {
+            let shown = self.readable(job);
+            let parcel = confinement(&task, &job.network, shown.iter().map(PathBuf::as_path));
+            (parcel, Group::of(&job.bounds, true))
+        };
+        let start = |hold: &dyn Fn(u32) -> std::io::Result<()>| {
+            let hold = |pid| {
+                if let Some(Err(error)) = group.as_ref().map(|group| group.take_in(pid)) {
+                    tracing::debug!(%error, "a process was not taken into its control group");
+                }
+                hold(pid)
+            };
+            start_confined(&self.helper, &parcel, job.root, job.cwd, (None, Some(&hold)), |command| {
+                command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+            })
+        };
+        let within = job.timeout.unwrap_or(WATCHED);
+        trace::watch(start, &Terms { root: job.root, bounds: job.bounds, within, clock, cancel })
     }
 }
 
@@ -269,28 +310,18 @@ impl Runner for SandboxRunner {
                     Err(end) => Ended { end, ..failed(std::io::ErrorKind::Other.into()) },
                 }
             }
-            Isolation::Full => match self.begin(job) {
-                Ok(sandboxed) => sandboxed.finish(self.plain.grace, job.timeout, begun, clock, cancel),
+            Isolation::Full => match self.begin(job, false) {
+                Ok(sandboxed) => sandboxed.finish(self.plain.grace, job.timeout, begun, clock, cancel).0,
                 Err(error) => failed(error),
             },
         }
     }
 
-    fn watch(&self, job: &Job<'_>, cancel: &CancelToken) -> Option<Vec<Missed>> {
-        let task = task_outside(job);
-        let is_confined = self.level_of(job.isolation) > Isolation::None && self.levels().landlock.is_ok();
-        let parcel = if is_confined {
-            let shown = self.readable(job);
-            confinement(&task, &job.network, shown.iter().map(PathBuf::as_path))
-        } else {
-            no_confinement(&task)
+    fn watch(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> Option<Vec<Missed>> {
+        let watched = match self.level_of(job.isolation) {
+            Isolation::Full => self.watch_inside(job, clock, cancel),
+            level => self.watch_outside(job, level, clock, cancel),
         };
-        let start = |hold: &dyn Fn(u32) -> std::io::Result<()>| {
-            start_confined(&self.helper, &parcel, job.root, job.cwd, (None, Some(hold)), |command| {
-                command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-            })
-        };
-        let watched = trace::watch(start, job.timeout.unwrap_or(WATCHED), cancel);
         watched.inspect_err(|error| tracing::debug!(%error, "an attempt was not watched")).ok()
     }
 }
@@ -315,6 +346,7 @@ struct Sandboxed<'a> {
     /// Its first process, which is dead when all of it is.
     process: Option<OwnedFd>,
     said: Option<Frame>,
+    missed: Vec<Missed>,
     stdout: Pipe<File>,
     stderr: Pipe<File>,
     /// Kept alive while the sandbox is.
@@ -322,12 +354,12 @@ struct Sandboxed<'a> {
 }
 
 impl<'a> Sandboxed<'a> {
-    fn begin(maker: Arc<Maker>, job: &Job<'a>) -> Result<Self, (std::io::Error, Arc<Maker>)> {
+    fn begin(maker: Arc<Maker>, job: &Job<'a>, is_watched: bool) -> Result<Self, (std::io::Error, Arc<Maker>)> {
         let group = Group::of(&job.bounds, false);
         let begin = || {
             let (out, out_end) = pipe_with(PipeFlags::CLOEXEC)?;
             let (err, err_end) = pipe_with(PipeFlags::CLOEXEC)?;
-            let task = task_inside(job, maker.scratch());
+            let task = Task { is_watched, ..task_inside(job, maker.scratch()) };
             let (told, process) = maker.begin(&task, &[out_end.as_fd(), err_end.as_fd()], group.as_ref())?;
             Ok((told, process, out, err))
         };
@@ -338,6 +370,7 @@ impl<'a> Sandboxed<'a> {
                 job: Some(told),
                 process,
                 said: None,
+                missed: Vec::new(),
                 stdout: Pipe::new(Some(out.into())),
                 stderr: Pipe::new(Some(err.into())),
                 _maker: maker,
@@ -353,7 +386,7 @@ impl<'a> Sandboxed<'a> {
         begun: Duration,
         clock: &dyn Clock,
         cancel: &CancelToken,
-    ) -> Ended {
+    ) -> (Ended, Vec<Missed>) {
         let mut cause = None;
         let mut killed = false;
         let mut deadline = timeout.map(|timeout| begun + timeout);
@@ -401,14 +434,15 @@ impl<'a> Sandboxed<'a> {
             (None, other) => End::NotStarted(trouble(other)),
         };
         let end = end_by(end, self.group.as_ref());
-        Ended {
+        let ended = Ended {
             end,
             stdout: self.stdout.capture.finish(),
             stderr: self.stderr.capture.finish(),
             duration,
             isolation: Isolation::Full,
             survivors: u32::from(!ended),
-        }
+        };
+        (ended, self.missed)
     }
 
     fn kill(&self) {
@@ -468,6 +502,8 @@ impl<'a> Sandboxed<'a> {
         }
         match Frame::receive(job) {
             Ok(Some((Frame::Made, process))) => self.process = process,
+            Ok(Some((Frame::Missed(missed), _))) if self.missed.len() < trace::MOST => self.missed.push(missed),
+            Ok(Some((Frame::Missed(_), _))) => {}
             Ok(Some((frame, _))) => self.said = Some(frame),
             Ok(None) | Err(_) => self.job = None,
         }

@@ -18,6 +18,7 @@ use rustix::net::{
 };
 
 use crate::exec::bounds::Breach;
+use crate::exec::ports::Missed;
 
 /// Bytes of a message; the kernel takes about six times as many.
 const CHUNK: usize = 32 * 1024;
@@ -164,6 +165,8 @@ pub(super) enum Frame {
     Broken(String, i32),
     /// The action used too much of something, and was killed.
     Exceeded(Breach),
+    /// The action looked for something and was not given it.
+    Missed(Missed),
 }
 
 impl Frame {
@@ -178,6 +181,11 @@ impl Frame {
             Self::Signalled(signal) => (b'S', *signal, ""),
             Self::NotStarted(error) => (b'N', *error, ""),
             Self::Broken(what, error) => (b'X', *error, what.as_str()),
+            Self::Missed(missed) => (
+                b'P',
+                i32::from(missed.writes),
+                missed.path.to_str().filter(|text| text.len() <= Self::BYTES - 5).unwrap_or_default(),
+            ),
             Self::Exceeded(breach) => {
                 let (number, held) = match breach {
                     Breach::Processes => (0, 0),
@@ -212,6 +220,7 @@ impl Frame {
             b'S' => Self::Signalled(number),
             b'N' => Self::NotStarted(number),
             b'X' => Self::Broken(text, number),
+            b'P' => Self::Missed(Missed { path: text.into(), writes: number != 0 }),
             b'L' => {
                 let held = text.parse().map_err(|_| malformed())?;
                 Self::Exceeded(match number {
