@@ -226,8 +226,8 @@ fn run_targets(cli: &Cli, mut locations: Locations, targets: &[String], args: &R
         return Ok(0);
     }
     let context = context(cli, &locations, output)?;
-    if let ops::Answer::Behind(behind) = known
-        && let Some(reply) = ops::run_behind(*behind, &locations, &params, &options, &context)?
+    if let ops::Answer::Behind(behind, others) = known
+        && let Some(reply) = ops::run_behind(behind, others, &locations, &params, &options, &context)?
     {
         finish_run(cli, &locations, args, &reply, output)?;
         print_outputs(&reply, &locations, output);

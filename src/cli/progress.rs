@@ -45,8 +45,8 @@ impl Sink for PlainProgress {
         let mut view = self.shared.view.lock().unwrap_or_else(PoisonError::into_inner);
         view.event(envelope);
         match &envelope.event {
-            Event::RunStarted { .. } => watch(&self.shared, self.color),
-            Event::RunFinished { .. } => self.shared.over.notify_all(),
+            Event::RunStarted { .. } if view.open() == 1 => watch(&self.shared, self.color),
+            Event::RunFinished { .. } if view.open() == 0 => self.shared.over.notify_all(),
             _ => {}
         }
         if let Some(line) = line(&view, &envelope.event, self.color) {
@@ -61,7 +61,7 @@ fn watch(shared: &Arc<Shared>, color: bool) {
     let look = move || {
         let clock = SystemClock::new();
         let mut view = shared.view.lock().unwrap_or_else(PoisonError::into_inner);
-        while !view.is_over() {
+        while view.open() > 0 {
             view = shared.over.wait_timeout(view, LOOK).unwrap_or_else(PoisonError::into_inner).0;
             for line in view.long(clock.now()) {
                 let _ = writeln!(std::io::stderr().lock(), "{} {line}", paint("36", "runs", color));
@@ -187,15 +187,15 @@ fn frame(color: bool) -> Frame {
 
 impl Sink for LiveProgress {
     fn event(&self, envelope: &Envelope) {
-        let line = {
+        let (line, open) = {
             let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
             view.event(envelope);
-            line(&view, &envelope.event, self.color)
+            (line(&view, &envelope.event, self.color), view.open())
         };
         // Drawing looks at the view, so it is not held here.
         match &envelope.event {
-            Event::RunStarted { .. } => self.bar.enable_steady_tick(REDRAW),
-            Event::RunFinished { .. } => self.bar.finish_and_clear(),
+            Event::RunStarted { .. } if open == 1 => self.bar.enable_steady_tick(REDRAW),
+            Event::RunFinished { .. } if open == 0 => self.bar.finish_and_clear(),
             _ => {}
         }
         if let Some(line) = line {

@@ -60,7 +60,7 @@ pub(super) fn options(cli: &Cli, locations: &Locations, args: &Args, materialize
         replay_only: args.replay_only,
         timeout,
         materialize,
-        memo: None,
+        memos: BTreeMap::new(),
     })
 }
 

@@ -38,9 +38,12 @@ pub(crate) struct View {
     running: BTreeMap<String, Running>,
     retrying: BTreeSet<String>,
     waiting: BTreeMap<String, Vec<String>>,
-    services: BTreeSet<String>,
-    estimate: Option<Estimate>,
-    ended: bool,
+    /// Services that are ready, by run and name: runs side by side may have one each.
+    services: BTreeSet<(String, String)>,
+    /// By run.
+    estimates: BTreeMap<String, Estimate>,
+    /// How many runs have begun and not ended.
+    open: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,21 +66,45 @@ struct Estimate {
     made: Timestamp,
 }
 
+impl Estimate {
+    /// Both together, of runs that share their workers.
+    fn beside(self, other: Self) -> Self {
+        let made = self.made.max(other.made);
+        // What has gone by of the older one's way is behind it.
+        let least = |one: Self| one.least_ms.saturating_sub(since(one.made, made).as_millis() as u64);
+        Self {
+            open: self.open + other.open,
+            known: self.known + other.known,
+            work_ms: self.work_ms.saturating_add(other.work_ms),
+            least_ms: least(self).max(least(other)),
+            jobs: self.jobs.max(other.jobs),
+            made,
+        }
+    }
+}
+
 impl View {
     /// Takes in an event.
     pub(crate) fn event(&mut self, envelope: &Envelope) {
         let now = envelope.timestamp();
         match &envelope.event {
-            Event::RunStarted { actions, .. } => *self = Self { total: *actions, begun: now, ..Self::default() },
+            Event::RunStarted { actions, .. } => {
+                if self.open == 0 {
+                    *self = Self { begun: now, ..Self::default() };
+                }
+                self.total += actions;
+                self.open += 1;
+            }
             Event::RunEstimated { open, known, work_ms, least_ms, jobs } => {
-                self.estimate = Some(Estimate {
+                let estimate = Estimate {
                     open: *open,
                     known: *known,
                     work_ms: *work_ms,
                     least_ms: *least_ms,
                     jobs: (*jobs).max(1),
                     made: now,
-                });
+                };
+                self.estimates.insert(envelope.run.clone(), estimate);
             }
             Event::ActionWaits { addr, resources } => {
                 self.waiting.insert(addr.clone(), resources.clone());
@@ -99,17 +126,17 @@ impl View {
                     *self.count(before) -= 1;
                 }
                 *self.count(*outcome) += 1;
-                if let Some(estimate) = &mut self.estimate {
+                if let Some(estimate) = self.estimates.get_mut(&envelope.run) {
                     estimate.work_ms = estimate.work_ms.saturating_sub(usual_ms.unwrap_or(0));
                 }
             }
             Event::ServiceReady { service, .. } => {
-                self.services.insert(service.clone());
+                self.services.insert((envelope.run.clone(), service.clone()));
             }
             Event::ServiceStopped { service, .. } => {
-                self.services.remove(service);
+                self.services.remove(&(envelope.run.clone(), service.clone()));
             }
-            Event::RunFinished { .. } => self.ended = true,
+            Event::RunFinished { .. } => self.open = self.open.saturating_sub(1),
             Event::ActionChecked { .. }
             | Event::ServiceStarted { .. }
             | Event::BlobQuarantined { .. }
@@ -137,14 +164,14 @@ impl View {
         self.total
     }
 
-    /// Whether the run is over.
-    pub(crate) fn is_over(&self) -> bool {
-        self.ended
+    /// How many runs are under way, side by side.
+    pub(crate) fn open(&self) -> usize {
+        self.open
     }
 
     /// How long the rest will take, if earlier runs tell that of most of it.
     pub(crate) fn left(&self, now: Timestamp) -> Option<Duration> {
-        let estimate = self.estimate?;
+        let estimate = self.estimates.values().copied().reduce(Estimate::beside)?;
         if estimate.known * 2 < estimate.open {
             return None;
         }
@@ -236,8 +263,8 @@ impl View {
             rest.push(format!("{} to be tried again", self.retrying.len()));
         }
         if !self.services.is_empty() {
-            let names: Vec<&str> = self.services.iter().map(String::as_str).collect();
-            rest.push(format!("serving {}", names.join(", ")));
+            let names: BTreeSet<&str> = self.services.iter().map(|(_, name)| name.as_str()).collect();
+            rest.push(format!("serving {}", names.into_iter().collect::<Vec<_>>().join(", ")));
         }
         rest
     }
@@ -304,8 +331,12 @@ mod tests {
         }
 
         fn at(&mut self, seconds: i64, event: Event) {
+            self.of("r", seconds, event);
+        }
+
+        fn of(&mut self, run: &str, seconds: i64, event: Event) {
             self.seq += 1;
-            self.view.event(&Envelope { v: 1, seq: self.seq, at: seconds * SECOND, run: "r".into(), event });
+            self.view.event(&Envelope { v: 1, seq: self.seq, at: seconds * SECOND, run: run.into(), event });
         }
 
         fn starts(&mut self, seconds: i64, addr: &str, usual_ms: Option<u64>) {
@@ -364,6 +395,32 @@ mod tests {
         );
         told.starts(6, "g/train/a", Some(1_000));
         assert!(told.lines(6, 10).contains(&"  1 waits for `gpu`".to_owned()));
+    }
+
+    #[test]
+    fn runs_side_by_side_are_one_view() {
+        let mut told = Told::new(2);
+        told.of("s", 0, Event::RunStarted { target: "h".into(), plan: "q".into(), actions: 4 });
+        let estimate = |open, work_ms, least_ms| Event::RunEstimated { open, known: open, work_ms, least_ms, jobs: 2 };
+        told.at(0, estimate(2, 10_000, 10_000));
+        told.of("s", 4, estimate(4, 30_000, 5_000));
+        // All the work by both workers; the longest way is shorter, of which four seconds have gone by.
+        assert_eq!(told.view.left(Timestamp(4 * SECOND)), Some(Duration::from_secs(20)));
+        for run in ["r", "s"] {
+            told.of(run, 4, Event::ServiceReady { service: "db".into(), duration_ms: 1 });
+        }
+        told.at(4, Event::ServiceStopped { service: "db".into(), failure: None });
+        told.ends(4, "g/a", Outcome::Ran, Some(5_000));
+        told.at(5, Event::RunFinished { counts: crate::event::Counts::default(), duration_ms: 5_000 });
+        assert_eq!(told.view.open(), 1);
+        let lines = told.lines(5, 10);
+        assert!(lines[0].contains("1/6, 1 ran"), "{lines:?}");
+        assert_eq!(lines[1], "  serving db", "the other has one of its own");
+        told.of("s", 6, Event::RunFinished { counts: crate::event::Counts::default(), duration_ms: 6_000 });
+        assert_eq!(told.view.open(), 0);
+        // What is run after that is counted from the start.
+        told.at(7, Event::RunStarted { target: "g".into(), plan: "p".into(), actions: 3 });
+        assert_eq!((told.view.done(), told.view.total()), (0, 3));
     }
 
     #[test]

@@ -165,6 +165,20 @@ pub struct Counts {
     pub skipped: u64,
 }
 
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            ran: self.ran + other.ran,
+            cached: self.cached + other.cached,
+            cut_off: self.cut_off + other.cut_off,
+            failed: self.failed + other.failed,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
 /// How grave it is that something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
 use crate::event::{Event, Reason, Spent};
-use crate::exec::attempts::{Attempt, Attempts};
+use crate::exec::attempts::Attempts;
 use crate::exec::bounds::{Bounds, Folders};
 use crate::exec::builtin::{self, Staged};
 use crate::exec::check::Conditions;
@@ -16,6 +16,7 @@ use crate::exec::effects::{self, Standing};
 use crate::exec::error::{Error, Failure, FailureClass, Lost, Trouble};
 use crate::exec::explain::Failed;
 use crate::exec::fitting::Fitting;
+use crate::exec::flights::Flights;
 use crate::exec::inputs::{self, Produced};
 use crate::exec::judge::{held_too_much, judge, with_help, with_tail};
 use crate::exec::known::Known;
@@ -27,7 +28,7 @@ use crate::exec::sandbox::named_paths;
 use crate::exec::sched::producers;
 use crate::exec::scrub::Given;
 use crate::exec::services::Services;
-use crate::exec::stage::{Order, consumed, make_parents, stage_attempt};
+use crate::exec::stage::{Order, consumed};
 use crate::exec::tools::{Tools, Toolset, environment, search_path};
 use crate::exec::undeclared::Seen;
 use crate::exec::workspace::Workspace;
@@ -44,13 +45,15 @@ pub(super) struct Engine<'a> {
     pub(super) request: &'a Request,
     pub(super) ports: &'a Ports,
     pub(super) levels: Arc<Levels>,
-    workspace: &'a Workspace,
+    pub(super) workspace: &'a Workspace,
     tools: Tools<'a>,
     attempts: &'a Attempts,
     /// Outputs of the actions that are done, by the index of the action.
     made: Vec<RwLock<Option<Made>>>,
     empty_log: OnceLock<Digest>,
     services: Services,
+    /// Who goes ahead where keys are the same, and which of the runs side by side this is.
+    flights: (&'a Flights, usize),
     /// When the time of the run is up.
     pub(super) deadline: Option<Duration>,
     /// Outputs that actions of the plan take in.
@@ -84,7 +87,7 @@ pub(super) struct Prepared {
     manifest: Manifest,
     written: OnceLock<String>,
     few: OnceLock<Option<Vec<u8>>>,
-    inputs: Arc<Tree>,
+    pub(super) inputs: Arc<Tree>,
     tools: Option<Arc<Toolset>>,
     /// Why it runs.
     pub(super) reason: Reason,
@@ -108,6 +111,8 @@ pub(super) enum Resolution {
     Hit(Box<Hit>),
     /// It must run.
     Miss(Arc<Prepared>),
+    /// Another action goes ahead with the same key.
+    Follows,
 }
 
 /// A result that is known.
@@ -168,8 +173,8 @@ impl<'a> Engine<'a> {
         workspace: &'a Workspace,
         scratch: &'a Path,
         attempts: &'a Attempts,
-        levels: Arc<Levels>,
         services: Services,
+        flights: (&'a Flights, usize),
     ) -> Self {
         let plan = &*request.plan;
         let before = &request.before;
@@ -181,13 +186,14 @@ impl<'a> Engine<'a> {
             plan,
             request,
             ports,
-            levels,
+            levels: Arc::new(Levels::new(Arc::clone(&ports.cas))),
             workspace,
             tools: Tools::new(plan, ports, workspace, scratch, attempts),
             attempts,
             made: plan.iter().map(|(id, _)| RwLock::new(given(id))).collect(),
             empty_log: OnceLock::new(),
             services,
+            flights,
             deadline: request.bound().map(|bound| before.begun.unwrap_or_else(|| ports.clock.elapsed()) + bound),
             consumed: plan.iter().flat_map(|(_, action)| consumed(action)).collect(),
             fitting: Fitting::default(),
@@ -291,6 +297,10 @@ impl<'a> Engine<'a> {
         let resolved = Resolved { inputs, tools: identities, services };
         let manifest = action_manifest(&action.spec, &resolved);
         let key = action_key(&manifest);
+        let is_shared = !matches!(action.spec.class, Class::Volatile | Class::Effect);
+        if is_shared && !self.flights.0.join(key, (self.flights.1, id.0)) {
+            return Ok(Resolution::Follows);
+        }
         let mut prepared = Prepared {
             key,
             manifest,
@@ -485,7 +495,9 @@ impl<'a> Engine<'a> {
                 if let (Some(ledger), Some(begun)) = (&self.request.ledger, attempted.effect.take()) {
                     begun.done(ledger, &effects::receipt(&outputs), clock.now().0)?;
                 }
-                self.record(action, prepared, &outputs, attempted.logs, attempted.duration, attempted.isolation)?;
+                let (logs, duration) = (attempted.logs, attempted.duration);
+                let first = self.record(action, prepared, &outputs, logs, duration, attempted.isolation)?;
+                let (outputs, sizes) = first.map_or(Ok((outputs, sizes)), |first| self.measured(first))?;
                 self.set_made(id, outputs.clone(), true);
                 Ok((outputs, sizes))
             })
@@ -536,6 +548,7 @@ impl<'a> Engine<'a> {
         Ok((outputs, sizes))
     }
 
+    /// Records a result. Gives what stands in its place, if another run was quicker to record an answer.
     fn record(
         &self,
         action: &Action,
@@ -544,9 +557,9 @@ impl<'a> Engine<'a> {
         logs: Option<[Digest; 2]>,
         duration: Duration,
         isolation: Isolation,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<Vec<ClaimOutput>>, Trouble> {
         if !action.spec.class.is_cached() {
-            return Ok(());
+            return Ok(None);
         }
         // What explains the next change of the inputs is kept with the result. The manifest holds
         // the top level itself while it is small, and the history those below.
@@ -573,11 +586,9 @@ impl<'a> Engine<'a> {
             overlay: String::new(),
             signed: None,
         };
-        self.ports.claims.record(self.written(claim.clone())?)?;
-        if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
-            effects::keep(cassette, &*self.ports.cas, action, &claim)?;
-        }
-        Ok(())
+        let (claim, first) = self.kept_first(action, claim)?;
+        self.ports.claims.record(self.written(claim)?)?;
+        Ok(first)
     }
 
     /// A claim as it is written here: in the overlay of this writer, and signed, if it has these.
@@ -765,32 +776,5 @@ impl<'a> Engine<'a> {
             attempt.succeed();
         }
         Attempted { logs: Some(logs), effect, ..Attempted::free(result, duration, isolation) }
-    }
-
-    pub(super) fn stage(
-        &self,
-        action: &Action,
-        prepared: &Prepared,
-        attempt: &mut Attempt<'_>,
-        order: Order,
-    ) -> Result<(), Trouble> {
-        stage_attempt(&*self.ports.cas, &self.levels, &prepared.inputs, attempt, order).map_err(
-            |failed| match failed.trouble {
-                Trouble::Lost(lost) => {
-                    let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
-                    Trouble::Lost(Lost { producer: lost.producer.or(producer), ..lost })
-                }
-                other => other,
-            },
-        )?;
-        let folders = action.spec.outputs.iter().filter_map(|output| output.path.parent());
-        attempt.tidy(folders.chain(action.spec.cwd.clone()))?;
-        make_parents(&action.spec.outputs, &attempt.work)?;
-        if let Some(cwd) = &action.spec.cwd {
-            let dir: PathBuf = cwd.under(&attempt.work);
-            std::fs::create_dir_all(&dir)
-                .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
-        }
-        Ok(())
     }
 }

@@ -17,8 +17,8 @@ use crate::event::Reason;
 use crate::exec::attempts::Attempts;
 use crate::exec::engine::{Engine, Resolution};
 use crate::exec::error::{Error, Trouble};
+use crate::exec::flights::Flights;
 use crate::exec::hygiene::Hygiene;
-use crate::exec::levels::Levels;
 use crate::exec::lookup::lost_reason;
 use crate::exec::ports::{Ports, Standing};
 use crate::exec::run::Request;
@@ -285,7 +285,6 @@ impl Pass<'_> {
         lost: &mut BTreeMap<ActionId, Reason>,
     ) -> Result<BTreeMap<ActionId, ActionForecast>, Error> {
         let (request, ports) = (self.request, self.ports);
-        let levels = Arc::new(Levels::new(Arc::clone(&ports.cas)));
         let workspace = Workspace::open(
             &request.workspace,
             &request.excluded,
@@ -297,7 +296,9 @@ impl Pass<'_> {
         let plan: &Plan = &request.plan;
         // None is ever started: nothing is executed.
         let services = Services::new(plan, &[], self.scratch, None);
-        let engine = Engine::new(request, ports, &workspace, self.scratch, &attempts, Arc::clone(&levels), services);
+        let flights = Flights::default();
+        let beside = (&flights, 0);
+        let engine = Engine::new(request, ports, &workspace, self.scratch, &attempts, services, beside);
         let mut found: BTreeMap<ActionId, ActionForecast> = BTreeMap::new();
         let mut outputs: BTreeMap<ActionId, Vec<ClaimOutput>> = BTreeMap::new();
         for id in order {
@@ -344,7 +345,11 @@ impl Pass<'_> {
                 forecast.prospect = Prospect::Gated;
                 forecast.reason = Some(Reason::ProducerFailed { addr: plan.action(gated).addr.clone() });
             } else if known && unasked.is_none() {
-                match engine.resolve(*id, lost.get(id).cloned()) {
+                let resolved = engine.resolve(*id, lost.get(id).cloned());
+                if !matches!(resolved, Ok(Resolution::Miss(_))) {
+                    flights.end((0, id.0));
+                }
+                match resolved {
                     Ok(Resolution::Hit(hit)) => {
                         forecast.prospect = Prospect::Hit;
                         forecast.reason = Some(hit.prepared.reason);
@@ -360,6 +365,8 @@ impl Pass<'_> {
                         forecast.reason = Some(prepared.reason.clone());
                         forecast.key = Some(prepared.key);
                     }
+                    // It has the result of another, unless that fails.
+                    Ok(Resolution::Follows) => {}
                     Err(Trouble::Fail(failure)) => {
                         forecast.prospect = Prospect::Fail;
                         forecast.failure = Some(failure.text);

@@ -16,6 +16,7 @@ mod error;
 mod explain;
 mod facts;
 mod fitting;
+mod flights;
 mod forecast;
 mod gate;
 mod glob;
@@ -76,8 +77,8 @@ pub use ports::{
 };
 pub use process::ProcessRunner;
 pub use purse::Purse;
-pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport};
-pub use run::{Leavings, Request, execute, execute_in_parts};
+pub use report::{ActionReport, OutputReport, RunReport, Seen, ServiceReport, gravest};
+pub use run::{Leavings, Request, execute, execute_in_parts, execute_together};
 pub use sandbox::{Cgroups, Helper, Lack, Levels as IsolationLevels, SandboxRunner, Visit, sandbox_entry};
 pub use shell::{Announce, VisitRunner};
 pub use tools::{interpreter_of, look_up};

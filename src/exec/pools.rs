@@ -1,6 +1,8 @@
 //! Resource pools: what there is, what is held. Leaves out who waits for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::exec::Error;
 use crate::plan::{Action, ActionKind, Plan};
@@ -14,29 +16,47 @@ pub(super) const MEMORY: &str = "memory";
 /// How much an action holds of each pool, by the index of the pool; sorted, without zeros.
 pub(super) type Needs = Vec<(usize, u64)>;
 
-/// The pools of a run.
+/// The pools of a run. Of those of one name, runs that go on side by side take from the same.
 #[derive(Debug)]
 pub(super) struct Pools {
-    names: Vec<String>,
-    capacity: Vec<u64>,
-    held: Vec<u64>,
+    names: Arc<[String]>,
+    /// As this run has it; `None`: it does not know the pool.
+    capacity: Vec<Option<u64>>,
+    /// By all of them. It changes under their one lock only.
+    held: Arc<[AtomicU64]>,
 }
 
 impl Pools {
-    /// The pools of a plan with the built-in ones, unless the plan declares these itself.
-    pub(super) fn new(plan: &Plan, cpus: u64, memory: u64) -> Self {
-        let mut all: BTreeMap<String, u64> = [(CPU.to_owned(), cpus), (MEMORY.to_owned(), memory)].into();
-        all.extend(plan.pools.clone());
-        let (names, capacity): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-        let held = vec![0; names.len()];
-        Self { names, capacity, held }
+    /// The pools of each of several plans, whose runs go on side by side, with the built-in ones, unless a plan
+    /// declares these itself. Each goes by what it says itself of how much there is.
+    pub(super) fn of(plans: &[&Plan], cpus: u64, memory: u64) -> Vec<Self> {
+        let each = plans.iter().map(|plan| {
+            let mut all: BTreeMap<&str, u64> = [(CPU, cpus), (MEMORY, memory)].into();
+            all.extend(plan.pools.iter().map(|(name, amount)| (name.as_str(), *amount)));
+            all
+        });
+        let each: Vec<BTreeMap<&str, u64>> = each.collect();
+        let names: BTreeSet<&str> = each.iter().flat_map(|pools| pools.keys().copied()).collect();
+        let names: Arc<[String]> = names.into_iter().map(str::to_owned).collect();
+        let held: Arc<[AtomicU64]> = names.iter().map(|_| AtomicU64::new(0)).collect();
+        let one = |pools: BTreeMap<&str, u64>| {
+            let capacity = names.iter().map(|name| pools.get(name.as_str()).copied()).collect();
+            Self { names: Arc::clone(&names), capacity, held: Arc::clone(&held) }
+        };
+        each.into_iter().map(one).collect()
+    }
+
+    /// How much of a pool is free.
+    fn free(&self, pool: usize) -> u64 {
+        self.capacity(pool).saturating_sub(self.held[pool].load(Ordering::Relaxed))
     }
 
     /// What an action holds while it runs. An amount that can never be had is an error.
     pub(super) fn needs(&self, action: &Action) -> Result<Needs, Error> {
         let mut needs: BTreeMap<usize, u64> = BTreeMap::new();
         for need in &action.policy.holds {
-            let Ok(pool) = self.names.binary_search(&need.pool) else {
+            let found = self.names.binary_search(&need.pool).ok();
+            let Some(pool) = found.filter(|pool| self.capacity[*pool].is_some()) else {
                 return Err(Error::PoolUnknown { addr: action.addr.clone(), pool: need.pool.clone() });
             };
             let sum = needs.entry(pool).or_default();
@@ -49,12 +69,12 @@ impl Pools {
         }
         needs.retain(|_, amount| *amount > 0);
         for (pool, amount) in &needs {
-            if *amount > self.capacity[*pool] {
+            if *amount > self.capacity(*pool) {
                 return Err(Error::PoolTooSmall {
                     addr: action.addr.clone(),
                     pool: self.names[*pool].clone(),
                     amount: *amount,
-                    capacity: self.capacity[*pool],
+                    capacity: self.capacity(*pool),
                 });
             }
         }
@@ -63,33 +83,33 @@ impl Pools {
 
     /// Whether these can be had now.
     pub(super) fn fit(&self, needs: &Needs) -> bool {
-        needs.iter().all(|(pool, amount)| self.capacity[*pool] - self.held[*pool] >= *amount)
+        needs.iter().all(|(pool, amount)| self.free(*pool) >= *amount)
     }
 
     /// How much there is of a pool.
     pub(super) fn capacity(&self, pool: usize) -> u64 {
-        self.capacity[pool]
+        self.capacity[pool].unwrap_or(0)
     }
 
     /// The pools, by name, of which less is free than that.
     pub(super) fn short<'a>(&'a self, needs: &'a Needs) -> impl Iterator<Item = &'a str> {
-        let short = |(pool, amount): &&(usize, u64)| self.capacity[*pool] - self.held[*pool] < *amount;
+        let short = |(pool, amount): &&(usize, u64)| self.free(*pool) < *amount;
         needs.iter().filter(short).map(|(pool, _)| self.names[*pool].as_str())
     }
 
     /// Takes them. They must fit.
     pub(super) fn take(&mut self, needs: &Needs) {
         for (pool, amount) in needs {
-            self.held[*pool] += amount;
-            assert!(self.held[*pool] <= self.capacity[*pool], "a pool never gives more than it has");
+            let held = self.held[*pool].fetch_add(*amount, Ordering::Relaxed) + amount;
+            assert!(held <= self.capacity(*pool), "a pool never gives more than it has");
         }
     }
 
     /// Gives them back.
     pub(super) fn give_back(&mut self, needs: &Needs) {
         for (pool, amount) in needs {
-            assert!(self.held[*pool] >= *amount, "only what was taken comes back");
-            self.held[*pool] -= amount;
+            let held = self.held[*pool].fetch_sub(*amount, Ordering::Relaxed);
+            assert!(held >= *amount, "only what was taken comes back");
         }
     }
 }

@@ -139,12 +139,7 @@ impl RunReport {
         self.seen.absent.extend(later.seen.absent);
         self.seen.patterns.extend(later.seen.patterns);
         self.seen.programs.extend(later.seen.programs);
-        let more = later.counts;
-        self.counts.ran += more.ran;
-        self.counts.cached += more.cached;
-        self.counts.cut_off += more.cut_off;
-        self.counts.failed += more.failed;
-        self.counts.skipped += more.skipped;
+        self.counts = self.counts.plus(later.counts);
         self.cancelled |= later.cancelled;
         self
     }
@@ -153,22 +148,19 @@ impl RunReport {
     /// only the front knows by which signal it was stopped.
     pub fn error_kind(&self) -> Option<ErrorKind> {
         let failures = self.actions.iter().filter_map(|action| action.failure.as_ref());
-        let kinds: Vec<ErrorKind> = failures.map(Failure::kind).collect();
-        // What only waits for people is the least of what can be wrong.
-        let weight = |kind: &ErrorKind| match kind {
-            ErrorKind::Approval => 0,
-            ErrorKind::ActionFailed => 1,
-            _ => 2,
-        };
-        // The first of the gravest.
-        if let Some(kind) = kinds.iter().rev().max_by_key(|kind| weight(kind)) {
-            return Some(*kind);
+        if let Some(kind) = gravest(failures.map(Failure::kind)) {
+            return Some(kind);
         }
         if self.actions.iter().any(|action| action.reason == Reason::RunTimeout) {
             return Some(ErrorKind::ActionFailed);
         }
         let not_cached = |action: &ActionReport| action.reason == Reason::RequireCached;
         (self.actions.iter().any(not_cached) || self.differing() > 0).then_some(ErrorKind::CheckFailed)
+    }
+
+    /// Whether it was stopped before its end, by the cancel token or by a failure in a run beside it.
+    pub fn is_cut_short(&self) -> bool {
+        self.cancelled || self.actions.iter().any(|action| action.reason == Reason::Cancelled)
     }
 
     /// How many actions were made again and came out otherwise.
@@ -221,6 +213,18 @@ impl RunReport {
         }
         report
     }
+}
+
+/// The first of the gravest of what went wrong.
+pub fn gravest(kinds: impl Iterator<Item = ErrorKind>) -> Option<ErrorKind> {
+    // What only waits for people is the least of what can be wrong.
+    let weight = |kind: &ErrorKind| match kind {
+        ErrorKind::Approval => 0,
+        ErrorKind::ActionFailed => 1,
+        _ => 2,
+    };
+    let kinds: Vec<ErrorKind> = kinds.collect();
+    kinds.into_iter().rev().max_by_key(weight)
 }
 
 fn service_json(service: &ServiceReport) -> Json {

@@ -231,6 +231,36 @@ impl Scheduler {
         self.budget.settle(id.0, actual);
     }
 
+    /// Whether nothing new starts.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether a worker has this action, or one will.
+    pub(super) fn is_coming(&self, id: ActionId) -> bool {
+        match self.node(id.0).state {
+            State::Queued | State::Delayed => !self.stopped,
+            state => state.is_active(),
+        }
+    }
+
+    /// Another action goes ahead with the key of this one. `waits`: it has not ended.
+    pub(super) fn follow(&mut self, id: ActionId, waits: bool) {
+        if waits {
+            self.set(id.0, at::Resolving, at::Waiting(1));
+        } else {
+            self.set(id.0, at::Resolving, at::Ready);
+        }
+    }
+
+    /// What this action followed has ended.
+    pub(super) fn proceed(&mut self, id: u32) {
+        // It may have been skipped meanwhile.
+        if self.node(id).state == (State::Waiting { missing: 1 }) {
+            self.set(id, at::Waiting(1), at::Ready);
+        }
+    }
+
     /// Whether a worker has this action.
     pub(super) fn is_active(&self, id: ActionId) -> bool {
         self.node(id.0).state.is_active()

@@ -2,14 +2,16 @@
 //! (`attempts`).
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use walkdir::WalkDir;
 
 use crate::base::{Digest, Entry, Tree};
 use crate::exec::attempts::Attempt;
+use crate::exec::engine::{Engine, Prepared};
 use crate::exec::error::{Error, Lost, Trouble};
+use crate::exec::inputs;
 use crate::exec::levels::Levels;
 use crate::exec::process::STARTING;
 use crate::plan::{Action, ActionId, InputSource, Output};
@@ -171,4 +173,34 @@ pub(super) fn consumed(action: &Action) -> impl Iterator<Item = (ActionId, &str)
         InputSource::Output { action, output, .. } => Some((*action, output.as_str())),
         InputSource::Workspace { .. } => None,
     })
+}
+
+impl Engine<'_> {
+    /// Lays out what an attempt takes in, in the order asked for.
+    pub(super) fn stage(
+        &self,
+        action: &Action,
+        prepared: &Prepared,
+        attempt: &mut Attempt<'_>,
+        order: Order,
+    ) -> Result<(), Trouble> {
+        stage_attempt(&*self.ports.cas, &self.levels, &prepared.inputs, attempt, order).map_err(
+            |failed| match failed.trouble {
+                Trouble::Lost(lost) => {
+                    let producer = inputs::producer_of(action, self.plan, &failed.path, self.workspace, &self.levels);
+                    Trouble::Lost(Lost { producer: lost.producer.or(producer), ..lost })
+                }
+                other => other,
+            },
+        )?;
+        let folders = action.spec.outputs.iter().filter_map(|output| output.path.parent());
+        attempt.tidy(folders.chain(action.spec.cwd.clone()))?;
+        make_parents(&action.spec.outputs, &attempt.work)?;
+        if let Some(cwd) = &action.spec.cwd {
+            let dir: PathBuf = cwd.under(&attempt.work);
+            std::fs::create_dir_all(&dir)
+                .map_err(|error| Trouble::input(format!("the action cannot start in `{cwd}`: {error}")))?;
+        }
+        Ok(())
+    }
 }

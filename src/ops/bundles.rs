@@ -16,7 +16,7 @@ use crate::ops::keys::{DEFAULT_KEY, OpenKey, key_dir, open_signer, public_keys};
 use crate::ops::places::SpecPlace;
 use crate::ops::ports::notices;
 use crate::ops::recheck::refuse_held;
-use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, chosen_outputs, run_one};
+use crate::ops::run::{AGAIN, RunContext, RunOptions, RunReply, Wanted, chosen_outputs, run_all};
 use crate::ops::trust::{PolicyChoice, PolicyErrors, ReadPolicy, choose_policy};
 use crate::ops::workspace::Workspace;
 use crate::store::{LocalStore, StoreOptions};
@@ -135,7 +135,8 @@ fn make_once(
     let keys = signers(workspace, &ir.keys, &context.environment)?;
     let mut run = RunReply::default();
     let targets = [planned.plan.graph.clone()];
-    run_one(workspace, &planned, &targets, &chosen, options, context, &mut run)?;
+    let wanted = Wanted { planned: &planned, targets: &targets, chosen: &chosen };
+    run_all(workspace, &[wanted], options, context, &mut run)?;
     if run.error().is_some() {
         return Ok(Err(run));
     }

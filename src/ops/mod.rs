@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod behind;
 mod bundles;
+mod carry;
 mod check;
 mod contents;
 mod depends;

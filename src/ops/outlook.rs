@@ -68,7 +68,7 @@ impl Question<'_> {
             replay_only: false,
             timeout: None,
             materialize: false,
-            memo: None,
+            memos: BTreeMap::new(),
             check: Vec::new(),
         };
         let forecast = look(workspace, plan, &[], std::slice::from_ref(&plan.graph), &options, &context, &unasked)?;

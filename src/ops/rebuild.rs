@@ -8,7 +8,7 @@ use crate::bundle::{Change, Inspected, Parts, build_archive, inspect, read_manif
 use crate::ops::Error;
 use crate::ops::bundles::compile_bundle;
 use crate::ops::contents::{Origin, spec};
-use crate::ops::run::{RunContext, RunOptions, RunReply, chosen_outputs, run_one};
+use crate::ops::run::{RunContext, RunOptions, RunReply, Wanted, chosen_outputs, run_all};
 use crate::ops::workspace::Workspace;
 use crate::store::{LocalStore, StoreOptions};
 
@@ -64,7 +64,9 @@ pub fn rebuild(
     let chosen = chosen_outputs(&planned, wanted);
     let mut run = RunReply::default();
     let options = RunOptions { require_cached: false, materialize: false, ..options.clone() };
-    run_one(&apart, &planned, std::slice::from_ref(&planned.plan.graph), &chosen, &options, context, &mut run)?;
+    let targets = std::slice::from_ref(&planned.plan.graph);
+    let wanted = Wanted { planned: &planned, targets, chosen: &chosen };
+    run_all(&apart, &[wanted], &options, context, &mut run)?;
     let mut reply = RebuildReply { inspected, sha256: None, changes: Vec::new(), run };
     if reply.run.error().is_some() {
         return Ok(reply);

@@ -6,27 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Clock, Entry, Environment};
+use crate::base::{Clock, Entry, Environment, ErrorKind};
 use crate::diag::did_you_mean;
-use crate::event::{Counts, JournalSink, Outcome, Sink, Tee, Verdict};
-use crate::exec::{
-    Approver, CancelToken, Leavings, Part, Ports, Purse, Request, RunReport, SandboxRunner, Secrets, execute_in_parts,
-    is_there,
-};
+use crate::event::{Counts, Outcome, Sink, Verdict};
+use crate::exec::{CancelToken, Leavings, Purse, Request, RunReport, SandboxRunner, gravest};
 use crate::ops::Error;
 use crate::ops::approve::OnRecord;
+use crate::ops::carry::{Asked, Carried, Whereabouts, carry_out};
 use crate::ops::check::{Planned, find_graph, no_target, plan};
-use crate::ops::history::{is_alive, show_alive};
-use crate::ops::inventory::Inventories;
+use crate::ops::history::is_alive;
 use crate::ops::memo::{Behind, MemoKey, PlacedOutput, Recalled, recall, remember};
 use crate::ops::places::{FailedAction, failed_actions, places_of};
-use crate::ops::ports::{Keep, notices};
 use crate::ops::recheck::{Recheck, rechecked};
 use crate::ops::secrets::MachineSecrets;
 use crate::ops::workspace::{Locations, Workspace, find, make_state};
-use crate::ops::writers::writers;
 use crate::plan::{Action, ActionId, Class, InputSource, Isolation, Plan};
-use crate::store::{self, Cas, Found, Ledger, RunEnd, Spending, materialize};
+use crate::store::{self, Cas, Found, Ledger, Spending, materialize};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -54,8 +49,8 @@ pub struct RunOptions {
     pub timeout: Option<Duration>,
     /// Whether outputs are put where people find them.
     pub materialize: bool,
-    /// What to remember the run under, if it may be answered from memory the next time.
-    pub memo: Option<MemoKey>,
+    /// What to remember the runs of graphs under, where they may be answered from memory the next time.
+    pub memos: BTreeMap<String, MemoKey>,
 }
 
 /// What a run needs of the process around it.
@@ -112,17 +107,17 @@ impl RunReply {
         if self.reports.iter().any(|report| report.cancelled) {
             return Some(Error::Signal(2));
         }
-        let kind = self.reports.iter().find_map(RunReport::error_kind)?;
+        let kind = gravest(self.reports.iter().filter_map(RunReport::error_kind))?;
         Some(match kind {
-            crate::base::ErrorKind::CheckFailed if self.differing() > 0 => Error::Differs { count: self.differing() },
-            crate::base::ErrorKind::CheckFailed => {
+            ErrorKind::CheckFailed if self.differing() > 0 => Error::Differs { count: self.differing() },
+            ErrorKind::CheckFailed => {
                 let missing = self.failures.iter().filter(|failed| failed.code == NOT_RECORDED).count() as u64;
                 match missing {
                     0 => Error::NotCached { missing: self.counts.skipped },
                     missing => Error::NotRecorded { missing },
                 }
             }
-            crate::base::ErrorKind::Approval => Error::Approval {
+            ErrorKind::Approval => Error::Approval {
                 missing: self.failures.iter().filter(|failed| failed.code == "E0217").map(|f| f.addr.clone()).collect(),
             },
             kind => Error::Failed { failed: self.counts.failed, kind },
@@ -134,14 +129,14 @@ impl RunReply {
 pub enum Answer {
     /// All of it.
     Known(RunReply),
-    /// All but what is behind some sources and outputs.
-    Behind(Box<Behind>),
+    /// All but what is behind some sources and outputs of these graphs; and what it has for the others.
+    Behind(Vec<Behind>, RunReply),
     /// Nothing: it has to be run.
     Nothing,
 }
 
-/// Answers a request from memory, before anything is compiled. Only plain requests are answered: nothing forced,
-/// one graph, the state directory known without the specs.
+/// Answers a request from memory, before anything is compiled: each graph by itself, as if it alone were asked for. Only
+/// plain requests are answered: nothing forced, the state directory known without the specs.
 pub fn answer(
     locations: &Locations,
     targets: &[String],
@@ -163,13 +158,11 @@ fn answer_now(
     if locations.environment.get(Environment::MEMO).is_some_and(|value| value == "off") {
         return None;
     }
-    let first = targets.first()?.split('/').next()?;
     // What was remembered was compiled with the levels that specs have of themselves.
     if !locations.levels.is_empty()
         || !options.refresh.is_empty()
         || !options.check.is_empty()
         || !options.done.is_empty()
-        || targets.iter().any(|target| target.split('/').next() != Some(first))
     {
         return None;
     }
@@ -182,36 +175,49 @@ fn answer_now(
     let store = locations.store.clone().or_else(|| locations.environment.get(Environment::STORE).map(PathBuf::from));
     let home = [Environment::HOME, Environment::XDG_CACHE_HOME]
         .map(|var| place(locations.environment.get(var).map(PathBuf::from).as_ref()));
-    let asked = serde_json::to_string(&(targets, params)).ok()?;
     let of_writers = [Environment::WRITER, Environment::WRITERS, Environment::WRITERS_AGREE, Environment::OVERLAY];
     let writers = format!("{:?}", of_writers.map(|var| locations.environment.get(var)));
-    let parts = [
-        dir.to_str()?,
-        &place(store.as_ref()),
-        &place(locations.out.as_ref()),
-        &home[0],
-        &home[1],
-        &asked,
-        options.isolation.word(),
-        // A name holds no NUL, so that none reads as another.
-        locations.tenant.as_deref().unwrap_or("\0"),
-        // What may be taken as it is, and what may be fetched, decide whether the specs compile at all.
-        if locations.locked { "locked" } else { "" },
-        if locations.offline { "offline" } else { "" },
-        // Whose results count decides whether the one before does.
-        &writers,
-    ];
-    let key = MemoKey::new(&parts, &locations.environment);
-    let found = recall(&state, &dir, &key, clock);
-    options.memo = Some(key);
-    let found = match found {
-        Recalled::Answer(found) => found,
-        Recalled::Behind(behind) => return Some(Answer::Behind(behind)),
-        Recalled::Nothing => return None,
-    };
-    let duration_ms = clock.elapsed().saturating_sub(begun).as_millis() as u64;
-    let counts = Counts { cached: found.actions, ..Counts::default() };
-    Some(Answer::Known(RunReply { outputs: found.outputs, counts, duration_ms, ..RunReply::default() }))
+    let (store, out) = (place(store.as_ref()), place(locations.out.as_ref()));
+    let mut known = RunReply::default();
+    let mut behind = Vec::new();
+    let mut is_missing = targets.is_empty();
+    for (graph, targets) in by_graph(targets) {
+        let asked = serde_json::to_string(&(targets, params)).ok()?;
+        let parts = [
+            dir.to_str()?,
+            &store,
+            &out,
+            &home[0],
+            &home[1],
+            &asked,
+            options.isolation.word(),
+            // A name holds no NUL, so that none reads as another.
+            locations.tenant.as_deref().unwrap_or("\0"),
+            // What may be taken as it is, and what may be fetched, decide whether the specs compile at all.
+            if locations.locked { "locked" } else { "" },
+            if locations.offline { "offline" } else { "" },
+            // Whose results count decides whether the one before does.
+            &writers,
+        ];
+        let key = MemoKey::new(&parts, &locations.environment);
+        // Where one has to be run, the others are not looked at: they are looked up with it.
+        let found = if is_missing { Recalled::Nothing } else { recall(&state, &dir, &key, clock) };
+        options.memos.insert(graph, key);
+        match found {
+            Recalled::Answer(found) => {
+                known.counts.cached += found.actions;
+                known.outputs.extend(found.outputs);
+            }
+            Recalled::Behind(found) => behind.push(*found),
+            Recalled::Nothing => is_missing = true,
+        }
+    }
+    known.duration_ms = clock.elapsed().saturating_sub(begun).as_millis() as u64;
+    match (is_missing, behind.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some(Answer::Known(known)),
+        (false, false) => Some(Answer::Behind(behind, known)),
+    }
 }
 
 /// Runs targets: graphs, or addresses in them.
@@ -232,14 +238,9 @@ pub fn run(
         ));
     }
     no_target(&workspace.compiled, "run", targets)?;
-    let mut by_graph: Vec<(String, Vec<String>)> = Vec::new();
-    for target in targets {
-        let graph = target.split('/').next().unwrap_or(target).to_owned();
-        find_graph(&workspace.compiled, &graph)?;
-        match by_graph.iter_mut().find(|(name, _)| *name == graph) {
-            Some((_, all)) => all.push(target.clone()),
-            None => by_graph.push((graph, vec![target.clone()])),
-        }
+    let by_graph = by_graph(targets);
+    for (graph, _) in &by_graph {
+        find_graph(&workspace.compiled, graph)?;
     }
     let mut planned = Vec::new();
     for (graph, targets) in &by_graph {
@@ -255,14 +256,25 @@ pub fn run(
             find_actions(&compiled.plan, addr)?;
         }
     }
+    let all = by_graph.iter().zip(&planned);
+    let all: Vec<Wanted<'_>> =
+        all.map(|((_, targets), (planned, chosen))| Wanted { planned, targets, chosen }).collect();
     let mut reply = RunReply::default();
-    for ((_, targets), (compiled, chosen)) in by_graph.iter().zip(&planned) {
-        run_one(workspace, compiled, targets, chosen, options, context, &mut reply)?;
-        if reply.error().is_some() && !options.keep_going {
-            break;
+    run_all(workspace, &all, options, context, &mut reply)?;
+    Ok(reply)
+}
+
+/// The targets of each graph, in the order in which the graphs come first.
+fn by_graph(targets: &[String]) -> Vec<(String, Vec<String>)> {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
+    for target in targets {
+        let graph = target.split('/').next().unwrap_or(target);
+        match all.iter_mut().find(|(name, _)| name == graph) {
+            Some((_, of_it)) => of_it.push(target.clone()),
+            None => all.push((graph.to_owned(), vec![target.clone()])),
         }
     }
-    Ok(reply)
+    all
 }
 
 /// The code of an action whose record is not in the cassette.
@@ -271,100 +283,137 @@ const NOT_RECORDED: &str = "E0215";
 /// How often a run is begun again because content was lost after it was found whole.
 pub(super) const AGAIN: u32 = 3;
 
-/// Runs one plan whose targets are known. An output that no action reads is read when it is put in its
-/// place: if the store has lost it by then, which quarantine sees to for a corrupt one, the plan is run
-/// again and makes it anew.
-pub(super) fn run_one(
+/// A plan whose targets are known.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) planned: &'a Planned,
+    pub(super) targets: &'a [String],
+    pub(super) chosen: &'a Chosen,
+}
+
+/// What came of one.
+struct Had {
+    report: RunReport,
+    outputs: Vec<PathBuf>,
+    failures: Vec<FailedAction>,
+    to_take_back: Vec<TakeBack>,
+}
+
+/// Runs plans side by side. An output that no action reads is read when it is put in its place: if the store has lost it
+/// by then, which quarantine sees to for a corrupt one, its plan is run again and makes it anew.
+pub(super) fn run_all(
     workspace: &Workspace,
-    planned: &Planned,
-    targets: &[String],
-    chosen: &Chosen,
+    wanted: &[Wanted<'_>],
     options: &RunOptions,
     context: &RunContext,
     reply: &mut RunReply,
 ) -> Result<(), Error> {
-    for _ in 1..AGAIN {
-        let placed = reply.outputs.len();
-        match run_once(workspace, planned, targets, chosen, options, context, reply) {
-            Err(Error::Lost { .. }) => reply.outputs.truncate(placed),
-            other => return other,
+    let mut all: Vec<Option<Had>> = wanted.iter().map(|_| None).collect();
+    for time in 1..=AGAIN {
+        let open: Vec<usize> = (0..wanted.len()).filter(|number| all[*number].is_none()).collect();
+        let these: Vec<Wanted<'_>> = open.iter().map(|number| wanted[*number]).collect();
+        let had = run_once(workspace, &these, options, context)?;
+        reply.duration_ms +=
+            had.iter().filter_map(|had| Some(had.as_ref().ok()?.report.duration_ms)).max().unwrap_or(0);
+        for (number, had) in open.into_iter().zip(had) {
+            match had {
+                Err(Error::Lost { .. }) if time < AGAIN => {}
+                had => all[number] = Some(had?),
+            }
+        }
+        if all.iter().all(Option::is_some) {
+            break;
         }
     }
-    run_once(workspace, planned, targets, chosen, options, context, reply)
+    for had in all.into_iter().flatten() {
+        reply.outputs.extend(had.outputs);
+        reply.failures.extend(had.failures);
+        reply.to_take_back.extend(had.to_take_back);
+        reply.counts = reply.counts.plus(had.report.counts);
+        reply.reports.push(had.report);
+    }
+    Ok(())
 }
 
 fn run_once(
     workspace: &Workspace,
-    planned: &Planned,
-    targets: &[String],
-    chosen: &Chosen,
+    wanted: &[Wanted<'_>],
     options: &RunOptions,
     context: &RunContext,
-    reply: &mut RunReply,
-) -> Result<(), Error> {
-    let plan = &planned.plan;
+) -> Result<Vec<Result<Had, Error>>, Error> {
     let sources = &workspace.compiled.program.sources;
-    let target = targets.join(" ");
-    let request = |id: &str| {
-        Ok(Request {
-            target: target.clone(),
-            targets: chosen.actions.clone(),
-            excluded: [&workspace.store, &workspace.state, &workspace.out]
-                .into_iter()
-                .chain(&workspace.excluded)
-                .cloned()
-                .collect(),
-            checked: rechecked(plan, chosen, &options.check, id)?,
-            ledger: ledger(workspace, plan)?,
-            purse: purse(&workspace.state, plan, false)?,
-            done: forced(plan, &options.done)?,
-            cassette: Some(workspace.state.join("cassette")),
-            forced: forced(plan, &options.refresh)?,
-            ..requested(Arc::clone(plan), &workspace.root, &workspace.state, id, options)
-        })
-    };
-    let asked = Asked {
-        target: &target,
-        store: &workspace.store,
-        state: &workspace.state,
-        secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
-        approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
-        given: &[],
-    };
-    let Carried { report, keep, leavings } =
-        carry_out(asked, request, |_| None, options, context).map_err(|error| match error {
-            Error::Exec { error, .. } => {
-                let place = error.addr().and_then(|addr| places_of(addr, &planned.expansion, sources).0);
-                Error::Exec { error, place }
-            }
-            other => other,
-        })?;
+    let words: Vec<String> = wanted.iter().map(|one| one.targets.join(" ")).collect();
+    let asked = wanted.iter().zip(&words).map(|(Wanted { planned, chosen, .. }, target)| {
+        let plan = &planned.plan;
+        let request = move |id: &str| {
+            Ok(Request {
+                target: target.clone(),
+                targets: chosen.actions.clone(),
+                excluded: [&workspace.store, &workspace.state, &workspace.out]
+                    .into_iter()
+                    .chain(&workspace.excluded)
+                    .cloned()
+                    .collect(),
+                checked: rechecked(plan, chosen, &options.check, id)?,
+                ledger: ledger(workspace, plan)?,
+                purse: purse(&workspace.state, plan, false)?,
+                done: forced(plan, &options.done)?,
+                cassette: Some(workspace.state.join("cassette")),
+                forced: forced(plan, &options.refresh)?,
+                ..requested(Arc::clone(plan), &workspace.root, &workspace.state, id, options)
+            })
+        };
+        Asked {
+            target,
+            secrets: Arc::new(MachineSecrets::new(&workspace.root, &context.environment)),
+            approver: Arc::new(OnRecord::open(workspace, plan, &context.environment, &context.clock)),
+            request: Box::new(request),
+        }
+    });
+    let at = Whereabouts { store: &workspace.store, state: &workspace.state, given: &[] };
+    let carried = carry_out(at, asked.collect(), |_, _| None, options, context).map_err(|error| match error {
+        Error::Exec { error, .. } => {
+            let addr = error.addr().unwrap_or_default();
+            let of_it = wanted.iter().find(|one| is_of(&one.planned.plan, addr));
+            let place = of_it.and_then(|one| places_of(addr, &one.planned.expansion, sources).0);
+            Error::Exec { error, place }
+        }
+        other => other,
+    })?;
+    let Carried { reports, keep, leavings } = carried;
     let cas: Arc<dyn Cas> = keep.store.clone();
-    let mut outputs = Vec::new();
-    if options.materialize {
-        let from = (cas.as_ref(), &leavings);
-        outputs = put_outputs(plan, chosen, &report, from, &workspace.out, options.jobs, &mut reply.outputs)?;
+    let mut all = Vec::with_capacity(wanted.len());
+    for (one, report) in wanted.iter().zip(reports) {
+        let mut paths = Vec::new();
+        let placed = if options.materialize {
+            let from = (cas.as_ref(), &leavings);
+            put_outputs(&one.planned.plan, one.chosen, &report, from, &workspace.out, options.jobs, &mut paths)
+        } else {
+            Ok(Vec::new())
+        };
+        all.push(placed.map(|placed| (report, placed, paths)));
     }
     drop(leavings);
     keep.snapshots.inner.save()?;
     keep.store.flush()?;
-    if let Some(key) = &options.memo {
-        remember(workspace, plan, &report, &outputs, key, &context.environment, context.clock.as_ref())?;
-    }
-    reply.failures.extend(failed_actions(&report, &planned.expansion, sources));
-    reply.to_take_back.extend(to_take_back(plan, &report));
-    add(&mut reply.counts, report.counts);
-    reply.duration_ms += report.duration_ms;
-    reply.reports.push(report);
-    Ok(())
+    let had = wanted.iter().zip(all).map(|(one, had)| {
+        let (report, placed, outputs) = had?;
+        let (plan, expansion) = (&one.planned.plan, &one.planned.expansion);
+        if let Some(key) = options.memos.get(&plan.graph) {
+            remember(workspace, plan, &report, &placed, key, &context.environment, context.clock.as_ref())?;
+        }
+        let (failures, to_take_back) = (failed_actions(&report, expansion, sources), to_take_back(plan, &report));
+        Ok(Had { report, outputs, failures, to_take_back })
+    });
+    Ok(had.collect())
 }
 
 /// What happened outside in a run that failed, or was cut short, and can be taken back: by the run itself, or by the one
 /// that it took up.
 fn to_take_back(plan: &Plan, report: &RunReport) -> Vec<TakeBack> {
     // One that waits for people goes on.
-    let is_waiting = report.error_kind() == Some(crate::base::ErrorKind::Approval);
-    if is_waiting || report.error_kind().is_none() && !report.cancelled {
+    let is_waiting = report.error_kind() == Some(ErrorKind::Approval);
+    if is_waiting || report.error_kind().is_none() && !report.is_cut_short() {
         return Vec::new();
     }
     let mut said = BTreeSet::new();
@@ -390,93 +439,6 @@ pub(super) fn requested(plan: Arc<Plan>, root: &Path, state: &Path, id: &str, op
         service_logs: Some(run_dir(state, id).join("services")),
         ..Request::new(plan, root, id)
     }
-}
-
-/// What is run, for whom and where.
-pub(super) struct Asked<'a> {
-    pub(super) target: &'a str,
-    pub(super) store: &'a Path,
-    pub(super) state: &'a Path,
-    pub(super) secrets: Arc<dyn Secrets>,
-    pub(super) approver: Arc<dyn Approver>,
-    /// What the store must have beforehand.
-    pub(super) given: &'a [Entry],
-}
-
-/// What came of it.
-pub(super) struct Carried {
-    pub(super) report: RunReport,
-    pub(super) keep: Keep,
-    /// Dropped when outputs are in their places.
-    pub(super) leavings: Leavings,
-}
-
-/// Carries a request out, and the parts that come next, with a journal, a report and a place in the history.
-pub(super) fn carry_out(
-    asked: Asked<'_>,
-    request: impl FnOnce(&str) -> Result<Request, Error>,
-    next: impl FnMut(&RunReport) -> Option<Part>,
-    options: &RunOptions,
-    context: &RunContext,
-) -> Result<Carried, Error> {
-    let Asked { target, store, state, secrets, approver, given } = asked;
-    let id = uuid::Uuid::now_v7().simple().to_string();
-    // Before anything is begun: it may be that nobody can be believed.
-    let writers = writers(state, &context.environment)?;
-    let notify = notices(&context.sink, &context.clock, &id);
-    let keep = Keep::open(store, state, &context.clock, &notify)?;
-    let cas: Arc<dyn Cas> = keep.store.clone();
-    // First noted, then looked at: so it stays.
-    rely_on(&*cas, given);
-    if !is_there(&cas, given) {
-        return Err(Error::Lost { path: store.to_owned() });
-    }
-    let history = &keep.history.inner;
-    let _alive = show_alive(state, &id)?;
-    let open = history.start_run(&id, target)?;
-    let journal = Arc::new(JournalSink::create(state, &id, Arc::clone(&context.clock))?);
-    let ports = Ports {
-        cas: keep.store.clone(),
-        claims: keep.store.clone(),
-        history: keep.history.clone(),
-        snapshots: keep.snapshots.clone(),
-        clock: Arc::clone(&context.clock),
-        sink: Arc::new(Tee::new(vec![Arc::clone(&context.sink), journal.clone()])),
-        environment: context.environment.clone(),
-        cancel: context.cancel.clone(),
-        runner: Arc::new(runner(options.level, &context.environment)),
-        secrets,
-        approver,
-        inventory: Arc::new(Inventories),
-        writers,
-    };
-    let leavings = Leavings::default();
-    let report = request(&id)
-        .map(|request| Request { leavings: Some(leavings.clone()), ..request })
-        .and_then(|request| execute_in_parts(request, ports, next).map_err(|error| Error::Exec { error, place: None }));
-    let report = match report {
-        Ok(report) => report,
-        Err(error) => {
-            // It did not get far enough to be counted. That it ended is on record all the same; where
-            // even that cannot be written, the error that comes first is the one to tell.
-            let _ = history.finish_run(open, RunEnd::Failed, Counts::default(), 0);
-            return Err(error);
-        }
-    };
-    journal.finish()?;
-    let report_file = run_dir(state, &id).join("report.json");
-    write_atomically(&report_file, format!("{}\n", report.to_json()).as_bytes())?;
-    let end = if report.cancelled {
-        RunEnd::Cancelled
-    } else if report.error_kind() == Some(crate::base::ErrorKind::Approval) {
-        RunEnd::Waiting
-    } else if report.error_kind().is_some() {
-        RunEnd::Failed
-    } else {
-        RunEnd::Succeeded
-    };
-    history.finish_run(open, end, report.counts, report.duration_ms)?;
-    Ok(Carried { report, keep, leavings })
 }
 
 /// What the tenant of a plan has for longer than a run, where something in it costs, or may in a part that comes later.
@@ -518,14 +480,6 @@ pub(super) fn runner(level: Option<Isolation>, environment: &Environment) -> San
 /// Where the journal and the report of a run lie.
 pub fn run_dir(state: &Path, run: &str) -> PathBuf {
     state.join("runs").join(run)
-}
-
-fn add(total: &mut Counts, more: Counts) {
-    total.ran += more.ran;
-    total.cached += more.cached;
-    total.cut_off += more.cut_off;
-    total.failed += more.failed;
-    total.skipped += more.skipped;
 }
 
 /// What targets stand for.

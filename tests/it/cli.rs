@@ -10,6 +10,7 @@ mod progress;
 mod running;
 mod signals;
 mod surroundings;
+mod together;
 mod upkeep;
 
 use crate::support::Workspace;

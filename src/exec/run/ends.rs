@@ -100,14 +100,15 @@ impl Run<'_> {
             spent: self.lock().spent.get(&id.0).copied(),
             check: None,
         };
+        if outcome == Outcome::Failed {
+            // Before anybody hears of it: nobody shall see something start after that.
+            self.lock().stop_for_failure();
+        }
         self.emit(finished(&report, self.usual_ms(id)));
         self.release(id);
         let mut shared = self.lock();
         shared.reports.insert(id.0, report);
         shared.prepared.remove(&id.0);
-        if outcome == Outcome::Failed && !self.goes_on() {
-            shared.scheduler.stop();
-        }
         let skips = shared.scheduler.fail(self.engine.plan, id, outcome, &reason);
         drop(shared);
         self.skip(skips);
@@ -118,8 +119,8 @@ impl Run<'_> {
         let request = self.engine.request;
         for (id, (outcome, reason)) in &request.before.failed {
             let mut shared = self.lock();
-            if *outcome == Outcome::Failed && !self.goes_on() {
-                shared.scheduler.stop();
+            if *outcome == Outcome::Failed {
+                shared.stop_for_failure();
             }
             let skips = shared.scheduler.fail(self.engine.plan, *id, Outcome::Skipped, reason);
             drop(shared);

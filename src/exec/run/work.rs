@@ -1,28 +1,23 @@
 //! What workers do: take a task, take it all the way, and hand what came of it on. Leaves out how an
 //! action ends (`ends`).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Timestamp, format_duration, format_micro_usd};
 use crate::event::{Check, Event, Outcome, Reason, Spent, Verdict};
 use crate::exec::budget::Lack;
 use crate::exec::engine::{Attempted, Hit, Prepared, Resolution};
-use crate::exec::error::{Error, Failure, FailureClass, Trouble};
+use crate::exec::error::{Failure, FailureClass, Trouble};
 use crate::exec::ports::Standing;
 use crate::exec::report::ActionReport;
 use crate::exec::retry::delay;
+use crate::exec::run::Run;
+use crate::exec::run::crew::Mine;
 use crate::exec::run::ends::outputs_of;
-use crate::exec::run::{Run, Shared};
-use crate::exec::sched::{Left, Next, Task};
+use crate::exec::sched::{Left, Task};
 use crate::plan::{Action, ActionId, ActionKind, Consent};
 use crate::store::ClaimOutput;
-
-/// Bytes of stack of a worker: rendering a template recurses.
-const STACK_BYTES: usize = 8 << 20;
-/// How soon an idle worker notices that the run was cancelled. Busy ones notice at once.
-const TICK: Duration = Duration::from_millis(50);
 
 impl Run<'_> {
     /// The tool of an action, if it failed so often that it is not started again.
@@ -48,20 +43,8 @@ impl Run<'_> {
         }
     }
 
-    /// Runs the workers to the end, then ends what was not tried.
-    pub(super) fn work(&self, workers: usize) -> Result<(), Error> {
-        let spawned = std::thread::scope(|scope| {
-            for number in 0..workers {
-                let builder = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(STACK_BYTES);
-                if let Err(source) = builder.spawn_scoped(scope, || self.worker())
-                    && number == 0
-                {
-                    return Err(Error::System { what: "start a worker thread", source });
-                }
-            }
-            Ok(())
-        });
-        spawned?;
+    /// Ends what was not tried, and the services, when there is nothing more to do.
+    pub(super) fn close(&self) {
         let mut swept = self.lock().scheduler.sweep();
         if self.is_late() && !self.engine.ports.cancel.is_cancelled() {
             for (_, reason) in &mut swept {
@@ -69,65 +52,17 @@ impl Run<'_> {
             }
         }
         self.skip(swept);
-        Ok(())
-    }
-
-    fn worker(&self) {
-        let ports = self.engine.ports;
-        let mut shared = self.lock();
-        loop {
-            if ports.cancel.is_cancelled() || self.is_late() {
-                shared.scheduler.stop();
-            }
-            match shared.scheduler.next(ports.clock.elapsed()) {
-                Next::End => break,
-                Next::Broken => {
-                    if let Some(error) = shared.scheduler.broken() {
-                        shared.end_with(error);
-                    }
-                }
-                Next::Wait(left) => {
-                    shared.idle += 1;
-                    let wait = left.map_or(TICK, |left| left.clamp(Duration::from_millis(1), TICK));
-                    shared = self.wake.wait_timeout(shared, wait).unwrap_or_else(PoisonError::into_inner).0;
-                    shared.idle -= 1;
-                }
-                Next::Task(task) => {
-                    if shared.idle > 0 {
-                        // There may be more where this came from.
-                        self.wake.notify_one();
-                    }
-                    let id = match &task {
-                        Task::Resolve { id, .. } | Task::Run { id, .. } | Task::Refuse { id, .. } => *id,
-                    };
-                    let prepared = match &task {
-                        Task::Run { .. } | Task::Refuse { .. } => shared.prepared.get(&id.0).cloned(),
-                        Task::Resolve { .. } => None,
-                    };
-                    drop(shared);
-                    // A defect of ours must not leave the other workers waiting for ever.
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.perform(task, prepared))) {
-                        let mut shared = self.lock();
-                        shared.scheduler.stop();
-                        shared.panic.get_or_insert(panic);
-                        self.abandon(shared, id);
-                    }
-                    shared = self.lock();
-                }
-            }
-        }
-        drop(shared);
-        self.wake.notify_all();
+        self.engine.services().stop();
     }
 
     /// Takes an action that a panic interrupted out of the count of those being worked on.
-    pub(super) fn abandon(&self, mut shared: MutexGuard<'_, Shared>, id: ActionId) {
+    pub(super) fn abandon(&self, mut shared: Mine<'_>, id: ActionId) {
         if shared.scheduler.is_active(id) {
             shared.scheduler.fail(self.engine.plan, id, Outcome::Skipped, &Reason::Cancelled);
         }
     }
 
-    fn perform(&self, task: Task, prepared: Option<Arc<Prepared>>) {
+    pub(super) fn perform(&self, task: Task, prepared: Option<Arc<Prepared>>) {
         match task {
             Task::Resolve { id, .. } if matches!(self.engine.plan.action(id).spec.kind, ActionKind::Approval(_)) => {
                 self.ask(id);
@@ -136,6 +71,7 @@ impl Run<'_> {
             Task::Resolve { id, again } => match self.engine.resolve(id, again) {
                 Ok(Resolution::Hit(hit)) => self.hit(id, *hit),
                 Ok(Resolution::Miss(prepared)) => self.miss(id, prepared),
+                Ok(Resolution::Follows) => self.follow(id),
                 Err(trouble) => self.trouble(id, None, trouble, None),
             },
             Task::Run { id, attempt } => {
@@ -304,8 +240,15 @@ impl Run<'_> {
         }
     }
 
+    /// Another action goes ahead with its key: when that has ended, its result is looked for.
+    fn follow(&self, id: ActionId) {
+        let mut shared = self.lock();
+        let waits = self.crew.flights.is_following((self.number, id.0));
+        shared.scheduler.follow(id, waits);
+    }
+
     /// Orders what is left by how long it took in earlier runs, and tells how much that is.
-    fn estimate(&self, shared: &mut Shared) -> Option<Left> {
+    fn estimate(&self, shared: &mut Mine<'_>) -> Option<Left> {
         let engine = &self.engine;
         let took = |id: &ActionId| {
             let ms = engine.ports.history.expected_ms(&engine.plan.action(*id).addr)?;

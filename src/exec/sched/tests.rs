@@ -45,10 +45,63 @@ fn plan(actions: Vec<Action>) -> Plan {
 
 fn scheduler(plan: &Plan, cpus: u64) -> Result<Scheduler, Error> {
     let targets: Vec<ActionId> = plan.iter().map(|(id, _)| id).collect();
-    Scheduler::new(plan, &targets, &BTreeSet::new(), Pools::new(plan, cpus, 1 << 30))
+    Scheduler::new(plan, &targets, &BTreeSet::new(), Pools::of(&[plan], cpus, 1 << 30).remove(0))
 }
 
 const NOW: Duration = Duration::ZERO;
+
+#[test]
+fn what_one_run_holds_of_a_pool_another_has_not() {
+    let holding = |most: u64| {
+        let mut plan = plan(vec![action("g/a", &[], &[("gpu", 1)]), action("g/b", &[], &[("gpu", 1)])]);
+        plan.pools = [("gpu".to_owned(), most)].into();
+        plan
+    };
+    let (first, second) = (holding(2), holding(1));
+    let mut none = holding(1);
+    none.pools = BTreeMap::new();
+    let mut pools = Pools::of(&[&first, &second, &none], 8, 1 << 30);
+    let targets = [ActionId(0), ActionId(1)];
+    let given = BTreeSet::new();
+    let unknown = Scheduler::new(&none, &targets, &given, pools.remove(2)).unwrap_err();
+    assert!(matches!(unknown, Error::PoolUnknown { .. }), "a pool of another plan is none of its own");
+    let mut second = Scheduler::new(&second, &targets, &given, pools.remove(1)).unwrap();
+    let mut first = Scheduler::new(&first, &targets, &given, pools.remove(0)).unwrap();
+    for scheduler in [&mut first, &mut second] {
+        for id in [resolve(scheduler), resolve(scheduler)] {
+            scheduler.queue(ActionId(id));
+        }
+    }
+    assert_eq!(run(&mut second), Some(0));
+    assert_eq!(run(&mut first), Some(0), "of two, one is left");
+    assert_eq!(run(&mut first), None);
+    second.succeed(ActionId(0), Outcome::Ran);
+    assert_eq!(run(&mut second), None, "it has one, and that is held");
+    assert_eq!(run(&mut first), Some(1));
+}
+
+#[test]
+fn who_follows_another_waits_until_that_has_ended() {
+    let plan = plan(vec![action("g/a", &[], &[]), action("g/b", &[], &[])]);
+    let mut scheduler = scheduler(&plan, 4).unwrap();
+    let (a, b) = (resolve(&mut scheduler), resolve(&mut scheduler));
+    scheduler.queue(ActionId(a));
+    scheduler.follow(ActionId(b), true);
+    assert!(scheduler.is_coming(ActionId(a)) && !scheduler.is_coming(ActionId(b)));
+    assert_eq!(run(&mut scheduler), Some(a));
+    assert_eq!(scheduler.next(NOW), Next::Wait(None));
+    scheduler.proceed(b);
+    assert_eq!(resolve(&mut scheduler), b);
+    // What it followed may have ended while it looked.
+    scheduler.follow(ActionId(b), false);
+    assert_eq!(resolve(&mut scheduler), b);
+    scheduler.succeed(ActionId(b), Outcome::Cached);
+    // What ended meanwhile is left alone.
+    scheduler.proceed(b);
+    scheduler.delay(ActionId(a), NOW);
+    scheduler.stop();
+    assert!(!scheduler.is_coming(ActionId(a)), "nothing new starts");
+}
 
 fn resolve(scheduler: &mut Scheduler) -> u32 {
     match scheduler.next(NOW) {

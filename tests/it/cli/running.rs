@@ -43,20 +43,6 @@ fn outputs_are_replaced_exactly() {
     assert_eq!(workspace.list("out/g/a/d"), ["three"]);
 }
 
-#[test]
-fn several_graphs_are_run_one_after_the_other() {
-    let workspace = Workspace::with_spec(
-        "graph a { node x { write x; output o } }\ngraph b { node y { run sh -c \"exit 1\"; output o } }\ngraph c { node z { write z; output o } }\n",
-    );
-    assert_eq!(workspace.run(&["run", "a", "c"]).ok().counts(), [2, 0, 0, 0, 0]);
-    workspace.drop_store();
-    assert_eq!(workspace.run(&["run", "a", "b", "c"]).expect(1).counts(), [1, 0, 0, 1, 0], "`c` is not begun");
-    let report = workspace.run(&["run", "a", "b", "c", "--keep-going", "--format", "json"]).expect(1).json();
-    assert_eq!((&report["ran"], &report["cached"], &report["failed"]), (&1.into(), &1.into(), &1.into()));
-    assert_eq!(report["runs"].as_array().map(Vec::len), Some(3));
-    assert_eq!(report["failures"][0]["addr"], "b/y");
-}
-
 const LANES: &str = "\
 graph g {
     concurrency 1
