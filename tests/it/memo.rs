@@ -162,15 +162,15 @@ fn what_a_locked_run_asks_for_is_asked_of_the_memory_too() {
 fn link(workspace: &Workspace, path: &str, to: impl AsRef<std::path::Path>) {
     let at = workspace.path(path);
     if at.is_symlink() {
-        std::fs::remove_file(&at).unwrap();
+        std::fs::remove_file(&at).expect("a link");
     }
-    std::os::unix::fs::symlink(to, at).unwrap();
+    std::os::unix::fs::symlink(to, at).expect("a new link");
 }
 
 /// Runs until memory would answer, makes a change, and compares what is made with memory
 /// and without.
 fn is_noticed(workspace: &Workspace, path: &str, change: &str, make: impl FnOnce(&Workspace)) {
-    let path = format!("{}:{}", path, std::env::var("PATH").unwrap());
+    let path = format!("{path}:/usr/local/bin:/usr/bin:/bin");
     let run = |is_remembered: bool| {
         let invocation = workspace.partita(&["run", "g", "--isolation", "none"]).env("PATH", &path);
         let outcome = if is_remembered { invocation.without("PARTITA_MEMO").run() } else { invocation.run() };
@@ -223,7 +223,7 @@ fn what_is_behind_links_is_noticed() {
     });
 }
 
-const TOOL: &str = r#"partita edition=1
+const TOOL: &str = r"partita edition=1
 tool zz {
     exec zz
     uses sh
@@ -235,7 +235,7 @@ graph g {
         output o
     }
 }
-"#;
+";
 
 #[test]
 fn what_a_tool_is_reached_by_is_noticed() {
