@@ -176,6 +176,33 @@ impl Engine<'_> {
     }
 }
 
+impl Engine<'_> {
+    /// Keeps the answer of a record. Where another run was quicker, its answer is the one to go on with, and to claim.
+    pub(super) fn kept_first(
+        &self,
+        action: &Action,
+        claim: Claim,
+    ) -> Result<(Claim, Option<Vec<ClaimOutput>>), Trouble> {
+        let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) else {
+            return Ok((claim, None));
+        };
+        let again = self.request.is_forced(&action.addr);
+        let Some(first) = keep_first(cassette, &*self.ports.cas, self.levels(), action, &claim, again)? else {
+            return Ok((claim, None));
+        };
+        let outputs = first.outputs.clone();
+        let claim = Claim {
+            outputs: first.outputs,
+            run: first.run,
+            created: first.at,
+            duration_ms: first.duration_ms,
+            isolation: first.isolation,
+            ..claim
+        };
+        Ok((claim, Some(outputs)))
+    }
+}
+
 /// Closes the effects of a run that ended well, and those that it took back: the next run does them anew.
 pub(super) fn settle(
     request: &Request,
@@ -273,8 +300,37 @@ pub(super) struct Replay {
     pub(super) isolation: u8,
 }
 
-/// Writes a record: `<cassette>/<key>/record.json`, and its outputs beside it below `outputs`.
-pub(super) fn keep(cassette: &Path, cas: &dyn Cas, action: &Action, claim: &Claim) -> Result<(), Trouble> {
+/// Writes a record: `<cassette>/<key>/record.json`, and its outputs beside it below `outputs`. The first that is kept
+/// stands, unless `again` says that it was asked for anew, or it was made under less isolation: given back is what another
+/// run has kept meanwhile, which this one is to go on with.
+fn keep_first(
+    cassette: &Path,
+    cas: &dyn Cas,
+    levels: &Levels,
+    action: &Action,
+    claim: &Claim,
+    again: bool,
+) -> Result<Option<Replay>, Trouble> {
+    let _alone = alone(cassette)?;
+    if !again
+        && let Some(first) = replay(cassette, cas, levels, action, claim.key)?
+        && first.isolation >= claim.isolation
+    {
+        return Ok(Some(first));
+    }
+    write(cassette, cas, action, claim)?;
+    Ok(None)
+}
+
+/// While this is held nobody else puts a record into a cassette. Where the file system locks no folders, the last wins.
+fn alone(cassette: &Path) -> Result<std::fs::File, Trouble> {
+    std::fs::create_dir_all(cassette).map_err(Error::io("make directory", cassette))?;
+    let folder = std::fs::File::open(cassette).map_err(Error::io("open the folder", cassette))?;
+    let _ = folder.lock();
+    Ok(folder)
+}
+
+fn write(cassette: &Path, cas: &dyn Cas, action: &Action, claim: &Claim) -> Result<(), Trouble> {
     let (key, outputs) = (claim.key, &claim.outputs);
     let dir = cassette.join(key.to_string());
     let fresh = cassette.join(format!(".{key}.new"));
@@ -312,7 +368,11 @@ pub(super) fn is_kept(cassette: &Path, key: ActionKey) -> bool {
 
 /// Records what the store knows, where there is no record of it.
 pub(super) fn keep_missing(cassette: &Path, cas: &dyn Cas, action: &Action, claim: &Claim) -> Result<(), Trouble> {
-    if is_kept(cassette, claim.key) { Ok(()) } else { keep(cassette, cas, action, claim) }
+    if is_kept(cassette, claim.key) {
+        return Ok(());
+    }
+    let _alone = alone(cassette)?;
+    if is_kept(cassette, claim.key) { Ok(()) } else { write(cassette, cas, action, claim) }
 }
 
 /// Puts a folder in the place of another: at every instant there is one of them, whole, even if the power goes. What

@@ -495,7 +495,9 @@ impl<'a> Engine<'a> {
                 if let (Some(ledger), Some(begun)) = (&self.request.ledger, attempted.effect.take()) {
                     begun.done(ledger, &effects::receipt(&outputs), clock.now().0)?;
                 }
-                self.record(action, prepared, &outputs, attempted.logs, attempted.duration, attempted.isolation)?;
+                let (logs, duration) = (attempted.logs, attempted.duration);
+                let first = self.record(action, prepared, &outputs, logs, duration, attempted.isolation)?;
+                let (outputs, sizes) = first.map_or(Ok((outputs, sizes)), |first| self.measured(first))?;
                 self.set_made(id, outputs.clone(), true);
                 Ok((outputs, sizes))
             })
@@ -546,6 +548,7 @@ impl<'a> Engine<'a> {
         Ok((outputs, sizes))
     }
 
+    /// Records a result. Gives what stands in its place, if another run was quicker to record an answer.
     fn record(
         &self,
         action: &Action,
@@ -554,9 +557,9 @@ impl<'a> Engine<'a> {
         logs: Option<[Digest; 2]>,
         duration: Duration,
         isolation: Isolation,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<Vec<ClaimOutput>>, Trouble> {
         if !action.spec.class.is_cached() {
-            return Ok(());
+            return Ok(None);
         }
         // What explains the next change of the inputs is kept with the result. The manifest holds
         // the top level itself while it is small, and the history those below.
@@ -583,11 +586,9 @@ impl<'a> Engine<'a> {
             overlay: String::new(),
             signed: None,
         };
-        self.ports.claims.record(self.written(claim.clone())?)?;
-        if let (Some(cassette), Class::Record) = (&self.request.cassette, action.spec.class) {
-            effects::keep(cassette, &*self.ports.cas, action, &claim)?;
-        }
-        Ok(())
+        let (claim, first) = self.kept_first(action, claim)?;
+        self.ports.claims.record(self.written(claim)?)?;
+        Ok(first)
     }
 
     /// A claim as it is written here: in the overlay of this writer, and signed, if it has these.

@@ -5,8 +5,9 @@
 //! sooner or later, on the list that the kernel keeps for the main thread. Which attempt an orphan
 //! belongs to is told by the attempt's directory in its environment (`HOME`, `TMPDIR`) or as its
 //! working directory. One that shows no attempt at all has scrubbed itself; it is killed with the
-//! first attempt that ends, as a process must never outlive its action. Children of this process
-//! that are no orphans share its process group and are left alone. A process namespace, where the
+//! first attempt that ends, as a process must never outlive its action. Helpers of this process are
+//! known by their numbers; of others in its own process group, which an action may join, those are
+//! left alone that show no attempt and were there before it. A process namespace, where the
 //! runner has one, makes all of this exact.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ use rustix::process::{
 use walkdir::WalkDir;
 
 use crate::base::Clock;
-use crate::exec::sandbox::{Noted, is_warden, note};
+use crate::exec::sandbox::{Noted, is_own, is_warden, note};
 
 /// Attempts of this process that are under way: the directory of each, with a trailing `/`, and
 /// its first process.
@@ -39,6 +40,8 @@ pub(super) const ENVIRON_BYTES: u64 = 4 << 20;
 pub(super) struct Tree {
     root: PathBuf,
     group: Pid,
+    /// When its first process began, in ticks since the machine was started.
+    start: u64,
     /// So that it ends with this process, however that ends.
     _noted: Option<Noted>,
 }
@@ -49,7 +52,8 @@ impl Tree {
         // With the slash, the directory of attempt 1 is not found in that of attempt 12.
         let root = PathBuf::from(format!("{}/", root.display()));
         ATTEMPTS.lock().unwrap_or_else(PoisonError::into_inner).insert(root.clone(), first.as_raw_nonzero().get());
-        Self { root, group: first, _noted: note(first) }
+        let start = Stat::of(first).map_or(0, |stat| stat.start);
+        Self { root, group: first, start, _noted: note(first) }
     }
 
     /// The number of the process group.
@@ -95,7 +99,12 @@ impl Tree {
 
     fn owns(&self, pid: Pid) -> bool {
         let Some(stat) = Stat::of(pid) else { return false };
-        if is_warden(pid) || stat.group == own_group() {
+        if is_warden(pid) || is_own(pid) {
+            return false;
+        }
+        let is_beside = stat.group == own_group();
+        if is_beside && stat.zombie {
+            // Whoever started it waits for it.
             return false;
         }
         if stat.group == self.group.as_raw_nonzero().get() || stat.zombie {
@@ -104,7 +113,7 @@ impl Tree {
         let attempts: BTreeSet<PathBuf> =
             ATTEMPTS.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         let shown = shown_attempts(pid, &attempts);
-        shown.is_empty() || shown.contains(&self.root)
+        shown.contains(&self.root) || shown.is_empty() && (!is_beside || stat.start >= self.start)
     }
 }
 

@@ -170,3 +170,28 @@ fn who_is_started_with_ends_of_children_ignored_hears_of_them_all_the_same() {
     run(&["run", "g/pay", "--isolation", "none"]).ok().says("1 cached");
     assert_eq!(lines(&workspace, "log").len(), 1);
 }
+
+#[test]
+fn of_two_answers_to_one_question_the_first_that_is_kept_stands() {
+    let workspace = workspace(
+        "tool cat { exec cat; }\ngraph g {\n node ask class=record {\n  run sh -c \"cat AROUND/answer > o; test -e AROUND/mark || \
+         { : > AROUND/mark; echo up > AROUND/gate; read x < AROUND/back; }\"\n  tools cat\n  output o\n }\n}\n",
+    );
+    let answer = |text: &str| std::fs::write(workspace.around().join("answer"), text).expect("it is written");
+    let mut gate = Gate::new(&workspace.around().join("gate"));
+    let back = Gate::new(&workspace.around().join("back"));
+    answer("slow\n");
+    let slow = start(&workspace, &["run", "g", "--out", "slow"]);
+    gate.wait();
+    answer("quick\n");
+    workspace.run(&["run", "g", "--out", "quick"]).ok();
+    std::fs::write(back.path(), "go\n").expect("somebody reads it");
+    let told = slow.wait_with_output().expect("it ends");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(workspace.read("slow/g/ask/o"), "quick\n");
+    workspace.run(&["run", "g"]).ok().says("1 cached");
+    assert_eq!(workspace.read("out/g/ask/o"), "quick\n");
+    workspace.drop_store();
+    workspace.run(&["run", "g", "--replay-only"]).ok();
+    assert_eq!(workspace.read("out/g/ask/o"), "quick\n");
+}

@@ -1,12 +1,15 @@
 //! Starts the helper and hands it work. Leaves out what comes of the work, which the runner waits for.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::process::Pid;
 
 use crate::exec::ports::Network;
 use crate::exec::process::STARTING;
@@ -51,6 +54,35 @@ pub(super) fn spawn(command: &mut Command) -> Result<Child> {
     command.spawn()
 }
 
+/// Helpers of this process that live as long as it likes, in its own process group.
+static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Whether a child of this process is a helper of its own, and no orphan of an attempt.
+pub(in crate::exec) fn is_own(pid: Pid) -> bool {
+    // Whoever is being started is known as soon as that is over.
+    let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    OWN.lock().unwrap_or_else(PoisonError::into_inner).contains(&pid.as_raw_nonzero().get())
+}
+
+/// A helper that is known as such; to be dropped when it has been waited for.
+#[derive(Debug)]
+struct Own(i32);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        OWN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// Starts a helper that is known as such.
+fn spawn_own(command: &mut Command) -> Result<(Child, Own)> {
+    let _shared = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    let child = command.spawn()?;
+    let pid = child.id().cast_signed();
+    OWN.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+    Ok((child, Own(pid)))
+}
+
 /// What a helper said in place of what was expected.
 pub(super) fn trouble(frame: Option<Frame>) -> Error {
     match frame {
@@ -70,6 +102,8 @@ pub(super) struct Maker {
     control: Option<OwnedFd>,
     child: Child,
     scratch: PathBuf,
+    /// Dropped after it was waited for.
+    _own: Own,
 }
 
 impl Maker {
@@ -77,10 +111,10 @@ impl Maker {
     pub(super) fn start(helper: &Helper, root: &Root, scratch: &Path, network: bool) -> Result<Self> {
         let (control, theirs) = pair()?;
         let mut command = helper.command(MAKE, theirs);
-        let child = spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
+        let (child, own) = spawn_own(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
         // The command holds its end of the socket.
         drop(command);
-        let mut maker = Self { control: Some(control), child, scratch: scratch.to_path_buf() };
+        let mut maker = Self { control: Some(control), child, scratch: scratch.to_path_buf(), _own: own };
         let mut parcel = Parcel::default();
         parcel.bytes(scratch.as_os_str().as_encoded_bytes()).number(u64::from(network));
         root.write(&mut parcel);

@@ -36,5 +36,6 @@ pub use probe::{Lack, Levels};
 pub use runner::SandboxRunner;
 pub use visit::Visit;
 
+pub(super) use launch::is_own;
 pub(super) use root::named_paths;
 pub(super) use warden::{Noted, is_warden, note, set_busy};

@@ -17,6 +17,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::base::Clock;
 use crate::exec::CancelToken;
+use crate::exec::guard::guard;
 use crate::exec::ports::{End, Ended, Job, Missed, Network, Runner, Stream, Tap, View};
 use crate::exec::process::{CHUNK, Cause, DEATH, LOOK, Pipe, ProcessRunner, Running};
 use crate::exec::sandbox::cgroup::Group;
@@ -27,7 +28,7 @@ use crate::exec::sandbox::launch::{
 use crate::exec::sandbox::probe::Levels;
 use crate::exec::sandbox::root::{BIN, Root, Wanted};
 use crate::exec::sandbox::trace::{self, Terms};
-use crate::exec::sandbox::warden::see_to;
+use crate::exec::sandbox::warden::{children_of, see_to};
 use crate::exec::sandbox::wire::{Frame, send};
 use crate::plan::Isolation;
 
@@ -166,18 +167,26 @@ impl SandboxRunner {
         let task = task_outside(job);
         let parcel = confinement(&task, &job.network, shown.iter().map(PathBuf::as_path));
         // Where it cannot be taken in, it is bounded and ended without.
-        let take_in = |pid| {
-            if let Some(Err(error)) = group.map(|group| group.take_in(pid)) {
-                tracing::debug!(%error, "a process was not taken into its control group");
+        let take_in = |pid: u32| {
+            // With a guardian it is the guardian's only child, and does nothing yet.
+            for pid in std::iter::once(pid).chain(children_of(pid.cast_signed()).into_iter().map(i32::cast_unsigned)) {
+                if let Some(Err(error)) = group.map(|group| group.take_in(pid)) {
+                    tracing::debug!(%error, "a process was not taken into its control group");
+                }
             }
             Ok(())
         };
         let around: Around<'_> = (None, Some(&take_in));
+        let mut lifeline = None;
         let child = start_confined(&self.helper, &parcel, job.root, job.cwd, around, |command| {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+            lifeline = job.guarded.then(|| guard(command));
         })
         .map_err(End::NotStarted)?;
-        Running::new(child, None, job, Isolation::Landlock)
+        // Without a guardian, which takes a pipe, there is still the warden.
+        let lifeline = lifeline
+            .and_then(|made| made.inspect_err(|error| tracing::debug!(%error, "a process has no guardian")).ok());
+        Running::new(child, lifeline, job, Isolation::Landlock)
     }
 
     fn watch_inside(&self, job: &Job<'_>, clock: &dyn Clock, cancel: &CancelToken) -> std::io::Result<Vec<Missed>> {

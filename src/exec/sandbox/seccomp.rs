@@ -66,6 +66,8 @@ const REFUSED: &[i64] = &[
     libc::SYS_clock_settime,
     libc::SYS_clock_adjtime,
     libc::SYS_adjtimex,
+    // Folders of attempts are used again.
+    FILE_SETATTR,
 ];
 
 /// Calls that the helper needs itself, to make sandboxes and to watch what an action misses: they are refused to each action in turn, all others once and
@@ -83,8 +85,58 @@ const ABSENT: &[i64] = &[
     libc::SYS_io_uring_register,
 ];
 
-/// To type into a terminal: `TIOCSTI` and `TIOCLINUX`.
-const TYPING: [u32; 2] = [0x5412, 0x541c];
+/// The like, where there is no namespace of processes' memory and messages: what is shared so belongs to the machine, and
+/// stays when the run has ended.
+const ABSENT_OUTSIDE: &[i64] = &[
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+];
+/// `file_setattr`, the same number everywhere: another way to `FS_IOC_FSSETXATTR`.
+const FILE_SETATTR: i64 = 469;
+
+/// Calls that name a process, with the place of its number: refused for any but 0, who calls.
+const OF_A_PROCESS: &[(i64, u32)] =
+    &[(libc::SYS_prlimit64, 0), (libc::SYS_move_pages, 0), (libc::SYS_migrate_pages, 0)];
+/// The like, where there is no namespace of processes.
+const OF_A_PROCESS_OUTSIDE: &[(i64, u32)] = &[
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setattr, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+];
+/// Of these the first argument says whether the number is that of a process, a group or a user; this is a process.
+const OF_WHOM_OUTSIDE: &[(i64, u32)] = &[(libc::SYS_setpriority, 0), (libc::SYS_ioprio_set, 1)];
+
+/// What a device or a file is not told.
+const CONTROLS: &[u32] = &[
+    // To type into a terminal: `TIOCSTI` and `TIOCLINUX`.
+    0x5412,
+    0x541c,
+    // To give a file or a folder flags, a project, a generation, a key, or a seal: the next attempt that used it would
+    // notice, and some make everything in it slow. `FS_IOC_SETFLAGS` (of 64 and 32 bits), `FS_IOC_FSSETXATTR`,
+    // `FS_IOC_SETVERSION` (of both), `FS_IOC_SET_ENCRYPTION_POLICY`, `FS_IOC_ENABLE_VERITY`, and what btrfs has beside.
+    0x4008_6602,
+    0x4004_6602,
+    0x401c_5820,
+    0x4008_7602,
+    0x4004_7602,
+    0x800c_6613,
+    0x4080_6685,
+    0x4008_941a,
+];
 /// Flags of `clone` that make a namespace, `CLONE_NEWTIME` among them.
 const NEW_SPACES: u32 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
@@ -130,16 +182,18 @@ pub(super) enum Sockets {
     /// that reach into the kernel: all but files, the internet and `AF_NETLINK`. The rest is for a network namespace,
     /// or the network is allowed.
     Any,
-    /// All but those of files and streams: what Landlock can judge by the port. Nor is a stream opened by
-    /// what is sent (TCP Fast Open), which goes by Landlock on some kernels.
+    /// All but streams: what Landlock can judge by the port. Nor is a stream opened by what is sent (TCP Fast Open),
+    /// which goes by Landlock on some kernels. Those of files only in a root of its own, where there are none of the
+    /// machine's.
     Streams,
-    /// All but pairs: there is no namespace to keep them in.
+    /// All but pairs: there is no namespace to keep them in. Nor pairs of datagrams, which can be sent to anybody.
     Pairs,
 }
 
 /// What of the tables a filter holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
+    /// For who is in no namespace.
     Whole,
     Lasting,
     Rest,
@@ -185,7 +239,7 @@ fn unless(code: u16, k: u32, skip: usize) -> sock_filter {
 }
 
 impl Filter {
-    /// Writes the filter.
+    /// Writes the filter of who is in no namespace.
     pub(super) fn new(sockets: Sockets) -> Self {
         Self::write(sockets, Part::Whole)
     }
@@ -227,7 +281,7 @@ impl Filter {
         for (call, flags) in OPENING.iter().filter(|(call, _)| wanted(*call)) {
             let body = [
                 one(LOAD, argument(*flags)),
-                unless(IF_ANY, libc::O_CREAT as u32, 3),
+                unless(IF_ANY, (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32, 3),
                 one(LOAD, argument(*flags + 1)),
                 unless(IF_ANY, RUNS_AS_OWNER, 1),
                 one(RETURN, REFUSE),
@@ -235,25 +289,44 @@ impl Filter {
             ];
             block(unless(IF_EQUAL, *call as u32, 0), &body);
         }
-        let body = [
-            one(LOAD, argument(1)),
-            sock_filter { code: IF_EQUAL, jt: 1, jf: 0, k: TYPING[0] },
-            unless(IF_EQUAL, TYPING[1], 1),
-            one(RETURN, REFUSE),
-            one(RETURN, ALLOW),
-        ];
+        let to = |k: u32, jt: u8, jf: u8| sock_filter { code: IF_EQUAL, jt, jf, k };
         if wanted(libc::SYS_ioctl) {
+            let mut body = vec![one(LOAD, argument(1))];
+            // Each that is found skips those that follow, and the verdict of who is none.
+            body.extend(CONTROLS.iter().enumerate().map(|(at, k)| to(*k, (CONTROLS.len() - at) as u8, 0)));
+            body.extend([one(RETURN, ALLOW), one(RETURN, REFUSE)]);
             block(unless(IF_EQUAL, libc::SYS_ioctl as u32, 0), &body);
         }
-        let to = |k: i32, jt: u8, jf: u8| sock_filter { code: IF_EQUAL, jt, jf, k: k as u32 };
+        let is_outside = part == Part::Whole;
+        let outside = |table: &'static [(i64, u32)]| if is_outside { table } else { &[] };
+        for (call, index) in OF_A_PROCESS.iter().chain(outside(OF_A_PROCESS_OUTSIDE)).filter(|(call, _)| wanted(*call))
+        {
+            let mut body = vec![one(LOAD, argument(*index)), to(0, 1, 0), one(RETURN, REFUSE)];
+            if let Some((_, whom)) = OF_WHOM_OUTSIDE.iter().find(|(of, _)| of == call) {
+                body.extend([one(LOAD, argument(0)), to(*whom, 1, 0), one(RETURN, REFUSE)]);
+            }
+            body.push(one(RETURN, ALLOW));
+            block(unless(IF_EQUAL, *call as u32, 0), &body);
+        }
+        if is_outside && sockets != Sockets::Any {
+            let body = [
+                one(LOAD, argument(1)),
+                one(AND, 0xf),
+                to(libc::SOCK_STREAM as u32, 2, 0),
+                to(libc::SOCK_SEQPACKET as u32, 1, 0),
+                one(RETURN, REFUSE),
+                one(RETURN, ALLOW),
+            ];
+            block(unless(IF_EQUAL, libc::SYS_socketpair as u32, 0), &body);
+        }
         // What lasts holds it for the rest as well.
         if sockets == Sockets::Any && !is_rest {
             let body = [
                 one(LOAD, argument(0)),
-                to(libc::AF_UNIX, 4, 0),
-                to(libc::AF_INET, 3, 0),
-                to(libc::AF_INET6, 2, 0),
-                to(libc::AF_NETLINK, 1, 0),
+                to(libc::AF_UNIX as u32, 4, 0),
+                to(libc::AF_INET as u32, 3, 0),
+                to(libc::AF_INET6 as u32, 2, 0),
+                to(libc::AF_NETLINK as u32, 1, 0),
                 one(RETURN, REFUSE),
                 one(RETURN, ALLOW),
             ];
@@ -262,16 +335,16 @@ impl Filter {
         if sockets == Sockets::Streams {
             let body = [
                 one(LOAD, argument(0)),
-                to(libc::AF_UNIX, 9, 0),
-                to(libc::AF_INET, 1, 0),
-                to(libc::AF_INET6, 0, 6),
+                to(libc::AF_UNIX as u32, if is_outside { 8 } else { 9 }, 0),
+                to(libc::AF_INET as u32, 1, 0),
+                to(libc::AF_INET6 as u32, 0, 6),
                 one(LOAD, argument(1)),
                 // Without `SOCK_CLOEXEC` and its like.
                 one(AND, 0xf),
-                to(libc::SOCK_STREAM, 0, 3),
+                to(libc::SOCK_STREAM as u32, 0, 3),
                 one(LOAD, argument(2)),
                 to(0, 2, 0),
-                to(libc::IPPROTO_TCP, 1, 0),
+                to(libc::IPPROTO_TCP as u32, 1, 0),
                 one(RETURN, REFUSE),
                 one(RETURN, ALLOW),
             ];
@@ -292,6 +365,7 @@ impl Filter {
         let refused: Vec<(i64, bool)> = ABSENT
             .iter()
             .map(|call| (*call, true))
+            .chain(ABSENT_OUTSIDE.iter().filter(|_| is_outside).map(|call| (*call, true)))
             .chain(REFUSED.iter().map(|call| (*call, false)))
             .filter(|(call, _)| wanted(*call))
             .chain(socket.map(|call| (call, false)))
@@ -377,8 +451,12 @@ mod tests {
             assert_eq!(open(libc::O_CREAT | libc::O_WRONLY, 0o644), ALLOW);
             assert_eq!(open(libc::O_CREAT | libc::O_WRONLY, 0o4755), REFUSE);
             assert_eq!(open(libc::O_RDONLY, 0o4755), ALLOW, "there is no mode without a new file");
-            assert_eq!(of(libc::SYS_ioctl, [0, TYPING[0].into(), 0, 0, 0, 0]), REFUSE);
-            assert_eq!(of(libc::SYS_ioctl, [0, TYPING[1].into(), 0, 0, 0, 0]), REFUSE);
+            assert_eq!(open(libc::O_TMPFILE | libc::O_WRONLY, 0o600), ALLOW);
+            assert_eq!(open(libc::O_TMPFILE | libc::O_WRONLY, 0o4755), REFUSE, "a file without a name");
+            assert_eq!(open(libc::O_DIRECTORY, 0o4755), ALLOW);
+            for control in CONTROLS {
+                assert_eq!(of(libc::SYS_ioctl, [0, (*control).into(), 0, 0, 0, 0]), REFUSE, "{control:#x}");
+            }
             assert_eq!(of(libc::SYS_ioctl, [0, 0x5401, 0, 0, 0, 0]), ALLOW);
             for family in [libc::AF_UNSPEC, libc::AF_VSOCK, libc::AF_ALG, libc::AF_PACKET, libc::AF_BLUETOOTH] {
                 assert_eq!(of(libc::SYS_socket, [family as u64, 1, 0, 0, 0, 0]), REFUSE, "family {family}");
@@ -389,14 +467,42 @@ mod tests {
             let socket = if sockets == Sockets::Pairs { REFUSE } else { ALLOW };
             assert_eq!(stream(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0), socket);
             assert_eq!(stream(libc::AF_INET6, libc::SOCK_STREAM, libc::IPPROTO_TCP), socket);
-            assert_eq!(stream(libc::AF_UNIX, libc::SOCK_DGRAM, 0), socket);
+            let is_outside = filters.len() == 1;
+            let named = if is_outside && sockets == Sockets::Streams { REFUSE } else { socket };
+            assert_eq!(stream(libc::AF_UNIX, libc::SOCK_DGRAM, 0), named);
+            assert_eq!(stream(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0), named);
+            let pair = |kind: i32| of(libc::SYS_socketpair, [libc::AF_UNIX as u64, kind as u64, 0, 0, 0, 0]);
+            assert_eq!(pair(libc::SOCK_STREAM | libc::SOCK_CLOEXEC), ALLOW);
+            assert_eq!(pair(libc::SOCK_SEQPACKET), ALLOW);
+            let sent = if is_outside && sockets != Sockets::Any { REFUSE } else { ALLOW };
+            assert_eq!(pair(libc::SOCK_DGRAM | libc::SOCK_NONBLOCK), sent, "can be sent to any socket");
+            assert_eq!(pair(libc::SOCK_RAW), sent, "is the same as datagrams");
+            for call in ABSENT_OUTSIDE {
+                assert_eq!(of(*call, [0; 6]), if is_outside { DENY } else { ALLOW }, "{call}");
+            }
+            for (call, index) in OF_A_PROCESS.iter().chain(OF_A_PROCESS_OUTSIDE) {
+                let is_refused = is_outside || OF_A_PROCESS.iter().any(|(of, _)| of == call);
+                let whom = OF_WHOM_OUTSIDE.iter().find(|(of, _)| of == call).map(|(_, whom)| *whom);
+                let mut args = [0; 6];
+                args[0] = whom.unwrap_or_default().into();
+                assert_eq!(of(*call, args), ALLOW, "{call} of itself");
+                args[*index as usize] = 4711;
+                assert_eq!(of(*call, args), if is_refused { REFUSE } else { ALLOW }, "{call} of another");
+                if whom.is_some() {
+                    assert_eq!(
+                        of(*call, [2, 0, 0, 0, 0, 0]),
+                        if is_outside { REFUSE } else { ALLOW },
+                        "{call} of many"
+                    );
+                }
+            }
             let other = if sockets == Sockets::Any { ALLOW } else { REFUSE };
             assert_eq!(stream(libc::AF_INET, libc::SOCK_DGRAM, 0), other);
             assert_eq!(stream(libc::AF_INET, libc::SOCK_STREAM, 262), other, "MPTCP");
             assert_eq!(stream(libc::AF_NETLINK, libc::SOCK_RAW, 0), other);
             let fast = of(libc::SYS_sendto, [0, 0, 0, libc::MSG_FASTOPEN as u64, 0, 0]);
             assert_eq!(fast, if sockets == Sockets::Streams { REFUSE } else { ALLOW });
-            for call in [libc::SYS_read, libc::SYS_execve, libc::SYS_exit_group, libc::SYS_socketpair, 9999] {
+            for call in [libc::SYS_read, libc::SYS_execve, libc::SYS_exit_group, 9999] {
                 assert_eq!(of(call, [0; 6]), ALLOW, "{call}");
             }
             assert_eq!(judge_all(&filters, 0x4000_0003, 1, [0; 6]), KILL, "another architecture");

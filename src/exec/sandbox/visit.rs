@@ -25,6 +25,7 @@ use crate::exec::sandbox::inner::{Input, Task};
 use crate::exec::sandbox::launch::{confinement, no_confinement, start_confined, trouble};
 use crate::exec::sandbox::root::BIN;
 use crate::exec::sandbox::runner::{SandboxRunner, task_inside, task_outside};
+use crate::exec::sandbox::warden::see_to;
 use crate::exec::sandbox::wire::{Frame, send};
 use crate::plan::Isolation;
 
@@ -143,6 +144,7 @@ impl SandboxRunner {
         clock: &dyn Clock,
         cancel: &CancelToken,
     ) -> Result<i32> {
+        see_to(&self.helper, job.root.parent().unwrap_or(job.root));
         let parcel = match level {
             Isolation::None => no_confinement(task),
             _ => confinement(task, &job.network, self.readable(job).iter().map(PathBuf::as_path)),

@@ -10,8 +10,8 @@
 //! | is a first process, or is in its group | the file |
 //! | has a folder of a run in a variable | `/proc/PID/environ` |
 //! | works in one, and has no terminal as a person's shell has | `/proc/PID/cwd` |
-//! | descends from one of these, or is in a group or session that one of these was in | `/proc/PID/stat` |
-//! | descended from the runner when it was last looked at, in another group than its own | `/proc/PID/task/*/children` |
+//! | descends from one of these, or is in a group or session that one of these began | `/proc/PID/stat` |
+//! | descended from the runner when it was last looked at | `/proc/PID/task/*/children` |
 //! | is in the control group of the runner, where it could make one | `cgroup.kill` |
 //!
 //! While a run is under way it looks once a second, as who leaves the rest of it behind (two forks, a session and a folder
@@ -241,8 +241,8 @@ impl Hunt {
         let stat = |pid: i32| Stat::of(Pid::from_raw(pid)?);
         self.seen.retain(|pid, start| stat(*pid).is_some_and(|stat| stat.start == *start));
         let mut open = children_of(runner);
-        // Helpers of the runner are in its group, and see to theirs themselves.
-        open.retain(|pid| *pid != me && stat(*pid).is_some_and(|stat| stat.group != self.runner_group));
+        // Helpers of the runner are among them, which end with it anyway; but so are those of an action that joined its group.
+        open.retain(|pid| *pid != me);
         open.extend(self.seen.keys());
         let mut looked = BTreeSet::new();
         while let Some(pid) = open.pop() {
@@ -293,12 +293,13 @@ impl Hunt {
             found.extend(below);
         }
         others.retain(|pid, _| found.contains(pid));
+        // A group or session is an attempt's if whoever began it is: it may join one of others.
         for stat in others.values() {
-            // Those of the runner are others' too.
-            if stat.group != self.runner_group {
+            let is_ours = |leader: i32| found.contains(&leader) || self.first.contains(&leader);
+            if stat.group != self.runner_group && is_ours(stat.group) {
                 self.groups.insert(stat.group);
             }
-            if stat.session != own_session {
+            if stat.session != own_session && is_ours(stat.session) {
                 self.sessions.insert(stat.session);
             }
         }
@@ -338,7 +339,7 @@ impl Hunt {
 }
 
 /// The children of all threads of a process; none where the kernel was built without these lists.
-fn children_of(pid: i32) -> Vec<i32> {
+pub(super) fn children_of(pid: i32) -> Vec<i32> {
     let tasks = WalkDir::new(format!("/proc/{pid}/task")).min_depth(1).max_depth(1).into_iter();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
     lists

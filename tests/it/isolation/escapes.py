@@ -29,11 +29,11 @@ def attempt(function):
 
 
 def call(number, *args):
-    """Makes a system call. Blocked: no permission, or no such call."""
+    """Makes a system call. Blocked: no permission, no such call, or no such process."""
     ctypes.set_errno(0)
     result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) if isinstance(a, int) else a for a in args])
     code = ctypes.get_errno()
-    if result == -1 and code in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+    if result == -1 and code in (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ESRCH):
         raise Blocked(os.strerror(code))
     return result if result != -1 else -code
 
@@ -190,6 +190,50 @@ def inherited_files():
     return extra
 
 
+# What is known of files, and noted with them.
+
+@attempt
+def look_at_file_outside():
+    return os.stat(OUTSIDE + "/secret").st_size
+
+
+@attempt
+def change_mode_outside():
+    os.chmod(OUTSIDE + "/open/target", 0o640)
+
+
+@attempt
+def change_times_outside():
+    os.utime(OUTSIDE + "/open/target", (1, 1))
+
+
+@attempt
+def change_owner_outside():
+    os.chown(OUTSIDE + "/open/target", os.getuid(), os.getgid())
+
+
+@attempt
+def flags_of_its_folder():
+    """The folder may be the next attempt's. No flag is changed."""
+    import fcntl
+    folder = os.open(".", os.O_RDONLY)
+    flags = bytearray(8)
+    try:
+        fcntl.ioctl(folder, 0x80086601, flags)  # FS_IOC_GETFLAGS
+        fcntl.ioctl(folder, 0x40086602, bytes(flags))
+    except OSError as error:
+        if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP):
+            raise Blocked("the file system has none")
+        raise
+    return flags.hex()
+
+
+@attempt
+def project_of_its_folder():
+    import fcntl
+    fcntl.ioctl(os.open(".", os.O_RDONLY), 0x401C5820, bytes(28))  # FS_IOC_FSSETXATTR
+
+
 # The network.
 
 @attempt
@@ -227,6 +271,19 @@ def socket_in_folder():
     with socket.socket(socket.AF_UNIX) as unix:
         unix.connect(OUTSIDE + "/socket")
         return "connected"
+
+
+@attempt
+def datagram_from_a_pair():
+    """One of a pair of sockets can be sent to another socket by its path."""
+    one, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        one.sendto(b"x", OUTSIDE + "/datagrams")
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.ENOENT):
+            # It gets there, and is not taken in unless the other end is gone.
+            return one.connect(OUTSIDE + "/datagrams")
+        raise
 
 
 @attempt
@@ -297,6 +354,69 @@ def read_memory_of_victim():
 def file_of_victim():
     fd = os.pidfd_open(VICTIM)
     return call(438, fd, 0, 0)  # pidfd_getfd
+
+
+@attempt
+def limits_of_victim():
+    return call(302 if X86 else 261, VICTIM, 7, 0, 0)  # prlimit64, RLIMIT_NOFILE: nothing is changed
+
+
+@attempt
+def limits_of_parent():
+    return call(302 if X86 else 261, os.getppid() or 1, 7, 0, 0)
+
+
+@attempt
+def processors_of_victim():
+    os.sched_setaffinity(VICTIM, os.sched_getaffinity(0))
+
+
+@attempt
+def scheduling_of_victim():
+    os.sched_setscheduler(VICTIM, os.SCHED_OTHER, os.sched_param(0))
+
+
+@attempt
+def priority_of_victim():
+    os.setpriority(os.PRIO_PROCESS, VICTIM, 1)
+
+
+@attempt
+def priority_of_the_user():
+    """The one it has already."""
+    os.setpriority(os.PRIO_USER, 0, os.getpriority(os.PRIO_USER, 0))
+
+
+@attempt
+def disk_priority_of_victim():
+    return call(251 if X86 else 30, 1, VICTIM, 0)  # ioprio_set
+
+
+@attempt
+def memory_pages_of_victim():
+    return call(279 if X86 else 239, VICTIM, 0, 0, 0, 0, 0)  # move_pages
+
+
+# What processes share. At `full` it is nobody else's.
+
+@attempt
+def system_v_memory():
+    return call(29 if X86 else 194, 0x50617274, 1, 0)  # shmget, of a key that nobody has
+
+
+@attempt
+def system_v_queue():
+    return call(68 if X86 else 186, 0x50617274, 0)  # msgget
+
+
+@attempt
+def system_v_semaphores():
+    return call(64 if X86 else 190, 0x50617274, 1, 0)  # semget
+
+
+@attempt
+def posix_queue():
+    return call(240 if X86 else 180, ctypes.c_char_p(b"partita-none"), 0, 0, 0)  # mq_open
 
 
 # The kernel.
@@ -436,6 +556,14 @@ def set_group_bit():
 def create_with_user_bit():
     os.close(os.open("suid2", os.O_CREAT | os.O_WRONLY, 0o4755))
     if os.stat("suid2").st_mode & 0o4000 == 0:
+        raise Blocked("the bit is gone")
+
+
+@attempt
+def nameless_file_with_user_bit():
+    file = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o4755)
+    os.link(f"/proc/self/fd/{file}", "suid3", follow_symlinks=True)
+    if os.stat("suid3").st_mode & 0o4000 == 0:
         raise Blocked("the bit is gone")
 
 

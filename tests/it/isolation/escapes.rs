@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
@@ -72,6 +72,12 @@ fn attempt(who: Who, level: &str, class: &str) -> Option<Results> {
     let _abstract = UnixListener::bind_addr(&address).expect("an abstract socket can be had");
     let _unix = UnixListener::bind(outside.join("socket")).expect("a socket can be made");
     fs::set_permissions(outside.join("socket"), fs::Permissions::from_mode(0o777)).expect("a mode can be set");
+    let _datagrams = UnixDatagram::bind(outside.join("datagrams")).expect("a socket can be made");
+    fs::set_permissions(outside.join("datagrams"), fs::Permissions::from_mode(0o777)).expect("a mode can be set");
+    if who == Who::Nobody {
+        // Of the user's own files, what is noted with them can be changed wherever nothing keeps them away.
+        std::os::unix::fs::chown(open.join("target"), Some(NOBODY), Some(NOBODY)).expect("a file can be given away");
+    }
     let victim = victim(who, &outside);
     let args = format!(
         "\"{}\" \"{}\" \"{}\" \"{tcp_port}\" \"{udp_port}\" \"{name}\"",
@@ -124,34 +130,63 @@ fn check(who: Who, level: &str, class: &str, allowed: &[&str]) {
     }
 }
 
-/// Open at level `landlock`: there is no process namespace.
-const LANDLOCK: &[&str] = &["command_of_victim"];
+/// Open at level `landlock`, by the row of the table in `isolation.md` that says so.
+const LANDLOCK: &[(&str, &[&str])] = &[
+    ("whether a file exists, its size, mode, owner and times", &["look_at_file_outside"]),
+    (
+        "mode, owner, times and extended attributes of files that the user may change",
+        &["change_mode_outside", "change_times_outside", "change_owner_outside"],
+    ),
+    ("names, arguments, state and use of other processes", &["command_of_victim"]),
+];
+/// Open at level `full`: nobody outside has the same, nor is there anybody else of the user.
+const FULL: &[&str] =
+    &["posix_queue", "priority_of_the_user", "system_v_memory", "system_v_queue", "system_v_semaphores"];
 /// Open to an action whose class lets it use the network.
 const NETWORK: &[&str] = &["outside_address", "tcp_to_host", "udp_to_host"];
 
 #[test]
 fn nothing_gets_out_of_full() {
-    check(Who::Self_, "full", "pure", &[]);
+    check(Who::Self_, "full", "pure", FULL);
 }
 
 #[test]
 fn nothing_gets_out_of_full_as_an_ordinary_user() {
-    check(Who::Nobody, "full", "pure", &[]);
+    check(Who::Nobody, "full", "pure", FULL);
 }
 
 #[test]
 fn the_network_class_opens_the_network_and_no_more() {
-    check(Who::Self_, "full", "volatile", NETWORK);
+    check(Who::Self_, "full", "volatile", &[NETWORK, FULL].concat());
+}
+
+fn open_at_landlock() -> Vec<&'static str> {
+    LANDLOCK.iter().flat_map(|(_, names)| names.iter().copied()).collect()
+}
+
+#[test]
+fn the_page_says_what_is_open_at_landlock() {
+    let page = include_str!("../../../book/src/concepts/isolation.md");
+    let table = page.split("## What `landlock` does not keep away").nth(1).expect("the page has a section for it");
+    let rows: Vec<&str> = table
+        .lines()
+        .skip_while(|line| !line.starts_with("| ---"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| line.split('|').nth(1).map(str::trim))
+        .collect();
+    let tried: Vec<&str> = LANDLOCK.iter().map(|(row, _)| *row).collect();
+    assert_eq!(rows, tried, "the table and what the tests see to be open are not the same");
 }
 
 #[test]
 fn landlock_keeps_files_and_the_network() {
-    check(Who::Self_, "landlock", "pure", LANDLOCK);
+    check(Who::Self_, "landlock", "pure", &open_at_landlock());
 }
 
 #[test]
 fn landlock_keeps_files_and_the_network_as_an_ordinary_user() {
-    check(Who::Nobody, "landlock", "pure", LANDLOCK);
+    check(Who::Nobody, "landlock", "pure", &open_at_landlock());
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What an action may do with the network if it uses a service: talk to that, and to nobody else; with
 //! secrets, effects and staged requests beside. Leaves out classes that have the whole network.
 
+use std::fs::Permissions;
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 
 use crate::isolation::{Who, failed_closed};
 use crate::support::Workspace;
@@ -34,7 +37,9 @@ def raw(): socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 def fixed(): socket.socket().bind(("127.0.0.1", int(sys.argv[3])))
 def chosen():
     s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
-for act in (tcp, udp, multipath, fast, raw, fixed, chosen): attempt(act.__name__, act)
+def unix(): socket.socket(socket.AF_UNIX).connect(sys.argv[4])
+def pair(): socket.socketpair()
+for act in (tcp, udp, multipath, fast, raw, fixed, chosen, unix, pair): attempt(act.__name__, act)
 open("o.txt", "w").write("\n".join(lines) + "\n")
 "#;
 
@@ -46,16 +51,22 @@ fn talk(who: Who, level: &str) -> Option<String> {
     let tcp = TcpListener::bind("127.0.0.1:0").expect("a port can be had");
     let udp = UdpSocket::bind("127.0.0.1:0").expect("a port can be had");
     let (tcp_port, udp_port) = (tcp.local_addr().expect("one"), udp.local_addr().expect("one"));
+    let workspace = Workspace::new();
+    let path = workspace.around().join("socket");
+    let _unix = UnixListener::bind(&path).expect("a socket can be made");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("a mode can be set");
+    std::fs::set_permissions(workspace.around(), Permissions::from_mode(0o755)).expect("a mode can be set");
     let spec = format!(
         "partita edition=1\ntool python3 {{ exec python3 }}\ngraph g {{\n  service shop {{\n    tools python3\n    \
          input server.py data.txt\n    run python3 server.py\n    port http\n    ready http=\"/\" within=\"60s\"\n  }}\n  \
          node ask {{\n    uses shop\n    input client.py\n    env URL=\"{{{{ shop.http }}}}/a\"\n    \
-         run python3 client.py \"{}\" \"{}\" \"{}\"\n    output o.txt\n  }}\n}}\n",
+         run python3 client.py \"{}\" \"{}\" \"{}\" \"{}\"\n    output o.txt\n  }}\n}}\n",
         tcp_port.port(),
         udp_port.port(),
-        free_port()
+        free_port(),
+        path.display()
     );
-    let workspace = Workspace::new()
+    let workspace = workspace
         .file("partita.kdl", &spec)
         .file("server.py", SERVER)
         .file("client.py", CLIENT)
@@ -88,9 +99,11 @@ fn who_uses_a_service_reaches_that_and_nothing_else() {
             }
             let Some(text) = talk(who, level) else { continue };
             let kept = "PermissionError";
+            // A root of its own has no such path.
+            let unix = if level == "full" { "FileNotFoundError" } else { kept };
             let expected = format!(
                 "answer: hello\ntcp: {kept}\nudp: {kept}\nmultipath: {kept}\nfast: {kept}\nraw: {kept}\nfixed: \
-                 {kept}\nchosen: open\n"
+                 {kept}\nchosen: open\nunix: {unix}\npair: open\n"
             );
             assert_eq!(text, expected, "{level} as {who:?}");
         }

@@ -66,8 +66,24 @@ def bare():
 def stopped():
     if os.fork() == 0:
         os.kill(os.getpid(), signal.SIGSTOP); sleeper()
-for way in (background, session, twice, bare, stopped): way()
-while len([n for n in os.listdir(".") if n.startswith("ready-")]) < 3: time.sleep(0.01)
+def joining():
+    # The group of the runner, of which helpers are.
+    group = os.getpgid(os.getppid())
+    if os.fork() == 0:
+        try: os.setpgid(0, group)
+        except OSError: pass
+        sleeper()
+def joining_bare():
+    group = os.getpgid(os.getppid())
+    if os.fork() == 0:
+        try: os.setpgid(0, group)
+        except OSError: pass
+        os.chdir("/")
+        if os.fork() == 0:
+            os.execve(sys.executable, ["sleeper", "-c", "import time\nwhile True: time.sleep(1)", MARK], {})
+        os._exit(0)
+for way in (background, session, twice, bare, stopped, joining, joining_bare): way()
+while len([n for n in os.listdir(".") if n.startswith("ready-")]) < 4: time.sleep(0.01)
 open("done", "w").close()
 "#;
 
@@ -80,7 +96,7 @@ fn nothing_survives(level: &str) {
     }
     outcome.ok();
     let left = marked(&mark);
-    eprintln!("isolation {level}: 5 ways to hide, {} survivors", left.len());
+    eprintln!("isolation {level}: 7 ways to hide, {} survivors", left.len());
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -334,5 +350,72 @@ pub(super) fn until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(clock.elapsed() < begun + Duration::from_mins(1), "it did not come to be");
         std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_shell_that_is_killed_takes_what_it_started_along() {
+    for level in ["full", "landlock", "none"] {
+        let mark = mark(&format!("visit-{level}"));
+        let spec = "tool python3 { exec python3; }\ngraph g {\n  node act {\n    run sh -c \"exit 1\"\n    tools python3\n    \
+                    output done\n  }\n}\n";
+        let workspace = Workspace::with_spec(spec);
+        let act = "import os, time\nos.fork()\nwhile True: time.sleep(1)";
+        let args = ["shell", "g/act", "--isolation", level, "--", "python3", "-c", act, &mark];
+        let outcome = workspace.run(&["run", "g", "--isolation", level, "--require-cached"]);
+        if failed_closed(&outcome, level) {
+            continue;
+        }
+        let mut shell = workspace.partita(&args).env("PATH", "/usr/local/bin:/usr/bin:/bin").command();
+        let mut shell = shell.spawn().expect("it can be started");
+        // The shell's own command line holds the mark as well.
+        until(|| marked(&mark).iter().filter(|found| !found.contains("shell g/act")).count() >= 2);
+        shell.kill().expect("it can be killed");
+        shell.wait().expect("it can be waited for");
+        until(|| marked(&mark).is_empty());
+    }
+}
+
+#[test]
+fn a_group_of_others_that_an_action_joined_is_left_alone() {
+    for level in ["landlock", "none"] {
+        let spec = "tool python3 { exec python3; }\ngraph g {\n  node act {\n    input act.py\n    run python3 act.py\n    \
+                    output done\n  }\n}\n";
+        let workspace = Workspace::with_spec(spec);
+        let mark = mark(&format!("joins-{level}"));
+        workspace.write(
+            "act.py",
+            format!(
+                "import os, sys, time\n\
+                 other = None\n\
+                 while not other:\n  \
+                   for pid in filter(str.isdigit, os.listdir('/proc')):\n    \
+                     try: words = open('/proc/%s/cmdline' % pid, 'rb').read()\n    \
+                     except OSError: continue\n    \
+                     if words == b'other-{mark}\\x00600\\x00': other = int(pid)\n\
+                 if os.fork() == 0:\n  os.setpgid(0, other)\n  os.execv(sys.executable, ['joined', '-c', 'import time\\nwhile \
+                 True: time.sleep(1)', 'joined-{mark}'])\n\
+                 time.sleep(600)\n"
+            ),
+        );
+        let outcome = workspace.run(&["run", "g", "--isolation", level, "--require-cached"]);
+        if failed_closed(&outcome, level) {
+            continue;
+        }
+        let mut running = workspace.partita(&["run", "g", "--isolation", level]).env("PATH", "/usr/bin:/bin").command();
+        let mut running = running.spawn().expect("it can be started");
+        until(|| !marked("partita:sandbox ward").is_empty());
+        let mut other = workspace.command(&program("sleep"), &["600"]).command();
+        let mut other = other.arg0(format!("other-{mark}")).process_group(0).spawn().expect("it can be started");
+        until(|| !marked(&format!("joined-{mark}")).is_empty());
+        running.kill().expect("it can be killed");
+        running.wait().expect("it can be waited for");
+        until(|| {
+            marked(&format!("joined-{mark}")).is_empty()
+                && sleeping_in(workspace.around().to_str().expect("UTF-8")).is_empty()
+        });
+        assert!(other.try_wait().expect("it can be asked").is_none(), "{level}: it still runs");
+        other.kill().expect("it can be killed");
+        other.wait().expect("it can be waited for");
     }
 }
