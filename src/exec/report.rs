@@ -73,6 +73,8 @@ pub struct Seen {
     pub folders: BTreeMap<String, FileMeta>,
     /// Paths of the workspace that were looked for and not there.
     pub absent: BTreeSet<String>,
+    /// Links to folders that wildcards met and that were not followed, with what each and its end were.
+    pub links: BTreeMap<String, (FileMeta, FileMeta)>,
     /// The files that patterns match, where that is not one file of the pattern's own name.
     pub patterns: BTreeMap<String, Vec<RelPath>>,
     /// Executables by the names of their tools in the plan.

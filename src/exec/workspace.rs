@@ -86,6 +86,7 @@ struct Metas {
     files: BTreeMap<String, FileMeta>,
     folders: BTreeMap<String, FileMeta>,
     absent: BTreeSet<String>,
+    links: BTreeMap<String, (FileMeta, FileMeta)>,
     patterns: BTreeMap<String, Vec<RelPath>>,
 }
 
@@ -147,8 +148,8 @@ impl Workspace {
         let compiled = Pattern::new(pattern).map_err(Shared::Input)?;
         let mut paths = BTreeMap::new();
         for (path, kind) in compiled.expand(self)? {
-            if kind == Kind::Link && self.root.join(&path).is_dir() {
-                // A wildcard met a link to a folder; only a literal segment follows one.
+            if kind == Kind::Link && self.is_link_to_folder(&path) {
+                // A wildcard met it; only a literal segment follows one.
                 continue;
             }
             let rel = RelPath::new(&path).map_err(|error| Shared::Input(format!("workspace file: {error}")))?;
@@ -166,6 +167,18 @@ impl Workspace {
         levels.add_paths(&paths).map(Some).map_err(Shared::Input)
     }
 
+    /// Whether a link leads to a folder. What was concluded from that is noted.
+    fn is_link_to_folder(&self, path: &str) -> bool {
+        let full = self.root.join(path);
+        let (Ok(link), Ok(end)) = (std::fs::symlink_metadata(&full), std::fs::metadata(&full)) else { return false };
+        if end.is_dir() {
+            self.note(|metas| {
+                metas.links.insert(path.to_owned(), (file_meta(&link), file_meta(&end)));
+            });
+        }
+        end.is_dir()
+    }
+
     /// What was looked at so far.
     pub(super) fn seen(&self) -> Seen {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +191,7 @@ impl Workspace {
             files: files.collect(),
             folders: metas.folders.clone(),
             absent: metas.absent.clone(),
+            links: metas.links.clone(),
             patterns: metas.patterns.clone(),
             programs: BTreeMap::new(),
         }
@@ -325,7 +339,8 @@ impl Workspace {
 
     fn list(&self, dir: &str) -> Result<Names, Shared> {
         let full = self.real_folder(dir)?;
-        if let Ok(meta) = std::fs::symlink_metadata(self.root.join(dir)) {
+        // The folder that is listed, whatever links lead to it.
+        if let Ok(meta) = std::fs::symlink_metadata(&full) {
             self.note(|metas| {
                 metas.folders.insert(dir.to_owned(), file_meta(&meta));
             });

@@ -382,6 +382,14 @@ fn collect(
             list.absent(lock.to_str()?)?;
         }
     }
+    let mut known = None;
+    for path in report.seen.files.keys() {
+        let folder = path.as_str().rsplit_once('/').map(|(folder, _)| folder);
+        if let Some(folder) = folder.filter(|_| folder != known) {
+            list.way(folder)?;
+            known = Some(folder);
+        }
+    }
     let first = list.entries.len() as u32;
     // A file that is a tool is read by all that start it, whether or not a pattern matches it as well.
     let is_tool = |path: &crate::base::RelPath| {
@@ -395,6 +403,13 @@ fn collect(
     list.part = Part::Ground;
     for (path, meta) in &report.seen.folders {
         list.names(if path.is_empty() { "." } else { path }, meta)?;
+    }
+    for (path, (link, end)) in &report.seen.links {
+        if !same(&list.stat(path)?, link) {
+            return None;
+        }
+        let real = list.way(path)?;
+        list.meta(&real, Some(end))?;
     }
     for path in &report.seen.absent {
         list.absent(path)?;
@@ -425,29 +440,40 @@ fn collect(
         }
         todo.extend(tool.uses.iter().map(String::as_str).filter(|used| named.insert(used)));
     }
+    let folders: Vec<PathBuf> =
+        environment.get(Environment::PATH).map(std::env::split_paths).into_iter().flatten().collect();
     let mut programs: BTreeSet<&Path> = BTreeSet::new();
     for name in named {
-        match &plan.tool(name)?.exec {
-            ToolExec::Lookup(_) => {
-                programs.insert(report.seen.programs.get(name)?);
+        let tool = plan.tool(name)?;
+        let says = |program: &Path| tool.fingerprint.is_none() || is_elf(program);
+        match &tool.exec {
+            ToolExec::Lookup(looked) => {
+                let program = report.seen.programs.get(name)?.as_path();
+                // What was passed over, a link that leads nowhere say, may become a program where it is.
+                let mut earlier =
+                    folders.iter().map(|folder| folder.join(looked)).take_while(|candidate| candidate != program);
+                if !says(program) || earlier.any(|passed| passed.symlink_metadata().is_ok()) {
+                    return None;
+                }
+                programs.insert(program);
             }
             // What was started is a copy, which is gone. The file itself was read.
-            ToolExec::Workspace(file) if report.seen.files.contains_key(file) => {}
+            ToolExec::Workspace(file)
+                if report.seen.files.contains_key(file) && says(&workspace.root.join(file.as_str())) => {}
             ToolExec::Workspace(_) => return None,
         }
     }
     for program in programs {
-        list.meta(program.to_str()?, None)?;
-        if let Ok(real) = program.canonicalize()
-            && real != program
-        {
-            list.meta(real.to_str()?, None)?;
-        }
+        let real = list.way(program.to_str()?)?;
+        list.meta(&real, None)?;
     }
     // A program of the same name may appear in an earlier folder of PATH.
-    for dir in environment.get(Environment::PATH).map(std::env::split_paths).into_iter().flatten() {
+    for dir in &folders {
         match dir.to_str()? {
-            text if dir.is_absolute() && dir.is_dir() => list.meta(text, None)?,
+            text if dir.is_absolute() && dir.is_dir() => {
+                let real = list.way(text)?;
+                list.meta(&real, None)?;
+            }
             text if dir.is_absolute() => list.absent(text)?,
             _ => return None,
         }
@@ -464,8 +490,22 @@ fn collect(
     Some(Collected { entries: list.entries, sources, placed })
 }
 
+/// Whether a file is a program of the machine itself. What a script says of itself is often what another
+/// program says, or a file, that is not looked at here.
+fn is_elf(program: &Path) -> bool {
+    let mut start = [0; 4];
+    let read = std::fs::File::open(program).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+    read.is_ok() && start == *b"\x7fELF"
+}
+
 struct List {
     dir: OwnedFd,
+    /// Whether the way to `dir` has no links.
+    is_real: bool,
+    /// Links that have their entries.
+    links: BTreeSet<PathBuf>,
+    /// What is known to be no link.
+    plain: BTreeSet<PathBuf>,
     /// The way to `dir`, with a `/` at the end: what lies below is named by the rest.
     root: String,
     part: Part,
@@ -475,7 +515,63 @@ struct List {
 impl List {
     fn new(root: &Path, part: Part) -> Option<Self> {
         let way = format!("{}/", root.to_str()?.trim_end_matches('/'));
-        Some(Self { dir: open_dir(root)?, root: way, part, entries: Entries::default() })
+        Some(Self {
+            dir: open_dir(root)?,
+            is_real: root.canonicalize().is_ok_and(|real| real == root),
+            links: BTreeSet::new(),
+            plain: BTreeSet::new(),
+            root: way,
+            part,
+            entries: Entries::default(),
+        })
+    }
+
+    /// Notes every link on the way to a path as the system follows it, and gives where it ends, which
+    /// has no links on its way: that is noted by whoever asks. `None` if it ends nowhere.
+    fn way(&mut self, path: &str) -> Option<String> {
+        /// As many as the system itself follows.
+        const LINKS: usize = 40;
+        let given = Path::new(path);
+        let mut at = if given.is_absolute() { PathBuf::new() } else { PathBuf::from(self.root.trim_end_matches('/')) };
+        let steps = |path: &Path| path.components().rev().map(|step| step.as_os_str().to_owned()).collect::<Vec<_>>();
+        let mut todo = steps(given);
+        let mut followed = 0;
+        while let Some(step) = todo.pop() {
+            if step == "." {
+                continue;
+            }
+            if step == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(&step);
+            if self.plain.contains(&next) {
+                at = next;
+                continue;
+            }
+            let text = next.to_str()?;
+            let stat = self.stat(text)?;
+            if stat.mode & 0o170_000 != 0o120_000 {
+                self.plain.insert(next.clone());
+                at = next;
+                continue;
+            }
+            followed += 1;
+            if followed > LINKS || !(self.is_real || given.is_absolute()) {
+                return None;
+            }
+            let leads = std::fs::read_link(&next).ok()?;
+            // It must not have become another between the two looks.
+            if self.stat(text)? != stat {
+                return None;
+            }
+            if !self.links.contains(&next) {
+                self.put(Kind::Meta, text, stat, NO_DIGEST)?;
+                self.links.insert(next);
+            }
+            todo.extend(steps(&leads));
+        }
+        at.to_str().map(str::to_owned)
     }
 
     fn stat(&self, path: &str) -> Option<FileStat> {
@@ -507,6 +603,8 @@ impl List {
 
     /// A folder that was listed, by the names in it; by its metadata alone if these cannot be told.
     fn names(&mut self, path: &str, meta: &FileMeta) -> Option<()> {
+        let real = if path == "." { path.to_owned() } else { self.way(path)? };
+        let path = real.as_str();
         let stat = self.stat(path)?;
         let names = listing(&self.dir, path);
         if !same(&stat, meta) || self.stat(path)? != stat {
@@ -542,6 +640,9 @@ impl List {
         for entry in walk.filter_entry(is_part) {
             let entry = entry.ok()?;
             let text = entry.path().to_str()?;
+            if is_package && entry.file_type().is_symlink() {
+                return None;
+            }
             if entry.file_type().is_file() {
                 self.content_of(text)?;
             } else {

@@ -158,3 +158,127 @@ fn what_a_locked_run_asks_for_is_asked_of_the_memory_too() {
     workspace.write("packages/words/doc/more", "3\n");
     locked().expect(3).says("P0207");
 }
+
+fn link(workspace: &Workspace, path: &str, to: impl AsRef<std::path::Path>) {
+    let at = workspace.path(path);
+    if at.is_symlink() {
+        std::fs::remove_file(&at).expect("a link");
+    }
+    std::os::unix::fs::symlink(to, at).expect("a new link");
+}
+
+/// Runs until memory would answer, makes a change, and compares what is made with memory
+/// and without.
+fn is_noticed(workspace: &Workspace, path: &str, change: &str, make: impl FnOnce(&Workspace)) {
+    let path = format!("{path}:/usr/local/bin:/usr/bin:/bin");
+    let run = |is_remembered: bool| {
+        let invocation = workspace.partita(&["run", "g", "--isolation", "none"]).env("PATH", &path);
+        let outcome = if is_remembered { invocation.without("PARTITA_MEMO").run() } else { invocation.run() };
+        let made = workspace.has("out/g/a/o").then(|| workspace.read("out/g/a/o"));
+        (outcome.status, made)
+    };
+    for _ in 0..3 {
+        assert_eq!(run(true).0, 0, "before {change}");
+    }
+    make(workspace);
+    let remembered = run(true);
+    assert_eq!(remembered, run(false), "{change}");
+}
+
+const COPIES: &str = r#"partita edition=1
+graph g {
+    node a {
+        input "in/*"
+        run sh -c "cat in/* > o"
+        tools cat
+        output o
+    }
+}
+"#;
+
+#[test]
+fn what_is_behind_links_is_noticed() {
+    let listed = || {
+        let workspace = Workspace::with_spec(COPIES).file("real/x", "1\n").file("real/y", "2\n").file("other/x", "3\n");
+        link(&workspace, "middle", "real");
+        link(&workspace, "in", "middle");
+        workspace
+    };
+    is_noticed(&listed(), "/none", "a file more", |it| it.write("real/z", "z\n"));
+    is_noticed(&listed(), "/none", "a file less", |it| it.remove("real/y"));
+    is_noticed(&listed(), "/none", "another content", |it| it.write("real/y", "9\n"));
+    is_noticed(&listed(), "/none", "a middle link", |it| link(it, "middle", "other"));
+    let met = || {
+        let workspace = Workspace::with_spec(COPIES).file("in/x", "1\n").file("d/x", "2\n").file("t", "3\n");
+        link(&workspace, "m", "d");
+        link(&workspace, "in/l", "../m");
+        workspace
+    };
+    is_noticed(&met(), "/none", "a link to a file", |it| link(it, "in/l", "../t"));
+    is_noticed(&met(), "/none", "a link to nothing", |it| link(it, "in/l", "../nothing"));
+    is_noticed(&met(), "/none", "a middle link to a file", |it| link(it, "m", "t"));
+    is_noticed(&met(), "/none", "a file in place of the folder", |it| {
+        std::fs::remove_dir_all(it.path("d")).unwrap();
+        it.write("d", "4\n");
+    });
+}
+
+const TOOL: &str = r"partita edition=1
+tool zz {
+    exec zz
+    uses sh
+}
+graph g {
+    node a {
+        input s
+        run zz
+        output o
+    }
+}
+";
+
+#[test]
+fn what_a_tool_is_reached_by_is_noticed() {
+    let reached = || {
+        let workspace = Workspace::with_spec(TOOL)
+            .file("s", "s\n")
+            .script("real/zz1", "#!/bin/sh\necho 1 > o\n")
+            .script("real/zz2", "#!/bin/sh\necho 2 > o\n")
+            .file("first/none", "");
+        std::fs::create_dir(workspace.path("bin")).unwrap();
+        std::fs::create_dir(workspace.path("alt")).unwrap();
+        link(&workspace, "early", "first");
+        link(&workspace, "bin/zz", workspace.path("alt/zz"));
+        link(&workspace, "alt/zz", workspace.path("real/zz1"));
+        let path = format!("{}:{}", workspace.path("early").display(), workspace.path("bin").display());
+        (workspace, path)
+    };
+    let (workspace, path) = reached();
+    is_noticed(&workspace, &path, "a middle link", |it| link(it, "alt/zz", it.path("real/zz2")));
+    let (workspace, path) = reached();
+    is_noticed(&workspace, &path, "an earlier program", |it| {
+        std::fs::copy(it.path("real/zz2"), it.path("first/zz")).unwrap();
+    });
+    let (workspace, path) = reached();
+    is_noticed(&workspace, &path, "another folder of PATH", |it| {
+        std::fs::create_dir(it.path("second")).unwrap();
+        std::fs::copy(it.path("real/zz2"), it.path("second/zz")).unwrap();
+        link(it, "early", "second");
+    });
+    let (workspace, path) = reached();
+    link(&workspace, "first/zz", "later");
+    is_noticed(&workspace, &path, "the end of a link that led nowhere", |it| {
+        std::fs::copy(it.path("real/zz2"), it.path("first/later")).unwrap();
+    });
+}
+
+#[test]
+fn a_script_is_asked_again_what_it_is() {
+    let spec = TOOL.replace("exec zz", "exec zz fingerprint=\"--version\"");
+    let workspace = Workspace::with_spec(&spec).file("s", "s\n").file("version", "1\n");
+    let version = workspace.path("version").display().to_string();
+    let text = format!("#!/bin/sh\n[ \"$1\" = --version ] && exec /bin/cat {version}\n/bin/cat {version} > o\n");
+    let workspace = workspace.script("bin/zz", &text);
+    let path = workspace.path("bin").display().to_string();
+    is_noticed(&workspace, &path, "what a script says", |it| it.write("version", "22\n"));
+}

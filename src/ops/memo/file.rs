@@ -28,7 +28,7 @@ use crate::exec::Known;
 use crate::ops::memo::entries::Entries;
 use crate::store::FileStat;
 
-const MAGIC: &[u8] = b"partita memo 3\n";
+const MAGIC: &[u8] = b"partita memo 4\n";
 const SINCE: &[u8] = b"partita memo since 1\n";
 
 /// Bytes of the largest file that is read.
