@@ -28,7 +28,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, IFlags, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_NOW,
+};
 use rustix::io::Errno;
 
 use crate::base::{Digest, Entry, RelPath};
@@ -345,14 +347,33 @@ fn is_plain(folder: impl AsFd) -> bool {
     rustix::fs::fstat(&folder).is_ok_and(plain) && has_no_attributes(folder)
 }
 
-/// Whether a file has no attributes but the label that the system gives to every file.
+/// Flags (`chattr`) of files and folders that a new one does not have. Not those that all of a tree may have got from the folder
+/// above, as compression: in a sandbox none can be changed.
+fn has_no_flags(file: impl AsFd) -> bool {
+    const SET: IFlags = IFlags::SECURE_REMOVAL
+        .union(IFlags::UNRM)
+        .union(IFlags::SYNC)
+        .union(IFlags::IMMUTABLE)
+        .union(IFlags::APPEND)
+        .union(IFlags::NODUMP)
+        .union(IFlags::NOATIME)
+        .union(IFlags::JOURNALING)
+        .union(IFlags::NOTAIL)
+        .union(IFlags::DIRSYNC)
+        .union(IFlags::TOPDIR);
+    // A file system that fails has none.
+    rustix::fs::ioctl_getflags(file).map_or(true, |flags| !flags.intersects(SET))
+}
+
+/// Whether a file has no flags, and no attributes but the label that the system gives to every file.
 fn has_no_attributes(file: impl AsFd) -> bool {
     const LABEL: &[u8] = b"security.selinux\0";
     let mut names = [0_u8; 64];
-    match rustix::fs::flistxattr(file, &mut names) {
+    let has_none = match rustix::fs::flistxattr(&file, &mut names) {
         Ok(count) => names[..count].is_empty() || names[..count] == *LABEL,
         Err(error) => error == Errno::OPNOTSUPP,
-    }
+    };
+    has_none && has_no_flags(file)
 }
 
 fn open_folder(path: &Path) -> Option<OwnedFd> {
@@ -618,6 +639,30 @@ mod tests {
             }
             assert!(is_pristine(&[second.root.clone(), second.root.join("home"), second.root.join("tmp")]));
             light(second);
+        }
+    }
+
+    #[test]
+    fn flagged_folders_and_files_are_not_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempts = Attempts::new(dir.path()).unwrap();
+        for part in ["", "home", "tmp", "work", "work/in", "work/in/f"] {
+            let first = attempts.take().unwrap();
+            std::fs::create_dir(first.work.join("in")).unwrap();
+            std::fs::write(first.work.join("in/f"), "text").unwrap();
+            let file = File::open(first.root.join(part)).unwrap();
+            let Ok(flags) = rustix::fs::ioctl_getflags(&file) else { return };
+            // Some file systems have no such flags.
+            if rustix::fs::ioctl_setflags(&file, flags | IFlags::NODUMP | IFlags::NOATIME).is_err() {
+                return;
+            }
+            light(first);
+            let mut second = attempts.take_as_left().unwrap();
+            assert!(!second.reuse("in/f", b"other"), "{part}");
+            second.tidy(std::iter::empty()).unwrap();
+            for folder in ["", "home", "tmp", "work"] {
+                assert!(has_no_flags(File::open(second.root.join(folder)).unwrap()), "{part} as seen in {folder}");
+            }
         }
     }
 

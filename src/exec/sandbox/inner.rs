@@ -455,8 +455,43 @@ fn end_all() {
     }
 }
 
-/// Whether the network namespace is as it was: no socket in it, nor one that lingers.
+/// Whether the network namespace is as it was: no socket in it, nor one that lingers, nor anything counted: who came after
+/// could read what was sent before.
 fn is_network_unused() -> bool {
+    are_sockets_gone() && is_nothing_counted()
+}
+
+/// Whether the counters of the network namespace are those of a new one.
+fn is_nothing_counted() -> bool {
+    let mut buffer = [0; 8192];
+    let mut read = |file: &str, is_new: fn(&str) -> bool| {
+        let Ok(file) = rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { return false };
+        let count = rustix::io::read(&file, &mut buffer).unwrap_or(0);
+        (1..buffer.len()).contains(&count) && std::str::from_utf8(&buffer[..count]).is_ok_and(is_new)
+    };
+    read("/proc/net/snmp", are_counters_new)
+        && (!Path::new("/proc/net/snmp6").exists() || read("/proc/net/snmp6", |text| text.lines().all(is_zero)))
+}
+
+fn is_zero(line: &str) -> bool {
+    line.split_ascii_whitespace().nth(1) == Some("0")
+}
+
+/// Whether all that is counted in lines of `/proc/net/snmp` is zero. Some numbers are settings.
+fn are_counters_new(text: &str) -> bool {
+    let settings = |line: &str| match line.split_once(':').map_or("", |(name, _)| name) {
+        "Ip" => 2,
+        "Tcp" => 4,
+        _ => 0,
+    };
+    let is_of_numbers =
+        |line: &&str| line.split_once(": ").is_some_and(|(_, rest)| !rest.starts_with(char::is_alphabetic));
+    text.lines()
+        .filter(is_of_numbers)
+        .all(|line| line.split_ascii_whitespace().skip(1 + settings(line)).all(|number| number == "0"))
+}
+
+fn are_sockets_gone() -> bool {
     let mut buffer = [0; 1024];
     let mut holds = |file: &str, needed: &[(&str, &[&str])]| {
         let Ok(file) = rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { return false };
@@ -484,4 +519,22 @@ pub(super) fn is_open(job: impl AsFd) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut fds = [PollFd::new(&job, PollFlags::empty())];
     poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().contains(PollFlags::HUP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_noticed() {
+        let text = |tcp: &str, udp: &str| {
+            format!(
+                "Ip: Forwarding DefaultTTL InReceives\nIp: 2 64 0\nTcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens\n\
+                 Tcp: 1 200 120000 -1 {tcp}\nUdp: InDatagrams NoPorts\nUdp: 0 {udp}\n"
+            )
+        };
+        assert!(are_counters_new(&text("0", "0")));
+        assert!(!are_counters_new(&text("1", "0")) && !are_counters_new(&text("0", "42")));
+        assert!(is_zero("Ip6InReceives                   \t0") && !is_zero("Ip6OutNoRoutes \t10"));
+    }
 }

@@ -61,9 +61,22 @@ const NETWORK: &[&str] = &[
     "/etc/nsswitch.conf",
     "/etc/gai.conf",
     "/etc/host.conf",
-    "/etc/ssl",
+    // Certificates and settings; beside them lie private keys.
+    "/etc/ssl/certs",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ssl/ct_log_list.cnf",
     "/etc/ca-certificates",
-    "/etc/pki",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/pki/java",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/pki/tls/ct_log_list.cnf",
     "/etc/crypto-policies",
 ];
 /// Stores of package managers whose programs lie beside all that they need.
@@ -379,6 +392,20 @@ pub(in crate::exec) fn named_paths<'a>(values: impl Iterator<Item = &'a OsString
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_network_brings_certificates_and_no_keys() {
+        let scratch = Path::new("/nonexistent/run");
+        let root = Root::new(&Wanted { network: true, ..Wanted::nothing(scratch) });
+        for key in ["/etc/ssl/private/a.key", "/etc/ssl/a.key", "/etc/pki/tls/private/a.key", "/etc/pki/nssdb/key4.db"]
+        {
+            assert!(!root.covers(Path::new(key)), "{key}");
+        }
+        for wanted in ["/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/openssl.cnf", "/etc/pki/tls/cert.pem"] {
+            let Ok(real) = std::fs::canonicalize(wanted) else { continue };
+            assert!(root.covers(&real), "{wanted} is {}", real.display());
+        }
+    }
 
     #[test]
     fn shows_a_tool_by_its_links_and_not_its_neighbours() {
