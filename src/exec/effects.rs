@@ -2,7 +2,7 @@
 //! taken up again does not do them twice; records in a cassette, so that the loss of the store does not
 //! ask again. Leaves out where these lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rustix::fs::RenameFlags;
@@ -45,6 +45,8 @@ pub(super) struct Asked<'a> {
     pub(super) again: bool,
     /// The user says that it happened.
     pub(super) done: bool,
+    /// The runs that this one goes on with.
+    pub(super) follows: &'a BTreeSet<String>,
     /// What has become of a run.
     pub(super) life: &'a dyn Fn(&str) -> RunLife,
 }
@@ -110,8 +112,9 @@ impl Asked<'_> {
                 }
             }
         }
+        let is_followed = self.follows.contains(holder);
         // Whoever asks for it to be done again means what other runs did.
-        if self.again && !is_own {
+        if self.again && !is_own && !is_followed {
             return Ok(Standing::Open);
         }
         let ask = |why: String| {
@@ -125,11 +128,12 @@ impl Asked<'_> {
             unknown(format!("{why}\nhelp: {help}"))
         };
         match row.state {
-            EffectState::Failed | EffectState::Settled => Ok(Standing::Open),
+            EffectState::Settled if !is_followed => Ok(Standing::Open),
+            EffectState::Failed => Ok(Standing::Open),
             EffectState::Done if is_own => {
                 Err(unknown(format!("effect `{addr}` was done by this run, which does it once\nhelp: run it again")))
             }
-            EffectState::Done => match row.receipt.as_deref().map(parse) {
+            EffectState::Done | EffectState::Settled => match row.receipt.as_deref().map(parse) {
                 Some(Some(outputs)) => Ok(Standing::Done(outputs, row.run.clone())),
                 _ => Err(ask(format!("the ledger does not say what effect `{addr}` left"))),
             },
@@ -162,6 +166,7 @@ impl Engine<'_> {
             run: &self.request.run,
             again: self.request.is_forced(&action.addr),
             done: self.request.done.contains(&action.addr),
+            follows: &self.request.follows,
             life: &|run| self.ports.history.life(run),
         })
     }

@@ -69,6 +69,8 @@ pub struct Request {
     pub ledger: Option<Arc<Ledger>>,
     /// Addresses of effects that happened, though the ledger does not know.
     pub done: BTreeSet<String>,
+    /// Runs of the same command that this one goes on with: what they did outside is not done again.
+    pub follows: BTreeSet<String>,
     /// Where what `record` actions gave is kept besides the store.
     pub cassette: Option<PathBuf>,
     /// Whether nothing is recorded anew.
@@ -133,6 +135,7 @@ impl Request {
             checked: BTreeSet::new(),
             ledger: None,
             done: BTreeSet::new(),
+            follows: BTreeSet::new(),
             cassette: None,
             replay_only: false,
             timeout: None,

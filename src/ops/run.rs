@@ -309,13 +309,17 @@ pub(super) fn run_all(
     reply: &mut RunReply,
 ) -> Result<(), Error> {
     let mut all: Vec<Option<Had>> = wanted.iter().map(|_| None).collect();
+    // The runs of each that were not the last.
+    let mut follows: Vec<BTreeSet<String>> = wanted.iter().map(|_| BTreeSet::new()).collect();
     for time in 1..=AGAIN {
         let open: Vec<usize> = (0..wanted.len()).filter(|number| all[*number].is_none()).collect();
-        let these: Vec<Wanted<'_>> = open.iter().map(|number| wanted[*number]).collect();
+        let these: Vec<(Wanted<'_>, &BTreeSet<String>)> =
+            open.iter().map(|number| (wanted[*number], &follows[*number])).collect();
         let had = run_once(workspace, &these, options, context)?;
-        reply.duration_ms +=
-            had.iter().filter_map(|had| Some(had.as_ref().ok()?.report.duration_ms)).max().unwrap_or(0);
-        for (number, had) in open.into_iter().zip(had) {
+        let took = had.iter().filter_map(|(_, had)| Some(had.as_ref().ok()?.report.duration_ms));
+        reply.duration_ms += took.max().unwrap_or(0);
+        for (number, (run, had)) in open.into_iter().zip(had) {
+            follows[number].insert(run);
             match had {
                 Err(Error::Lost { .. }) if time < AGAIN => {}
                 had => all[number] = Some(had?),
@@ -335,16 +339,19 @@ pub(super) fn run_all(
     Ok(())
 }
 
+/// Runs plans side by side once, each with the runs of it that were before in this command: what these were told to do
+/// again is not done a third time. Gives each run with what came of it.
 fn run_once(
     workspace: &Workspace,
-    wanted: &[Wanted<'_>],
+    wanted: &[(Wanted<'_>, &BTreeSet<String>)],
     options: &RunOptions,
     context: &RunContext,
-) -> Result<Vec<Result<Had, Error>>, Error> {
+) -> Result<Vec<(String, Result<Had, Error>)>, Error> {
     let sources = &workspace.compiled.program.sources;
-    let words: Vec<String> = wanted.iter().map(|one| one.targets.join(" ")).collect();
-    let asked = wanted.iter().zip(&words).map(|(Wanted { planned, chosen, .. }, target)| {
+    let words: Vec<String> = wanted.iter().map(|(one, _)| one.targets.join(" ")).collect();
+    let asked = wanted.iter().zip(&words).map(|((Wanted { planned, chosen, .. }, follows), target)| {
         let plan = &planned.plan;
+        let is_first = follows.is_empty();
         let request = move |id: &str| {
             Ok(Request {
                 target: target.clone(),
@@ -354,12 +361,13 @@ fn run_once(
                     .chain(&workspace.excluded)
                     .cloned()
                     .collect(),
-                checked: rechecked(plan, chosen, &options.check, id)?,
+                checked: if is_first { rechecked(plan, chosen, &options.check, id)? } else { BTreeSet::new() },
                 ledger: ledger(workspace, plan)?,
                 purse: purse(&workspace.state, plan, false)?,
                 done: forced(plan, &options.done)?,
                 cassette: Some(workspace.state.join("cassette")),
-                forced: forced(plan, &options.refresh)?,
+                forced: if is_first { forced(plan, &options.refresh)? } else { BTreeSet::new() },
+                follows: (*follows).clone(),
                 ..requested(Arc::clone(plan), &workspace.root, &workspace.state, id, options)
             })
         };
@@ -374,8 +382,8 @@ fn run_once(
     let carried = carry_out(at, asked.collect(), |_, _| None, options, context).map_err(|error| match error {
         Error::Exec { error, .. } => {
             let addr = error.addr().unwrap_or_default();
-            let of_it = wanted.iter().find(|one| is_of(&one.planned.plan, addr));
-            let place = of_it.and_then(|one| places_of(addr, &one.planned.expansion, sources).0);
+            let of_it = wanted.iter().find(|(one, _)| is_of(&one.planned.plan, addr));
+            let place = of_it.and_then(|(one, _)| places_of(addr, &one.planned.expansion, sources).0);
             Error::Exec { error, place }
         }
         other => other,
@@ -383,7 +391,7 @@ fn run_once(
     let Carried { reports, keep, leavings } = carried;
     let cas: Arc<dyn Cas> = keep.store.clone();
     let mut all = Vec::with_capacity(wanted.len());
-    for (one, report) in wanted.iter().zip(reports) {
+    for ((one, _), report) in wanted.iter().zip(reports) {
         let mut paths = Vec::new();
         let placed = if options.materialize {
             let from = (cas.as_ref(), &leavings);
@@ -391,12 +399,12 @@ fn run_once(
         } else {
             Ok(Vec::new())
         };
-        all.push(placed.map(|placed| (report, placed, paths)));
+        all.push((report.run.clone(), placed.map(|placed| (report, placed, paths))));
     }
     drop(leavings);
     keep.snapshots.inner.save()?;
     keep.store.flush()?;
-    let had = wanted.iter().zip(all).map(|(one, had)| {
+    let had = |one: &Wanted<'_>, had: Result<(RunReport, Vec<PlacedOutput>, Vec<PathBuf>), Error>| {
         let (report, placed, outputs) = had?;
         let (plan, expansion) = (&one.planned.plan, &one.planned.expansion);
         if let Some(key) = options.memos.get(&plan.graph) {
@@ -404,8 +412,8 @@ fn run_once(
         }
         let (failures, to_take_back) = (failed_actions(&report, expansion, sources), to_take_back(plan, &report));
         Ok(Had { report, outputs, failures, to_take_back })
-    });
-    Ok(had.collect())
+    };
+    Ok(wanted.iter().zip(all).map(|((one, _), (run, all))| (run, had(one, all))).collect())
 }
 
 /// What happened outside in a run that failed, or was cut short, and can be taken back: by the run itself, or by the one

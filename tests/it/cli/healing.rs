@@ -128,3 +128,29 @@ fn damaged_outputs_for_people_are_made_again_however_many_they_are() {
     assert_eq!(workspace.list("out"), before);
     assert_eq!(workspace.read("out/g/folder/d/a/5"), "d5\n");
 }
+
+#[test]
+fn what_is_done_outside_is_not_done_again_for_outputs_that_were_lost() {
+    let workspace = Workspace::new();
+    let log = workspace.around().join("log");
+    let spec = format!(
+        "partita edition=1\ngraph g {{\n  node push class=effect {{ run sh -c \"echo x >> {0}\"; }}\n  \
+         node told class=effect {{ run sh -c \"echo y >> {0}; echo told > o\"; output o; }}\n  \
+         node made {{ run sh -c \"echo made > o\"; output o; }}\n}}\n",
+        log.display()
+    );
+    workspace.write("partita.kdl", spec);
+    let done = || fs::read_to_string(&log).expect("a log").lines().count();
+    workspace.run(&["run", "g"]).ok();
+    assert_eq!(done(), 2);
+    // Found while it is put in its place, when the effects have happened already.
+    for args in [vec!["run", "g"], vec!["run", "g", "--refresh", "g/push"]] {
+        let before = done();
+        damage(&workspace);
+        fs::remove_dir_all(workspace.path("out")).expect("outputs can be deleted");
+        let outcome = workspace.run(&args).ok();
+        assert_eq!(workspace.read("out/g/made/o"), "made\n");
+        assert_eq!(workspace.read("out/g/told/o"), "told\n");
+        assert_eq!(done() - before, 2, "each once, for this request: {}", outcome.describe());
+    }
+}
