@@ -21,6 +21,35 @@ pub enum Outcome {
     Skipped,
 }
 
+/// In which way a file that an action takes in is otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputChange {
+    /// It has other content, or another mode.
+    #[default]
+    Edited,
+    /// It was not there.
+    Added,
+    /// It is there no longer.
+    Removed,
+}
+
+impl InputChange {
+    /// What is found of it before and now.
+    pub fn of(before: bool, now: bool) -> Self {
+        match (before, now) {
+            (false, true) => Self::Added,
+            (true, false) => Self::Removed,
+            _ => Self::Edited,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+    fn is_edit(&self) -> bool {
+        *self == Self::Edited
+    }
+}
+
 /// Why an action ran, or why it was a hit: closed, with the field, path or variable behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "code")]
@@ -40,6 +69,9 @@ pub enum Reason {
     InputChanged {
         /// Its path.
         path: String,
+        /// In which way; not written of one that is there as before, with other content.
+        #[serde(default, skip_serializing_if = "InputChange::is_edit")]
+        how: InputChange,
     },
     /// An output of another action changed.
     DepOutputChanged {

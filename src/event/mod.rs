@@ -7,5 +7,5 @@ mod sink;
 
 pub use check::{Cause, Check, Difference, Place, Verdict};
 pub use journal::{JournalError, JournalSink, journal_path, read_journal};
-pub use kind::{Counts, Event, Outcome, Reason, Severity, Spent};
+pub use kind::{Counts, Event, InputChange, Outcome, Reason, Severity, Spent};
 pub use sink::{Envelope, MemorySink, NullSink, Sink, Tee};

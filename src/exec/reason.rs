@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{ActionKey, Digest, Entry, Manifest, Tree, Value};
-use crate::event::Reason;
+use crate::event::{InputChange, Reason};
 use crate::exec::ports::Baseline;
 
 /// Looks up a level of a tree, in memory or in the store; `None` if it is nowhere to be had.
@@ -71,15 +71,15 @@ fn compare(before: &Manifest, after: &Manifest, level: &Level<'_>, producer: &Pr
     changed_paths(root(before, level), root(after, level), "", level, &mut paths);
     // A file of the workspace is a cause; what other actions made is a consequence.
     let mut consequence = None;
-    for path in &paths {
+    for (path, how) in &paths {
         match producer(path) {
-            None => return Some(Reason::InputChanged { path: path.clone() }),
+            None => return Some(Reason::InputChanged { path: path.clone(), how: *how }),
             Some(addr) => {
                 consequence.get_or_insert_with(|| Reason::DepOutputChanged { addr, path: path.clone() });
             }
         }
     }
-    Some(consequence.unwrap_or(Reason::InputChanged { path: ".".to_owned() }))
+    Some(consequence.unwrap_or(Reason::InputChanged { path: ".".to_owned(), how: InputChange::Edited }))
 }
 
 type Change<'a> = (Option<&'a Value>, Option<&'a Value>);
@@ -180,9 +180,15 @@ fn root(value: Option<&Value>, level: &Level<'_>) -> Option<Tree> {
 const PATHS: usize = 256;
 
 /// Paths that differ, in order. Where a level is no longer to be had, its folder stands for it.
-fn changed_paths(before: Option<Tree>, after: Option<Tree>, at: &str, level: &Level<'_>, out: &mut Vec<String>) {
+fn changed_paths(
+    before: Option<Tree>,
+    after: Option<Tree>,
+    at: &str,
+    level: &Level<'_>,
+    out: &mut Vec<(String, InputChange)>,
+) {
     let (Some(before), Some(after)) = (before, after) else {
-        out.push(if at.is_empty() { ".".to_owned() } else { at.to_owned() });
+        out.push((if at.is_empty() { ".".to_owned() } else { at.to_owned() }, InputChange::Edited));
         return;
     };
     let mut names: Vec<&String> = before.entries.keys().chain(after.entries.keys()).collect();
@@ -202,7 +208,7 @@ fn changed_paths(before: Option<Tree>, after: Option<Tree>, at: &str, level: &Le
             (Some(old), Some(new)) => changed_paths(level(old), level(new), &path, level, out),
             (Some(old), None) if new.is_none() => changed_paths(level(old), Some(Tree::default()), &path, level, out),
             (None, Some(new)) if old.is_none() => changed_paths(Some(Tree::default()), level(new), &path, level, out),
-            _ => out.push(path),
+            _ => out.push((path, InputChange::of(old.is_some(), new.is_some()))),
         }
     }
 }

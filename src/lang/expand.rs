@@ -305,13 +305,17 @@ impl<'a, 'd> Expander<'a, 'd> {
 
     fn duration(&mut self, value: &str, span: Span) -> Option<u64> {
         let found = parse_duration_ms(value);
-        if found.is_none() {
-            self.diagnostics.push(
-                Diagnostic::new(Code::P0306, span, format!("`{value}` is not a duration"))
-                    .with_help("write it with its unit, as `90s` or `20m`"),
-            );
-        }
-        found
+        let wrong = match found {
+            None => Diagnostic::new(Code::P0306, span, format!("`{value}` is not a duration"))
+                .with_help("write it with its unit, as `90s` or `20m`"),
+            Some(0) => {
+                Diagnostic::new(Code::P0306, span, format!("`{value}` is no time in which anything can be done"))
+                    .with_help("leave it out where nothing bounds it")
+            }
+            Some(_) => return found,
+        };
+        self.diagnostics.push(wrong);
+        None
     }
 
     /// The constants of a file, evaluated.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::{ActionKey, Clock, Digest, Manifest, TextSink, format_micro_usd};
-use crate::event::{Envelope, Event, Reason, journal_path, read_journal};
+use crate::event::{Envelope, Event, InputChange, Reason, journal_path, read_journal};
 use crate::ops::Error;
 use crate::ops::run::run_dir;
 use crate::ops::workspace::Workspace;
@@ -284,7 +284,11 @@ pub fn describe(reason: &Reason) -> String {
             let line = |value: &str| value.replace('\n', "\\n");
             write!(text, "`{field}` changed from {} to {}", line(before), line(after))
         }
-        Reason::InputChanged { path } => write!(text, "the input `{path}` changed"),
+        Reason::InputChanged { path, how } => match how {
+            InputChange::Edited => write!(text, "the input `{path}` changed"),
+            InputChange::Added => write!(text, "the input `{path}` was not there before"),
+            InputChange::Removed => write!(text, "the input `{path}` is there no longer"),
+        },
         Reason::DepOutputChanged { addr, path } => write!(text, "`{path}`, made by `{addr}`, changed"),
         Reason::EnvChanged { var } => write!(text, "the variable `{var}` changed"),
         Reason::ToolChanged { name } => write!(text, "the tool `{name}` changed"),

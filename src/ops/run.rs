@@ -299,6 +299,9 @@ struct Had {
     to_take_back: Vec<TakeBack>,
 }
 
+/// A run, and what came of it.
+type Ran = (String, Result<Had, Error>);
+
 /// Runs plans side by side. An output that no action reads is read when it is put in its place: if the store has lost it
 /// by then, which quarantine sees to for a corrupt one, its plan is run again and makes it anew.
 pub(super) fn run_all(
@@ -346,7 +349,7 @@ fn run_once(
     wanted: &[(Wanted<'_>, &BTreeSet<String>)],
     options: &RunOptions,
     context: &RunContext,
-) -> Result<Vec<(String, Result<Had, Error>)>, Error> {
+) -> Result<Vec<Ran>, Error> {
     let sources = &workspace.compiled.program.sources;
     let words: Vec<String> = wanted.iter().map(|(one, _)| one.targets.join(" ")).collect();
     let asked = wanted.iter().zip(&words).map(|((Wanted { planned, chosen, .. }, follows), target)| {

@@ -108,9 +108,9 @@ fn inputs_before_consequences() {
     after.inputs = tree(&[("a.c", file("a")), ("gen.h", file("h"))]);
     assert_eq!(reason(&before, &after), Reason::DepOutputChanged { addr: "g/gen".into(), path: "gen.h".into() });
     after.inputs = tree(&[("gen.h", file("h")), ("z.c", file("z")), ("a.c", file("a"))]);
-    assert_eq!(reason(&before, &after), Reason::InputChanged { path: "z.c".into() });
+    assert_eq!(reason(&before, &after), Reason::InputChanged { path: "z.c".into(), how: InputChange::Added });
     after.inputs = tree(&[("gen.h", file("g"))]);
-    assert_eq!(reason(&before, &after), Reason::InputChanged { path: "a.c".into() });
+    assert_eq!(reason(&before, &after), Reason::InputChanged { path: "a.c".into(), how: InputChange::Removed });
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn folders_are_walked_into() {
     after.inputs = tree(&[("src", dir(&new))]);
     let level = |digest: Digest| [&old, &new].into_iter().find(|tree| tree.digest() == digest).cloned();
     let ask = |level: &Level<'_>| why(after.key(), &after.manifest(), Some(&before.baseline(true)), level, &|_| None);
-    assert_eq!(ask(&level), Reason::InputChanged { path: "src/y.c".into() });
-    assert_eq!(ask(&|_| None), Reason::InputChanged { path: "src".into() });
+    assert_eq!(ask(&level), Reason::InputChanged { path: "src/y.c".into(), how: InputChange::Edited });
+    assert_eq!(ask(&|_| None), Reason::InputChanged { path: "src".into(), how: InputChange::Edited });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Every reason code that a run can give, with the field, path or variable behind it.
 
 use partita::base::Digest;
-use partita::event::{Outcome, Reason};
+use partita::event::{InputChange, Outcome, Reason};
 use partita::plan::{ActionKind, Class};
 
 use super::support::{Draft, World, counts, outcome, plan, reason};
@@ -41,15 +41,18 @@ fn each_change_is_named() {
 
     world.write("src/deep/b.txt", "changed");
     let report = world.run(&both(draft("cat dep/o > out", "2")));
-    assert_eq!(reason(&report, "g/use"), Reason::InputChanged { path: "src/deep/b.txt".into() });
+    assert_eq!(
+        reason(&report, "g/use"),
+        Reason::InputChanged { path: "src/deep/b.txt".into(), how: InputChange::Edited }
+    );
 
     world.write("src/new.txt", "");
     let report = world.run(&both(draft("cat dep/o > out", "2")));
-    assert_eq!(reason(&report, "g/use"), Reason::InputChanged { path: "src/new.txt".into() });
+    assert_eq!(reason(&report, "g/use"), Reason::InputChanged { path: "src/new.txt".into(), how: InputChange::Added });
 
     world.write("dep.txt", "other");
     let report = world.run(&both(draft("cat dep/o > out", "2")));
-    assert_eq!(reason(&report, "g/dep"), Reason::InputChanged { path: "dep.txt".into() });
+    assert_eq!(reason(&report, "g/dep"), Reason::InputChanged { path: "dep.txt".into(), how: InputChange::Edited });
     assert_eq!(reason(&report, "g/use"), Reason::DepOutputChanged { addr: "g/dep".into(), path: "dep/o".into() });
 
     let report = world.run(&both(draft("cat dep/o > out", "2").class(Class::Volatile)));
@@ -120,7 +123,10 @@ fn a_renamed_action_is_compared_by_its_definition() {
     };
     world.run(&at("g/old"));
     world.write("a.txt", "2");
-    assert_eq!(reason(&world.run(&at("g/new")), "g/new"), Reason::InputChanged { path: "a.txt".into() });
+    assert_eq!(
+        reason(&world.run(&at("g/new")), "g/new"),
+        Reason::InputChanged { path: "a.txt".into(), how: InputChange::Edited }
+    );
 }
 
 #[test]

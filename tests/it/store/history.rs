@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use partita::base::{Clock, Digest};
-use partita::event::{Counts, Event, Outcome, Reason};
+use partita::event::{Counts, Event, InputChange, Outcome, Reason};
 use partita::store::{Brief, History, LatestRow, RunEnd, RunStatus};
 
 use super::{Bench, key, names};
@@ -28,7 +28,7 @@ fn row(addr: &str, number: u8) -> LatestRow {
         levels: vec![number; usize::from(number % 3)],
         outcome_ok: number.is_multiple_of(2),
         outcome: if number.is_multiple_of(2) { Outcome::Ran } else { Outcome::Failed },
-        reason: Reason::InputChanged { path: "a".into() },
+        reason: Reason::InputChanged { path: "a".into(), how: InputChange::Edited },
         at: partita::base::Timestamp(i64::from(number)),
         run: format!("run{number}"),
         duration_ms: u64::from(number) * 10,
