@@ -505,9 +505,14 @@ impl<'a> Engine<'a> {
             })
             .map_err(|trouble| self.attributed(id, trouble))
             // What is said of outputs or by the other side may hold what was in them.
-            .map_err(|trouble| match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
-                Ok(given) => given.scrub_failure(trouble),
-                Err(_) => trouble,
+            .map_err(|trouble| match trouble {
+                Trouble::Fail(_) if !action.spec.secrets.is_empty() => {
+                    match Given::read(&action.spec, &self.plan.terms, &*self.ports.secrets) {
+                        Ok(given) => given.scrub_failure(trouble),
+                        Err(_) => trouble,
+                    }
+                }
+                other => other,
             });
         attempted
     }

@@ -285,13 +285,7 @@ impl Pass<'_> {
         lost: &mut BTreeMap<ActionId, Reason>,
     ) -> Result<BTreeMap<ActionId, ActionForecast>, Error> {
         let (request, ports) = (self.request, self.ports);
-        let workspace = Workspace::open(
-            &request.workspace,
-            &request.excluded,
-            Arc::clone(&ports.cas),
-            Arc::clone(&ports.snapshots),
-            Arc::clone(&ports.clock),
-        )?;
+        let workspace = Workspace::of(request, ports)?;
         let attempts = Attempts::new(self.scratch)?;
         let plan: &Plan = &request.plan;
         // None is ever started: nothing is executed.

@@ -399,13 +399,7 @@ fn execute_round(goings: &[&Going], budgets: Vec<Budget>) -> Result<Vec<Round>, 
 impl Ground {
     fn new(going: &Going, ids: Vec<ActionId>) -> Result<Self, Error> {
         let (request, ports) = (&going.request, &going.ports);
-        let workspace = Workspace::open(
-            &request.workspace,
-            &request.excluded,
-            Arc::clone(&ports.cas),
-            Arc::clone(&ports.snapshots),
-            Arc::clone(&ports.clock),
-        )?;
+        let workspace = Workspace::of(request, ports)?;
         let scratch = Scratch(ports.cas.scratch()?);
         let attempts = Attempts::new(&scratch.0)?;
         Ok(Self { workspace, scratch, attempts, started: ports.clock.now(), ids })

@@ -4,17 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use walkdir::WalkDir;
 
 use crate::base::{Clock, Digest, Entry, RelPath};
-use crate::exec::Seen;
 use crate::exec::error::{Error, Trouble};
 use crate::exec::glob::{Kind, Listing, Names, Pattern};
 use crate::exec::levels::Levels;
-use crate::exec::ports::{FileMeta, Snapshots};
+use crate::exec::ports::{FileMeta, Ports, Snapshots};
+use crate::exec::{Request, Seen};
 use crate::store::{Cas, Error as StoreError, Found};
 
 /// How often to read a file again that changes while it is read.
@@ -106,14 +106,9 @@ impl Workspace {
         self.root.join(name).is_file()
     }
 
-    /// The workspace at a path. Folders of `excluded` that lie below it are never looked into.
-    pub(super) fn open(
-        given: &Path,
-        excluded: &[PathBuf],
-        cas: Arc<dyn Cas>,
-        snapshots: Arc<dyn Snapshots>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, Error> {
+    /// The workspace of a request. Folders that it excludes and that lie below it are never looked into.
+    pub(super) fn of(request: &Request, ports: &Ports) -> Result<Self, Error> {
+        let (given, excluded) = (request.workspace.as_path(), &request.excluded);
         let root = std::fs::canonicalize(given).map_err(Error::io("find the workspace", given))?;
         let relative = |path: &PathBuf| {
             // One that does not exist yet is taken as written.
@@ -126,9 +121,9 @@ impl Workspace {
         Ok(Self {
             root,
             excluded,
-            cas,
-            snapshots,
-            clock,
+            cas: Arc::clone(&ports.cas),
+            snapshots: Arc::clone(&ports.snapshots),
+            clock: Arc::clone(&ports.clock),
             listings: Cells::default(),
             folders: Cells::default(),
             files: Cells::default(),

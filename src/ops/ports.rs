@@ -66,13 +66,7 @@ impl Keep {
             notify(Event::Notice { text });
         }
         rekey_older_state(state, &history, way)?;
-        let snapshots = StatCache::load(&state.join("files.cache"));
-        Ok(Self {
-            store,
-            history: Arc::new(WorkspaceHistory::new(history, state)),
-            snapshots: Arc::new(WorkspaceSnapshots { inner: snapshots }),
-            state: state.to_path_buf(),
-        })
+        Ok(Self::of(store, history, state))
     }
 }
 
@@ -82,13 +76,16 @@ impl Keep {
     pub fn open_to_read(store: &Path, state: &Path, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
         let store = Arc::new(LocalStore::open_to_read(store, StoreOptions::new(Arc::clone(clock)))?);
         let history = History::open_to_read(&state.join("history.sqlite"), Arc::clone(clock))?;
-        let snapshots = StatCache::load(&state.join("files.cache"));
-        Ok(Self {
+        Ok(Self::of(store, history, state))
+    }
+
+    fn of(store: Arc<LocalStore>, history: History, state: &Path) -> Self {
+        Self {
             store,
             history: Arc::new(WorkspaceHistory::new(history, state)),
-            snapshots: Arc::new(WorkspaceSnapshots { inner: snapshots }),
+            snapshots: Arc::new(WorkspaceSnapshots { inner: StatCache::load(&state.join("files.cache")) }),
             state: state.to_path_buf(),
-        })
+        }
     }
 }
 
